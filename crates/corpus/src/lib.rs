@@ -1,0 +1,1 @@
+//! Lists shards, plans units, streams documents, writes subsets

@@ -1,0 +1,1 @@
+//! Probes, retrieval scores, head set, health

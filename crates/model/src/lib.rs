@@ -1,0 +1,1 @@
+//! Weights, tokenizer, forward passes with masked heads, losses

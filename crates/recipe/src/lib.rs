@@ -1,0 +1,1 @@
+//! Selection and schedule to trainer configs

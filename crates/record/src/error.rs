@@ -1,0 +1,53 @@
+//! What can be wrong with a value of this crate.
+
+/// A value that breaks the rules of its type.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A byte count that is neither a number nor a number with a unit.
+    #[error("`{text}` is not a size: write a number of bytes or a number with KiB, MiB, GiB, KB, MB or GB")]
+    ByteCount {
+        /// What was given.
+        text: String,
+    },
+    /// A unit's name that does not parse.
+    #[error("`{text}` is not a unit name (<shard>-g<row group>-r<first row>-n<rows>)")]
+    UnitKey {
+        /// What was given.
+        text: String,
+    },
+    /// A hash or id that is not hexadecimal of the expected length.
+    #[error("`{text}` is not {digits} hexadecimal digits")]
+    Hex {
+        /// What was given.
+        text: String,
+        /// Expected number of digits.
+        digits: usize,
+    },
+    /// A status that no version of the sidecar knows.
+    #[error("`{text}` is not a document status")]
+    Status {
+        /// What was given.
+        text: String,
+    },
+    /// A head set that names the same head twice.
+    #[error("head {head} of layer {layer} is named twice in the head set")]
+    DuplicateHead {
+        /// Layer, 0-based.
+        layer: u16,
+        /// Head inside the layer, 0-based.
+        head: u16,
+    },
+    /// A head outside the model.
+    #[error("the head set names layer {layer}, head {head}, but the model has {layers} layers of {heads} heads")]
+    HeadOutOfRange {
+        /// Layer, 0-based.
+        layer: u16,
+        /// Head inside the layer, 0-based.
+        head: u16,
+        /// Layers of the model.
+        layers: usize,
+        /// Query heads a layer.
+        heads: usize,
+    },
+}

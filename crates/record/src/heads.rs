@@ -1,0 +1,182 @@
+//! Attention heads, head sets and `heads.json`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ContentHash, Error};
+
+/// One query head: layer and index inside it, both 0-based. Written `[layer, head]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "(u16, u16)", into = "(u16, u16)")]
+pub struct HeadId {
+    /// Layer, 0-based.
+    pub layer: u16,
+    /// Query head inside the layer, 0-based.
+    pub head: u16,
+}
+
+impl From<(u16, u16)> for HeadId {
+    fn from((layer, head): (u16, u16)) -> Self {
+        Self { layer, head }
+    }
+}
+
+impl From<HeadId> for (u16, u16) {
+    fn from(id: HeadId) -> Self {
+        (id.layer, id.head)
+    }
+}
+
+/// The heads that are masked together, ordered by (layer, head).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "Vec<HeadId>", into = "Vec<HeadId>")]
+pub struct HeadSet(Vec<HeadId>);
+
+impl HeadSet {
+    /// Collects `heads` into a set.
+    ///
+    /// # Errors
+    /// [`Error::DuplicateHead`] if a head is named twice.
+    pub fn new(mut heads: Vec<HeadId>) -> Result<Self, Error> {
+        heads.sort_unstable();
+        match heads.windows(2).find(|pair| pair[0] == pair[1]) {
+            Some(pair) => Err(Error::DuplicateHead { layer: pair[0].layer, head: pair[0].head }),
+            None => Ok(Self(heads)),
+        }
+    }
+
+    /// The heads, ordered by (layer, head).
+    #[must_use]
+    pub fn as_slice(&self) -> &[HeadId] {
+        &self.0
+    }
+
+    /// The lowest layer that has a head of the set; `None` for the empty set.
+    #[must_use]
+    pub fn first_layer(&self) -> Option<usize> {
+        self.0.first().map(|id| usize::from(id.layer))
+    }
+
+    /// The set's heads inside `layer`, ascending.
+    pub fn in_layer(&self, layer: usize) -> impl Iterator<Item = usize> + '_ {
+        self.0.iter().filter(move |id| usize::from(id.layer) == layer).map(|id| usize::from(id.head))
+    }
+
+    /// Checks that every head exists in a model of `layers` layers with `heads` query heads each.
+    ///
+    /// # Errors
+    /// [`Error::HeadOutOfRange`] naming the first head that does not.
+    pub fn check(&self, layers: usize, heads: usize) -> Result<(), Error> {
+        let outside = |id: &&HeadId| usize::from(id.layer) >= layers || usize::from(id.head) >= heads;
+        match self.0.iter().find(outside) {
+            Some(id) => Err(Error::HeadOutOfRange { layer: id.layer, head: id.head, layers, heads }),
+            None => Ok(()),
+        }
+    }
+}
+
+impl TryFrom<Vec<HeadId>> for HeadSet {
+    type Error = Error;
+
+    fn try_from(heads: Vec<HeadId>) -> Result<Self, Error> {
+        Self::new(heads)
+    }
+}
+
+impl From<HeadSet> for Vec<HeadId> {
+    fn from(set: HeadSet) -> Self {
+        set.0
+    }
+}
+
+/// Where a head's argmax must fall to count as a copy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rule {
+    /// Inside the value's span in the JSON (Wu et al. 2024).
+    #[default]
+    NeedleSpan,
+    /// On any visible position that holds the same token (AttentionInfluence §3, literally).
+    Visible,
+}
+
+/// `heads.json`: the head set, pinned to a model, with the evidence for it.
+///
+/// A file that only pins a set needs no more than `{"heads": [[layer, head], ...]}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HeadsFile {
+    /// The masked heads.
+    pub heads: HeadSet,
+    /// SHA-256 of the weights the set belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<ContentHash>,
+    /// How the set was found; absent for a pinned set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<HeadSearch>,
+    /// What masking the set does to the probes; absent for a pinned set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
+}
+
+/// How a head set was found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HeadSearch {
+    /// Number of probes.
+    pub probes: usize,
+    /// Demonstrations a probe.
+    pub shots: usize,
+    /// Prompt plus answer, at most, in tokens.
+    pub context_tokens: usize,
+    /// Share of all heads in the set.
+    pub fraction: f64,
+    /// What counts as a copy.
+    pub rule: Rule,
+    /// Where the probes' sentences come from: `bundled` or `corpus`.
+    pub sentences: String,
+    /// Seed of the probes.
+    pub seed: u64,
+    /// Mean share of answer tokens that occur among the positions that the rule admits: the highest score in reach.
+    pub reachable: f64,
+    /// Retrieval score of every head, `(layer, head)`.
+    pub scores: Vec<Vec<f64>>,
+}
+
+/// Whether masking the set removes the ability that it was chosen for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Health {
+    /// Number of probes measured.
+    pub probes: usize,
+    /// Teacher-forced accuracy of the intact model on answer tokens.
+    pub intact_accuracy: f64,
+    /// Accuracy with the head set masked.
+    pub masked_accuracy: f64,
+    /// Accuracy with each control set masked: as many other heads in the same layers.
+    pub control_accuracies: Vec<f64>,
+    /// The control sets.
+    pub controls: Vec<HeadSet>,
+    /// Spearman correlation of the retrieval scores between two halves of the probes.
+    pub split_half_correlation: f64,
+    /// Whether intact ≥ 0.5 and intact − masked ≥ max(0.15, 2 × mean control cost).
+    pub healthy: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pinned_set_needs_only_its_heads() -> Result<(), serde_json::Error> {
+        let file: HeadsFile = serde_json::from_str(r#"{"heads": [[18, 6], [2, 1]]}"#)?;
+        assert_eq!(file.heads.first_layer(), Some(2));
+        assert_eq!(file.heads.in_layer(18).collect::<Vec<_>>(), [6]);
+        assert_eq!(serde_json::to_string(&file)?, r#"{"heads":[[2,1],[18,6]]}"#);
+        Ok(())
+    }
+
+    #[test]
+    fn duplicates_and_strangers_are_refused() {
+        assert!(serde_json::from_str::<HeadSet>("[[1, 1], [1, 1]]").is_err());
+        let set = HeadSet::new(vec![HeadId { layer: 3, head: 9 }]).unwrap_or_default();
+        assert!(set.check(4, 9).is_err());
+        assert!(set.check(4, 10).is_ok());
+    }
+}

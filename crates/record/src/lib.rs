@@ -1,0 +1,30 @@
+//! The words of Headwater as types: ids, units of measure, artefacts and their schemas.
+//!
+//! Every other crate speaks in these types, so that a sidecar written by one stage is what the next stage
+//! reads. Nothing here does I/O, reads a clock or draws a random number.
+//!
+//! - [`id`]: shards, units, document addresses
+//! - [`measure`]: tokens and bytes
+//! - [`hash`]: content hashes
+//! - [`heads`]: attention heads and `heads.json`
+//! - [`sidecar`]: the Parquet file of scores of one unit
+//! - [`run`]: `run.json` and the fingerprint of what changes scores
+//! - [`selection`]: `selection.json`
+
+mod error;
+pub mod hash;
+pub mod heads;
+pub mod id;
+pub mod measure;
+pub mod run;
+pub mod selection;
+pub mod sidecar;
+
+pub use error::Error;
+pub use hash::ContentHash;
+pub use heads::{HeadId, HeadSet, HeadsFile};
+pub use id::{DocumentAddress, ShardId, UnitKey};
+pub use measure::{ByteCount, TokenCount};
+pub use run::{Fingerprint, RunFile};
+pub use selection::SelectionFile;
+pub use sidecar::Status;

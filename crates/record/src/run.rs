@@ -1,0 +1,188 @@
+//! `run.json` and the fingerprint of everything that changes scores.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ContentHash, HeadSet, ShardId, UnitKey};
+
+/// Version of the scoring semantics; raised when the same inputs would give other scores.
+pub const SEMANTICS: u32 = 1;
+
+/// The numerics class: what decides the last bits of a loss.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Numerics {
+    /// `candle` or `native`.
+    pub engine: String,
+    /// `cpu`, `cuda` or `metal`.
+    pub device: String,
+    /// `f32`, `bf16` or `int8`.
+    pub precision: String,
+    /// Instruction level, such as `x86-64 avx2 fma`; empty off the CPU.
+    pub instructions: String,
+}
+
+/// Everything that changes scores, apart from the text column, which belongs to the source.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScoringInputs {
+    /// SHA-256 of the weights.
+    pub weights: ContentHash,
+    /// SHA-256 of the tokenizer.
+    pub tokenizer: ContentHash,
+    /// The masked heads.
+    pub heads: HeadSet,
+    /// `causal-uniform` or `zero`.
+    pub mask: String,
+    /// Window length in tokens.
+    pub window_tokens: usize,
+    /// `all` or `first`.
+    pub long_documents: String,
+    /// Documents with fewer tokens are `short`.
+    pub min_tokens: usize,
+    /// The numerics class.
+    pub numerics: Numerics,
+    /// [`SEMANTICS`] of the version that began the run.
+    pub semantics: u32,
+}
+
+impl ScoringInputs {
+    /// The fingerprint of a source whose text is in `text_column`.
+    #[must_use]
+    pub fn fingerprint(&self, text_column: &str) -> Fingerprint {
+        let json = serde_json::to_string(self).unwrap_or_default();
+        Fingerprint(ContentHash::of_fields([json.as_bytes(), text_column.as_bytes()]).short(16))
+    }
+
+    /// Names every input in which `other` differs, as `name: this → other`.
+    #[must_use]
+    pub fn differences(&self, other: &Self) -> Vec<String> {
+        let as_object = |inputs: &Self| match serde_json::to_value(inputs) {
+            Ok(serde_json::Value::Object(fields)) => fields,
+            _ => serde_json::Map::new(),
+        };
+        let (ours, theirs) = (as_object(self), as_object(other));
+        ours.iter()
+            .filter_map(|(name, value)| {
+                let changed = theirs.get(name)?;
+                (value != changed).then(|| format!("{name}: {value} → {changed}"))
+            })
+            .collect()
+    }
+}
+
+/// A short hash of [`ScoringInputs`] and a text column; names a folder of sidecars.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Fingerprint(String);
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// `run.json`: what a run is made of. Created by the first worker that scores; all others compare.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunFile {
+    /// Version of Headwater that began the run.
+    pub headwater: String,
+    /// When the run began, RFC 3339.
+    pub began: String,
+    /// The resolved pipeline.
+    pub config: serde_json::Value,
+    /// What the fingerprints hash.
+    pub scoring: ScoringInputs,
+    /// The plan.
+    pub sources: Vec<RunSource>,
+}
+
+/// One source of the plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunSource {
+    /// Name of the source.
+    pub name: String,
+    /// Its text column.
+    pub text: String,
+    /// The fingerprint of its sidecars.
+    pub fingerprint: Fingerprint,
+    /// Its shards, ordered by path.
+    pub shards: Vec<RunShard>,
+    /// Shards that were skipped because they cannot be read, with the reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<SkippedShard>,
+}
+
+/// One shard of the plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunShard {
+    /// Path relative to the fixed prefix of its `paths` entry.
+    pub path: String,
+    /// Identity.
+    pub id: ShardId,
+    /// Size of the file.
+    pub bytes: u64,
+    /// What the store called this version of the file, to guard reads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
+    /// The units, in row order.
+    pub units: Vec<UnitKey>,
+}
+
+/// A shard left out of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SkippedShard {
+    /// Path relative to the fixed prefix of its `paths` entry.
+    pub path: String,
+    /// Why it could not be read.
+    pub reason: String,
+}
+
+impl RunSource {
+    /// The folder of the source's sidecars, relative to the run.
+    #[must_use]
+    pub fn sidecar_folder(&self) -> String {
+        format!("scores/{}/{}", self.fingerprint, self.name)
+    }
+
+    /// The path of a unit's sidecar, relative to the run.
+    #[must_use]
+    pub fn sidecar_path(&self, unit: &UnitKey) -> String {
+        format!("{}/{unit}.parquet", self.sidecar_folder())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn inputs() -> ScoringInputs {
+        ScoringInputs {
+            weights: ContentHash::of(b"weights"),
+            tokenizer: ContentHash::of(b"tokenizer"),
+            heads: HeadSet::default(),
+            mask: "causal-uniform".into(),
+            window_tokens: 4096,
+            long_documents: "all".into(),
+            min_tokens: 32,
+            numerics: Numerics {
+                engine: "candle".into(),
+                device: "cpu".into(),
+                precision: "bf16".into(),
+                instructions: "x86-64".into(),
+            },
+            semantics: SEMANTICS,
+        }
+    }
+
+    #[test]
+    fn the_text_column_is_part_of_the_fingerprint() {
+        assert_ne!(inputs().fingerprint("text"), inputs().fingerprint("body"));
+    }
+
+    #[test]
+    fn differences_name_the_input() {
+        let other = ScoringInputs { window_tokens: 1024, ..inputs() };
+        assert_eq!(inputs().differences(&other), ["window_tokens: 4096 → 1024"]);
+        assert_ne!(inputs().fingerprint("text"), other.fingerprint("text"));
+    }
+}

@@ -1,0 +1,1 @@
+//! Sidecars to exact cuts and mixtures

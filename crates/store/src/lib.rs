@@ -1,0 +1,1 @@
+//! Object stores, atomic and conditional puts, artefact files, model download
