@@ -1,1 +1,7 @@
-//! CPU kernels with runtime dispatch and a safe read-only file map; the only unsafe code
+//! What needs `unsafe`, and nothing else: a read-only map of weight files today, CPU kernels next.
+//!
+//! Every other crate forbids unsafe code. [`FileMap`] hands out plain byte slices.
+
+mod file_map;
+
+pub use file_map::{FileMap, MapError};

@@ -1,1 +1,30 @@
-//! Weights, tokenizer, forward passes with masked heads, losses
+//! Small language models whose heads can be masked: weights, tokenizer, forward pass, losses.
+//!
+//! [`Model::load`] reads a Llama-family decoder from safetensors or GGUF and returns its [`Tokenizer`] beside an
+//! [`Engine`]. An engine answers the three questions that Headwater asks of a model:
+//!
+//! - [`Engine::losses`]: the loss of every target of a window, intact and with a head set masked;
+//! - [`Engine::attention_peaks`]: where every head looks most, for some query positions;
+//! - [`Engine::predictions`]: the most likely next tokens under several masks.
+//!
+//! The only engine today is portable and runs on `candle` (CPU, CUDA, Metal). `candle` does not appear in this crate's
+//! interface.
+//!
+//! Source: AttentionInfluence, arXiv 2505.07293, §3.
+
+mod candle;
+mod checkpoint;
+mod engine;
+mod error;
+mod gguf;
+mod load;
+mod pretokenizer;
+mod safetensors;
+mod shape;
+mod tokenizer;
+
+pub use engine::{AttentionPeaks, Engine, HeadMask, MaskKind, WindowLosses};
+pub use error::Error;
+pub use load::{EngineOptions, Model, ModelPaths, Precision};
+pub use shape::{Architecture, ModelShape, RopeScaling};
+pub use tokenizer::{TokenSpan, Tokenizer};

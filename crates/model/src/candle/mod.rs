@@ -1,0 +1,198 @@
+//! The portable engine: the forward pass on `candle`, readable beside the paper.
+//!
+//! Shapes use these letters: `t` tokens of the window, `q` query rows of a block, `e` positions visible to the block,
+//! `h` query heads, `k` key/value heads, `g` query heads that share one of them, `d` head width.
+//!
+//! Source: the network is that of Touvron et al. (2023), LLaMA, §2.2, with grouped-query attention (Ainslie et al. 2023).
+
+mod attention;
+mod decoder;
+mod linear;
+mod losses;
+
+use std::ops::Range;
+
+use candle_core::Device;
+use headwater_record::HeadSet;
+use headwater_record::run::Numerics;
+
+use crate::checkpoint::Checkpoint;
+use crate::{AttentionPeaks, Engine, EngineOptions, Error, HeadMask, ModelShape, Precision, WindowLosses};
+use decoder::Decoder;
+
+/// The portable engine.
+#[derive(Debug)]
+pub(crate) struct CandleEngine {
+    shape: ModelShape,
+    decoder: Decoder,
+    device: Device,
+    precision: Precision,
+}
+
+impl CandleEngine {
+    /// Puts the weights of `checkpoint` on the device.
+    pub(crate) fn load(
+        checkpoint: &mut Checkpoint<'_>,
+        shape: ModelShape,
+        options: &EngineOptions,
+    ) -> Result<Self, Error> {
+        let device = device(&options.device)?;
+        let decoder = Decoder::load(checkpoint, &shape, &linear::Placement::new(&device, options.precision))?;
+        Ok(Self { shape, decoder, device, precision: options.precision })
+    }
+
+    fn check(&self, tokens: &[u32]) -> Result<(), Error> {
+        if tokens.is_empty() || tokens.len() > self.shape.context_tokens {
+            return Err(Error::WindowLength { tokens: tokens.len(), context: self.shape.context_tokens });
+        }
+        match tokens.iter().find(|token| **token as usize >= self.shape.vocab) {
+            Some(token) => Err(Error::TokenOutOfRange { token: *token, vocabulary: self.shape.vocab }),
+            None => Ok(()),
+        }
+    }
+
+    fn check_rows(&self, tokens: &[u32], rows: &Range<usize>) -> Result<(), Error> {
+        self.check(tokens)?;
+        if rows.start < rows.end && rows.end <= tokens.len() {
+            return Ok(());
+        }
+        Err(Error::Rows { start: rows.start, end: rows.end, tokens: tokens.len() })
+    }
+
+    /// Layers that come before the first head of any of `masks`, and so are the same under all.
+    fn shared_layers<'a>(&self, masks: impl Iterator<Item = &'a HeadMask>) -> Result<usize, Error> {
+        let mut shared = self.shape.layers;
+        for mask in masks {
+            mask.set.check(self.shape.layers, self.shape.heads)?;
+            shared = shared.min(mask.set.first_layer().unwrap_or(self.shape.layers));
+        }
+        Ok(shared)
+    }
+}
+
+impl Engine for CandleEngine {
+    fn shape(&self) -> &ModelShape {
+        &self.shape
+    }
+
+    fn numerics(&self) -> Numerics {
+        let (device, instructions) = match self.device {
+            Device::Cpu => ("cpu", instruction_level()),
+            Device::Cuda(_) => ("cuda", ""),
+            Device::Metal(_) => ("metal", ""),
+        };
+        Numerics {
+            engine: "candle".to_owned(),
+            device: device.to_owned(),
+            precision: self.precision.as_str().to_owned(),
+            instructions: instructions.to_owned(),
+        }
+    }
+
+    fn losses(&self, window: &[u32], mask: &HeadMask) -> Result<WindowLosses, Error> {
+        self.check(window)?;
+        let targets = &window[1..];
+        if targets.is_empty() {
+            return Ok(WindowLosses { base: Vec::new(), masked: Vec::new() });
+        }
+        let layers = self.shape.layers;
+        let shared = self.shared_layers(std::iter::once(mask))?;
+        let trunk = self.decoder.trunk(window, &self.device)?;
+        let below = trunk.layers(0..shared, &trunk.embed()?, &HeadMask::default())?; // (t, hidden)
+        let intact = trunk.layers(shared..layers, &below, &HeadMask::default())?; // (t, hidden)
+        let base = self.decoder.losses(&intact, targets)?; // (t − 1,)
+        let masked = if mask.set == HeadSet::default() {
+            base.clone()
+        } else {
+            self.decoder.losses(&trunk.layers(shared..layers, &below, mask)?, targets)? // (t − 1,)
+        };
+        Ok(WindowLosses { base, masked })
+    }
+
+    fn attention_peaks(&self, tokens: &[u32], rows: Range<usize>) -> Result<AttentionPeaks, Error> {
+        self.check_rows(tokens, &rows)?;
+        let trunk = self.decoder.trunk(tokens, &self.device)?;
+        let mut hidden = trunk.embed()?; // (t, hidden)
+        let mut positions = Vec::with_capacity(self.shape.layers * self.shape.heads * rows.len());
+        for layer in 0..self.shape.layers {
+            let logits = trunk.attention_logits(layer, &hidden, &rows)?; // (h, q, t)
+            for head in logits.to_vec3::<f32>()? {
+                positions.extend(head.iter().zip(rows.clone()).map(|(row, query)| lowest_argmax(&row[..=query])));
+            }
+            hidden = trunk.layers(layer..layer + 1, &hidden, &HeadMask::default())?; // (t, hidden)
+        }
+        AttentionPeaks::new(self.shape.layers, self.shape.heads, rows.len(), positions)
+    }
+
+    fn predictions(&self, tokens: &[u32], rows: Range<usize>, masks: &[HeadMask]) -> Result<Vec<Vec<u32>>, Error> {
+        self.check_rows(tokens, &rows)?;
+        let layers = self.shape.layers;
+        let shared = self.shared_layers(masks.iter())?;
+        let trunk = self.decoder.trunk(tokens, &self.device)?;
+        let below = trunk.layers(0..shared, &trunk.embed()?, &HeadMask::default())?; // (t, hidden)
+        let most_likely = |mask: &HeadMask| {
+            let hidden = trunk.layers(shared..layers, &below, mask)?; // (t, hidden)
+            let logits = self.decoder.logits(&hidden.narrow(0, rows.start, rows.len())?)?; // (q, vocab)
+            Ok(logits.to_vec2::<f32>()?.iter().map(|row| lowest_argmax(row)).collect())
+        };
+        masks.iter().map(most_likely).collect()
+    }
+}
+
+/// The index of the greatest value; the lowest of several.
+fn lowest_argmax(values: &[f32]) -> u32 {
+    let mut best = (0, f32::NEG_INFINITY);
+    for (index, value) in (0_u32..).zip(values) {
+        if *value > best.1 {
+            best = (index, *value);
+        }
+    }
+    best.0
+}
+
+fn device(name: &str) -> Result<Device, Error> {
+    let wrong = |reason: String| Error::Device { device: name.to_owned(), reason };
+    let ordinal = |text: &str| text.parse::<usize>().map_err(|_| wrong("its number is not one".to_owned()));
+    match name.split_once(':') {
+        None if name == "cpu" => Ok(Device::Cpu),
+        None if name == "cuda" => cuda(0).map_err(wrong),
+        Some(("cuda", number)) => cuda(ordinal(number)?).map_err(wrong),
+        None if name == "metal" => metal().map_err(wrong),
+        _ => Err(wrong("there are cpu, cuda:N and metal".to_owned())),
+    }
+}
+
+fn cuda(ordinal: usize) -> Result<Device, String> {
+    if cfg!(feature = "cuda") {
+        Device::new_cuda(ordinal).map_err(|error| error.to_string())
+    } else {
+        Err("this binary was built without the `cuda` feature".to_owned())
+    }
+}
+
+fn metal() -> Result<Device, String> {
+    if cfg!(feature = "metal") {
+        Device::new_metal(0).map_err(|error| error.to_string())
+    } else {
+        Err("this binary was built without the `metal` feature".to_owned())
+    }
+}
+
+/// The instruction level that candle's matrix products choose at run time.
+fn instruction_level() -> &'static str {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
+            return "x86-64 avx2 fma";
+        }
+        "x86-64"
+    }
+    #[cfg(target_arch = "aarch64")]
+    {
+        "aarch64 neon"
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    {
+        std::env::consts::ARCH
+    }
+}

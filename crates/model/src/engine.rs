@@ -1,0 +1,118 @@
+//! What Headwater asks of a model.
+
+use std::ops::Range;
+
+use headwater_record::HeadSet;
+use headwater_record::run::Numerics;
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, ModelShape};
+
+/// What replaces the output of a masked head.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MaskKind {
+    /// The head gives each visible position the same weight: its output at position *t* is the mean of its V over 0..=t.
+    #[default]
+    CausalUniform,
+    /// The head gives nothing.
+    Zero,
+}
+
+impl MaskKind {
+    /// The kind as configuration and fingerprint write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::CausalUniform => "causal-uniform",
+            Self::Zero => "zero",
+        }
+    }
+}
+
+/// Heads to mask and how. The empty set leaves the model intact.
+///
+/// Under grouped-query attention the siblings that share a masked head's K and V stay intact.
+///
+/// # Source
+/// AttentionInfluence §3 and appendix C. Departs: the paper's 1/L over the whole sequence would leak the future into a
+/// teacher-forced loss, so the mean runs over visible positions.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct HeadMask {
+    /// The masked heads.
+    pub set: HeadSet,
+    /// What replaces their output.
+    pub kind: MaskKind,
+}
+
+/// The loss of every target of one window, in nats.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WindowLosses {
+    /// Intact, `(target,)`.
+    pub base: Vec<f32>,
+    /// With the head set masked, `(target,)`.
+    pub masked: Vec<f32>,
+}
+
+/// Where every head looks most.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttentionPeaks {
+    heads: usize,
+    rows: usize,
+    positions: Vec<u32>,
+}
+
+impl AttentionPeaks {
+    /// Wraps `positions`, `(layer, head, row)`.
+    ///
+    /// # Errors
+    /// [`Error::Positions`] if their number is not `layers × heads × rows`.
+    pub fn new(layers: usize, heads: usize, rows: usize, positions: Vec<u32>) -> Result<Self, Error> {
+        let expected = layers * heads * rows;
+        if positions.len() == expected {
+            Ok(Self { heads, rows, positions })
+        } else {
+            Err(Error::Positions { expected, got: positions.len() })
+        }
+    }
+
+    /// The visible position with the greatest attention of `head` in `layer` at the query row `row_index`, counted inside
+    /// the rows that were asked for. Ties take the lowest position.
+    #[must_use]
+    pub fn position(&self, layer: usize, head: usize, row_index: usize) -> usize {
+        self.positions[(layer * self.heads + head) * self.rows + row_index] as usize
+    }
+}
+
+/// A model that can be run with heads masked.
+///
+/// # Contract
+/// - Every window is computed alone, with positions from 0, so a result does not depend on what else is scored.
+/// - The same input gives the same bits for any number of threads.
+///
+/// # Errors
+/// Every method returns [`Error::TokenOutOfRange`] for a token beyond the vocabulary, [`Error::WindowLength`] for an empty
+/// window or one longer than the model's context, and [`Error::Compute`] if the device fails.
+pub trait Engine: Send + Sync {
+    /// The sizes of the model.
+    fn shape(&self) -> &ModelShape;
+
+    /// What decides the last bits of a loss.
+    fn numerics(&self) -> Numerics;
+
+    /// Returns the next-token cross-entropy of `window[1..]`, intact and under `mask`.
+    ///
+    /// # Shapes
+    /// - `window`: `(n,)` token ids
+    /// - returns two of `(n − 1,)`, in nats
+    fn losses(&self, window: &[u32], mask: &HeadMask) -> Result<WindowLosses, Error>;
+
+    /// Returns where every head looks most from each query position in `rows`, from float32 attention logits.
+    fn attention_peaks(&self, tokens: &[u32], rows: Range<usize>) -> Result<AttentionPeaks, Error>;
+
+    /// Returns the most likely next token after each position in `rows`, under each of `masks`. Ties take the lowest id.
+    ///
+    /// # Shapes
+    /// - returns `(mask, row)`
+    fn predictions(&self, tokens: &[u32], rows: Range<usize>, masks: &[HeadMask]) -> Result<Vec<Vec<u32>>, Error>;
+}

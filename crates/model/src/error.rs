@@ -1,0 +1,140 @@
+//! What can go wrong with a model.
+
+use std::path::PathBuf;
+
+/// Why a model could not be loaded or run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file could not be mapped.
+    #[error(transparent)]
+    Map(#[from] headwater_kernels::MapError),
+    /// A file that is not what its name says.
+    #[error("{path} is not a usable {format} file: {reason}")]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// `safetensors`, `GGUF`, `config.json`, `tokenizer.json`.
+        format: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A value of the model's configuration that this version cannot run.
+    #[error("{path}: `{key}` is {value}, which this version cannot run; it runs {supported}")]
+    Unsupported {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: String,
+        /// Its value.
+        value: String,
+        /// What would do.
+        supported: &'static str,
+    },
+    /// A missing configuration value.
+    #[error("{path} lacks `{key}`")]
+    MissingKey {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: String,
+    },
+    /// A missing tensor.
+    #[error("{path} holds no tensor `{tensor}`")]
+    MissingTensor {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+    },
+    /// A tensor whose shape contradicts the configuration.
+    #[error("{path}: tensor `{tensor}` has shape {got:?}, but the model's configuration needs {expected:?}")]
+    TensorShape {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// Shape that follows from the configuration.
+        expected: Vec<usize>,
+        /// Shape in the file.
+        got: Vec<usize>,
+    },
+    /// Tensors that no part of the model uses: it is another architecture than its configuration says.
+    #[error("{path} holds tensors that a {architecture} model does not have, such as `{tensor}`")]
+    UnusedTensor {
+        /// The file.
+        path: PathBuf,
+        /// The architecture named by the configuration.
+        architecture: &'static str,
+        /// The first such tensor.
+        tensor: String,
+    },
+    /// A tokenizer that can produce ids beyond the embedding.
+    #[error(
+        "the tokenizer of {path} has ids up to {highest}, but the embedding has {rows} rows: they are not of the same model"
+    )]
+    Vocabulary {
+        /// The file of the tokenizer.
+        path: PathBuf,
+        /// Highest token id.
+        highest: u32,
+        /// Rows of the embedding.
+        rows: usize,
+    },
+    /// The tokenizer failed on a text.
+    #[error("cannot tokenise a text of {bytes} bytes: {reason}")]
+    Tokenise {
+        /// Length of the text.
+        bytes: usize,
+        /// What the tokenizer says.
+        reason: String,
+    },
+    /// A device that this build or machine does not have.
+    #[error("device `{device}` cannot be used: {reason}")]
+    Device {
+        /// The device as configured.
+        device: String,
+        /// Why not.
+        reason: String,
+    },
+    /// A token beyond the vocabulary.
+    #[error("token {token} is outside the vocabulary of {vocabulary}")]
+    TokenOutOfRange {
+        /// The token.
+        token: u32,
+        /// Size of the vocabulary.
+        vocabulary: usize,
+    },
+    /// A window that the model cannot take.
+    #[error("a window of {tokens} tokens does not fit a context of {context} tokens")]
+    WindowLength {
+        /// Length of the window.
+        tokens: usize,
+        /// Context of the model.
+        context: usize,
+    },
+    /// Rows outside the window.
+    #[error("rows {start}..{end} lie outside a window of {tokens} tokens")]
+    Rows {
+        /// First row.
+        start: usize,
+        /// End of the rows.
+        end: usize,
+        /// Length of the window.
+        tokens: usize,
+    },
+    /// Attention peaks of the wrong number.
+    #[error("{got} attention peaks where {expected} were expected")]
+    Positions {
+        /// layers × heads × rows.
+        expected: usize,
+        /// Number given.
+        got: usize,
+    },
+    /// A mask for another model.
+    #[error(transparent)]
+    Mask(#[from] headwater_record::Error),
+    /// The device failed.
+    #[error("the computation failed on the device")]
+    Compute(#[from] candle_core::Error),
+}

@@ -1,0 +1,155 @@
+//! From files to a model that runs.
+
+use std::path::{Path, PathBuf};
+
+use headwater_record::ContentHash;
+use headwater_record::run::Numerics;
+use serde::{Deserialize, Serialize};
+
+use crate::candle::CandleEngine;
+use crate::checkpoint::{Checkpoint, TensorFiles};
+use crate::gguf::GgufFile;
+use crate::safetensors::SafetensorsFiles;
+use crate::{Engine, Error, ModelShape, Tokenizer, shape};
+
+/// The numbers that the forward pass computes with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// float32 throughout.
+    F32,
+    /// Weights and the inputs of every matrix product in bfloat16, sums in float32.
+    #[default]
+    Bf16,
+}
+
+impl Precision {
+    /// The precision as configuration and fingerprint write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        }
+    }
+}
+
+/// Where a model's files are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelPaths {
+    /// One GGUF file, or the safetensors files in the order of their index.
+    pub weights: Vec<PathBuf>,
+    /// `config.json`; needed for safetensors.
+    pub config: Option<PathBuf>,
+    /// `tokenizer.json`; needed for safetensors, overrides the one inside a GGUF.
+    pub tokenizer: Option<PathBuf>,
+    /// SHA-256 of the weights.
+    pub weights_hash: ContentHash,
+}
+
+/// How to run a model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineOptions {
+    /// `cpu`, `cuda:N` or `metal`.
+    pub device: String,
+    /// The numbers to compute with.
+    pub precision: Precision,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self { device: "cpu".to_owned(), precision: Precision::default() }
+    }
+}
+
+/// A tokenizer and an engine of the same model.
+pub struct Model {
+    tokenizer: Tokenizer,
+    engine: Box<dyn Engine>,
+    weights_hash: ContentHash,
+}
+
+impl std::fmt::Debug for Model {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Model").field("shape", self.shape()).field("weights_hash", &self.weights_hash).finish()
+    }
+}
+
+impl Model {
+    /// Loads the model in `paths`.
+    ///
+    /// # Errors
+    /// Names the file and what is wrong with it: a hostile or truncated header, an architecture or pre-tokenizer that this
+    /// version does not know, a tensor that is missing, unused or of the wrong shape, a tokenizer of another model.
+    pub fn load(paths: &ModelPaths, options: &EngineOptions) -> Result<Self, Error> {
+        let first = paths.weights.first().map_or(Path::new(""), PathBuf::as_path);
+        if first.extension().is_some_and(|extension| extension == "gguf") {
+            let file = GgufFile::open(first)?;
+            let shape = file.shape()?;
+            let tokenizer = match &paths.tokenizer {
+                Some(path) => Tokenizer::from_json(path, &read(path)?)?,
+                None => Tokenizer::from_gguf(&file, paths.weights_hash)?,
+            };
+            tokenizer.check(paths.tokenizer.as_deref().unwrap_or(first), shape.vocab)?;
+            return Self::assemble(&file, shape, tokenizer, paths, options);
+        }
+        let needed = |path: &Option<PathBuf>, key: &str| {
+            path.clone().ok_or_else(|| Error::MissingKey { path: first.to_owned(), key: format!("{key} beside it") })
+        };
+        let config = needed(&paths.config, "config.json")?;
+        let shape = shape::from_hf_config(&config, &read(&config)?)?;
+        let path = needed(&paths.tokenizer, "tokenizer.json")?;
+        let tokenizer = Tokenizer::from_json(&path, &read(&path)?)?;
+        tokenizer.check(&path, shape.vocab)?;
+        let files = SafetensorsFiles::open(&paths.weights)?;
+        Self::assemble(&files, shape, tokenizer, paths, options)
+    }
+
+    fn assemble(
+        files: &dyn TensorFiles,
+        shape: ModelShape,
+        tokenizer: Tokenizer,
+        paths: &ModelPaths,
+        options: &EngineOptions,
+    ) -> Result<Self, Error> {
+        let sized = shape.clone();
+        let mut checkpoint = Checkpoint::new(files, &sized);
+        let engine = CandleEngine::load(&mut checkpoint, shape, options)?;
+        checkpoint.finish()?;
+        Ok(Self { tokenizer, engine: Box::new(engine), weights_hash: paths.weights_hash })
+    }
+
+    /// The tokenizer.
+    #[must_use]
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// The engine.
+    #[must_use]
+    pub fn engine(&self) -> &dyn Engine {
+        self.engine.as_ref()
+    }
+
+    /// The sizes of the model.
+    #[must_use]
+    pub fn shape(&self) -> &ModelShape {
+        self.engine.shape()
+    }
+
+    /// SHA-256 of the weights.
+    #[must_use]
+    pub fn weights_hash(&self) -> ContentHash {
+        self.weights_hash
+    }
+
+    /// What decides the last bits of a loss.
+    #[must_use]
+    pub fn numerics(&self) -> Numerics {
+        self.engine.numerics()
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    Ok(headwater_kernels::FileMap::open(path)?.to_vec())
+}

@@ -1,0 +1,48 @@
+//! The pre-tokenizers that GGUF files name in `tokenizer.ggml.pre`.
+//!
+//! An unknown name is an error, never a default: a wrong split changes token ids silently.
+//! Names and patterns follow the models' own `tokenizer.json` files.
+
+use tokenizers::normalizers::NFC;
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use tokenizers::pre_tokenizers::digits::Digits;
+use tokenizers::pre_tokenizers::sequence::Sequence;
+use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
+use tokenizers::{NormalizerWrapper, PreTokenizerWrapper, SplitDelimiterBehavior};
+
+const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+const QWEN2: &str =
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+
+/// The names that [`named`] knows.
+pub(crate) const KNOWN: &str = "smollm, gpt-2, llama-bpe, llama3 and qwen2";
+
+/// How text is cut before byte-pair encoding.
+pub(crate) struct PreTokenizer {
+    /// Applied to the text first.
+    pub(crate) normalizer: Option<NormalizerWrapper>,
+    /// Cuts the text.
+    pub(crate) split: PreTokenizerWrapper,
+}
+
+/// Finds the pre-tokenizer of that name.
+pub(crate) fn named(name: &str) -> Option<PreTokenizer> {
+    let bytes = |use_regex| PreTokenizerWrapper::ByteLevel(ByteLevel::new(false, true, use_regex));
+    let sequence = |first| PreTokenizerWrapper::Sequence(Sequence::new(vec![first, bytes(false)]));
+    let pattern = |regex: &str| {
+        Split::new(SplitPattern::Regex(regex.to_owned()), SplitDelimiterBehavior::Isolated, false)
+            .ok()
+            .map(PreTokenizerWrapper::Split)
+    };
+    let (normalizer, split) = match name {
+        "smollm" => {
+            let digits = PreTokenizerWrapper::Digits(Digits::new(true));
+            (None, PreTokenizerWrapper::Sequence(Sequence::new(vec![digits, bytes(true)])))
+        }
+        "gpt-2" => (None, bytes(true)),
+        "llama-bpe" | "llama3" => (None, sequence(pattern(LLAMA3)?)),
+        "qwen2" => (Some(NormalizerWrapper::NFC(NFC)), sequence(pattern(QWEN2)?)),
+        _ => return None,
+    };
+    Some(PreTokenizer { normalizer, split })
+}

@@ -1,0 +1,232 @@
+//! The model's own tokenizer, with nothing added and nothing cut off.
+
+use std::path::Path;
+
+use candle_core::quantized::gguf_file::Value;
+use headwater_record::ContentHash;
+use tokenizers::models::bpe::BPE;
+use tokenizers::processors::byte_level::ByteLevel;
+use tokenizers::{AddedToken, PostProcessorWrapper, Tokenizer as HfTokenizer};
+
+use crate::gguf::GgufFile;
+use crate::{Error, pretokenizer};
+
+/// Longest text that is tokenised in one piece, in bytes. The tokenizer needs gigabytes for a text of 50 MB.
+const PIECE_BYTES: usize = 1 << 20;
+
+/// GGUF's token type for control tokens.
+const CONTROL: u64 = 3;
+/// GGUF's token type for tokens that users added.
+const USER_DEFINED: u64 = 4;
+
+/// One token and the bytes of the text that it stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenSpan {
+    /// Token id.
+    pub id: u32,
+    /// First byte of the text that belongs to the token.
+    pub start: usize,
+    /// End of those bytes.
+    pub end: usize,
+}
+
+/// The model's own tokenizer.
+///
+/// Special tokens that the tokenizer would add are left out; text that spells a special token becomes that token.
+/// Truncation and padding are off.
+#[derive(Debug)]
+pub struct Tokenizer {
+    inner: HfTokenizer,
+    bos: Option<u32>,
+    hash: ContentHash,
+}
+
+impl Tokenizer {
+    /// Reads a `tokenizer.json`.
+    pub(crate) fn from_json(path: &Path, json: &[u8]) -> Result<Self, Error> {
+        let wrong = |error: tokenizers::Error| Error::Format {
+            path: path.to_owned(),
+            format: "tokenizer.json",
+            reason: error.to_string(),
+        };
+        let mut inner = HfTokenizer::from_bytes(json).map_err(wrong)?;
+        inner.with_padding(None).with_truncation(None).map_err(wrong)?;
+        let bare = inner.encode("a", false).map_err(wrong)?;
+        let dressed = inner.encode("a", true).map_err(wrong)?;
+        let first = dressed.get_ids().first().copied();
+        let bos = first.filter(|first| bare.get_ids().first() != Some(first));
+        Ok(Self { inner, bos, hash: ContentHash::of(json) })
+    }
+
+    /// Builds the tokenizer that a GGUF file describes. `weights` is the hash of that file.
+    pub(crate) fn from_gguf(file: &GgufFile, weights: ContentHash) -> Result<Self, Error> {
+        let unsupported = |key: &str, value: &str, supported| Error::Unsupported {
+            path: file.file().to_owned(),
+            key: key.to_owned(),
+            value: value.to_owned(),
+            supported,
+        };
+        let model = file.text("tokenizer.ggml.model")?;
+        if model != "gpt2" {
+            return Err(unsupported(
+                "tokenizer.ggml.model",
+                model,
+                "gpt2 (byte-level BPE), or a tokenizer.json beside it",
+            ));
+        }
+        let pre = file.text("tokenizer.ggml.pre")?;
+        let cut =
+            pretokenizer::named(pre).ok_or_else(|| unsupported("tokenizer.ggml.pre", pre, pretokenizer::KNOWN))?;
+        let wrong = |error: tokenizers::Error| Error::Format {
+            path: file.file().to_owned(),
+            format: "GGUF",
+            reason: error.to_string(),
+        };
+        let mut inner = HfTokenizer::new(byte_pairs(file, pre)?);
+        inner.with_pre_tokenizer(Some(cut.split));
+        inner.with_post_processor(Some(PostProcessorWrapper::ByteLevel(ByteLevel::new(false, false, false))));
+        inner.with_normalizer(cut.normalizer).map_err(wrong)?;
+        let (special, added) = added_tokens(file)?;
+        inner.add_special_tokens(special).map_err(wrong)?;
+        inner.add_tokens(added).map_err(wrong)?;
+        let adds_bos = matches!(file.value("tokenizer.ggml.add_bos_token"), Some(Value::Bool(true)));
+        let bos = file.value("tokenizer.ggml.bos_token_id").and_then(GgufFile::integer);
+        let bos = bos.and_then(|id| u32::try_from(id).ok()).filter(|_| adds_bos);
+        let hash = ContentHash::of_fields([b"gguf".as_slice(), weights.to_string().as_bytes()]);
+        Ok(Self { inner, bos, hash })
+    }
+
+    /// Tokenises `text`. Texts over 1 MiB are cut into pieces, before a newline that follows a non-space if there is one.
+    ///
+    /// # Errors
+    /// [`Error::Tokenise`] if the tokenizer has no way to write the text.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>, Error> {
+        let mut ids = Vec::new();
+        for piece in pieces(text, PIECE_BYTES) {
+            ids.extend_from_slice(self.inner.encode_fast(piece, false).map_err(|e| failed(text, &e))?.get_ids());
+        }
+        Ok(ids)
+    }
+
+    /// Tokenises `text` and tells which bytes each token stands for.
+    ///
+    /// # Errors
+    /// [`Error::Tokenise`] if the tokenizer has no way to write the text.
+    pub fn encode_with_spans(&self, text: &str) -> Result<Vec<TokenSpan>, Error> {
+        let mut spans = Vec::new();
+        let mut before = 0;
+        for piece in pieces(text, PIECE_BYTES) {
+            let encoding = self.inner.encode(piece, false).map_err(|e| failed(text, &e))?;
+            let ids = encoding.get_ids().iter().zip(encoding.get_offsets());
+            spans.extend(ids.map(|(id, (start, end))| TokenSpan { id: *id, start: before + start, end: before + end }));
+            before += piece.len();
+        }
+        Ok(spans)
+    }
+
+    /// The token that begins every window, if the tokenizer adds one.
+    #[must_use]
+    pub fn bos(&self) -> Option<u32> {
+        self.bos
+    }
+
+    /// SHA-256 of what defines the tokenizer.
+    #[must_use]
+    pub fn hash(&self) -> ContentHash {
+        self.hash
+    }
+
+    /// Checks that no id lies beyond an embedding of `rows` rows.
+    pub(crate) fn check(&self, path: &Path, rows: usize) -> Result<(), Error> {
+        let highest = self.inner.get_vocab(true).into_values().max().unwrap_or_default();
+        if (highest as usize) < rows { Ok(()) } else { Err(Error::Vocabulary { path: path.to_owned(), highest, rows }) }
+    }
+}
+
+fn failed(text: &str, error: &tokenizers::Error) -> Error {
+    Error::Tokenise { bytes: text.len(), reason: error.to_string() }
+}
+
+fn byte_pairs(file: &GgufFile, pre: &str) -> Result<BPE, Error> {
+    let wrong = |reason: String| Error::Format { path: file.file().to_owned(), format: "GGUF", reason };
+    let ids = 0_u32..;
+    let vocab = file.texts("tokenizer.ggml.tokens")?.into_iter().map(str::to_owned).zip(ids).collect();
+    let merge = |merge: &str| {
+        let (left, right) = merge.split_once(' ').ok_or_else(|| wrong(format!("`{merge}` is not a merge")))?;
+        Ok((left.to_owned(), right.to_owned()))
+    };
+    let merges = file.texts("tokenizer.ggml.merges")?.into_iter().map(merge).collect::<Result<Vec<_>, Error>>()?;
+    BPE::builder()
+        .vocab_and_merges::<ahash_map::Vocab>(vocab, merges)
+        .ignore_merges(pre.starts_with("llama"))
+        .build()
+        .map_err(|error| wrong(error.to_string()))
+}
+
+/// The hash map that the tokenizers crate takes vocabularies in.
+mod ahash_map {
+    pub(super) use tokenizers::models::bpe::Vocab;
+}
+
+fn added_tokens(file: &GgufFile) -> Result<(Vec<AddedToken>, Vec<AddedToken>), Error> {
+    let Some(Value::Array(kinds)) = file.value("tokenizer.ggml.token_type") else {
+        return Err(file.missing("tokenizer.ggml.token_type"));
+    };
+    let tokens = file.texts("tokenizer.ggml.tokens")?;
+    let of_kind = |wanted: u64| {
+        let tokens = tokens.iter().zip(kinds).filter(move |(_, kind)| GgufFile::integer(kind) == Some(wanted));
+        tokens.map(|(token, _)| AddedToken::from((*token).to_owned(), wanted == CONTROL)).collect()
+    };
+    Ok((of_kind(CONTROL), of_kind(USER_DEFINED)))
+}
+
+/// Cuts `text` into pieces of at most `most` bytes, so that byte-level BPE gives the same tokens for the pieces as for
+/// the whole: before a newline that follows a non-space; else before a space that follows a non-space; else between
+/// two characters.
+fn pieces(text: &str, most: usize) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let (piece, after) = rest.split_at(piece_bytes(rest, most));
+        rest = after;
+        Some(piece)
+    })
+}
+
+fn piece_bytes(text: &str, most: usize) -> usize {
+    if text.len() <= most {
+        return text.len();
+    }
+    let limit = text.floor_char_boundary(most.max(4));
+    let bytes = text.as_bytes();
+    let before = |wanted: u8| {
+        (1..limit)
+            .rev()
+            .find(|&at| bytes[at] == wanted && !text[..at].ends_with(char::is_whitespace) && text.is_char_boundary(at))
+    };
+    before(b'\n').or_else(|| before(b' ')).unwrap_or(limit)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn pieces_end_before_newlines_that_follow_text() {
+        let text = "one two\nthree \n\nfour";
+        assert_eq!(pieces(text, 9).collect::<Vec<_>>(), ["one two", "\nthree", " \n\nfour"]);
+        assert_eq!(pieces("", 9).count(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_join_to_the_text(text in "[a-c \\né€🦀]{0,80}", most in 1_usize..12) {
+            prop_assert_eq!(pieces(&text, most).collect::<String>(), text.clone());
+            prop_assert!(pieces(&text, most).all(|piece| piece.len() <= most.max(4)));
+        }
+    }
+}
