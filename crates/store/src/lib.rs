@@ -1,1 +1,20 @@
-//! Object stores, atomic and conditional puts, artefact files, model download
+//! Where Headwater reads from and writes to: local folders and object stores behind one synchronous face.
+//!
+//! [`Place`] is a folder, on disk or in a store. Its files appear whole or not at all ([`Place::write`], [`Place::writer`]) and
+//! can be claimed exactly once ([`Place::create`]). [`RangeReader`] reads parts of a listed file and notices when it changed.
+//!
+//! `object_store` and `tokio` stop here: no caller sees a future.
+
+mod disk;
+mod error;
+mod location;
+mod place;
+mod range;
+mod remote;
+mod runtime;
+mod writer;
+
+pub use error::{Cause, Error, Result};
+pub use place::{Created, Entry, Place};
+pub use range::RangeReader;
+pub use writer::PlaceWriter;

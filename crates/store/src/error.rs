@@ -1,0 +1,196 @@
+//! What can go wrong between Headwater and the places it reads from and writes to.
+
+use std::error::Error as StdError;
+use std::io;
+
+use crate::location::KNOWN_SCHEMES;
+
+/// The cause below an [`Error`], as the disk, the store or the network gave it.
+pub type Cause = Box<dyn StdError + Send + Sync>;
+
+/// What can go wrong in this crate; every variant names the path or URL it is about.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Nothing lies at the path.
+    #[error("{path}: not found")]
+    NotFound {
+        /// Path or URL.
+        path: String,
+        /// Cause.
+        source: Cause,
+    },
+    /// The caller may not read the path, or the credentials in the environment do not open it.
+    #[error("{path}: permission denied; check the file's permissions, or the store's credentials in the environment")]
+    PermissionDenied {
+        /// Path or URL.
+        path: String,
+        /// Cause.
+        source: Cause,
+    },
+    /// Nothing can be written into a folder.
+    #[error("{folder}: cannot write here; make the folder writable or choose another")]
+    NotWritable {
+        /// The folder.
+        folder: String,
+        /// Cause.
+        source: Cause,
+    },
+    /// The disk, or the quota on it, is full.
+    #[error("{path}: no space left; free some and start again, finished files are kept")]
+    DiskFull {
+        /// The file being written.
+        path: String,
+        /// Cause.
+        source: Cause,
+    },
+    /// A file is no longer the one that was listed.
+    #[error("{path}: changed since it was listed; let whatever writes it finish, then plan again")]
+    Changed {
+        /// Path or URL.
+        path: String,
+    },
+    /// A URL of a kind that no store here serves.
+    #[error("{location}: unknown scheme `{scheme}`; known are {}", KNOWN_SCHEMES.join(", "))]
+    UnsupportedScheme {
+        /// What was given.
+        location: String,
+        /// Its scheme.
+        scheme: String,
+    },
+    /// A location or path that cannot name a file or folder.
+    #[error("{location}: not a usable location: {reason}")]
+    InvalidLocation {
+        /// What was given.
+        location: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A web server was asked to store or list something.
+    #[error("{path}: web servers can only be read, one file at a time; {operation} needs a folder or an object store")]
+    ReadOnly {
+        /// URL.
+        path: String,
+        /// What was asked for.
+        operation: &'static str,
+    },
+    /// A read beyond the end of a file.
+    #[error("{path}: bytes {start}..{end} lie outside the file of {bytes} bytes")]
+    OutOfRange {
+        /// Path or URL.
+        path: String,
+        /// First byte asked for.
+        start: u64,
+        /// End of the range asked for.
+        end: u64,
+        /// Size of the file.
+        bytes: u64,
+    },
+    /// The store or the network failed, also after retries; trying later may help.
+    #[error("{path}: no answer from the store after retries; try again later")]
+    Unavailable {
+        /// Path or URL.
+        path: String,
+        /// Cause.
+        source: Cause,
+    },
+    /// The store refused a request for good.
+    #[error("{path}: the store refused the request")]
+    Refused {
+        /// Path or URL.
+        path: String,
+        /// Cause.
+        source: Cause,
+    },
+    /// The disk failed.
+    #[error("{path}: input or output failed")]
+    Io {
+        /// Path.
+        path: String,
+        /// Cause.
+        source: io::Error,
+    },
+    /// The threads for input and output could not be started, or one of them was lost.
+    #[error("the input and output threads failed")]
+    Runtime {
+        /// Cause.
+        source: io::Error,
+    },
+}
+
+/// Short for results of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// Whether the same call may succeed later with nothing else changed.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable { .. })
+    }
+
+    /// Whether this is [`Error::NotFound`].
+    #[must_use]
+    pub const fn is_not_found(&self) -> bool {
+        matches!(self, Self::NotFound { .. })
+    }
+
+    /// Sorts a failure to read `path` from disk.
+    pub(crate) fn reading(path: impl Into<String>, source: io::Error) -> Self {
+        let path = path.into();
+        match source.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Self::NotFound { path, source: source.into() },
+            io::ErrorKind::PermissionDenied => Self::PermissionDenied { path, source: source.into() },
+            _ => Self::Io { path, source },
+        }
+    }
+
+    /// Sorts a failure to write `path`, which lies in `folder`.
+    pub(crate) fn writing(folder: impl Into<String>, path: impl Into<String>, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Self::DiskFull { path: path.into(), source: source.into() }
+            }
+            io::ErrorKind::PermissionDenied
+            | io::ErrorKind::ReadOnlyFilesystem
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::AlreadyExists
+            | io::ErrorKind::NotFound => Self::NotWritable { folder: folder.into(), source: source.into() },
+            _ => Self::Io { path: path.into(), source },
+        }
+    }
+
+    /// Sorts a failure of an object store at the URL `path`.
+    pub(crate) fn store(path: impl Into<String>, source: object_store::Error) -> Self {
+        use object_store::Error as Store;
+        let path = path.into();
+        match source {
+            Store::NotFound { source, .. } => Self::NotFound { path, source },
+            Store::Precondition { .. } => Self::Changed { path },
+            Store::PermissionDenied { source, .. } | Store::Unauthenticated { source, .. } => {
+                Self::PermissionDenied { path, source }
+            }
+            Store::Generic { source, .. } if is_passing(source.as_ref()) => Self::Unavailable { path, source },
+            Store::Generic { source, .. } | Store::NotSupported { source } => Self::Refused { path, source },
+            other => Self::Refused { path, source: other.into() },
+        }
+    }
+}
+
+/// Whether a store's failure is one that passes: no connection, a cut answer, or a server that says it is overloaded.
+fn is_passing(failure: &(dyn StdError + 'static)) -> bool {
+    let mut cause = Some(failure);
+    while let Some(error) = cause {
+        if error.is::<object_store::client::HttpError>() || has_passing_status(&error.to_string()) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// Whether `text` is `object_store`'s sentence for a status that servers send while they are overloaded or restarting; the
+/// error type that carries the number is private to that crate.
+fn has_passing_status(text: &str) -> bool {
+    let status = text.strip_prefix("Server returned non-2xx status code: ").and_then(|rest| rest.get(..3));
+    status.and_then(|digits| digits.parse::<u16>().ok()).is_some_and(|status| matches!(status, 408 | 429 | 500..=599))
+}

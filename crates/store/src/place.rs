@@ -1,0 +1,264 @@
+//! Folders to read from and write to, on disk or in a store.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use bytes::Bytes;
+
+use crate::disk::{self, Draft};
+use crate::location::{Bucket, Location, split_fixed_prefix};
+use crate::range::{Origin, RangeReader};
+use crate::remote::{Client, Version};
+use crate::writer::PlaceWriter;
+use crate::{Error, Result};
+
+/// A folder on disk, a prefix in an object store, or a web server's folder.
+///
+/// Paths given to its methods are relative, with `/` between their parts; `..` is refused. Cloning is cheap. All methods block
+/// the calling thread and none needs an async runtime.
+#[derive(Clone, Debug)]
+pub struct Place {
+    shown: String,
+    root: Root,
+}
+
+#[derive(Clone, Debug)]
+enum Root {
+    Disk(PathBuf),
+    Remote { client: Client, prefix: String },
+}
+
+/// A file in a [`Place`], as it was when listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Path relative to the place.
+    pub path: String,
+    /// Size of the file.
+    pub bytes: u64,
+    /// The store's name for this version of the file; on disk made of inode, modification time and size.
+    pub etag: Option<String>,
+}
+
+/// What a conditional write did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Created {
+    /// The file is new and holds the bytes given.
+    New,
+    /// A file of that name exists and was left as it is.
+    AlreadyThere,
+}
+
+impl Place {
+    /// Opens a folder: a local path, `file:///abs`, `s3://bucket/prefix`, `gs://`, `az://container/prefix`, `http(s)://`
+    /// (read only, no listing) or `memory://name/prefix`.
+    ///
+    /// Nothing is read or made yet. Credentials and endpoints are those that each store's own tools take from the environment.
+    ///
+    /// # Errors
+    /// [`Error::UnsupportedScheme`], [`Error::InvalidLocation`], or the store's refusal of the credentials' form.
+    pub fn open(location: &str) -> Result<Self> {
+        let root = match Location::parse(location)? {
+            Location::Disk(path) => Root::Disk(path),
+            Location::Remote { bucket, prefix } => Root::Remote { client: Client::shared(&bucket)?, prefix },
+        };
+        let shown = match location.trim_end_matches('/') {
+            "" => location.to_owned(),
+            trimmed => trimmed.to_owned(),
+        };
+        Ok(Self { shown, root })
+    }
+
+    /// Splits a location that may hold wildcards (`*`, `?`, `[`, `{`) into the folder above the first of them and the rest,
+    /// relative to that folder. Without wildcards the rest is the last part of the path, which may be a file or a folder.
+    ///
+    /// # Errors
+    /// As [`Place::open`].
+    pub fn open_fixed_prefix(location: &str) -> Result<(Self, String)> {
+        let (folder, rest) = split_fixed_prefix(location);
+        Ok((Self::open(folder)?, rest.to_owned()))
+    }
+
+    /// Opens the empty store `name` that lives in this process's memory; for tests. The same name is the same store.
+    ///
+    /// # Errors
+    /// [`Error::InvalidLocation`] if `name` is empty.
+    pub fn in_memory(name: &str) -> Result<Self> {
+        let bucket = Bucket { scheme: "memory".to_owned(), name: name.to_owned() };
+        if name.is_empty() {
+            let reason = "it names no bucket".to_owned();
+            return Err(Error::InvalidLocation { location: "memory://".to_owned(), reason });
+        }
+        let client = Client::shared(&bucket)?;
+        Ok(Self { shown: client.url(""), root: Root::Remote { client, prefix: String::new() } })
+    }
+
+    /// The folder `relative` inside this one.
+    #[must_use]
+    pub fn child(&self, relative: &str) -> Self {
+        let relative = relative.trim_matches('/');
+        let root = match &self.root {
+            Root::Disk(path) => Root::Disk(path.join(relative)),
+            Root::Remote { client, prefix } => Root::Remote { client: client.clone(), prefix: join(prefix, relative) },
+        };
+        Self { shown: self.describe(relative), root }
+    }
+
+    /// The path or URL of `relative`, for messages.
+    #[must_use]
+    pub fn describe(&self, relative: &str) -> String {
+        match (relative, self.shown.as_str()) {
+            ("", shown) => shown.to_owned(),
+            (relative, "/") => format!("/{relative}"),
+            (relative, shown) => format!("{shown}/{relative}"),
+        }
+    }
+
+    /// The folder on disk, or `None` for a store.
+    #[must_use]
+    pub fn local_path(&self) -> Option<&std::path::Path> {
+        match &self.root {
+            Root::Disk(path) => Some(path),
+            Root::Remote { .. } => None,
+        }
+    }
+
+    /// Reads a whole file.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if it does not exist; any failure of the disk or store.
+    pub fn read(&self, relative: &str) -> Result<Bytes> {
+        match &self.root {
+            Root::Disk(folder) => disk::read(&folder.join(self.checked(relative)?)),
+            Root::Remote { client, prefix } => client.read(&join(prefix, self.checked(relative)?)),
+        }
+    }
+
+    /// Reads a whole file, or `None` if it does not exist.
+    ///
+    /// # Errors
+    /// Any failure of the disk or store.
+    pub fn read_if_exists(&self, relative: &str) -> Result<Option<Bytes>> {
+        match self.read(relative) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes a whole file, replacing what was there: readers see the old file or the new one, never a part.
+    ///
+    /// # Errors
+    /// [`Error::NotWritable`], [`Error::DiskFull`], or any failure of the disk or store.
+    pub fn write(&self, relative: &str, bytes: Bytes) -> Result<()> {
+        match &self.root {
+            Root::Disk(folder) => drafted(&folder.join(self.checked(relative)?), &bytes)?.publish(),
+            Root::Remote { client, prefix } => client.write(&join(prefix, self.checked(relative)?), bytes),
+        }
+    }
+
+    /// Writes a whole file unless one of that name exists; of several writers at once, exactly one finds it new.
+    ///
+    /// A store may answer [`Created::AlreadyThere`] to the writer whose own first try went through but whose answer was lost,
+    /// so whoever is told so reads and compares.
+    ///
+    /// # Errors
+    /// As [`Place::write`].
+    pub fn create(&self, relative: &str, bytes: Bytes) -> Result<Created> {
+        match &self.root {
+            Root::Disk(folder) => drafted(&folder.join(self.checked(relative)?), &bytes)?.publish_new(),
+            Root::Remote { client, prefix } => client.create(&join(prefix, self.checked(relative)?), bytes),
+        }
+    }
+
+    /// Lists the files in the folder `relative_prefix` (empty for all) and below, sorted by path; empty if there are none.
+    ///
+    /// # Errors
+    /// [`Error::ReadOnly`] for web servers; any failure of the disk or store.
+    pub fn list(&self, relative_prefix: &str) -> Result<Vec<Entry>> {
+        let relative = match relative_prefix.trim_end_matches('/') {
+            "" => "",
+            relative => self.checked(relative)?,
+        };
+        match &self.root {
+            Root::Disk(folder) => disk::list(&folder.join(relative), relative),
+            Root::Remote { client, prefix } => client.list(prefix, &join(prefix, relative)),
+        }
+    }
+
+    /// Describes one file.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if it does not exist or is a folder.
+    pub fn entry(&self, relative: &str) -> Result<Entry> {
+        match &self.root {
+            Root::Disk(folder) => disk::entry(&folder.join(self.checked(relative)?), relative),
+            Root::Remote { client, prefix } => client.entry(&join(prefix, self.checked(relative)?), relative),
+        }
+    }
+
+    /// Begins a file that appears whole with [`PlaceWriter::finish`].
+    ///
+    /// # Errors
+    /// As [`Place::write`].
+    pub fn writer(&self, relative: &str) -> Result<PlaceWriter> {
+        match &self.root {
+            Root::Disk(folder) => Ok(PlaceWriter::to_disk(Draft::begin(&folder.join(self.checked(relative)?))?)),
+            Root::Remote { client, prefix } => PlaceWriter::to_store(client, join(prefix, self.checked(relative)?)),
+        }
+    }
+
+    /// Reads ranges of a listed file, as long as it is the version that was listed.
+    ///
+    /// # Errors
+    /// [`Error::InvalidLocation`] if the entry's path leaves the place.
+    pub fn reader(&self, entry: &Entry) -> Result<RangeReader> {
+        let path = self.checked(&entry.path)?;
+        let version = Version { bytes: entry.bytes, etag: entry.etag.clone() };
+        let origin = match &self.root {
+            Root::Disk(folder) => Origin::Disk { path: folder.join(path), version },
+            Root::Remote { client, prefix } => {
+                Origin::Remote { client: client.clone(), key: join(prefix, path), version }
+            }
+        };
+        Ok(RangeReader::new(origin, self.describe(path)))
+    }
+
+    /// Refuses paths that would leave the place or name nothing.
+    fn checked<'a>(&self, relative: &'a str) -> Result<&'a str> {
+        let reason = if relative.is_empty() {
+            "it names no file"
+        } else if relative.split('/').any(|part| matches!(part, "" | "." | "..")) {
+            "a path inside a place has no empty, `.` or `..` parts"
+        } else {
+            return Ok(relative);
+        };
+        Err(Error::InvalidLocation { location: self.describe(relative), reason: reason.to_owned() })
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+/// Joins two keys, either of which may be empty.
+fn join(prefix: &str, relative: &str) -> String {
+    match (prefix, relative) {
+        ("", only) | (only, "") => only.to_owned(),
+        (prefix, relative) => format!("{prefix}/{relative}"),
+    }
+}
+
+/// A draft that holds `bytes`.
+fn drafted(path: &std::path::Path, bytes: &[u8]) -> Result<Draft> {
+    let mut draft = Draft::begin(path)?;
+    match io::Write::write_all(&mut draft, bytes) {
+        Ok(()) => Ok(draft),
+        Err(error) => Err(draft.failed(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

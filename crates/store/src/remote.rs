@@ -1,0 +1,177 @@
+//! Object stores and web servers, through one client per bucket.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use object_store::aws::AmazonS3Builder;
+use object_store::azure::MicrosoftAzureBuilder;
+use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::http::HttpBuilder;
+use object_store::limit::LimitStore;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{ClientOptions, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, RetryConfig};
+
+use crate::location::Bucket;
+use crate::place::{Created, Entry};
+use crate::runtime::wait;
+use crate::{Error, Result};
+
+/// Requests that one bucket serves at the same time, all readers and writers together.
+const MAX_REQUESTS: usize = 64;
+
+/// The client of one bucket.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    store: Arc<dyn ObjectStore>,
+    bucket: Arc<Bucket>,
+}
+
+/// The clients made so far: connections, credentials and in-memory stores live as long as the process.
+static CLIENTS: OnceLock<Mutex<BTreeMap<Bucket, Client>>> = OnceLock::new();
+
+impl Client {
+    /// The process's client for `bucket`; credentials and endpoints come from the environment, as each store's own tools read
+    /// them.
+    pub(crate) fn shared(bucket: &Bucket) -> Result<Self> {
+        let clients = CLIENTS.get_or_init(Mutex::default);
+        let mut clients = clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(bucket) {
+            return Ok(client.clone());
+        }
+        let url = format!("{}://{}", bucket.scheme, bucket.name);
+        let store = connect(bucket).map_err(|error| Error::store(url, error))?;
+        let store: Arc<dyn ObjectStore> = Arc::new(LimitStore::new(store, MAX_REQUESTS));
+        let client = Self { store, bucket: Arc::new(bucket.clone()) };
+        clients.insert(bucket.clone(), client.clone());
+        Ok(client)
+    }
+
+    /// The store itself, for writers.
+    pub(crate) fn store(&self) -> Arc<dyn ObjectStore> {
+        Arc::clone(&self.store)
+    }
+
+    /// The URL of `key`.
+    pub(crate) fn url(&self, key: &str) -> String {
+        let Bucket { scheme, name } = self.bucket.as_ref();
+        if key.is_empty() { format!("{scheme}://{name}") } else { format!("{scheme}://{name}/{key}") }
+    }
+
+    /// Refuses what a web server cannot do.
+    pub(crate) fn check_full_store(&self, key: &str, operation: &'static str) -> Result<()> {
+        match self.bucket.scheme.as_str() {
+            "http" | "https" => Err(Error::ReadOnly { path: self.url(key), operation }),
+            _ => Ok(()),
+        }
+    }
+
+    /// `key` as the store's client wants it.
+    pub(crate) fn path(&self, key: &str) -> Result<Path> {
+        Path::parse(key).map_err(|error| Error::InvalidLocation { location: self.url(key), reason: error.to_string() })
+    }
+
+    /// Reads a whole object.
+    pub(crate) fn read(&self, key: &str) -> Result<Bytes> {
+        let (store, path) = (self.store(), self.path(key)?);
+        let outcome = wait(async move { store.get(&path).await?.bytes().await })?;
+        outcome.map_err(|error| Error::store(self.url(key), error))
+    }
+
+    /// Writes a whole object, replacing what was there.
+    pub(crate) fn write(&self, key: &str, bytes: Bytes) -> Result<()> {
+        self.check_full_store(key, "writing")?;
+        let (store, path) = (self.store(), self.path(key)?);
+        let outcome = wait(async move { store.put(&path, bytes.into()).await })?;
+        outcome.map(drop).map_err(|error| Error::store(self.url(key), error))
+    }
+
+    /// Writes a whole object unless there is one.
+    pub(crate) fn create(&self, key: &str, bytes: Bytes) -> Result<Created> {
+        self.check_full_store(key, "writing")?;
+        let (store, path) = (self.store(), self.path(key)?);
+        match wait(async move { store.put_opts(&path, bytes.into(), PutMode::Create.into()).await })? {
+            Ok(_) => Ok(Created::New),
+            Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
+                Ok(Created::AlreadyThere)
+            }
+            Err(error) => Err(Error::store(self.url(key), error)),
+        }
+    }
+
+    /// Describes one object; `relative` is its path relative to the place.
+    pub(crate) fn entry(&self, key: &str, relative: &str) -> Result<Entry> {
+        let (store, path) = (self.store(), self.path(key)?);
+        let meta = wait(async move { store.head(&path).await })?.map_err(|error| Error::store(self.url(key), error))?;
+        Ok(Entry { path: relative.to_owned(), bytes: meta.size, etag: meta.e_tag })
+    }
+
+    /// Lists the objects below `key`, with paths relative to `root`.
+    pub(crate) fn list(&self, root: &str, key: &str) -> Result<Vec<Entry>> {
+        self.check_full_store(key, "listing")?;
+        let (store, path) = (self.store(), self.path(key)?);
+        let listed = wait(async move { store.list(Some(&path)).try_collect::<Vec<_>>().await })?;
+        let listed = listed.map_err(|error| Error::store(self.url(key), error))?;
+        let relative = |path: &str| {
+            let below = path.strip_prefix(root)?;
+            if root.is_empty() { Some(below.to_owned()) } else { below.strip_prefix('/').map(str::to_owned) }
+        };
+        let mut entries: Vec<Entry> = listed
+            .into_iter()
+            .filter_map(|meta| {
+                Some(Entry { path: relative(meta.location.as_ref())?, bytes: meta.size, etag: meta.e_tag })
+            })
+            .collect();
+        entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        Ok(entries)
+    }
+
+    /// Reads a range of the object version that `expected` describes.
+    ///
+    /// # Errors
+    /// [`Error::Changed`] if the object is another version by now.
+    pub(crate) async fn read_range(&self, key: &str, range: Range<u64>, expected: &Version) -> Result<Bytes> {
+        let failed = |error| Error::store(self.url(key), error);
+        let path = self.path(key)?;
+        let options = GetOptions {
+            range: Some(GetRange::Bounded(range.clone())),
+            // A weak tag never matches in an If-Match; it is compared with the answer's below.
+            if_match: expected.etag.clone().filter(|etag| !etag.starts_with("W/")),
+            ..GetOptions::default()
+        };
+        let answer = self.store.get_opts(&path, options).await.map_err(failed)?;
+        let other_tag = expected.etag.is_some() && answer.meta.e_tag.is_some() && answer.meta.e_tag != expected.etag;
+        if other_tag || answer.meta.size != expected.bytes || answer.range != range {
+            return Err(Error::Changed { path: self.url(key) });
+        }
+        answer.bytes().await.map_err(failed)
+    }
+}
+
+/// What a listing said about an object, to recognise it by.
+#[derive(Clone, Debug)]
+pub(crate) struct Version {
+    /// Size of the object.
+    pub(crate) bytes: u64,
+    /// The store's name for the version.
+    pub(crate) etag: Option<String>,
+}
+
+/// Makes a client; failed requests are retried by `object_store` with exponential back-off.
+fn connect(bucket: &Bucket) -> object_store::Result<Box<dyn ObjectStore>> {
+    let (name, retry) = (bucket.name.as_str(), RetryConfig::default());
+    Ok(match bucket.scheme.as_str() {
+        "s3" => Box::new(AmazonS3Builder::from_env().with_bucket_name(name).with_retry(retry).build()?),
+        "gs" => Box::new(GoogleCloudStorageBuilder::from_env().with_bucket_name(name).with_retry(retry).build()?),
+        "az" => Box::new(MicrosoftAzureBuilder::from_env().with_container_name(name).with_retry(retry).build()?),
+        "memory" => Box::new(InMemory::new()),
+        scheme => {
+            let options = ClientOptions::new().with_allow_http(scheme == "http");
+            let url = format!("{scheme}://{name}");
+            Box::new(HttpBuilder::new().with_url(url).with_client_options(options).with_retry(retry).build()?)
+        }
+    })
+}

@@ -1,0 +1,132 @@
+//! Files written piece by piece that appear whole or not at all.
+
+use std::io::{self, Write};
+
+use bytes::Bytes;
+use object_store::buffered::BufWriter;
+use tokio::io::AsyncWriteExt;
+
+use crate::disk::Draft;
+use crate::remote::Client;
+use crate::runtime::{spawn, wait};
+use crate::{Error, Result};
+
+/// Bytes gathered before they are handed to a store; also the size of a part of a multipart upload.
+const PART_BYTES: usize = 8 << 20;
+
+/// Parts on their way to a store at the same time; bounds memory to this many times [`PART_BYTES`].
+const PARTS_IN_FLIGHT: usize = 4;
+
+/// A file in the making. It appears with [`PlaceWriter::finish`]; dropped before, it leaves nothing.
+#[derive(Debug)]
+pub struct PlaceWriter(Target);
+
+#[derive(Debug)]
+enum Target {
+    Disk(Draft),
+    Store(Upload),
+}
+
+/// An upload to a store: one put if all fits one part, else a multipart upload.
+#[derive(Debug)]
+struct Upload {
+    url: String,
+    part: Vec<u8>,
+    /// `None` once it failed or finished.
+    writer: Option<BufWriter>,
+}
+
+impl PlaceWriter {
+    pub(crate) const fn to_disk(draft: Draft) -> Self {
+        Self(Target::Disk(draft))
+    }
+
+    pub(crate) fn to_store(client: &Client, key: String) -> Result<Self> {
+        client.check_full_store(&key, "writing")?;
+        let path = client.path(&key)?;
+        let writer = BufWriter::with_capacity(client.store(), path, PART_BYTES).with_max_concurrency(PARTS_IN_FLIGHT);
+        Ok(Self(Target::Store(Upload { url: client.url(&key), part: Vec::new(), writer: Some(writer) })))
+    }
+
+    /// Makes the file appear under its name, whole, replacing what was there.
+    ///
+    /// # Errors
+    /// [`Error::NotWritable`], [`Error::DiskFull`], or any failure of the disk or store; then nothing appears.
+    pub fn finish(self) -> Result<()> {
+        match self.0 {
+            Target::Disk(draft) => draft.publish(),
+            Target::Store(mut upload) => upload.finish(),
+        }
+    }
+}
+
+impl Write for PlaceWriter {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        match &mut self.0 {
+            // Writers above us wrap what they get, so the sorted error must travel inside.
+            Target::Disk(draft) => draft.write(buffer).map_err(|error| io::Error::other(draft.failed(error))),
+            Target::Store(upload) => upload.write(buffer).map_err(io::Error::other),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Upload {
+    fn write(&mut self, buffer: &[u8]) -> Result<usize> {
+        let taken = buffer.len().min(PART_BYTES - self.part.len());
+        self.part.extend_from_slice(&buffer[..taken]);
+        if self.part.len() == PART_BYTES {
+            self.send_part()?;
+        }
+        Ok(taken)
+    }
+
+    /// Hands the gathered part over; waits while too many are on their way.
+    fn send_part(&mut self) -> Result<()> {
+        let part = Bytes::from(std::mem::take(&mut self.part));
+        let mut writer = self.take()?;
+        let (writer, outcome) = wait(async move {
+            let outcome = writer.put(part).await;
+            (writer, outcome)
+        })?;
+        self.writer = Some(writer);
+        outcome.map_err(|error| Error::store(self.url.as_str(), error))
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        if !self.part.is_empty() {
+            self.send_part()?;
+        }
+        let mut writer = self.take()?;
+        let outcome = wait(async move { writer.shutdown().await })?;
+        outcome.map_err(|error| match error.downcast::<object_store::Error>() {
+            Ok(error) => Error::store(self.url.as_str(), error),
+            Err(source) => Error::Io { path: self.url.clone(), source },
+        })
+    }
+
+    fn take(&mut self) -> Result<BufWriter> {
+        self.writer.take().ok_or_else(|| Error::Io {
+            path: self.url.clone(),
+            source: io::Error::new(io::ErrorKind::BrokenPipe, "an earlier write failed"),
+        })
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        let Some(mut writer) = self.writer.take() else { return };
+        let url = std::mem::take(&mut self.url);
+        let aborted = spawn(async move {
+            if let Err(error) = writer.abort().await {
+                tracing::warn!(%url, %error, "could not abort an upload; the bucket's lifecycle rule must remove it");
+            }
+        });
+        if let Err(error) = aborted {
+            tracing::warn!(%error, "could not abort an upload");
+        }
+    }
+}
