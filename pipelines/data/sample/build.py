@@ -245,15 +245,17 @@ NESTED = FLAT.append(
         ("package", pa.struct([("kind", pa.string()), ("name", pa.string()), ("version", pa.string())])),
         ("headings", pa.list_(pa.string())),
     ])),
-).append(pa.field("counts", pa.map_(pa.string(), pa.int64()))).append(
+).append(
+    pa.field("words", pa.list_(pa.struct([("word", pa.string()), ("count", pa.int64())]))),
+).append(
     pa.field("paragraphs", pa.list_(pa.struct([("start", pa.int64()), ("bytes", pa.int64()), ("code", pa.bool_())]))),
 )  # fmt: skip
 
 
 def nested_columns(documents: list[Document]) -> dict[str, list]:
-    """Returns the flat columns and, derived from each text, a struct with a list, a map, and a list of structs."""
+    """Returns the flat columns and, derived from each text, a struct of a struct and a list, and two lists of structs."""
     table: dict[str, list] = columns(documents)
-    table |= {"metadata": [], "counts": [], "paragraphs": []}
+    table |= {"metadata": [], "words": [], "paragraphs": []}
     for document in documents:
         kind, pinned = document.source.package.split(" ")
         name, version = re.split(r"==?", pinned, maxsplit=1)
@@ -265,7 +267,7 @@ def nested_columns(documents: list[Document]) -> dict[str, list]:
         })  # fmt: skip
         words = collections.Counter(re.findall(r"[a-z]{4,}", document.text.lower()))
         frequent = sorted(words.items(), key=lambda item: (-item[1], item[0]))[:5]
-        table["counts"].append([("lines", len(lines)), *frequent])
+        table["words"].append([{"word": word, "count": count} for word, count in frequent])
         start, paragraphs = 0, []
         for piece in document.text.split("\n\n")[:12]:
             size = len(piece.encode())
