@@ -103,6 +103,8 @@ pub struct RunSource {
     pub name: String,
     /// Its text column.
     pub text: String,
+    /// Where its ids and domains come from.
+    pub labels: Labels,
     /// The fingerprint of its sidecars.
     pub fingerprint: Fingerprint,
     /// Its shards, ordered by path.
@@ -110,6 +112,25 @@ pub struct RunSource {
     /// Shards that were skipped because they cannot be read, with the reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<SkippedShard>,
+}
+
+/// Where the ids and domains of a source come from. They change no score, so they are no part of the fingerprint.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Labels {
+    /// The id column, if there is one.
+    pub id_column: Option<String>,
+    /// The domain column; `None` if the source has one domain.
+    pub domain_column: Option<String>,
+    /// The one domain of the source; `None` if a column is used.
+    pub domain_value: Option<String>,
+}
+
+impl fmt::Display for Labels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let or_none = |name: &Option<String>| name.clone().unwrap_or_else(|| "none".to_owned());
+        write!(f, "id {}, domain {}", or_none(&self.id_column), or_none(&self.domain_column))?;
+        self.domain_value.iter().try_for_each(|value| write!(f, " (all `{value}`)"))
+    }
 }
 
 /// One shard of the plan.

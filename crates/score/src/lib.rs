@@ -1,1 +1,22 @@
-//! Units to sidecars: batching, resumption
+//! Units to sidecars: every document's losses, intact and with the head set masked.
+//!
+//! [`begin`] fixes what a run is made of in `run.json`, or compares with what began it. [`pending`] tells which units have
+//! no sidecar yet: a sidecar under the current fingerprint *is* the done record. [`score_unit`] scores one of them and
+//! writes its sidecar whole or not at all. So a run that is killed resumes by starting it again.
+//!
+//! The arithmetic of one document is in [`document`], apart from all I/O.
+
+mod begin;
+mod config;
+pub mod document;
+mod error;
+mod relabel;
+mod sidecar;
+mod unit;
+
+pub use begin::{Begun, Candidate, OnChange, begin, done_units, pending, read};
+pub use config::{LongDocuments, ScoreConfig};
+pub use error::Error;
+pub use relabel::{Relabelled, relabel_unit};
+pub use sidecar::{SidecarFooter, SidecarRow, encode_sidecar};
+pub use unit::{Advance, Scorer, UnitReport, score_unit};

@@ -1,0 +1,131 @@
+//! The real model against the values of an independent PyTorch implementation, in `../shared/goldens`.
+//!
+//! `HEADWATER_TEST_MODEL` names the GGUF file; without it, or without the goldens, the tests say so and pass.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::path::{Path, PathBuf};
+
+use arrow::array::{AsArray, RecordBatch};
+use headwater_model::{EngineOptions, HeadMask, MaskKind, Model, ModelPaths, Precision};
+use headwater_record::{ContentHash, HeadSet};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use serde::Deserialize;
+
+type Outcome = Result<(), Box<dyn Error>>;
+
+#[derive(Deserialize)]
+struct Goldens {
+    heads: HeadSet,
+    window_tokens: usize,
+    documents: Vec<Golden>,
+}
+
+#[derive(Deserialize)]
+struct Golden {
+    id: String,
+    tokens: usize,
+    first_ids: Vec<u32>,
+    ids_sha256: String,
+    loss_base: f64,
+    loss_masked: f64,
+    influence: f64,
+    loss_masked_zero: f64,
+    per_target: Option<BTreeMap<String, Vec<f64>>>,
+}
+
+struct Fixture {
+    model: Model,
+    goldens: Goldens,
+    texts: BTreeMap<String, String>,
+}
+
+fn fixture(precision: Precision) -> Result<Option<Fixture>, Box<dyn Error>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/goldens");
+    let (Some(gguf), true) = (std::env::var_os("HEADWATER_TEST_MODEL"), folder.is_dir()) else {
+        println!("skipped: set HEADWATER_TEST_MODEL to the GGUF file and put the goldens into ../shared/goldens");
+        return Ok(None);
+    };
+    let goldens = serde_json::from_slice(&fs_err::read(folder.join("scores.json"))?)?;
+    let weights = PathBuf::from(gguf);
+    let weights_hash = ContentHash::of(&fs_err::read(&weights)?);
+    let paths = ModelPaths { weights: vec![weights], config: None, tokenizer: None, weights_hash };
+    let model = Model::load(&paths, &EngineOptions { precision, ..EngineOptions::default() })?;
+    let file = fs_err::File::open(folder.join("documents.parquet"))?.into_file();
+    let batches = ParquetRecordBatchReaderBuilder::try_new(file)?.build()?;
+    let mut texts = BTreeMap::new();
+    for batch in batches {
+        let batch: RecordBatch = batch?;
+        let column = |name: &str| batch.column_by_name(name).expect("the goldens have the column").as_string::<i32>();
+        for (id, text) in column("id").iter().zip(column("text")) {
+            texts.insert(id.unwrap_or_default().to_owned(), text.unwrap_or_default().to_owned());
+        }
+    }
+    Ok(Some(Fixture { model, goldens, texts }))
+}
+
+fn mean(losses: &[f32]) -> f64 {
+    losses.iter().map(|loss| f64::from(*loss)).sum::<f64>() / losses.len() as f64
+}
+
+#[test]
+fn token_ids_agree_exactly() -> Outcome {
+    let Some(Fixture { model, goldens, texts }) = fixture(Precision::F32)? else { return Ok(()) };
+    for golden in &goldens.documents {
+        let ids = model.tokenizer().encode(&texts[&golden.id])?;
+        let joined = ids.iter().map(u32::to_string).collect::<Vec<_>>().join(" ");
+        assert_eq!(ids.len(), golden.tokens, "{}", golden.id);
+        assert_eq!(ids[..golden.first_ids.len()], golden.first_ids, "{}", golden.id);
+        assert_eq!(ContentHash::of(joined.as_bytes()).to_string(), golden.ids_sha256, "{}", golden.id);
+    }
+    Ok(())
+}
+
+#[test]
+fn float32_losses_agree_within_2e_4_and_influence_within_5e_4() -> Outcome {
+    let Some(Fixture { model, goldens, texts }) = fixture(Precision::F32)? else { return Ok(()) };
+    for golden in &goldens.documents {
+        let ids = model.tokenizer().encode(&texts[&golden.id])?;
+        let window = &ids[..ids.len().min(goldens.window_tokens)];
+        let mut mask = HeadMask { set: goldens.heads.clone(), kind: MaskKind::CausalUniform };
+        let losses = model.engine().losses(window, &mask)?;
+        let (base, masked) = (mean(&losses.base), mean(&losses.masked));
+        let close = |name: &str, got: f64, expected: f64, tolerance: f64| {
+            assert!((got - expected).abs() <= tolerance, "{} {name}: {got}, expected {expected}", golden.id);
+        };
+        close("base", base, golden.loss_base, 2e-4);
+        close("masked", masked, golden.loss_masked, 2e-4);
+        close("influence", (masked - base) / base, golden.influence, 5e-4);
+        for (name, got) in [("base", &losses.base), ("masked", &losses.masked)] {
+            let expected = golden.per_target.as_ref().map(|targets| &targets[name]);
+            for (got, expected) in got.iter().zip(expected.into_iter().flatten()) {
+                close(name, f64::from(*got), *expected, 5e-3);
+            }
+        }
+        mask.kind = MaskKind::Zero;
+        close("zero", mean(&model.engine().losses(window, &mask)?.masked), golden.loss_masked_zero, 2e-4);
+    }
+    Ok(())
+}
+
+#[test]
+fn bfloat16_influence_agrees_within_0_01_and_ranks_alike() -> Outcome {
+    let Some(Fixture { model, goldens, texts }) = fixture(Precision::Bf16)? else { return Ok(()) };
+    let mut influences = Vec::new();
+    for golden in &goldens.documents {
+        let ids = model.tokenizer().encode(&texts[&golden.id])?;
+        let mask = HeadMask { set: goldens.heads.clone(), kind: MaskKind::CausalUniform };
+        let losses = model.engine().losses(&ids[..ids.len().min(goldens.window_tokens)], &mask)?;
+        let (base, masked) = (mean(&losses.base), mean(&losses.masked));
+        let influence = (masked - base) / base;
+        assert!((influence - golden.influence).abs() <= 0.01, "{}: {influence}", golden.id);
+        influences.push((influence, golden.influence));
+    }
+    let rank = |key: fn(&(f64, f64)) -> f64, value: f64| influences.iter().filter(|pair| key(pair) < value).count() as f64;
+    let n = influences.len() as f64;
+    let squares: f64 = influences.iter().map(|(a, b)| (rank(|p| p.0, *a) - rank(|p| p.1, *b)).powi(2)).sum();
+    let spearman = 1.0 - 6.0 * squares / (n * (n * n - 1.0));
+    println!("Spearman of bf16 influence against float32: {spearman:.5}");
+    assert!(spearman >= 0.999, "{spearman}");
+    Ok(())
+}

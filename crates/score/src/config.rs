@@ -1,0 +1,62 @@
+//! The `[score]` table of a pipeline.
+
+use headwater_model::MaskKind;
+use serde::{Deserialize, Serialize};
+
+/// How documents longer than a window are treated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LongDocuments {
+    /// Every window is scored.
+    #[default]
+    All,
+    /// Only the first window is scored.
+    First,
+}
+
+impl LongDocuments {
+    /// The policy as configuration and fingerprint write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::First => "first",
+        }
+    }
+}
+
+/// The `[score]` table of a pipeline.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ScoreConfig {
+    /// Window length in tokens, without BOS; at most the model's context is used.
+    pub window_tokens: usize,
+    /// How documents longer than a window are treated.
+    pub long_documents: LongDocuments,
+    /// What replaces the output of a masked head.
+    pub mask: MaskKind,
+    /// Documents with fewer tokens are `short`.
+    pub min_tokens: usize,
+    /// Share of rows that may be null, not UTF-8 or non-finite before the exit code says so.
+    pub max_rejects: f64,
+}
+
+impl Default for ScoreConfig {
+    fn default() -> Self {
+        Self {
+            window_tokens: 4096,
+            long_documents: LongDocuments::All,
+            mask: MaskKind::CausalUniform,
+            min_tokens: 32,
+            max_rejects: 0.01,
+        }
+    }
+}
+
+impl ScoreConfig {
+    /// The window that a model of `context_tokens` can take once `bos` is put before it.
+    #[must_use]
+    pub fn window_for(&self, context_tokens: usize, bos: Option<u32>) -> usize {
+        self.window_tokens.min(context_tokens - usize::from(bos.is_some()).min(context_tokens))
+    }
+}

@@ -1,0 +1,141 @@
+//! Rows of a sidecar and their Parquet encoding.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, Float32Array, Int32Array, RecordBatch, StringArray, StringDictionaryBuilder, UInt32Array, UInt64Array,
+};
+use arrow::datatypes::Int32Type;
+use headwater_record::run::Labels;
+use headwater_record::sidecar::{self, footer};
+use headwater_record::{Fingerprint, Status, UnitKey};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
+
+use crate::Error;
+
+/// One row of a sidecar, apart from what is the same for the whole unit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SidecarRow {
+    /// Row inside the shard.
+    pub row: u64,
+    /// The document's id.
+    pub id: Option<String>,
+    /// Its domain.
+    pub domain: String,
+    /// Why it has or lacks a score.
+    pub status: Status,
+    /// Bytes of text.
+    pub bytes: u64,
+    /// Text bytes / zstd-3 bytes.
+    pub compression: f32,
+    /// Tokens.
+    pub tokens: u32,
+    /// Targets that were scored.
+    pub scored_tokens: u32,
+    /// Nats per target, intact.
+    pub loss_base: Option<f32>,
+    /// Nats per target, masked.
+    pub loss_masked: Option<f32>,
+    /// (masked − base) / base.
+    pub influence: Option<f32>,
+    /// Its standard error.
+    pub influence_stderr: Option<f32>,
+}
+
+/// What is the same for the whole unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SidecarFooter {
+    /// The unit.
+    pub unit: UnitKey,
+    /// Name of the source.
+    pub source: String,
+    /// The shard's relative path.
+    pub shard: String,
+    /// What the scores were made under.
+    pub fingerprint: Fingerprint,
+    /// Where ids and domains come from.
+    pub labels: Labels,
+}
+
+impl SidecarFooter {
+    /// The pairs that the Parquet footer holds; an absent column or value is empty.
+    pub(crate) fn key_values(&self) -> Vec<KeyValue> {
+        let Labels { id_column, domain_column, domain_value } = self.labels.clone();
+        let pairs = [
+            (footer::UNIT, self.unit.to_string()),
+            (footer::FINGERPRINT, self.fingerprint.to_string()),
+            (footer::ID_COLUMN, id_column.unwrap_or_default()),
+            (footer::DOMAIN_COLUMN, domain_column.unwrap_or_default()),
+            (footer::DOMAIN_VALUE, domain_value.unwrap_or_default()),
+            (footer::VERSION, env!("CARGO_PKG_VERSION").to_owned()),
+        ];
+        pairs.into_iter().map(|(key, value)| KeyValue::new(key.to_owned(), value)).collect()
+    }
+}
+
+/// Encodes a unit's rows as the bytes of its sidecar.
+///
+/// # Errors
+/// [`Error::Columns`] or [`Error::Sidecar`] if the encoder fails.
+///
+/// # Determinism
+/// The same rows give the same bytes.
+pub fn encode_sidecar(footer: &SidecarFooter, rows: &[SidecarRow]) -> Result<Vec<u8>, Error> {
+    let unit = footer.unit.to_string();
+    let columns = columns(footer, rows).map_err(|source| Error::Columns { unit: unit.clone(), source })?;
+    let batch = RecordBatch::try_new(sidecar::schema(), columns)
+        .map_err(|source| Error::Columns { unit: unit.clone(), source })?;
+    encode(&batch, footer.key_values()).map_err(|source| Error::Sidecar { unit, source })
+}
+
+/// Encodes one batch with a footer.
+pub(crate) fn encode(batch: &RecordBatch, footer: Vec<KeyValue>) -> Result<Vec<u8>, parquet::errors::ParquetError> {
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
+        .set_key_value_metadata(Some(footer))
+        .set_created_by(concat!("headwater ", env!("CARGO_PKG_VERSION")).to_owned())
+        .build();
+    let mut bytes = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties))?;
+    writer.write(batch)?;
+    writer.close()?;
+    Ok(bytes)
+}
+
+fn columns(footer: &SidecarFooter, rows: &[SidecarRow]) -> Result<Vec<ArrayRef>, arrow::error::ArrowError> {
+    let f32s = |value: fn(&SidecarRow) -> Option<f32>| Arc::new(Float32Array::from_iter(rows.iter().map(value))) as _;
+    Ok(vec![
+        constant(&footer.source, rows.len())?,
+        constant(&footer.shard, rows.len())?,
+        Arc::new(UInt64Array::from_iter_values(rows.iter().map(|row| row.row))),
+        Arc::new(StringArray::from_iter(rows.iter().map(|row| row.id.as_deref()))),
+        words(rows.iter().map(|row| row.domain.as_str()))?,
+        words(rows.iter().map(|row| row.status.as_str()))?,
+        Arc::new(UInt64Array::from_iter_values(rows.iter().map(|row| row.bytes))),
+        Arc::new(Float32Array::from_iter_values(rows.iter().map(|row| row.compression))),
+        Arc::new(UInt32Array::from_iter_values(rows.iter().map(|row| row.tokens))),
+        Arc::new(UInt32Array::from_iter_values(rows.iter().map(|row| row.scored_tokens))),
+        f32s(|row| row.loss_base),
+        f32s(|row| row.loss_masked),
+        f32s(|row| row.influence),
+        f32s(|row| row.influence_stderr),
+    ])
+}
+
+fn constant(word: &str, rows: usize) -> Result<ArrayRef, arrow::error::ArrowError> {
+    let keys = Int32Array::from_value(0, rows);
+    let values = Arc::new(StringArray::from(vec![word]));
+    Ok(Arc::new(arrow::array::DictionaryArray::<Int32Type>::try_new(keys, values)?))
+}
+
+/// A dictionary column of `words`, numbered by first appearance.
+pub(crate) fn words<'a>(words: impl Iterator<Item = &'a str>) -> Result<ArrayRef, arrow::error::ArrowError> {
+    let mut builder = StringDictionaryBuilder::<Int32Type>::new();
+    for word in words {
+        builder.append(word)?;
+    }
+    Ok(Arc::new(builder.finish()))
+}
