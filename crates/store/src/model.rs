@@ -129,12 +129,7 @@ impl Fetcher {
     }
 
     /// Finds the model in `<cache>/<folder>`, which appears only when `download` has filled a temporary folder.
-    fn fetch_folder(
-        &self,
-        name: &str,
-        folder: &str,
-        download: &dyn Fn(&Path) -> Result<()>,
-    ) -> Result<ModelFiles> {
+    fn fetch_folder(&self, name: &str, folder: &str, download: &dyn Fn(&Path) -> Result<()>) -> Result<ModelFiles> {
         let target = self.cache.join(folder);
         if !target.exists() {
             let partial = files::temporary_folder(&self.cache)?;

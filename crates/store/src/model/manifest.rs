@@ -91,10 +91,8 @@ impl fmt::Display for ModelSource {
 }
 
 /// The manifests that are part of the program: name and text.
-const BUNDLED: [(&str, &str); 1] = [(
-    "smollm2-135m-instruct-q4",
-    include_str!("../../../../configs/models/smollm2-135m-instruct-q4.toml"),
-)];
+const BUNDLED: [(&str, &str); 1] =
+    [("smollm2-135m-instruct-q4", include_str!("../../../../configs/models/smollm2-135m-instruct-q4.toml"))];
 
 impl ModelManifest {
     /// Names of the bundled manifests.

@@ -67,7 +67,8 @@ impl Wheel {
     }
 
     fn names(&self) -> Result<Vec<String>> {
-        let unreadable = |source| Error::Wheel { wheel: self.shown.clone(), member: "its directory".to_owned(), source };
+        let unreadable =
+            |source| Error::Wheel { wheel: self.shown.clone(), member: "its directory".to_owned(), source };
         let mut names = Vec::new();
         for name in self.archive.file_names() {
             names.push(name.map_err(|error| unreadable(error.into()))?.into_owned());

@@ -72,7 +72,9 @@ impl ModelSpec {
 pub(super) fn split_revision(text: &str) -> Result<(String, String), String> {
     let (repository, revision) = text.split_once('@').unwrap_or((text, "main"));
     let is_word = |word: &str| {
-        !word.is_empty() && !word.starts_with('.') && word.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+        !word.is_empty()
+            && !word.starts_with('.')
+            && word.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
     };
     let parts: Vec<&str> = repository.split('/').collect();
     if parts.len() == 2 && parts.iter().all(|part| is_word(part)) && revision.split('/').all(is_word) {
