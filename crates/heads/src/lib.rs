@@ -1,1 +1,31 @@
-//! Probes, retrieval scores, head set, health
+//! Finds a model's retrieval heads and says how sure it is.
+//!
+//! [`find_heads`] builds [`Probe`]s (a JSON object of random keys to sentences, then a question about one of them), measures how
+//! often each head copies the answer's tokens ([`retrieval_scores`]), takes the best heads ([`head_set`]), and checks that
+//! masking them takes the ability away while masking other heads does not ([`health`]). The result is `heads.json`.
+//!
+//! The crate neither reads files nor runs a model itself: it asks an [`Engine`](headwater_model::Engine), one probe at a time, so that the same
+//! settings give the same bytes for any number of threads.
+//!
+//! Source: AttentionInfluence, arXiv 2505.07293, §3 and §4.1; needle-span rule: Wu et al., arXiv 2404.15574, §2.
+
+mod config;
+mod error;
+#[cfg(test)]
+mod fake;
+mod health;
+mod layout;
+mod pinned;
+mod probe;
+mod retrieval;
+mod search;
+mod sentences;
+
+pub use config::{HeadsConfig, Sentences};
+pub use error::{Error, Weakness};
+pub use health::{HEALTH_PROBES, HealthOptions, MASKS_A_PROBE, health, weakness};
+pub use pinned::check_heads;
+pub use probe::{Probe, ProbeSettings, Vocabulary, build_probes};
+pub use retrieval::{RetrievalScores, head_set, retrieval_scores};
+pub use search::{FindOptions, find_heads, forward_passes};
+pub use sentences::{MAX_SENTENCE_TOKENS, bundled_sentences, sentences_of};

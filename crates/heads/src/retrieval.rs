@@ -1,0 +1,172 @@
+//! Retrieval scores and the head set they give.
+
+use headwater_model::{AttentionPeaks, Engine};
+use headwater_record::heads::Rule;
+use headwater_record::{HeadId, HeadSet};
+
+use crate::{Error, Probe};
+
+/// How strongly each head copies, probe by probe.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RetrievalScores {
+    heads: usize,
+    /// `(probe, layer × heads + head)`, in [0, 1].
+    by_probe: Vec<Vec<f64>>,
+    /// `(probe,)`, in [0, 1].
+    reachable: Vec<f64>,
+}
+
+impl RetrievalScores {
+    /// The mean over all probes, `(layer, head)`, in [0, 1].
+    #[must_use]
+    pub fn mean(&self) -> Vec<Vec<f64>> {
+        self.mean_of(0, 1).chunks(self.heads.max(1)).map(<[f64]>::to_vec).collect()
+    }
+
+    /// The mean over probes of the share of answer tokens whose id occurs among the positions that the rule admits: the
+    /// highest score in reach.
+    #[must_use]
+    pub fn reachable(&self) -> f64 {
+        mean(self.reachable.iter().copied())
+    }
+
+    /// Spearman's correlation of the heads' scores between the probes of even and of odd index; 0 if either half gives all heads
+    /// the same score.
+    #[must_use]
+    pub fn split_half_correlation(&self) -> f64 {
+        spearman(&self.mean_of(0, 2), &self.mean_of(1, 2))
+    }
+
+    /// The mean over every `step`-th probe from `first`, `(layer × heads + head,)`.
+    fn mean_of(&self, first: usize, step: usize) -> Vec<f64> {
+        let heads = self.by_probe.first().map_or(0, Vec::len);
+        (0..heads).map(|head| mean(self.by_probe.iter().skip(first).step_by(step).map(|scores| scores[head]))).collect()
+    }
+}
+
+/// Measures every head on every probe, teacher-forced, one forward pass a probe.
+///
+/// For answer token *i* the head's row is query position *i* − 1; it copies if the visible position it looks at most holds the id of token *i* and,
+/// under [`Rule::NeedleSpan`], lies inside the value. A probe's score is the share of answer tokens copied.
+/// `on_progress` is told of each forward pass.
+///
+/// # Errors
+/// [`Error::NoProbes`] without probes, [`Error::Model`] if the engine fails.
+///
+/// # Determinism
+/// Probes in order, sums in f64 in order.
+///
+/// # Source
+/// AttentionInfluence §3 (rule `visible`); Wu et al. (2024) §2 (rule `needle-span`). Departs: teacher-forced, no success gate.
+pub fn retrieval_scores(
+    engine: &dyn Engine,
+    probes: &[Probe],
+    rule: Rule,
+    on_progress: &(dyn Fn(u64) + Sync),
+) -> Result<RetrievalScores, Error> {
+    if probes.is_empty() {
+        return Err(Error::NoProbes);
+    }
+    let (layers, heads) = (engine.shape().layers, engine.shape().heads);
+    let mut scores = RetrievalScores { heads, by_probe: Vec::new(), reachable: Vec::new() };
+    for (index, probe) in probes.iter().enumerate() {
+        let peaks =
+            engine.attention_peaks(&probe.ids, probe.rows()).map_err(|source| Error::Model { probe: index, source })?;
+        let addresses = (0..layers).flat_map(|layer| (0..heads).map(move |head| (layer, head)));
+        scores.by_probe.push(addresses.map(|address| copied_share(probe, rule, &peaks, address)).collect());
+        scores.reachable.push(reachable_share(probe, rule));
+        on_progress(1);
+    }
+    Ok(scores)
+}
+
+/// The share of answer tokens that one head copies.
+fn copied_share(probe: &Probe, rule: Rule, peaks: &AttentionPeaks, (layer, head): (usize, usize)) -> f64 {
+    share(probe.answer().enumerate().map(|(row, target)| {
+        let position = peaks.position(layer, head, row);
+        admits(probe, rule, position) && probe.ids.get(position) == Some(&probe.ids[target])
+    }))
+}
+
+/// The share of answer tokens that some admitted, visible position holds.
+fn reachable_share(probe: &Probe, rule: Rule) -> f64 {
+    share(probe.answer().map(|target| {
+        let holds = |position: usize| admits(probe, rule, position) && probe.ids[position] == probe.ids[target];
+        (0..target).any(holds)
+    }))
+}
+
+fn admits(probe: &Probe, rule: Rule, position: usize) -> bool {
+    match rule {
+        Rule::NeedleSpan => probe.needle.contains(&position),
+        Rule::Visible => true,
+    }
+}
+
+/// Takes the `round(fraction × layers × heads)` heads of the highest scores, at least one; half rounds up, ties go to the lower (layer, head).
+///
+/// # Shapes
+/// - `scores`: `(layer, head)`
+///
+/// # Errors
+/// [`Error::TooManyHeads`] for more than 65,536 layers or heads a layer.
+pub fn head_set(scores: &[Vec<f64>], fraction: f64) -> Result<HeadSet, Error> {
+    let mut ranked = Vec::new();
+    for (layer, row) in scores.iter().enumerate() {
+        for (head, &score) in row.iter().enumerate() {
+            ranked.push((score, head_id(layer, head).ok_or_else(|| too_many(scores))?));
+        }
+    }
+    ranked.sort_by(|(a, a_id), (b, b_id)| b.total_cmp(a).then_with(|| a_id.cmp(b_id)));
+    let wanted = (fraction * ranked.len() as f64 + 0.5).floor();
+    // The count is at most the number of heads, which is exact in f64.
+    let kept = (1..ranked.len()).find(|&count| count as f64 >= wanted).unwrap_or(ranked.len());
+    Ok(HeadSet::new(ranked.into_iter().take(kept).map(|(_, id)| id).collect())?)
+}
+
+fn head_id(layer: usize, head: usize) -> Option<HeadId> {
+    Some(HeadId { layer: u16::try_from(layer).ok()?, head: u16::try_from(head).ok()? })
+}
+
+fn too_many(scores: &[Vec<f64>]) -> Error {
+    Error::TooManyHeads { layers: scores.len(), heads: scores.iter().map(Vec::len).max().unwrap_or(0), most: u16::MAX }
+}
+
+/// The mean of `values` summed in order; 0 without values.
+pub(crate) fn mean(values: impl Iterator<Item = f64>) -> f64 {
+    let (sum, count) = values.fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
+    if count > 0.0 { sum / count } else { 0.0 }
+}
+
+/// The share of `hits` that are true.
+pub(crate) fn share(hits: impl Iterator<Item = bool>) -> f64 {
+    mean(hits.map(|hit| if hit { 1.0 } else { 0.0 }))
+}
+
+/// Spearman's rank correlation, tied values sharing their mean rank; 0 if either side has no spread.
+fn spearman(a: &[f64], b: &[f64]) -> f64 {
+    let (a, b) = (ranks(a), ranks(b));
+    let (mean_a, mean_b) = (mean(a.iter().copied()), mean(b.iter().copied()));
+    let products = |x: &[f64], mean_x: f64, y: &[f64], mean_y: f64| -> f64 {
+        x.iter().zip(y).map(|(x, y)| (x - mean_x) * (y - mean_y)).sum()
+    };
+    let spread = (products(&a, mean_a, &a, mean_a) * products(&b, mean_b, &b, mean_b)).sqrt();
+    if spread > 0.0 { products(&a, mean_a, &b, mean_b) / spread } else { 0.0 }
+}
+
+/// Ranks from 0, tied values sharing their mean rank.
+fn ranks(values: &[f64]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_by(|&a, &b| values[a].total_cmp(&values[b]));
+    let mut ranks = vec![0.0; values.len()];
+    let mut below = 0.0;
+    for tied in order.chunk_by(|&a, &b| values[a].total_cmp(&values[b]).is_eq()) {
+        let count = tied.len() as f64;
+        tied.iter().for_each(|&index| ranks[index] = below + (count - 1.0) / 2.0);
+        below += count;
+    }
+    ranks
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,101 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::fake::{FakeEngine, Role, vocabulary};
+use crate::{ProbeSettings, build_probes, bundled_sentences};
+
+fn probes(count: usize) -> Vec<Probe> {
+    let all: Vec<&str> = bundled_sentences().collect();
+    let settings = ProbeSettings { probes: count, shots: 3, context_tokens: 1500, seed: 5 };
+    build_probes(&all, &vocabulary(Some(3)), &settings).expect("probes fit")
+}
+
+#[test]
+fn a_copying_head_scores_and_its_neighbour_by_one_does_not() -> Result<(), Error> {
+    let engine = FakeEngine::new(&[((0, 1), Role::Copies), ((3, 4), Role::OffByOne)]);
+    for rule in [Rule::NeedleSpan, Rule::Visible] {
+        let scores = retrieval_scores(&engine, &probes(6), rule, &|_| ())?;
+        let means = scores.mean();
+        assert_eq!((means.len(), means[0].len()), (4, 5));
+        assert!(means[0][1] > 0.7 && means[0][1] <= scores.reachable(), "{} of {}", means[0][1], scores.reachable());
+        assert!(means[3][4] < 0.1, "{}", means[3][4]);
+        assert_eq!(means[2][2], 0.0);
+    }
+    Ok(())
+}
+
+/// A probe by hand: value 5 6 7 at 1..4, a second 6 at 5, answer 5 6 9 from 8; the rows are 7, 8 and 9.
+fn by_hand() -> Probe {
+    Probe { ids: vec![1, 5, 6, 7, 2, 6, 9, 3, 5, 6, 9], answer_start: 8, needle: 1..4 }
+}
+
+#[test]
+fn the_rules_differ_only_outside_the_needle() -> Result<(), Error> {
+    // One layer of three heads: copies from the value, copies from anywhere, looks where the row itself is.
+    let peaks = AttentionPeaks::new(1, 3, 3, vec![1, 2, 3, 1, 5, 6, 7, 8, 9])
+        .map_err(|source| Error::Model { probe: 0, source })?;
+    let probe = by_hand();
+    let score = |rule, head| copied_share(&probe, rule, &peaks, (0, head));
+    assert_eq!(score(Rule::NeedleSpan, 0), 2.0 / 3.0);
+    assert_eq!(score(Rule::Visible, 0), 2.0 / 3.0);
+    assert_eq!(score(Rule::NeedleSpan, 1), 1.0 / 3.0);
+    assert_eq!(score(Rule::Visible, 1), 1.0);
+    assert_eq!(score(Rule::Visible, 2), 0.0);
+    assert_eq!(reachable_share(&probe, Rule::NeedleSpan), 2.0 / 3.0);
+    assert_eq!(reachable_share(&probe, Rule::Visible), 1.0);
+    Ok(())
+}
+
+#[test]
+fn means_are_over_probes() {
+    let scores = RetrievalScores {
+        heads: 2,
+        by_probe: vec![vec![0.0, 1.0], vec![0.5, 0.0], vec![1.0, 0.5]],
+        reachable: vec![1.0, 0.5, 0.0],
+    };
+    assert_eq!(scores.mean(), [[0.5, 0.5]]);
+    assert_eq!(scores.reachable(), 0.5);
+    assert!((scores.split_half_correlation() + 1.0).abs() < 1e-12);
+}
+
+#[test]
+fn the_head_set_rounds_half_up_and_breaks_ties_downwards() -> Result<(), Error> {
+    let scores = vec![vec![0.5, 0.25, 0.5], vec![0.75, 0.25, 0.5]];
+    let addresses = |fraction| -> Result<Vec<(u16, u16)>, Error> {
+        Ok(head_set(&scores, fraction)?.as_slice().iter().map(|id| (id.layer, id.head)).collect())
+    };
+    assert_eq!(addresses(1e-9)?, [(1, 0)]);
+    assert_eq!(addresses(0.25)?, [(0, 0), (1, 0)]);
+    assert_eq!(addresses(0.5)?, [(0, 0), (0, 2), (1, 0)]);
+    assert_eq!(addresses(0.75)?.len(), 5);
+    assert_eq!(addresses(1.0)?.len(), 6);
+    // SmolLM2-135M: 0.05 × 270 = 13.5 heads make 14.
+    assert_eq!(head_set(&vec![vec![0.0; 9]; 30], 0.05)?.as_slice().len(), 14);
+    assert!(matches!(head_set(&vec![Vec::new(); 1], 0.5), Ok(set) if set.as_slice().is_empty()));
+    Ok(())
+}
+
+#[test]
+fn spearman_shares_tied_ranks() {
+    assert_eq!(ranks(&[3.0, 1.0, 3.0, 2.0]), [2.5, 0.0, 2.5, 1.0]);
+    // By hand: ranks 2.5 0 2.5 1 and 3 0 2 1, covariance 4.5, variances 4.5 and 5.
+    let expected = 4.5 / (4.5f64 * 5.0).sqrt();
+    assert!((spearman(&[3.0, 1.0, 3.0, 2.0], &[9.0, 1.0, 4.0, 2.0]) - expected).abs() < 1e-12);
+    assert_eq!(spearman(&[1.0, 1.0], &[1.0, 2.0]), 0.0);
+}
+
+proptest! {
+    #[test]
+    fn the_head_set_holds_the_highest(values in proptest::collection::vec(0u8..4, 1..60), fraction in 0.001f64..1.0) {
+        let scores: Vec<Vec<f64>> = values.chunks(6).map(|row| row.iter().map(|&v| f64::from(v)).collect()).collect();
+        let set = head_set(&scores, fraction).expect("a set");
+        let wanted = ((fraction * values.len() as f64 + 0.5).floor()).max(1.0);
+        prop_assert_eq!(set.as_slice().len() as f64, wanted);
+        let score = |id: &HeadId| scores[usize::from(id.layer)][usize::from(id.head)];
+        let lowest = set.as_slice().iter().map(score).fold(f64::INFINITY, f64::min);
+        let above = scores.iter().flatten().filter(|&&value| value > lowest).count();
+        prop_assert!(above <= set.as_slice().len());
+        let held = set.as_slice().iter().filter(|id| score(id) > lowest).count();
+        prop_assert_eq!(held, above);
+    }
+}

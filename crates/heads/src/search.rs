@@ -1,0 +1,105 @@
+//! From a model to `heads.json`.
+
+use headwater_model::{Engine, MaskKind, Model};
+use headwater_record::heads::HeadSearch;
+use headwater_record::{ContentHash, HeadsFile};
+
+use crate::{
+    Error, HEALTH_PROBES, HeadsConfig, HealthOptions, MASKS_A_PROBE, ProbeSettings, Sentences, Vocabulary,
+    build_probes, bundled_sentences, head_set, health, retrieval_scores, weakness,
+};
+
+/// What [`find_heads`] needs beyond the `[heads]` table.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FindOptions<'a> {
+    /// Seed of probes and control sets.
+    pub seed: u64,
+    /// What health is measured with: the mask that the run scores with.
+    pub mask: MaskKind,
+    /// Whether a head set that is not healthy is returned all the same.
+    pub allow_weak: bool,
+    /// Sentences of the corpus, for [`Sentences::Corpus`]; see [`sentences_of`](crate::sentences_of).
+    pub corpus_sentences: &'a [String],
+}
+
+/// The number of forward passes that [`find_heads`] makes, and so the sum of what it reports as progress.
+#[must_use]
+pub fn forward_passes(config: &HeadsConfig) -> u64 {
+    config.probes.saturating_add(config.probes.min(HEALTH_PROBES) * MASKS_A_PROBE) as u64
+}
+
+/// Finds the retrieval heads of `model`.
+///
+/// # Errors
+/// [`Error::WeakHeads`] with all numbers if the head set is not healthy, unless `allow_weak`; [`Error::Config`], [`Error::BeyondModel`] and those of
+/// [`build_probes`] for settings that do not work out; [`Error::Model`] if the model fails.
+///
+/// # Determinism
+/// The same inputs give the same file for any number of threads: probes go to the engine one after the other.
+pub fn find_heads(
+    model: &Model,
+    config: &HeadsConfig,
+    options: &FindOptions<'_>,
+    on_progress: &(dyn Fn(u64) + Sync),
+) -> Result<HeadsFile, Error> {
+    let tokenizer = model.tokenizer();
+    let subject = Subject {
+        engine: model.engine(),
+        vocabulary: Vocabulary { tokenise: &|text| tokenizer.encode_with_spans(text), bos: tokenizer.bos() },
+        weights: model.weights_hash(),
+    };
+    subject.search(config, options, on_progress)
+}
+
+/// A model taken apart into what the search needs.
+struct Subject<'a> {
+    engine: &'a dyn Engine,
+    vocabulary: Vocabulary<'a>,
+    weights: ContentHash,
+}
+
+impl Subject<'_> {
+    fn search(
+        &self,
+        config: &HeadsConfig,
+        options: &FindOptions<'_>,
+        on_progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<HeadsFile, Error> {
+        config.check()?;
+        let model_context = self.engine.shape().context_tokens;
+        if config.context_tokens > model_context {
+            return Err(Error::BeyondModel { context_tokens: config.context_tokens, model: model_context });
+        }
+        let sentences: Vec<&str> = match config.sentences {
+            Sentences::Bundled => bundled_sentences().collect(),
+            Sentences::Corpus if options.corpus_sentences.is_empty() => return Err(Error::NoCorpusSentences),
+            Sentences::Corpus => options.corpus_sentences.iter().map(String::as_str).collect(),
+        };
+        let probes = build_probes(&sentences, &self.vocabulary, &ProbeSettings::new(config, options.seed))?;
+        let scores = retrieval_scores(self.engine, &probes, config.rule, on_progress)?;
+        let means = scores.mean();
+        let heads = head_set(&means, config.fraction)?;
+        let measure = HealthOptions { set: &heads, mask: options.mask, seed: options.seed };
+        let health = health(self.engine, &probes, &scores, &measure, on_progress)?;
+        let weakness = weakness(&health);
+        let search = HeadSearch {
+            probes: config.probes,
+            shots: config.shots,
+            context_tokens: config.context_tokens,
+            fraction: config.fraction,
+            rule: config.rule,
+            sentences: config.sentences.as_str().to_owned(),
+            seed: options.seed,
+            reachable: scores.reachable(),
+            scores: means,
+        };
+        let file = HeadsFile { heads, weights: Some(self.weights), search: Some(search), health: Some(health) };
+        match weakness {
+            Some(weakness) if !options.allow_weak => Err(Error::WeakHeads { weakness, file: Box::new(file) }),
+            _ => Ok(file),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

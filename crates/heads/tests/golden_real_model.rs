@@ -1,0 +1,143 @@
+//! The golden probes on the real model: tokens, retrieval scores and accuracy against an independent implementation, and the CPU preset's health.
+//!
+//! Needs the model's GGUF file, whose path is in `HEADWATER_TEST_MODEL`, and the golden values in `../shared/goldens`; without either each test says so and
+//! passes.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use headwater_heads::{
+    FindOptions, HeadsConfig, HealthOptions, Probe, RetrievalScores, find_heads, forward_passes, health,
+    retrieval_scores,
+};
+use headwater_model::{EngineOptions, MaskKind, Model, ModelPaths, Precision};
+use headwater_record::heads::Rule;
+use headwater_record::{ContentHash, HeadSet};
+use serde::Deserialize;
+
+const MODEL_VARIABLE: &str = "HEADWATER_TEST_MODEL";
+const GOLDENS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/goldens/probes.json");
+
+#[derive(Deserialize)]
+struct Golden {
+    probes: Vec<GoldenProbe>,
+    retrieval_score_needle_span: Vec<Vec<f64>>,
+    retrieval_score_visible: Vec<Vec<f64>>,
+    teacher_forced_accuracy: f64,
+}
+
+#[derive(Deserialize)]
+struct GoldenProbe {
+    ids: Vec<u32>,
+    answer_start: usize,
+    needle_span: [usize; 2],
+}
+
+impl Golden {
+    fn probes(&self) -> Vec<Probe> {
+        let probe = |golden: &GoldenProbe| Probe {
+            ids: golden.ids.clone(),
+            answer_start: golden.answer_start,
+            needle: golden.needle_span[0]..golden.needle_span[1],
+        };
+        self.probes.iter().map(probe).collect()
+    }
+}
+
+/// The model at the precision, and the golden values; says what is skipped if either is absent.
+fn inputs(precision: Precision) -> Option<(Model, Golden)> {
+    #[expect(clippy::disallowed_methods, reason = "a test is told by the environment where the model lies")]
+    let Ok(path) = std::env::var(MODEL_VARIABLE) else {
+        println!("skipped: {MODEL_VARIABLE} does not name the GGUF file of SmolLM2-135M-Instruct");
+        return None;
+    };
+    let Ok(json) = std::fs::read_to_string(GOLDENS) else {
+        println!("skipped: {GOLDENS} is not there");
+        return None;
+    };
+    let paths = ModelPaths {
+        weights: vec![PathBuf::from(path)],
+        config: None,
+        tokenizer: None,
+        weights_hash: ContentHash::of(b"not hashed in this test"),
+    };
+    let model = Model::load(&paths, &EngineOptions { device: "cpu".to_owned(), precision }).expect("the model loads");
+    Some((model, serde_json::from_str(&json).expect("the goldens are of the known shape")))
+}
+
+fn differences(scores: &RetrievalScores, golden: &[Vec<f64>]) -> Vec<f64> {
+    let ours = scores.mean().into_iter().flatten();
+    ours.zip(golden.iter().flatten()).map(|(ours, golden)| (ours - golden).abs()).collect()
+}
+
+/// In float32 no head is off by more than one answer token of one probe.
+#[test]
+fn float32_agrees_within_one_answer_token() {
+    let Some((model, golden)) = inputs(Precision::F32) else { return };
+    let probes = golden.probes();
+    let shortest = probes.iter().map(|probe| probe.answer().len()).min().expect("probes");
+    let mut needle_span = None;
+    let one_token = 1.0 / (shortest as f64 * probes.len() as f64) + 1e-6;
+    for (rule, expected) in
+        [(Rule::NeedleSpan, &golden.retrieval_score_needle_span), (Rule::Visible, &golden.retrieval_score_visible)]
+    {
+        let scores = retrieval_scores(model.engine(), &probes, rule, &|_| ()).expect("scores");
+        let worst = differences(&scores, expected).into_iter().fold(0.0, f64::max);
+        println!("{rule:?}: worst difference {worst:.2e}");
+        assert!(worst <= one_token, "{rule:?}: {worst} > {one_token}");
+        needle_span.get_or_insert(scores);
+    }
+    let scores = needle_span.expect("scored under both rules");
+    let set = HeadSet::default();
+    let options = HealthOptions { set: &set, mask: MaskKind::CausalUniform, seed: 0 };
+    let measured = health(model.engine(), &probes, &scores, &options, &|_| ()).expect("health");
+    // The golden value was averaged in float32.
+    let difference = (measured.intact_accuracy - golden.teacher_forced_accuracy).abs();
+    assert!(difference < 1e-6, "{} against {}", measured.intact_accuracy, golden.teacher_forced_accuracy);
+}
+
+/// In bf16 no head differs by more than 0.045, the mean by no more than 0.002.
+#[test]
+fn bf16_agrees_within_its_tolerance() {
+    let Some((model, golden)) = inputs(Precision::Bf16) else { return };
+    let probes = golden.probes();
+    let scores = retrieval_scores(model.engine(), &probes, Rule::NeedleSpan, &|_| ()).expect("scores");
+    let differences = differences(&scores, &golden.retrieval_score_needle_span);
+    let worst = differences.iter().copied().fold(0.0, f64::max);
+    let mean = differences.iter().sum::<f64>() / differences.len() as f64;
+    println!("worst {worst:.4}, mean {mean:.5}");
+    assert!(worst <= 0.045 && mean <= 0.002, "worst {worst}, mean {mean}");
+}
+
+/// The model's tokenizer gives the golden ids back from the golden probes' text.
+#[test]
+fn the_golden_text_has_the_golden_tokens() {
+    let Some((model, golden)) = inputs(Precision::F32) else { return };
+    let vocabulary: BTreeMap<u32, String> =
+        serde_json::from_str(include_str!("fixtures/golden_vocabulary.json")).expect("a map");
+    assert_eq!(model.tokenizer().bos(), None);
+    for probe in golden.probes() {
+        let text: String = probe.ids.iter().map(|id| vocabulary[id].as_str()).collect();
+        let spans = model.tokenizer().encode_with_spans(&text).expect("tokenises");
+        assert_eq!(spans.iter().map(|span| span.id).collect::<Vec<_>>(), probe.ids);
+        assert!(spans.iter().all(|span| text[span.start..span.end] == vocabulary[&span.id]));
+    }
+}
+
+/// The CPU preset finds heads that carry retrieval: intact ≥ 0.9, masked ≤ 0.35.
+#[test]
+#[ignore = "144 forward passes: minutes in a release build, a quarter of an hour in a dev build; run with --run-ignored all"]
+fn the_cpu_preset_is_healthy() {
+    let Some((model, _)) = inputs(Precision::F32) else { return };
+    let config = HeadsConfig::default();
+    let passes = std::sync::atomic::AtomicU64::new(0);
+    let on_progress = |more| {
+        passes.fetch_add(more, std::sync::atomic::Ordering::Relaxed);
+    };
+    let file = find_heads(&model, &config, &FindOptions::default(), &on_progress).expect("a healthy head set");
+    assert_eq!(passes.into_inner(), forward_passes(&config));
+    let (health, search) = (file.health.expect("measured"), file.search.expect("found"));
+    println!("{:?}\n{health:?}\nreachable {}", file.heads, search.reachable);
+    assert_eq!(file.heads.as_slice().len(), 14);
+    assert!(health.healthy && health.intact_accuracy >= 0.9 && health.masked_accuracy <= 0.35, "{health:?}");
+}
