@@ -1,1 +1,32 @@
-//! Lists shards, plans units, streams documents, writes subsets
+//! The corpus: lists shards, plans units of work from footers alone, streams documents, writes subsets.
+//!
+//! - [`plan`]: sources as configured → shards with identities and units
+//! - [`read_unit`]: one unit → its documents, one at a time
+//! - [`write_subset`]: some rows of a shard → a new Parquet file with the same schema and footer
+//!
+//! Columns are read and copied as Parquet stores them (levels and values, page by page), not through Arrow arrays: a text column
+//! never has to fit 32-bit offsets, bytes that claim to be UTF-8 are checked one document at a time, and a copied column keeps
+//! its nesting, nulls and types to the letter. Memory is that of one page for each column read.
+//!
+//! What this crate is *not*: it neither scores nor chooses, and knows stores only through `headwater-store`.
+
+mod chunks;
+mod columns;
+mod copy;
+mod documents;
+mod error;
+mod footer;
+mod leaf;
+mod listing;
+mod plan;
+mod source;
+mod subset;
+mod subset_footer;
+mod units;
+
+pub use columns::{Columns, Domain};
+pub use documents::{Document, DocumentText, UnitDocuments, read_unit};
+pub use error::{Class, Error, Result};
+pub use plan::{Plan, PlannedShard, PlannedSource, plan};
+pub use source::{OnBadShard, PlanOptions, SourceConfig};
+pub use subset::{INFLUENCE_COLUMN, KeptRows, Subset, SubsetOptions, write_subset};

@@ -1,0 +1,119 @@
+//! Copies rows of a column chunk, levels and values, whatever its type and nesting.
+
+use parquet::column::page::PageReader;
+use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
+use parquet::column::writer::{ColumnWriter, ColumnWriterImpl};
+use parquet::data_type::DataType;
+use parquet::errors::ParquetError;
+use parquet::schema::types::ColumnDescPtr;
+
+use crate::footer::guarded;
+use crate::leaf::too_few_rows;
+
+/// Rows of variable size decoded at once: the values stay in their pages until they are written.
+const ROWS: usize = 64;
+
+/// A run of rows of one row group: pass over some, copy the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    pub(crate) skipped: usize,
+    pub(crate) copied: usize,
+}
+
+/// The runs that copy `rows` (rising, counted from the start of the row group) from a reader that stands at `position`.
+pub(crate) fn runs(rows: &[u64], mut position: u64) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
+    for row in rows {
+        let skipped = usize::try_from(row.saturating_sub(position)).unwrap_or(usize::MAX);
+        match runs.last_mut() {
+            Some(run) if skipped == 0 => run.copied += 1,
+            _ => runs.push(Run { skipped, copied: 1 }),
+        }
+        position = row + 1;
+    }
+    runs
+}
+
+/// Reads a column chunk for copying.
+pub(crate) struct Copier {
+    reader: ColumnReader,
+    max_definition: i16,
+    max_repetition: i16,
+}
+
+/// What went wrong, and on which side.
+pub(crate) enum CopyError {
+    Read(ParquetError),
+    Write(ParquetError),
+}
+
+impl Copier {
+    pub(crate) fn new(column: ColumnDescPtr, pages: Box<dyn PageReader>) -> Self {
+        let (max_definition, max_repetition) = (column.max_def_level(), column.max_rep_level());
+        Self { reader: get_column_reader(column, pages), max_definition, max_repetition }
+    }
+
+    /// Copies `runs` to a writer of a column of the same type.
+    pub(crate) fn copy(&mut self, runs: &[Run], writer: &mut ColumnWriter<'_>) -> Result<(), CopyError> {
+        use {ColumnReader as R, ColumnWriter as W};
+        let levels = (self.max_definition, self.max_repetition);
+        match (&mut self.reader, writer) {
+            (R::BoolColumnReader(reader), W::BoolColumnWriter(writer)) => copy(reader, writer, runs, levels),
+            (R::Int32ColumnReader(reader), W::Int32ColumnWriter(writer)) => copy(reader, writer, runs, levels),
+            (R::Int64ColumnReader(reader), W::Int64ColumnWriter(writer)) => copy(reader, writer, runs, levels),
+            (R::Int96ColumnReader(reader), W::Int96ColumnWriter(writer)) => copy(reader, writer, runs, levels),
+            (R::FloatColumnReader(reader), W::FloatColumnWriter(writer)) => copy(reader, writer, runs, levels),
+            (R::DoubleColumnReader(reader), W::DoubleColumnWriter(writer)) => copy(reader, writer, runs, levels),
+            (R::ByteArrayColumnReader(reader), W::ByteArrayColumnWriter(writer)) => copy(reader, writer, runs, levels),
+            (R::FixedLenByteArrayColumnReader(reader), W::FixedLenByteArrayColumnWriter(writer)) => {
+                copy(reader, writer, runs, levels)
+            }
+            _ => Err(CopyError::Write(ParquetError::General("the columns' types differ".to_owned()))),
+        }
+    }
+}
+
+fn copy<T: DataType>(
+    reader: &mut ColumnReaderImpl<T>,
+    writer: &mut ColumnWriterImpl<'_, T>,
+    runs: &[Run],
+    (max_definition, max_repetition): (i16, i16),
+) -> Result<(), CopyError> {
+    let (mut values, mut definition, mut repetition) = (Vec::new(), Vec::new(), Vec::new());
+    for run in runs {
+        let skipped = guarded(|| reader.skip_records(run.skipped)).map_err(CopyError::Read)?;
+        if skipped < run.skipped {
+            return Err(CopyError::Read(too_few_rows()));
+        }
+        let mut left = run.copied;
+        while left > 0 {
+            values.clear();
+            definition.clear();
+            repetition.clear();
+            let levels = (Some(&mut definition), Some(&mut repetition));
+            let read = guarded(|| reader.read_records(left.min(ROWS), levels.0, levels.1, &mut values));
+            let (rows, ..) = read.map_err(CopyError::Read)?;
+            if rows == 0 {
+                return Err(CopyError::Read(too_few_rows()));
+            }
+            left -= rows;
+            let definition = (max_definition > 0).then_some(definition.as_slice());
+            let repetition = (max_repetition > 0).then_some(repetition.as_slice());
+            writer.write_batch(&values, definition, repetition).map_err(CopyError::Write)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_become_runs() {
+        let run = |skipped, copied| Run { skipped, copied };
+        assert_eq!(runs(&[0, 1, 5, 6, 9], 0), [run(0, 2), run(3, 2), run(2, 1)]);
+        assert_eq!(runs(&[7, 8], 4), [run(3, 2)]);
+        assert_eq!(runs(&[], 4), []);
+    }
+}

@@ -1,0 +1,98 @@
+//! A shard's footer: read once, checked, hashed into the shard's identity.
+
+use std::sync::Arc;
+
+use headwater_record::ShardId;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{
+    FooterTail, ParquetMetaData, ParquetMetaDataOptions, ParquetMetaDataReader, ParquetStatisticsPolicy,
+};
+use parquet::file::reader::ChunkReader;
+
+/// Bytes after the metadata: its length and the magic.
+const TAIL_BYTES: usize = 8;
+
+/// Magic at the start of the file.
+const MAGIC_BYTES: u64 = 4;
+
+/// Bytes read at first, in the hope that they hold the whole footer.
+const FIRST_READ_BYTES: u64 = 64 << 10;
+
+/// What is kept of a footer.
+pub(crate) struct Footer {
+    pub(crate) id: ShardId,
+    pub(crate) metadata: Arc<ParquetMetaData>,
+}
+
+/// Reads the footer of the shard at the relative `path`.
+///
+/// # Errors
+/// Why the file is no readable Parquet shard; or the store's failure, which the caller finds in the store's reader.
+pub(crate) fn read(path: &str, shard: &impl ChunkReader) -> Result<Footer, String> {
+    let bytes = shard.len();
+    if bytes < TAIL_BYTES as u64 + MAGIC_BYTES {
+        return Err(format!("it has {bytes} bytes and is too short to be a Parquet file"));
+    }
+    let first = bytes.min(FIRST_READ_BYTES);
+    let length = usize::try_from(first).map_err(|error| error.to_string())?;
+    let end = shard.get_bytes(bytes - first, length).map_err(|error| plainly(&error))?;
+    let tail = FooterTail::try_from(&end[length - TAIL_BYTES..])
+        .map_err(|_| "it does not end like a Parquet file: cut short while it was written or copied?".to_owned())?;
+    if tail.is_encrypted_footer() {
+        return Err("its footer is encrypted".to_owned());
+    }
+    let footer = tail.metadata_length();
+    let whole = footer as u64 + TAIL_BYTES as u64;
+    if whole + MAGIC_BYTES > bytes {
+        return Err(format!("its footer claims {footer} bytes, but the file has {bytes}"));
+    }
+    let encoded = if whole <= first {
+        end.slice(length - TAIL_BYTES - footer..length - TAIL_BYTES)
+    } else {
+        shard.get_bytes(bytes - whole, footer).map_err(|error| plainly(&error))?
+    };
+    let options = ParquetMetaDataOptions::new()
+        .with_column_stats_policy(ParquetStatisticsPolicy::SkipAll)
+        .with_size_stats_policy(ParquetStatisticsPolicy::SkipAll)
+        .with_encoding_stats_policy(ParquetStatisticsPolicy::SkipAll);
+    let decode = || ParquetMetaDataReader::decode_metadata_with_options(&encoded, Some(&options));
+    let metadata = guarded(decode).map_err(|error| format!("its footer cannot be decoded ({})", plainly(&error)))?;
+    check(&metadata, bytes)?;
+    Ok(Footer { id: ShardId::new(path, bytes, &encoded), metadata: Arc::new(metadata) })
+}
+
+/// Checks the numbers that reading relies on.
+fn check(metadata: &ParquetMetaData, bytes: u64) -> Result<(), String> {
+    let mut rows: i64 = 0;
+    for (index, group) in metadata.row_groups().iter().enumerate() {
+        let total = (group.num_rows() >= 0).then(|| rows.checked_add(group.num_rows())).flatten();
+        rows = total.ok_or_else(|| format!("its row group {index} claims {} rows", group.num_rows()))?;
+        for column in group.columns() {
+            let start = column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset());
+            let end = u64::try_from(start).ok().zip(u64::try_from(column.compressed_size()).ok());
+            let end = end.and_then(|(start, length)| start.checked_add(length));
+            if end.is_none_or(|end| end > bytes) || column.uncompressed_size() < 0 || column.num_values() < 0 {
+                let name = column.column_path().string();
+                return Err(format!("its row group {index} places column `{name}` outside the file"));
+            }
+        }
+    }
+    let claimed = metadata.file_metadata().num_rows();
+    if claimed == rows { Ok(()) } else { Err(format!("it claims {claimed} rows, but its row groups have {rows}")) }
+}
+
+/// Runs a decoder; where malformed bytes make it panic, that is an error like any other.
+///
+/// The decoder must not be used again after an error.
+pub(crate) fn guarded<T>(decode: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(decode))
+        .unwrap_or_else(|_| Err(ParquetError::General("malformed bytes stopped the decoder".to_owned())))
+}
+
+/// The error without the decoder's prefix.
+fn plainly(error: &ParquetError) -> String {
+    match error {
+        ParquetError::General(text) | ParquetError::EOF(text) | ParquetError::NYI(text) => text.clone(),
+        other => other.to_string(),
+    }
+}

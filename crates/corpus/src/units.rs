@@ -1,0 +1,53 @@
+//! Cuts row groups into units.
+
+use headwater_record::{ContentHash, ShardId, UnitKey};
+use parquet::file::metadata::ParquetMetaData;
+
+/// Cuts every row group into ranges of equal length (± 1 row) that hold about `unit_bytes` of text each, at least one row.
+///
+/// # Units
+/// Bytes of text are the uncompressed size of column `text`, a leaf's index, as the footer gives it.
+pub(crate) fn cut(shard: &ShardId, metadata: &ParquetMetaData, text: usize, unit_bytes: u64) -> Vec<UnitKey> {
+    let mut units = Vec::new();
+    let mut first_row = 0;
+    for (row_group, group) in (0_u32..).zip(metadata.row_groups()) {
+        let rows = u64::try_from(group.num_rows()).unwrap_or(0);
+        let bytes = u64::try_from(group.column(text).uncompressed_size()).unwrap_or(0);
+        let parts = (bytes.saturating_add(unit_bytes / 2) / unit_bytes).max(1).min(rows);
+        for part in 0..parts {
+            let rows = rows / parts + u64::from(part < rows % parts);
+            units.push(UnitKey { shard: shard.clone(), row_group, first_row, rows });
+            first_row += rows;
+        }
+    }
+    units
+}
+
+/// Where a unit falls in [0, 2^64) when a sample is drawn under `seed`.
+pub(crate) fn draw(seed: u64, unit: &UnitKey) -> u64 {
+    let hash = ContentHash::of_fields([&seed.to_le_bytes()[..], unit.to_string().as_bytes()]);
+    u64::from_str_radix(&hash.short(16), 16).unwrap_or(0)
+}
+
+/// Whether a unit drawn at `drawn` belongs to a sample of the share `sample`; a larger share contains every smaller one.
+pub(crate) fn is_sampled(drawn: u64, sample: f64) -> bool {
+    // 53 bits are what an f64 holds exactly.
+    let unit_interval = (drawn >> 11) as f64 / (1_u64 << 53) as f64;
+    unit_interval < sample
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_is_nested_and_of_the_share() {
+        let shard = ShardId::new("a.parquet", 1, b"f");
+        let unit = |first_row| UnitKey { shard: shard.clone(), row_group: 0, first_row, rows: 1 };
+        let drawn: Vec<u64> = (0..2000).map(|row| draw(7, &unit(row))).collect();
+        let count = |share| drawn.iter().filter(|drawn| is_sampled(**drawn, share)).count();
+        assert!((150..250).contains(&count(0.1)), "{}", count(0.1));
+        assert!(count(0.1) <= count(0.2) && count(1.0) == 2000);
+        assert_ne!(drawn[0], draw(8, &unit(0)));
+    }
+}
