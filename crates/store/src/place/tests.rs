@@ -97,8 +97,8 @@ fn a_store_conforms() -> Outcome {
 #[test]
 fn leftovers_of_a_killed_process_stay_hidden() -> Outcome {
     let folder = tempfile::tempdir()?;
-    std::fs::write(folder.path().join(".unit.parquet.tmp-Ab12"), b"half")?;
-    std::fs::write(folder.path().join(".hidden"), b"a file of the user's")?;
+    fs_err::write(folder.path().join(".unit.parquet.tmp-Ab12"), b"half")?;
+    fs_err::write(folder.path().join(".hidden"), b"a file of the user's")?;
     let listed = Place::open(&folder.path().display().to_string())?.list("")?;
     assert_eq!(listed.iter().map(|entry| entry.path.as_str()).collect::<Vec<_>>(), [".hidden"]);
     Ok(())
@@ -108,7 +108,7 @@ fn leftovers_of_a_killed_process_stay_hidden() -> Outcome {
 fn links_are_followed_and_cycles_end() -> Outcome {
     let folder = tempfile::tempdir()?;
     std::fs::create_dir(folder.path().join("real"))?;
-    std::fs::write(folder.path().join("real/a"), b"a")?;
+    fs_err::write(folder.path().join("real/a"), b"a")?;
     std::os::unix::fs::symlink(folder.path().join("real"), folder.path().join("link"))?;
     std::os::unix::fs::symlink(folder.path(), folder.path().join("real/up"))?;
     std::os::unix::fs::symlink("nowhere", folder.path().join("dangling"))?;
@@ -120,7 +120,7 @@ fn links_are_followed_and_cycles_end() -> Outcome {
 #[test]
 fn a_place_that_cannot_be_written_is_named() -> Outcome {
     let folder = tempfile::tempdir()?;
-    std::fs::write(folder.path().join("file"), b"")?;
+    fs_err::write(folder.path().join("file"), b"")?;
     let place = Place::open(&folder.path().join("file/below").display().to_string())?;
     let error = place.write("x", Bytes::new()).unwrap_err();
     assert!(matches!(&error, Error::NotWritable { folder, .. } if folder.ends_with("file/below")), "{error:?}");
