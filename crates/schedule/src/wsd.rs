@@ -235,7 +235,8 @@ mod tests {
                 for step in 0..steps + 3 {
                     let (now, next) = (schedule.lr(step), schedule.lr(step + 1));
                     prop_assert!((0.0..=1.0).contains(&now));
-                    prop_assert!(if step < phases.warmup_steps { next > now } else { next <= now + 1e-15 });
+                    let ordered = if step < phases.warmup_steps { next > now } else { next <= now + 1e-15 };
+                    prop_assert!(ordered, "step {}: {} then {}", step, now, next);
                 }
             }
         }
