@@ -45,6 +45,7 @@ impl Golden {
 }
 
 /// The model at the precision, and the golden values; says what is skipped if either is absent.
+#[expect(clippy::print_stdout, reason = "a skipped test says so")]
 fn inputs(precision: Precision) -> Option<(Model, Golden)> {
     #[expect(clippy::disallowed_methods, reason = "a test is told by the environment where the model lies")]
     let Ok(path) = std::env::var(MODEL_VARIABLE) else {
