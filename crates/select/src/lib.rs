@@ -1,1 +1,42 @@
-//! Sidecars to exact cuts and mixtures
+//! From sidecars to exact cuts, the kept rows and the mixture.
+//!
+//! [`select`] reads the sidecars of a run's plan and gives a [`SelectionFile`](headwater_record::SelectionFile): for each domain
+//! the last document kept. [`write_subset`] copies the kept rows, [`write_rejects`] lists what could not be scored, and
+//! [`Mixture`] says how much of a training run the subset makes up.
+//!
+//! The middle is [`cut`]: pure over anything that hands out sidecar rows again and again ([`Sidecars`]). It ranks by 32-bit keys
+//! and finds each domain's boundary by reading the rows a few times, each time counting one more digit of the key (see
+//! `search.rs`), so that memory does not grow with the number of documents: at most 4 KiB for each domain in the first reading
+//! and 256 MiB in all later ones, besides a few words a unit.
+//!
+//! **Who is ranked.** Documents with a finite influence, whatever the rank, so that `loss` and `random` are controls on the same
+//! population. "The domain's tokens" are the tokens of its ranked documents: fraction 1 keeps exactly what can be ranked, and a
+//! token budget is met as nearly as whole documents allow.
+//!
+//! What this crate is *not*: it knows no model, never scores, and reads no text.
+
+mod config;
+mod cut;
+mod error;
+mod fraction;
+mod membership;
+mod mixture;
+mod rank;
+mod rejects;
+mod search;
+mod sidecars;
+mod stored;
+mod subset;
+
+pub use config::{By, DomainOverride, RankBy, SelectConfig};
+pub use cut::cut;
+pub use error::{Error, Result};
+pub use membership::Membership;
+pub use mixture::{DomainMixture, Mixture, MixtureConfig, SelectedWeight};
+pub use rejects::{REJECTS_PATH, write_rejects};
+pub use sidecars::{Sidecars, Unit, units};
+pub use stored::{SELECTION_PATH, StoredSidecars, select, write_selection};
+pub use subset::{SubsetSummary, subset_folder, write_subset};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,186 @@
+//! What can go wrong in a selection.
+
+/// The result of this crate's functions.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a selection cannot be made or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A fraction or weight outside [0, 1].
+    #[error("`{key}` is {got}, but must lie between 0 and 1")]
+    Fraction {
+        /// The key in the pipeline.
+        key: String,
+        /// What was given.
+        got: f64,
+    },
+    /// A token count that is not a positive finite number.
+    #[error("`{key}` is {got}, but must be a positive number of tokens below 2^63")]
+    Tokens {
+        /// The key in the pipeline.
+        key: String,
+        /// What was given.
+        got: f64,
+    },
+    /// A token budget without its number.
+    #[error("`select.by` is \"token-budget\", so `select.tokens` must say how many tokens to keep")]
+    NoBudget,
+    /// A number of tokens that nothing uses.
+    #[error("`select.tokens` is only used with `select.by = \"token-budget\"`; set that, or remove `select.tokens`")]
+    UnusedBudget,
+    /// An override that sets neither or both of its keys.
+    #[error("`select.domains.{domain}` must set one of `fraction` and `tokens`")]
+    Override {
+        /// The domain.
+        domain: String,
+    },
+    /// An override of a domain that no document has.
+    #[error("`select.domains.{domain}` names no domain of the corpus; there are: {present}")]
+    UnknownDomain {
+        /// The domain named.
+        domain: String,
+        /// Some of the domains there.
+        present: String,
+    },
+    /// More domains than the limit.
+    #[error("more than {limit} domains: `{domain}` in {source_name}/{path} is one too many; choose a coarser domain column")]
+    TooManyDomains {
+        /// The limit.
+        limit: usize,
+        /// The first domain beyond it.
+        domain: String,
+        /// Source of the document.
+        source_name: String,
+        /// Shard of the document.
+        path: String,
+    },
+    /// Two shards of one source share a relative path, or two units share rows: addresses would be ambiguous.
+    #[error(
+        "two units of source {source_name} claim row {row} of {path}; give the `paths` entries different sources or relative paths"
+    )]
+    Overlap {
+        /// The source.
+        source_name: String,
+        /// The shard's relative path.
+        path: String,
+        /// First row claimed twice.
+        row: u64,
+    },
+    /// A unit of the plan has no sidecar.
+    #[error(
+        "unit {unit} (source {source_name}, shard {path}, rows {first_row}..{end_row}) is not scored: {missing} of {units} \
+         units are missing; run `headwater score` first"
+    )]
+    MissingSidecar {
+        /// The first missing unit.
+        unit: String,
+        /// Its source.
+        source_name: String,
+        /// Its shard's relative path.
+        path: String,
+        /// Its first row.
+        first_row: u64,
+        /// The row after its last.
+        end_row: u64,
+        /// How many units lack a sidecar.
+        missing: usize,
+        /// How many units there are.
+        units: usize,
+    },
+    /// A sidecar that is not what its name says, or that changed between two readings.
+    #[error("sidecar {path}: {what} is {got}, expected {expected}; delete it and run `headwater score` again")]
+    Sidecar {
+        /// Path or URL.
+        path: String,
+        /// What is wrong: a footer key, a column.
+        what: String,
+        /// What was expected.
+        expected: String,
+        /// What was found.
+        got: String,
+    },
+    /// A sidecar that is no readable Parquet file.
+    #[error("sidecar {path} cannot be read; delete it and run `headwater score` again")]
+    Unreadable {
+        /// Path or URL.
+        path: String,
+        /// Cause.
+        source: parquet::errors::ParquetError,
+    },
+    /// Scores changed while they were being read.
+    #[error("the scores of domain `{domain}` changed while they were being read; let whatever writes them finish, then select again")]
+    Changed {
+        /// The domain.
+        domain: String,
+    },
+    /// A selection and a plan that do not belong together.
+    #[error("source {source_name}, shard {path} of the run is not in the corpus plan; plan and select again")]
+    NotPlanned {
+        /// The source.
+        source_name: String,
+        /// The shard's relative path.
+        path: String,
+    },
+    /// A shard that is no longer the one that was scored.
+    #[error("source {source_name}, shard {path} is {got}, but {expected} was scored; score the new shard first")]
+    ShardChanged {
+        /// The source.
+        source_name: String,
+        /// The shard's relative path.
+        path: String,
+        /// The identity that was scored.
+        expected: String,
+        /// The identity now.
+        got: String,
+    },
+    /// A rank that this version does not know.
+    #[error("the selection is by rank `{rank}`, which this version does not know; select again")]
+    UnknownRank {
+        /// The rank's name.
+        rank: String,
+    },
+    /// A selection that keeps nothing cannot have a share of a mixture.
+    #[error("`mixture.selected` is {weight}, but nothing is selected; raise `select.fraction`")]
+    NothingSelected {
+        /// The weight asked for.
+        weight: f64,
+    },
+    /// A corpus without tokens cannot be mixed.
+    #[error("the corpus holds no tokens, so there is nothing to mix")]
+    EmptyCorpus,
+    /// An artefact that cannot be encoded.
+    #[error("{path} cannot be encoded")]
+    Encode {
+        /// Path or URL.
+        path: String,
+        /// Cause.
+        source: parquet::errors::ParquetError,
+    },
+    /// `selection.json` cannot be encoded.
+    #[error("{path} cannot be encoded")]
+    Json {
+        /// Path or URL.
+        path: String,
+        /// Cause.
+        source: serde_json::Error,
+    },
+    /// The disk or store failed.
+    #[error(transparent)]
+    Store(#[from] headwater_store::Error),
+    /// A shard cannot be read or its subset not written.
+    #[error(transparent)]
+    Corpus(#[from] headwater_corpus::Error),
+}
+
+impl Error {
+    /// Whether the same call may succeed later with nothing else changed.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_transient(),
+            Self::Corpus(error) => error.is_transient(),
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! How much of a training run is corpus and how much is selected subset, by tokens.
+
+use headwater_record::SelectionFile;
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// The `[mixture]` table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MixtureConfig {
+    /// How much of the mixture is selected: `"concatenate"` or a weight.
+    pub selected: SelectedWeight,
+}
+
+/// How much of a mixture is the selected subset.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Written", into = "Written")]
+pub enum SelectedWeight {
+    /// As much as if the subset were appended to the corpus: selected / (corpus + selected).
+    #[default]
+    Concatenate,
+    /// A share of the tokens that are trained on, in [0, 1].
+    Weight(f64),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged, expecting = "\"concatenate\" or a weight between 0 and 1")]
+enum Written {
+    Word(Word),
+    Weight(f64),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Word {
+    Concatenate,
+}
+
+impl From<Written> for SelectedWeight {
+    fn from(written: Written) -> Self {
+        match written {
+            Written::Word(Word::Concatenate) => Self::Concatenate,
+            Written::Weight(weight) => Self::Weight(weight),
+        }
+    }
+}
+
+impl From<SelectedWeight> for Written {
+    fn from(weight: SelectedWeight) -> Self {
+        match weight {
+            SelectedWeight::Concatenate => Self::Word(Word::Concatenate),
+            SelectedWeight::Weight(weight) => Self::Weight(weight),
+        }
+    }
+}
+
+impl MixtureConfig {
+    /// Checks the weight.
+    ///
+    /// # Errors
+    /// [`Error::Fraction`] if it is outside [0, 1].
+    pub fn check(&self) -> Result<()> {
+        match self.selected {
+            SelectedWeight::Weight(weight) if !(0.0..=1.0).contains(&weight) => {
+                Err(Error::Fraction { key: "mixture.selected".to_owned(), got: weight })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Shares of the tokens that a training run reads; corpus and selected sum to 1.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Mixture {
+    /// Share drawn from the whole corpus.
+    pub corpus_weight: f64,
+    /// Share drawn from the selected subset.
+    pub selected_weight: f64,
+    /// How the weights come about, for people.
+    pub arithmetic: String,
+    /// The same by domain, in the selection's order; all weights together sum to 1.
+    pub domains: Vec<DomainMixture>,
+}
+
+/// One domain's shares of the whole mixture.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DomainMixture {
+    /// Name of the domain.
+    pub domain: String,
+    /// Share drawn from the domain's part of the corpus.
+    pub corpus_weight: f64,
+    /// Share drawn from the domain's part of the subset.
+    pub selected_weight: f64,
+}
+
+impl Mixture {
+    /// Mixes a corpus with what was selected from it. Inside either part, domains have the shares of their tokens.
+    ///
+    /// # Errors
+    /// What [`MixtureConfig::check`] finds; [`Error::EmptyCorpus`]; [`Error::NothingSelected`] if a weight above 0 is asked for and
+    /// nothing is selected.
+    ///
+    /// # Source
+    /// AttentionInfluence (arXiv 2505.07293) trains on the corpus and the selected subset concatenated.
+    pub fn new(selection: &SelectionFile, config: MixtureConfig) -> Result<Self> {
+        config.check()?;
+        let (corpus, selected) = (selection.tokens(), selection.kept_tokens());
+        if corpus.0 == 0 {
+            return Err(Error::EmptyCorpus);
+        }
+        let (selected_weight, arithmetic) = match config.selected {
+            SelectedWeight::Weight(weight) if weight > 0.0 && selected.0 == 0 => {
+                return Err(Error::NothingSelected { weight });
+            }
+            SelectedWeight::Weight(weight) => (weight, format!("{weight} of the tokens are selected, as configured")),
+            SelectedWeight::Concatenate => {
+                let weight = selected.0 as f64 / (corpus.0 as f64 + selected.0 as f64);
+                (weight, format!("{selected} selected / ({corpus} corpus + {selected} selected) tokens = {weight:.6}"))
+            }
+        };
+        let corpus_weight = 1.0 - selected_weight;
+        let share = |part: u64, whole: u64| if whole == 0 { 0.0 } else { part as f64 / whole as f64 };
+        let domains = selection.domains.iter().map(|domain| DomainMixture {
+            domain: domain.domain.clone(),
+            corpus_weight: corpus_weight * share(domain.tokens.0, corpus.0),
+            selected_weight: selected_weight * share(domain.kept_tokens.0, selected.0),
+        });
+        Ok(Self { corpus_weight, selected_weight, arithmetic, domains: domains.collect() })
+    }
+}

@@ -1,0 +1,201 @@
+//! The search for one domain's boundary: a radix descent over 32-bit keys.
+//!
+//! A histogram of the highest [`FIRST_BITS`] bits says in which bucket the last kept document lies; a histogram of the next bits,
+//! over that bucket's documents alone, says in which of its buckets; and so on until the key is known. The documents that share
+//! that key are then met in the order of their addresses, which settles the rest. Beside the histogram, only the lowest document
+//! known to be kept is held: it is the cut when the boundary's first document overshoots.
+//!
+//! Memory: the first histogram takes 4 KiB a domain. Later ones take 12 bits for up to 4,096 open domains and 8 bits beyond, so
+//! that all of them together stay within 256 MiB up to the limit of 65,536 domains.
+
+use std::cmp::Ordering;
+
+/// Bits of the key counted by the first reading.
+pub(crate) const FIRST_BITS: u32 = 8;
+
+/// Buckets of the first reading.
+pub(crate) const FIRST_BUCKETS: usize = 1 << FIRST_BITS;
+
+/// Up to so many domains, later readings count 12 bits at once.
+const FEW_DOMAINS: usize = 4_096;
+
+/// Bits that each later reading counts when `open` domains are searched; 24 is a multiple of them.
+pub(crate) const fn later_bits(open: usize) -> u32 {
+    if open <= FEW_DOMAINS { 12 } else { 8 }
+}
+
+/// Documents and their tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) documents: u64,
+    pub(crate) tokens: u64,
+}
+
+impl Tally {
+    /// Adds one document.
+    pub(crate) fn count(&mut self, tokens: u32) {
+        self.documents += 1;
+        self.tokens += u64::from(tokens);
+    }
+
+    fn add(&mut self, other: Self) {
+        self.documents += other.documents;
+        self.tokens += other.tokens;
+    }
+}
+
+/// How much of the ranking may still be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Goal {
+    Documents(u64),
+    Tokens(u64),
+}
+
+impl Goal {
+    /// Whether the ranking's cut falls inside or before the end of documents that make up `next`.
+    fn ends_in(self, next: Tally) -> bool {
+        match self {
+            Self::Documents(left) => next.documents >= left,
+            Self::Tokens(left) => next.tokens > left,
+        }
+    }
+
+    /// Whether one more document of `tokens` tokens may be kept.
+    fn allows(self, tokens: u32) -> bool {
+        match self {
+            Self::Documents(left) => left > 0,
+            Self::Tokens(left) => u64::from(tokens) <= left,
+        }
+    }
+
+    fn spend(&mut self, kept: Tally) {
+        match self {
+            Self::Documents(left) => *left -= kept.documents,
+            Self::Tokens(left) => *left -= kept.tokens,
+        }
+    }
+}
+
+/// A document's place in a ranking: key, unit (index in address order) and row inside the unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ranked {
+    pub(crate) key: u32,
+    pub(crate) unit: usize,
+    pub(crate) offset: u64,
+}
+
+impl Ranked {
+    /// Whether `self` comes after `other` in the ranking.
+    fn is_after(&self, other: &Self) -> bool {
+        (other.key, self.unit, self.offset) > (self.key, other.unit, other.offset)
+    }
+
+    /// Puts `self` into `slot` if it comes after what is there.
+    pub(crate) fn keep_last(self, slot: &mut Option<Self>) {
+        if slot.as_ref().is_none_or(|held| self.is_after(held)) {
+            *slot = Some(self);
+        }
+    }
+
+    /// Puts `self` into `slot` if it comes before what is there.
+    pub(crate) fn keep_first(self, slot: &mut Option<Self>) {
+        if slot.as_ref().is_none_or(|held| held.is_after(&self)) {
+            *slot = Some(self);
+        }
+    }
+}
+
+/// A histogram in which the ranking's cut cannot be: the rows are not those that were counted before.
+#[derive(Debug)]
+pub(crate) struct LostCut;
+
+/// The search for one domain's boundary.
+#[derive(Debug)]
+pub(crate) struct Search {
+    goal: Goal,
+    kept: Tally,
+    prefix: u32,
+    known_bits: u32,
+    width: u32,
+    buckets: Vec<Tally>,
+    lowest_kept: Option<Ranked>,
+    ended: bool,
+}
+
+impl Search {
+    /// Begins with the histogram of the highest [`FIRST_BITS`] bits. The goal must end inside it.
+    pub(crate) fn begin(goal: Goal, buckets: Vec<Tally>) -> Result<Self, LostCut> {
+        let mut search = Self {
+            goal,
+            kept: Tally::default(),
+            prefix: 0,
+            known_bits: 0,
+            width: FIRST_BITS,
+            buckets,
+            lowest_kept: None,
+            ended: false,
+        };
+        search.descend()?;
+        Ok(search)
+    }
+
+    /// Makes an empty histogram of the next `width` bits.
+    pub(crate) fn widen(&mut self, width: u32) {
+        self.width = width;
+        self.buckets = vec![Tally::default(); 1 << width];
+    }
+
+    /// Counts a document if it is in the boundary bucket, and says whether it is.
+    pub(crate) fn count(&mut self, document: Ranked, tokens: u32) -> bool {
+        match (document.key >> (u32::BITS - self.known_bits)).cmp(&self.prefix) {
+            Ordering::Less => false,
+            Ordering::Greater => {
+                document.keep_last(&mut self.lowest_kept);
+                false
+            }
+            Ordering::Equal => {
+                let digit = document.key >> (u32::BITS - self.known_bits - self.width);
+                let digit = digit & ((1 << self.width) - 1);
+                self.buckets[digit as usize].count(tokens);
+                true
+            }
+        }
+    }
+
+    /// Takes the digit in which the cut falls off the histogram.
+    pub(crate) fn descend(&mut self) -> Result<(), LostCut> {
+        let buckets = std::mem::take(&mut self.buckets);
+        for (digit, tally) in (0_u32..1 << self.width).rev().zip(buckets.into_iter().rev()) {
+            if self.goal.ends_in(tally) {
+                self.prefix = (self.prefix << self.width) | digit;
+                self.known_bits += self.width;
+                return Ok(());
+            }
+            self.goal.spend(tally);
+            self.kept.add(tally);
+        }
+        Err(LostCut)
+    }
+
+    /// Keeps a document if it ranks above the boundary key or is one of those with that key that the goal still allows. Documents
+    /// must come in the order of their addresses; the key must be known whole.
+    pub(crate) fn settle(&mut self, document: Ranked, tokens: u32) {
+        match document.key.cmp(&self.prefix) {
+            Ordering::Less => {}
+            Ordering::Greater => document.keep_last(&mut self.lowest_kept),
+            Ordering::Equal if self.ended => {}
+            Ordering::Equal if self.goal.allows(tokens) => {
+                let one = Tally { documents: 1, tokens: u64::from(tokens) };
+                self.goal.spend(one);
+                self.kept.add(one);
+                document.keep_last(&mut self.lowest_kept);
+            }
+            Ordering::Equal => self.ended = true,
+        }
+    }
+
+    /// What is kept, and the last document kept.
+    pub(crate) fn outcome(&self) -> (Tally, Option<Ranked>) {
+        (self.kept, self.lowest_kept)
+    }
+}

@@ -1,0 +1,157 @@
+//! Units of a plan and the rows of their sidecars.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, DictionaryArray, RecordBatch, StringArray};
+use arrow::datatypes::{ArrowPrimitiveType, Int32Type};
+use headwater_record::{DocumentAddress, Fingerprint, RunFile, UnitKey};
+
+use crate::{Error, Result};
+
+/// Sidecars read at the same time, to hide the latency of a store; bounds memory to the rows of as many units.
+const READERS: usize = 16;
+
+/// A unit of the plan, with what names its rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unit {
+    /// Name of the corpus source.
+    pub source: Arc<str>,
+    /// The shard's path, relative to the fixed prefix of its `paths` entry.
+    pub path: Arc<str>,
+    /// The unit's name, with its rows.
+    pub key: UnitKey,
+    /// The fingerprint of its scores.
+    pub fingerprint: Fingerprint,
+}
+
+impl Unit {
+    /// The address of the unit's `offset`-th row.
+    #[must_use]
+    pub fn address(&self, offset: u64) -> DocumentAddress {
+        DocumentAddress { source: self.source.clone(), path: self.path.clone(), row: self.key.first_row + offset }
+    }
+
+    pub(crate) fn sidecar_path(&self) -> String {
+        format!("scores/{}/{}/{}.parquet", self.fingerprint, self.source, self.key)
+    }
+}
+
+/// The units of a run's plan in the order of document addresses: source, path, first row.
+///
+/// # Errors
+/// [`Error::Overlap`] if a row has two units.
+pub fn units(run: &RunFile) -> Result<Vec<Unit>> {
+    let mut units = Vec::new();
+    for source in &run.sources {
+        let name: Arc<str> = Arc::from(source.name.as_str());
+        for shard in &source.shards {
+            let path: Arc<str> = Arc::from(shard.path.as_str());
+            units.extend(shard.units.iter().map(|key| Unit {
+                source: name.clone(),
+                path: path.clone(),
+                key: key.clone(),
+                fingerprint: source.fingerprint.clone(),
+            }));
+        }
+    }
+    units.sort_by(|a: &Unit, b: &Unit| {
+        (&a.source, &a.path, a.key.first_row).cmp(&(&b.source, &b.path, b.key.first_row))
+    });
+    let shared = units.windows(2).find(|pair| {
+        let same = pair[0].source == pair[1].source && pair[0].path == pair[1].path;
+        same && pair[1].key.first_row < pair[0].key.first_row.saturating_add(pair[0].key.rows)
+    });
+    match shared {
+        None => Ok(units),
+        Some(pair) => Err(Error::Overlap {
+            source_name: pair[1].source.to_string(),
+            path: pair[1].path.to_string(),
+            row: pair[1].key.first_row,
+        }),
+    }
+}
+
+/// Something that hands out sidecar rows, as often as asked and from several threads.
+pub trait Sidecars: Sync {
+    /// The units, in the order of document addresses (see [`units`]).
+    fn units(&self) -> &[Unit];
+
+    /// The named columns of a unit's sidecar, in that order, one row per source row.
+    ///
+    /// # Errors
+    /// Whatever keeps the sidecar from being read.
+    fn read(&self, unit: &Unit, columns: &[&str]) -> Result<Vec<RecordBatch>>;
+}
+
+/// Reads the units at `wanted` (rising), several at a time, and visits each in that order.
+pub(crate) fn scan(
+    sidecars: &dyn Sidecars,
+    wanted: &[usize],
+    columns: &[&str],
+    on_progress: &(dyn Fn(u64) + Sync),
+    mut visit: impl FnMut(usize, &Unit, &[RecordBatch]) -> Result<()>,
+) -> Result<()> {
+    let units = sidecars.units();
+    for group in wanted.chunks(READERS) {
+        let read: Vec<Result<Vec<RecordBatch>>> = std::thread::scope(|scope| {
+            let readers: Vec<_> = group
+                .iter()
+                .map(|&index| scope.spawn(move || read_whole(sidecars, &units[index], columns)))
+                .collect();
+            readers
+                .into_iter()
+                .map(|reader| reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .collect()
+        });
+        for (&index, batches) in group.iter().zip(read) {
+            visit(index, &units[index], &batches?)?;
+            on_progress(1);
+        }
+    }
+    Ok(())
+}
+
+fn read_whole(sidecars: &dyn Sidecars, unit: &Unit, columns: &[&str]) -> Result<Vec<RecordBatch>> {
+    let batches = sidecars.read(unit, columns)?;
+    let rows: u64 = batches.iter().map(|batch| batch.num_rows() as u64).sum();
+    if rows == unit.key.rows { Ok(batches) } else { Err(wrong(unit, "number of rows", unit.key.rows, rows)) }
+}
+
+/// The error of a sidecar that is not what its name says.
+pub(crate) fn wrong(unit: &Unit, what: &str, expected: impl ToString, got: impl ToString) -> Error {
+    Error::Sidecar {
+        path: unit.sidecar_path(),
+        what: what.to_owned(),
+        expected: expected.to_string(),
+        got: got.to_string(),
+    }
+}
+
+/// A column of numbers.
+pub(crate) fn numbers<'a, T: ArrowPrimitiveType>(
+    unit: &Unit,
+    batch: &'a RecordBatch,
+    name: &str,
+) -> Result<&'a arrow::array::PrimitiveArray<T>> {
+    let column = batch.column_by_name(name).ok_or_else(|| wrong(unit, name, T::DATA_TYPE, "missing"))?;
+    column.as_primitive_opt::<T>().ok_or_else(|| wrong(unit, name, T::DATA_TYPE, column.data_type()))
+}
+
+/// A dictionary column of words: its keys and its words.
+pub(crate) fn words<'a>(
+    unit: &Unit,
+    batch: &'a RecordBatch,
+    name: &str,
+) -> Result<(&'a DictionaryArray<Int32Type>, &'a StringArray)> {
+    let expected = "dictionary of words, none null";
+    let column = batch.column_by_name(name).ok_or_else(|| wrong(unit, name, expected, "missing"))?;
+    let found = column.as_dictionary_opt::<Int32Type>().filter(|words| words.null_count() == 0);
+    found
+        .and_then(|words| Some((words, words.values().as_string_opt::<i32>()?)))
+        .ok_or_else(|| wrong(unit, name, expected, column.data_type()))
+}
+
+/// For each row, the index of its word in a dictionary column's words.
+pub(crate) fn word_indices<'a>(words: &'a DictionaryArray<Int32Type>) -> impl Iterator<Item = usize> + 'a {
+    words.keys().values().iter().map(|&key| usize::try_from(key).unwrap_or_default())
+}
