@@ -271,10 +271,10 @@ fn listings_refuse_nothing_and_duplicates() -> Outcome {
     let nowhere = entry(folder.path(), "r");
     let error = plan_of(&source(&[p.clone(), nowhere.clone()]), 1).map(|_| ()).expect_err("nothing there").to_string();
     assert!(error.contains(&nowhere), "{error}");
-    let twin = plan(&[source(&[p.clone()]), source(&[q])], &PlanOptions::default(), &|_| {});
+    let twin = plan(&[source(std::slice::from_ref(&p)), source(&[q])], &PlanOptions::default(), &|_| {});
     assert!(matches!(twin, Err(Error::DuplicateSource { .. })));
     for name in ["", ".", "..", "a/b", "a b"] {
-        let named = SourceConfig { name: name.into(), ..source(&[p.clone()]) };
+        let named = SourceConfig { name: name.into(), ..source(std::slice::from_ref(&p)) };
         assert!(matches!(plan_of(&named, 1), Err(Error::SourceName { .. })), "{name}");
     }
     Ok(())
