@@ -1,2 +1,92 @@
-//! The `headwater` command.
-fn main() {}
+//! The `headwater` command: arguments, environment, clock, printing. Every stage's work is in the other crates.
+
+mod args;
+mod failure;
+mod pipeline;
+mod progress;
+mod stages;
+mod summary;
+
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use args::{Cli, Command, LogFormat, ModelCommand};
+use failure::{Chain, Outcome, classify};
+use progress::Console;
+use stages::Session;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let outcome = if error.use_stderr() { Outcome::UserError } else { Outcome::Done };
+            // nothing is left to do when the output is closed
+            let _ = error.print();
+            return outcome.into();
+        }
+    };
+    let console = Console::new(cli.log_format, cli.quiet);
+    trace(&cli, &console);
+    let outcome = catch_unwind(AssertUnwindSafe(|| run(&cli.command, &console)));
+    match outcome {
+        Ok(Ok(outcome)) => outcome.into(),
+        Ok(Err(error)) => {
+            let outcome = classify(&error);
+            complain(&cli, &Chain(&error).to_string());
+            if outcome == Outcome::Transient {
+                complain(&cli, "nothing that was computed is lost: run the same command again to go on");
+            }
+            outcome.into()
+        }
+        Err(_) => {
+            complain(&cli, "this is a bug in headwater; please report it with the lines above");
+            Outcome::Bug.into()
+        }
+    }
+}
+
+fn run(command: &Command, console: &Console) -> anyhow::Result<Outcome> {
+    match command {
+        Command::Run(args) => Session::open(&args.pipeline, console)?.run(args),
+        Command::Plan(args) => Session::open(args, console)?.show_plan(),
+        Command::Heads(args) => Session::open(&args.pipeline, console)?.find_heads(args.weak),
+        Command::Score(args) => Session::open(&args.pipeline, console)?.score_only(args),
+        Command::Select(args) => Session::open(args, console)?.select_only(),
+        Command::Recipe(args) => Session::open(args, console)?.recipe_only(),
+        Command::Status(args) => Session::open(args, console)?.status(),
+        Command::Model(ModelCommand::Fetch { name }) => stages::model::fetch_only(name, console),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "headwater", &mut script);
+            std::io::stdout().write_all(&script)?;
+            Ok(Outcome::Done)
+        }
+    }
+}
+
+/// Sends warnings, or what `HEADWATER_LOG` asks for, to the console.
+fn trace(cli: &Cli, console: &Console) {
+    let level = match cli.log_format {
+        LogFormat::Json if !cli.quiet => "headwater=info,warn",
+        _ => "warn",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("HEADWATER_LOG").unwrap_or_else(|_| level.into());
+    let console = console.clone();
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(move || console.writer());
+    match cli.log_format {
+        LogFormat::Json => builder.json().flatten_event(true).init(),
+        LogFormat::Text => builder.without_time().with_target(false).init(),
+    }
+}
+
+/// Prints an error.
+fn complain(cli: &Cli, message: &str) {
+    match cli.log_format {
+        LogFormat::Json => tracing::error!(message),
+        // nothing is left to do when standard error is closed
+        LogFormat::Text => drop(writeln!(std::io::stderr(), "error: {message}")),
+    }
+}

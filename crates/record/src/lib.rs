@@ -9,7 +9,7 @@
 //! - [`heads`]: attention heads and `heads.json`
 //! - [`sidecar`]: the Parquet file of scores of one unit
 //! - [`run`]: `run.json` and the fingerprint of what changes scores
-//! - [`selection`]: `selection.json`
+//! - [`selection`]: cuts and what they keep, `selection.json`
 
 mod error;
 pub mod hash;

@@ -208,6 +208,14 @@ impl Place {
         }
     }
 
+    /// Checks, before long work, that its results can be written here: on disk by beginning a file and dropping it.
+    ///
+    /// # Errors
+    /// As [`Place::write`]. A store tells only when something is written.
+    pub fn ensure_writable(&self) -> Result<()> {
+        self.writer("run.json").map(drop)
+    }
+
     /// Reads ranges of a listed file, as long as it is the version that was listed.
     ///
     /// # Errors

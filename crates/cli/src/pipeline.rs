@@ -1,0 +1,232 @@
+//! A pipeline file: the tables of the stages, read with overrides and explained when they are wrong.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow, bail};
+use headwater_corpus::{OnBadShard, PlanOptions, SourceConfig};
+use headwater_heads::HeadsConfig;
+use headwater_model::Precision;
+use headwater_recipe::RecipeConfig;
+use headwater_record::ByteCount;
+use headwater_schedule::ScheduleConfig;
+use headwater_score::ScoreConfig;
+use headwater_select::{MixtureConfig, SelectConfig};
+use serde::{Deserialize, Serialize};
+
+/// A resolved pipeline.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Pipeline {
+    pub(crate) run: RunConfig,
+    pub(crate) corpus: Vec<SourceConfig>,
+    pub(crate) model: ModelConfig,
+    #[serde(default)]
+    pub(crate) heads: HeadsConfig,
+    #[serde(default)]
+    pub(crate) score: ScoreConfig,
+    #[serde(default)]
+    pub(crate) select: SelectConfig,
+    #[serde(default)]
+    pub(crate) mixture: MixtureConfig,
+    #[serde(default)]
+    pub(crate) schedule: ScheduleConfig,
+    #[serde(default)]
+    pub(crate) recipe: RecipeConfig,
+}
+
+/// The `[run]` table.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RunConfig {
+    /// Where every artefact goes: a path or an object-store URL.
+    pub(crate) output: String,
+    /// Seed of probes, samples and random ranks.
+    #[serde(default)]
+    pub(crate) seed: u64,
+    /// What to do about unreadable shards.
+    #[serde(default)]
+    pub(crate) on_bad_shard: OnBadShard,
+    /// Text that a unit should hold.
+    #[serde(default = "default_unit_bytes")]
+    pub(crate) unit_bytes: ByteCount,
+}
+
+fn default_unit_bytes() -> ByteCount {
+    PlanOptions::default().unit_bytes
+}
+
+/// The `[model]` table.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ModelConfig {
+    /// A bundled name, a path, `hf:owner/name[@revision]` or `pip:package==version`.
+    pub(crate) name: String,
+    /// Which engine runs it.
+    #[serde(default)]
+    pub(crate) engine: EngineChoice,
+    /// `cpu`, `cuda:N` or `metal`.
+    #[serde(default = "default_device")]
+    pub(crate) device: String,
+    /// The numbers to compute with.
+    #[serde(default)]
+    pub(crate) precision: Precision,
+}
+
+fn default_device() -> String {
+    "cpu".to_owned()
+}
+
+/// Which engine runs the model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum EngineChoice {
+    /// The fastest that the device runs.
+    #[default]
+    Auto,
+    /// The portable one.
+    Candle,
+}
+
+impl Pipeline {
+    /// Reads the pipeline at `path` and applies `overrides`, each `key=value`.
+    pub(crate) fn load(path: &Path, overrides: &[String]) -> Result<Self> {
+        let text = fs_err::read_to_string(path).context("cannot read the pipeline")?;
+        let as_written = toml::from_str::<Self>(&text);
+        if overrides.is_empty() {
+            return as_written.map_err(|error| explain_file(path, &text, &error));
+        }
+        let mut table: toml::Table = toml::from_str(&text).map_err(|error| explain_file(path, &text, &error))?;
+        overrides.iter().try_for_each(|assignment| assign(&mut table, assignment))?;
+        serde_path_to_error::deserialize(toml::Value::Table(table)).map_err(|error| match as_written {
+            Err(in_file) if in_file.message() == error.inner().message() => explain_file(path, &text, &in_file),
+            _ => anyhow!("--set: `{}`: {}", error.path(), with_suggestion(error.inner().message())),
+        })
+    }
+
+    /// How to plan.
+    pub(crate) fn plan_options(&self) -> PlanOptions {
+        PlanOptions { unit_bytes: self.run.unit_bytes, on_bad_shard: self.run.on_bad_shard, seed: self.run.seed }
+    }
+}
+
+/// Sets the dotted key of `assignment` in `table`.
+fn assign(table: &mut toml::Table, assignment: &str) -> Result<()> {
+    let (key, value) = assignment
+        .split_once('=')
+        .ok_or_else(|| anyhow!("--set takes KEY=VALUE, such as select.fraction=0.1, not `{assignment}`"))?;
+    let value = value.trim();
+    // a TOML value if it parses as one, else a string
+    let parsed = toml::from_str::<toml::Table>(&format!("value = {value}")).ok();
+    let value = parsed.and_then(|mut parsed| parsed.remove("value"));
+    let value = value.unwrap_or_else(|| toml::Value::String(assignment[key.len() + 1..].trim().to_owned()));
+    let mut parts: Vec<&str> = key.trim().split('.').collect();
+    let Some(last) = parts.pop().filter(|last| !last.is_empty()) else { bail!("--set `{assignment}` names no key") };
+    let mut place = table;
+    for part in parts {
+        let next = place.entry(part.to_owned()).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+        place = match next {
+            toml::Value::Table(table) => table,
+            toml::Value::Array(tables) if tables.len() == 1 => {
+                tables[0].as_table_mut().ok_or_else(|| anyhow!("--set `{key}`: `{part}` is not a table"))?
+            }
+            toml::Value::Array(_) => {
+                bail!("--set `{key}`: the pipeline has several [[{part}]]; change the file instead")
+            }
+            _ => bail!("--set `{key}`: `{part}` is not a table"),
+        };
+    }
+    place.insert(last.to_owned(), value);
+    Ok(())
+}
+
+/// Names the place and the nearest known key.
+fn explain_file(path: &Path, text: &str, error: &toml::de::Error) -> anyhow::Error {
+    let message = with_suggestion(error.message());
+    match error.span() {
+        Some(span) => {
+            let before = &text[..span.start.min(text.len())];
+            let line = before.matches('\n').count() + 1;
+            let source = text.lines().nth(line - 1).unwrap_or_default().trim();
+            anyhow!("{}:{line}: {message}\n    {source}", path.display())
+        }
+        None => anyhow!("{}: {message}", path.display()),
+    }
+}
+
+/// Adds "did you mean" to serde's "unknown field `x`, expected one of `a`, `b`".
+fn with_suggestion(message: &str) -> String {
+    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    let (Some((unknown, known)), true) = (quoted.split_first(), message.starts_with("unknown ")) else {
+        return message.to_owned();
+    };
+    let nearest = known.iter().map(|known| (strsim::jaro_winkler(unknown, known), *known));
+    match nearest.max_by(|a, b| a.0.total_cmp(&b.0)) {
+        Some((near, known)) if near > 0.7 => {
+            let kind = if message.starts_with("unknown field") { "key" } else { "value" };
+            format!("unknown {kind} `{unknown}`; did you mean `{known}`?")
+        }
+        _ => message.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINIMAL: &str = r#"
+[run]
+output = "runs/x"
+[[corpus]]
+name = "a"
+paths = ["data/*.parquet"]
+[model]
+name = "m"
+"#;
+
+    fn load(text: &str, overrides: &[&str]) -> Result<Pipeline> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("p.toml");
+        fs_err::write(&path, text)?;
+        Pipeline::load(&path, &overrides.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn the_three_required_tables_are_enough() -> Result<()> {
+        let pipeline = load(MINIMAL, &[])?;
+        assert_eq!(pipeline.run.unit_bytes, ByteCount(16 << 20));
+        assert_eq!(pipeline.select.fraction, 0.2);
+        assert_eq!(pipeline.model.precision, Precision::Bf16);
+        Ok(())
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_line_and_the_near_one() {
+        let error = load(&format!("{MINIMAL}[select]\nfracton = 0.1\n"), &[]).expect_err("the key is unknown");
+        let text = error.to_string();
+        assert!(text.contains("p.toml:10:") && text.contains("did you mean `fraction`?"), "{text}");
+    }
+
+    #[test]
+    fn an_unknown_value_is_answered_with_the_near_one() {
+        let error = load(&format!("{MINIMAL}[score]\nlong_documents = \"frist\"\n"), &[]).expect_err("unknown value");
+        assert!(error.to_string().contains("did you mean `first`?"), "{error}");
+    }
+
+    #[test]
+    fn overrides_are_toml_values_else_strings() -> Result<()> {
+        let set = ["select.fraction=0.5", "run.output=s3://bucket/x", "corpus.sample=0.25", "score.window_tokens = 64"];
+        let pipeline = load(MINIMAL, &set)?;
+        assert_eq!(pipeline.select.fraction, 0.5);
+        assert_eq!(pipeline.run.output, "s3://bucket/x");
+        assert_eq!(pipeline.corpus[0].sample, 0.25);
+        assert_eq!(pipeline.score.window_tokens, 64);
+        Ok(())
+    }
+
+    #[test]
+    fn a_wrong_override_is_named() {
+        let error = load(MINIMAL, &["select.fracton=0.5"]).expect_err("the key is unknown");
+        assert!(error.to_string().contains("did you mean `fraction`?"), "{error}");
+        assert!(load(MINIMAL, &["select"]).is_err());
+    }
+}

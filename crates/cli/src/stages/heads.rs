@@ -1,0 +1,174 @@
+//! The head set: found once, pinned in `heads.json`, the same for every worker.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use bytes::Bytes;
+use headwater_corpus::{DocumentText, Plan, read_unit};
+use headwater_heads::{FindOptions, Sentences, check_heads, find_heads, forward_passes, sentences_of};
+use headwater_model::Model;
+use headwater_record::HeadsFile;
+use headwater_report::heads_svg;
+use headwater_store::Created;
+
+use crate::args::WeakArgs;
+use crate::failure::Outcome;
+use crate::stages::{Session, json_bytes};
+
+const HEADS_FILE: &str = "heads.json";
+const HEADS_PICTURE: &str = "heads.svg";
+
+/// Sentences taken from the corpus, at most.
+const CORPUS_SENTENCES: usize = 4_000;
+
+impl Session<'_> {
+    /// Runs this stage alone.
+    pub(crate) fn find_heads(&self, weak: WeakArgs) -> Result<Outcome> {
+        self.place.ensure_writable()?;
+        let (plan, _) = match self.pipeline.heads.sentences {
+            Sentences::Corpus => self.plan()?,
+            _ => (Plan { sources: Vec::new() }, Duration::ZERO),
+        };
+        let (model, _) = self.load_model()?;
+        self.heads(&model, &plan, weak)?;
+        self.console.say(&format!("{:>12} {}", "written", self.place.describe(HEADS_FILE)));
+        Ok(Outcome::Done)
+    }
+
+    /// Reads `heads.json`, or makes it.
+    pub(super) fn heads(&self, model: &Model, plan: &Plan, weak: WeakArgs) -> Result<(HeadsFile, Duration)> {
+        let began = Instant::now();
+        let file = match self.read_heads(model)? {
+            Some(file) => file,
+            None => self.make_heads(model, plan, weak)?,
+        };
+        if file.search.is_some() {
+            self.place.write(HEADS_PICTURE, Bytes::from(heads_svg(&file)))?;
+        }
+        self.say_heads(&file);
+        Ok((file, began.elapsed()))
+    }
+
+    /// Reads the head set of the run, if it has one, and checks that it is the one the pipeline asks for.
+    pub(super) fn read_heads(&self, model: &Model) -> Result<Option<HeadsFile>> {
+        let Some(json) = self.place.read_if_exists(HEADS_FILE)? else { return Ok(None) };
+        let path = self.place.describe(HEADS_FILE);
+        let file: HeadsFile = serde_json::from_slice(&json).with_context(|| format!("{path} is damaged"))?;
+        check_heads(&file, model.shape(), &model.weights_hash()).with_context(|| format!("{path} cannot be used"))?;
+        let differences = self.other_search(&file)?;
+        if !differences.is_empty() {
+            bail!(
+                "{path} was made with other settings ({}); undo the change or choose another [run] output",
+                differences.join("; ")
+            );
+        }
+        Ok(Some(file))
+    }
+
+    /// How the pipeline's `[heads]` table differs from what made `file`, as `key: then → now`.
+    fn other_search(&self, file: &HeadsFile) -> Result<Vec<String>> {
+        let config = &self.pipeline.heads;
+        if let Some(path) = &config.file {
+            let pinned = read_pinned(path)?;
+            let same = pinned.heads == file.heads;
+            return Ok(if same { Vec::new() } else { vec![format!("heads.file: another set → {path}")] });
+        }
+        let Some(search) = &file.search else { return Ok(vec!["heads.file: a pinned set → none".to_owned()]) };
+        let pairs = [
+            ("probes", search.probes.to_string(), config.probes.to_string()),
+            ("shots", search.shots.to_string(), config.shots.to_string()),
+            ("context_tokens", search.context_tokens.to_string(), config.context_tokens.to_string()),
+            ("fraction", search.fraction.to_string(), config.fraction.to_string()),
+            ("rule", format!("{:?}", search.rule), format!("{:?}", config.rule)),
+            ("sentences", search.sentences.clone(), config.sentences.as_str().to_owned()),
+            ("seed", search.seed.to_string(), self.pipeline.run.seed.to_string()),
+        ];
+        let changed = pairs.into_iter().filter(|(_, then, now)| then != now);
+        Ok(changed.map(|(key, then, now)| format!("{key}: {then} → {now}")).collect())
+    }
+
+    fn make_heads(&self, model: &Model, plan: &Plan, weak: WeakArgs) -> Result<HeadsFile> {
+        let file = match &self.pipeline.heads.file {
+            Some(path) => {
+                let pinned = read_pinned(path)?;
+                check_heads(&pinned, model.shape(), &model.weights_hash())
+                    .with_context(|| format!("{path} cannot be used"))?;
+                HeadsFile { weights: Some(model.weights_hash()), ..pinned }
+            }
+            None => self.search(model, plan, weak)?,
+        };
+        match self.place.create(HEADS_FILE, json_bytes(&file)?)? {
+            Created::New => Ok(file),
+            // another worker was first: its set is the run's
+            Created::AlreadyThere => self.read_heads(model)?.context("heads.json vanished while it was being read"),
+        }
+    }
+
+    fn search(&self, model: &Model, plan: &Plan, weak: WeakArgs) -> Result<HeadsFile> {
+        let config = &self.pipeline.heads;
+        let corpus_sentences = match config.sentences {
+            Sentences::Corpus => corpus_sentences(plan)?,
+            _ => Vec::new(),
+        };
+        let options = FindOptions {
+            seed: self.pipeline.run.seed,
+            mask: self.pipeline.score.mask,
+            allow_weak: weak.allow_weak_heads,
+            corpus_sentences: &corpus_sentences,
+        };
+        let step = self.console.step("heads", "forward passes", forward_passes(config));
+        let found = find_heads(model, config, &options, &|passes| step.advance(passes));
+        match found {
+            Ok(file) => {
+                step.finish();
+                Ok(file)
+            }
+            Err(error) => {
+                step.discard();
+                Err(error.into())
+            }
+        }
+    }
+
+    fn say_heads(&self, file: &HeadsFile) {
+        let heads = file.heads.as_slice().len();
+        let health = file.health.as_ref().map_or_else(String::new, |health| {
+            let controls =
+                health.control_accuracies.iter().sum::<f64>() / health.control_accuracies.len().max(1) as f64;
+            format!(
+                ": probe accuracy {:.2} intact, {:.2} with them masked, {controls:.2} with as many others masked",
+                health.intact_accuracy, health.masked_accuracy
+            )
+        });
+        self.console.say(&format!("{:>12} {heads} retrieval heads{health}", "heads"));
+    }
+}
+
+fn read_pinned(path: &str) -> Result<HeadsFile> {
+    let json = fs_err::read(path).context("cannot read [heads] file")?;
+    serde_json::from_slice(&json)
+        .with_context(|| format!("{path} is no head set; it needs {{\"heads\": [[layer, head], ...]}}"))
+}
+
+/// The first sentences of the plan's documents, source by source.
+fn corpus_sentences(plan: &Plan) -> Result<Vec<String>> {
+    let mut sentences = Vec::new();
+    let share = CORPUS_SENTENCES / plan.sources.len().max(1);
+    for source in &plan.sources {
+        let enough = sentences.len() + share;
+        'source: for shard in &source.shards {
+            for unit in &shard.units {
+                for document in read_unit(shard, &source.columns, unit)? {
+                    if let DocumentText::Text(text) = document?.text {
+                        sentences.extend(sentences_of(&text));
+                    }
+                    if sentences.len() >= enough {
+                        sentences.truncate(enough);
+                        break 'source;
+                    }
+                }
+            }
+        }
+    }
+    Ok(sentences)
+}

@@ -1,0 +1,122 @@
+//! The stages of a pipeline, each rerunnable alone from what the earlier ones left in the run's folder.
+
+mod heads;
+pub(crate) mod model;
+mod plan;
+mod recipe;
+mod score;
+mod select;
+mod status;
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use headwater_store::Place;
+use serde::Serialize;
+
+use crate::args::{PipelineArgs, RunArgs};
+use crate::failure::Outcome;
+use crate::pipeline::Pipeline;
+use crate::progress::Console;
+use crate::summary;
+
+/// A pipeline being worked on.
+#[derive(Debug)]
+pub(crate) struct Session<'a> {
+    /// The pipeline as resolved.
+    pipeline: Pipeline,
+    /// Its file, for hints.
+    file: String,
+    /// The run's output.
+    place: Place,
+    console: &'a Console,
+}
+
+/// `metrics.json`: where the time of the last `run` went. The only artefact, with `run.json`, that holds times.
+#[derive(Debug, Default, Serialize)]
+struct Metrics {
+    headwater: &'static str,
+    /// Seconds by stage.
+    seconds: Vec<(&'static str, f64)>,
+    /// Documents scored by this process.
+    documents: u64,
+    /// Tokens scored by this process.
+    tokens: u64,
+    /// Greatest resident memory of this process.
+    peak_memory_bytes: Option<u64>,
+}
+
+impl Metrics {
+    fn add(&mut self, stage: &'static str, took: Duration) {
+        self.seconds.push((stage, took.as_secs_f64()));
+    }
+}
+
+impl<'a> Session<'a> {
+    /// Reads the pipeline and opens its output.
+    pub(crate) fn open(args: &PipelineArgs, console: &'a Console) -> Result<Self> {
+        let pipeline = Pipeline::load(&args.pipeline, &args.overrides)?;
+        pipeline.heads.check()?;
+        let place = Place::open(&pipeline.run.output).context("[run] output cannot be used")?;
+        Ok(Self { pipeline, file: args.pipeline.display().to_string(), place, console })
+    }
+
+    /// Runs every stage.
+    pub(crate) fn run(&self, args: &RunArgs) -> Result<Outcome> {
+        let mut metrics = Metrics { headwater: env!("CARGO_PKG_VERSION"), ..Metrics::default() };
+        self.place.ensure_writable()?;
+        let (plan, took) = self.plan()?;
+        metrics.add("plan", took);
+        let (model, took) = self.load_model()?;
+        metrics.add("model", took);
+        let (heads, took) = self.heads(&model, &plan, args.weak)?;
+        metrics.add("heads", took);
+        let scored = self.score(&plan, &model, &heads, &score::Request::whole(args.change))?;
+        metrics.add("score", scored.took);
+        (metrics.documents, metrics.tokens) = (scored.documents, scored.tokens);
+        let (selection, took) = self.select(&scored.run, &plan)?;
+        metrics.add("select", took);
+        let (recipes, took) = self.recipe(&selection)?;
+        metrics.add("recipe", took);
+        metrics.peak_memory_bytes = peak_memory_bytes();
+        self.write_json("metrics.json", &metrics)?;
+        summary::print(&self.place, &self.file, &selection, &recipes)?;
+        Ok(self.verdict(&selection, &plan))
+    }
+
+    /// Whether too much was rejected or left out.
+    fn verdict(&self, selection: &headwater_record::SelectionFile, plan: &headwater_corpus::Plan) -> Outcome {
+        let skipped: usize = plan.sources.iter().map(|source| source.skipped.len()).sum();
+        if skipped > 0 {
+            self.console.say(&format!("{skipped} shards were skipped; run.json lists them"));
+        }
+        let rejects = summary::Rejects::of(selection);
+        let above = rejects.share() > self.pipeline.score.max_rejects;
+        if above {
+            let most = self.pipeline.score.max_rejects;
+            self.console.say(&format!("{rejects}, above [score] max_rejects = {most}; rejects.parquet lists them"));
+        }
+        if above || skipped > 0 { Outcome::Partial } else { Outcome::Done }
+    }
+
+    /// Writes an artefact as indented JSON.
+    fn write_json(&self, path: &str, value: &impl Serialize) -> Result<()> {
+        Ok(self.place.write(path, json_bytes(value)?)?)
+    }
+}
+
+/// Indented JSON with a final newline.
+fn json_bytes(value: &impl Serialize) -> Result<Bytes> {
+    let mut json = serde_json::to_vec_pretty(value)?;
+    json.push(b'\n');
+    Ok(Bytes::from(json))
+}
+
+/// `VmHWM` of this process, where the system tells.
+fn peak_memory_bytes() -> Option<u64> {
+    let status = fs_err::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
+    kib.checked_mul(1024)
+}

@@ -1,0 +1,71 @@
+//! Fetching and loading the model.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use etcetera::{BaseStrategy, choose_base_strategy};
+use headwater_model::{EngineOptions, Model, ModelPaths};
+use headwater_store::model::{Fetcher, ModelFiles, ModelSpec};
+
+use crate::failure::Outcome;
+use crate::pipeline::EngineChoice;
+use crate::progress::Console;
+use crate::stages::Session;
+
+impl Session<'_> {
+    /// Fetches the model if need be, checks its hash and loads it.
+    pub(super) fn load_model(&self) -> Result<(Model, Duration)> {
+        let began = Instant::now();
+        let files = fetch(&self.pipeline.model.name, self.console)?;
+        let paths = ModelPaths {
+            weights: files.weights,
+            config: files.config,
+            tokenizer: files.tokenizer,
+            weights_hash: files.weights_hash,
+        };
+        let (EngineChoice::Auto | EngineChoice::Candle) = self.pipeline.model.engine;
+        let options =
+            EngineOptions { device: self.pipeline.model.device.clone(), precision: self.pipeline.model.precision };
+        let model = Model::load(&paths, &options)?;
+        let numerics = model.numerics();
+        self.console.say(&format!(
+            "{:>12} {}: {} layers × {} heads, {} on {} ({}{}{})",
+            "model",
+            files.name,
+            model.shape().layers,
+            model.shape().heads,
+            numerics.precision,
+            numerics.device,
+            numerics.engine,
+            if numerics.instructions.is_empty() { "" } else { ", " },
+            numerics.instructions,
+        ));
+        Ok((model, began.elapsed()))
+    }
+}
+
+/// Fetches a model and says where it lies.
+pub(crate) fn fetch_only(name: &str, console: &Console) -> Result<Outcome> {
+    let files = fetch(name, console)?;
+    let mut out = std::io::stdout().lock();
+    for path in &files.weights {
+        writeln!(out, "{}", path.display())?;
+    }
+    Ok(Outcome::Done)
+}
+
+fn fetch(name: &str, console: &Console) -> Result<ModelFiles> {
+    let spec = ModelSpec::resolve(name)?;
+    let fetched = console.step("model", "bytes", 0);
+    let files = Fetcher::new(&cache_folder()?).fetch(&spec, &|bytes| fetched.advance(bytes))?;
+    fetched.discard();
+    Ok(files)
+}
+
+/// `$XDG_CACHE_HOME/headwater`, or what the system uses instead.
+fn cache_folder() -> Result<PathBuf> {
+    let strategy = choose_base_strategy().context("there is no home folder to keep models in; set XDG_CACHE_HOME")?;
+    Ok(strategy.cache_dir().join("headwater"))
+}

@@ -1,0 +1,54 @@
+//! Pretraining configs and the schedule, from a finished selection.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use headwater_recipe::{RecipeInputs, write_recipes};
+use headwater_record::SelectionFile;
+use headwater_report::schedule_svg;
+use headwater_select::{Mixture, SELECTION_PATH, subset_folder};
+
+use crate::failure::Outcome;
+use crate::stages::Session;
+
+const SCHEDULE_PICTURE: &str = "schedule.svg";
+
+impl Session<'_> {
+    /// Runs this stage alone.
+    pub(crate) fn recipe_only(&self) -> Result<Outcome> {
+        let json = self.place.read_if_exists(SELECTION_PATH)?.with_context(|| {
+            format!("{} has no {SELECTION_PATH} yet: run `headwater select {}` first", self.place, self.file)
+        })?;
+        let selection = serde_json::from_slice(&json)
+            .with_context(|| format!("{} is damaged", self.place.describe(SELECTION_PATH)))?;
+        let (written, _) = self.recipe(&selection)?;
+        written.iter().for_each(|path| self.console.say(&format!("{:>12} {}", "written", self.place.describe(path))));
+        Ok(Outcome::Done)
+    }
+
+    /// Writes a config for each trainer, the schedule as a table and as a picture; returns their paths.
+    pub(super) fn recipe(&self, selection: &SelectionFile) -> Result<(Vec<String>, Duration)> {
+        let began = Instant::now();
+        let mixture = Mixture::new(selection, self.pipeline.mixture)?;
+        let corpus: Vec<_> =
+            self.pipeline.corpus.iter().map(|source| (source.name.clone(), source.paths.clone())).collect();
+        let recipes = write_recipes(&RecipeInputs {
+            config: &self.pipeline.recipe,
+            schedule: &self.pipeline.schedule,
+            mixture: &mixture,
+            selection,
+            subset: &self.place.describe(&subset_folder(selection)),
+            corpus: &corpus,
+            seed: self.pipeline.run.seed,
+        })?;
+        let picture = schedule_svg(&recipes.schedule, recipes.tokens_per_step);
+        self.place.write(SCHEDULE_PICTURE, Bytes::from(picture))?;
+        let mut paths = vec![SCHEDULE_PICTURE.to_owned()];
+        for file in recipes.files {
+            self.place.write(&file.path, Bytes::from(file.bytes))?;
+            paths.push(file.path);
+        }
+        Ok((paths, began.elapsed()))
+    }
+}

@@ -1,0 +1,229 @@
+//! Scoring the units that have no sidecar yet.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context, Result};
+use headwater_corpus::{Domain, Plan, PlannedShard, PlannedSource};
+use headwater_model::{HeadMask, Model};
+use headwater_record::run::{Labels, RunShard, RunSource, SEMANTICS, ScoringInputs};
+use headwater_record::{HeadsFile, RunFile, Status, UnitKey};
+use headwater_score::document::Windowing;
+use headwater_score::{
+    Candidate, OnChange, Relabelled, Scorer, SidecarFooter, begin, done_units, relabel_unit, score_unit,
+};
+
+use crate::args::{ChangeArgs, Part, ScoreArgs};
+use crate::failure::Outcome;
+use crate::stages::Session;
+
+/// What to score, and what to do about changes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Request {
+    part: Part,
+    on_change: OnChange,
+}
+
+impl Request {
+    /// Every unit of the plan.
+    pub(super) fn whole(change: ChangeArgs) -> Self {
+        Self::part(Part::WHOLE, change)
+    }
+
+    fn part(part: Part, change: ChangeArgs) -> Self {
+        let on_change = match change {
+            ChangeArgs { rescore: true, .. } => OnChange::Rescore,
+            ChangeArgs { relabel: true, .. } => OnChange::Relabel,
+            _ => OnChange::Refuse,
+        };
+        Self { part, on_change }
+    }
+}
+
+/// What scoring came to.
+#[derive(Debug)]
+pub(super) struct Scored {
+    /// The run as it now is.
+    pub(super) run: RunFile,
+    /// Documents scored by this process.
+    pub(super) documents: u64,
+    /// Tokens scored by this process.
+    pub(super) tokens: u64,
+    /// Rows that this process found unusable.
+    pub(super) rejects: u64,
+    /// How long it took.
+    pub(super) took: Duration,
+}
+
+/// A unit and where it belongs.
+struct Work<'a> {
+    source: &'a PlannedSource,
+    run: &'a RunSource,
+    shard: &'a PlannedShard,
+    unit: &'a UnitKey,
+}
+
+impl Work<'_> {
+    fn footer(&self) -> SidecarFooter {
+        SidecarFooter {
+            unit: self.unit.clone(),
+            source: self.source.name.clone(),
+            shard: self.shard.path.clone(),
+            fingerprint: self.run.fingerprint.clone(),
+            labels: self.run.labels.clone(),
+        }
+    }
+}
+
+impl Session<'_> {
+    /// Runs this stage alone.
+    pub(crate) fn score_only(&self, args: &ScoreArgs) -> Result<Outcome> {
+        self.place.ensure_writable()?;
+        let (plan, _) = self.plan()?;
+        let (model, _) = self.load_model()?;
+        let heads = self.read_heads(&model)?;
+        let heads = heads.with_context(|| {
+            format!("{} has no heads.json yet: run `headwater heads {}` first", self.place, self.file)
+        })?;
+        let request = Request::part(args.shard.unwrap_or(Part::WHOLE), args.change);
+        let scored = self.score(&plan, &model, &heads, &request)?;
+        let rejected = scored.rejects as f64 > self.pipeline.score.max_rejects * scored.documents as f64;
+        let skipped = plan.sources.iter().any(|source| !source.skipped.is_empty());
+        Ok(if rejected || skipped { Outcome::Partial } else { Outcome::Done })
+    }
+
+    /// Scores what is pending of the requested part.
+    pub(super) fn score(&self, plan: &Plan, model: &Model, heads: &HeadsFile, request: &Request) -> Result<Scored> {
+        let began = Instant::now();
+        let file = self.run_file(plan, model, heads)?;
+        let run = begin(&self.place, Candidate { file, on_change: request.on_change })?.into_file();
+        let (pending, done) = self.divide(plan, &run, request.part)?;
+        if request.on_change == OnChange::Relabel {
+            self.relabel(&done)?;
+        }
+        let scorer = self.scorer(model, heads, &run.scoring);
+        let total = pending.iter().map(|work| work.unit.rows).sum();
+        let mut scored = Scored { run: run.clone(), documents: 0, tokens: 0, rejects: 0, took: Duration::ZERO };
+        if !done.is_empty() {
+            self.console.say(&format!("{:>12} {} units were done before", "score", done.len()));
+        }
+        let step = self.console.step("score", "documents", total);
+        for work in &pending {
+            let path = work.run.sidecar_path(work.unit);
+            let report = score_unit(
+                &scorer,
+                (work.shard, &work.source.columns),
+                &work.footer(),
+                (&self.place, &path),
+                &|advance| {
+                    step.advance_tokens(advance.tokens);
+                    step.advance(advance.documents);
+                },
+            )?;
+            scored.documents += work.unit.rows;
+            scored.tokens += report.tokens;
+            let rejects = [Status::NullText, Status::NotUtf8, Status::NonFinite];
+            scored.rejects += rejects.iter().filter_map(|status| report.statuses.get(status)).sum::<u64>();
+        }
+        step.finish();
+        scored.took = began.elapsed();
+        Ok(scored)
+    }
+
+    fn scorer<'m>(&self, model: &'m Model, heads: &HeadsFile, inputs: &ScoringInputs) -> Scorer<'m> {
+        let config = &self.pipeline.score;
+        Scorer {
+            model,
+            mask: HeadMask { set: heads.heads.clone(), kind: config.mask },
+            windowing: Windowing {
+                window_tokens: inputs.window_tokens,
+                long_documents: config.long_documents,
+                bos: model.tokenizer().bos(),
+            },
+            min_tokens: config.min_tokens,
+        }
+    }
+
+    /// Splits the requested part of the plan into what is pending and what is done, in plan order.
+    fn divide<'p>(&self, plan: &'p Plan, run: &'p RunFile, part: Part) -> Result<(Vec<Work<'p>>, Vec<Work<'p>>)> {
+        let (mut pending, mut done) = (Vec::new(), Vec::new());
+        let mut position = 0;
+        for source in &plan.sources {
+            let run = run.sources.iter().find(|run| run.name == source.name).context("a source left the run")?;
+            let finished: BTreeSet<UnitKey> = done_units(&self.place, run)?;
+            for (shard, unit) in source.shards.iter().flat_map(|shard| shard.units.iter().map(move |u| (shard, u))) {
+                if part.holds(position) {
+                    let list = if finished.contains(unit) { &mut done } else { &mut pending };
+                    list.push(Work { source, run, shard, unit });
+                }
+                position += 1;
+            }
+        }
+        Ok((pending, done))
+    }
+
+    fn relabel(&self, done: &[Work<'_>]) -> Result<()> {
+        let step = self.console.step("relabel", "units", done.len() as u64);
+        let mut rewritten = 0_u64;
+        for work in done {
+            let path = work.run.sidecar_path(work.unit);
+            let source = (work.shard, &work.source.columns);
+            rewritten +=
+                u64::from(relabel_unit(source, &work.footer(), (&self.place, &path))? == Relabelled::Rewritten);
+            step.advance(1);
+        }
+        step.finish();
+        self.console.say(&format!("{:>12} {rewritten} sidecars rewritten", "relabel"));
+        Ok(())
+    }
+
+    fn run_file(&self, plan: &Plan, model: &Model, heads: &HeadsFile) -> Result<RunFile> {
+        let config = &self.pipeline.score;
+        let scoring = ScoringInputs {
+            weights: model.weights_hash(),
+            tokenizer: model.tokenizer().hash(),
+            heads: heads.heads.clone(),
+            mask: config.mask.as_str().to_owned(),
+            window_tokens: config.window_for(model.shape().context_tokens, model.tokenizer().bos()),
+            long_documents: config.long_documents.as_str().to_owned(),
+            min_tokens: config.min_tokens,
+            numerics: model.numerics(),
+            semantics: SEMANTICS,
+        };
+        let sources = plan.sources.iter().map(|source| run_source(source, &scoring)).collect();
+        Ok(RunFile {
+            headwater: env!("CARGO_PKG_VERSION").to_owned(),
+            began: now(),
+            config: serde_json::to_value(&self.pipeline)?,
+            scoring,
+            sources,
+        })
+    }
+}
+
+fn run_source(source: &PlannedSource, scoring: &ScoringInputs) -> RunSource {
+    let (domain_column, domain_value) = match &source.columns.domain {
+        Domain::Column(name) => (Some(name.clone()), None),
+        Domain::Constant(value) => (None, Some(value.clone())),
+    };
+    let shard = |shard: &PlannedShard| RunShard {
+        path: shard.path.clone(),
+        id: shard.id.clone(),
+        bytes: shard.bytes,
+        etag: shard.etag.clone(),
+        units: shard.units.clone(),
+    };
+    RunSource {
+        name: source.name.clone(),
+        text: source.columns.text.clone(),
+        labels: Labels { id_column: source.columns.id.clone(), domain_column, domain_value },
+        fingerprint: scoring.fingerprint(&source.columns.text),
+        shards: source.shards.iter().map(shard).collect(),
+        skipped: source.skipped.clone(),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the clock enters here")]
+fn now() -> String {
+    humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
+}

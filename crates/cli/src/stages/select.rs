@@ -1,0 +1,42 @@
+//! Cutting each domain and writing what is kept.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use headwater_corpus::Plan;
+use headwater_record::{RunFile, SelectionFile};
+use headwater_select::{SelectConfig, select, units, write_rejects, write_selection, write_subset};
+
+use crate::failure::Outcome;
+use crate::stages::Session;
+use crate::summary;
+
+impl Session<'_> {
+    /// Runs this stage alone.
+    pub(crate) fn select_only(&self) -> Result<Outcome> {
+        self.place.ensure_writable()?;
+        let run = self.begun_run()?;
+        let (plan, _) = self.plan()?;
+        let (selection, _) = self.select(&run, &plan)?;
+        summary::print_domains(&selection)?;
+        Ok(self.verdict(&selection, &plan))
+    }
+
+    /// Cuts every domain, writes the subset and the rejects, and last of all `selection.json`.
+    pub(super) fn select(&self, run: &RunFile, plan: &Plan) -> Result<(SelectionFile, Duration)> {
+        let began = Instant::now();
+        let (config, seed): (&SelectConfig, u64) = (&self.pipeline.select, self.pipeline.run.seed);
+        let sidecars = units(run)?.len() as u64;
+        let step = self.console.step("cut", "sidecars read", sidecars);
+        let selection = select(&self.place, run, config, seed, &|read| step.advance(read))?;
+        step.discard();
+        let step = self.console.step("subset", "units", sidecars);
+        write_subset(&self.place, run, plan, (&selection, config, seed), &|done| step.advance(done))?;
+        step.finish();
+        let step = self.console.step("rejects", "sidecars", sidecars);
+        write_rejects(&self.place, run, &|read| step.advance(read))?;
+        step.discard();
+        write_selection(&self.place, &selection)?;
+        Ok((selection, began.elapsed()))
+    }
+}

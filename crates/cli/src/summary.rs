@@ -1,0 +1,108 @@
+//! What a run ends with: what was kept, where everything lies, what to do next.
+
+use std::fmt;
+use std::io::Write;
+
+use anyhow::Result;
+use comfy_table::{Cell, CellAlignment, Table, presets};
+use headwater_record::selection::RankedDocument;
+use headwater_record::{SelectionFile, Status, TokenCount};
+use headwater_select::subset_folder;
+use headwater_store::Place;
+
+/// Longest id that the table shows, in characters.
+const ID_WIDTH: usize = 36;
+
+/// Rows that are unusable, as opposed to merely short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rejects {
+    rejected: u64,
+    rows: u64,
+}
+
+impl Rejects {
+    /// Counts null, not-UTF-8 and non-finite rows.
+    pub(crate) fn of(selection: &SelectionFile) -> Self {
+        let unusable = [Status::NullText, Status::NotUtf8, Status::NonFinite];
+        let count = |status: &Status| selection.statuses.get(status.as_str()).copied().unwrap_or_default();
+        Self { rejected: unusable.iter().map(count).sum(), rows: selection.statuses.values().sum() }
+    }
+
+    /// Share of all rows.
+    #[expect(clippy::cast_precision_loss, reason = "a share")]
+    pub(crate) fn share(self) -> f64 {
+        self.rejected as f64 / self.rows.max(1) as f64
+    }
+}
+
+impl fmt::Display for Rejects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (rejected, rows) = (TokenCount(self.rejected), TokenCount(self.rows));
+        write!(f, "{rejected} of {rows} documents ({:.2} %) are null, not UTF-8 or non-finite", 100.0 * self.share())
+    }
+}
+
+/// Prints the table of domains.
+pub(crate) fn print_domains(selection: &SelectionFile) -> Result<()> {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_FULL_CONDENSED);
+    let rank = &selection.rank;
+    table.set_header([
+        "domain".to_owned(),
+        "documents".to_owned(),
+        "kept".to_owned(),
+        "tokens".to_owned(),
+        "kept".to_owned(),
+        format!("cut ({rank})"),
+        format!("first by {rank}"),
+        format!("last by {rank}"),
+    ]);
+    for domain in &selection.domains {
+        let numbers = [
+            TokenCount(domain.documents).to_string(),
+            TokenCount(domain.kept_documents).to_string(),
+            domain.tokens.to_string(),
+            domain.kept_tokens.to_string(),
+            domain.cut.as_ref().map_or_else(|| "–".to_owned(), |cut| format!("{:.4}", cut.value)),
+        ];
+        let mut row = vec![Cell::new(&domain.domain)];
+        row.extend(numbers.map(|number| Cell::new(number).set_alignment(CellAlignment::Right)));
+        row.extend([&domain.highest, &domain.lowest].map(|document| Cell::new(named(document.as_ref()))));
+        table.add_row(row);
+    }
+    writeln!(std::io::stdout().lock(), "{table}")?;
+    Ok(())
+}
+
+fn named(document: Option<&RankedDocument>) -> String {
+    let Some(document) = document else { return "–".to_owned() };
+    let name = document.id.clone().unwrap_or_else(|| document.address.to_string());
+    // ids come from the corpus: a control character must not reach the terminal
+    let name: String = name.chars().map(|c| if c.is_control() { '·' } else { c }).collect();
+    let characters = name.chars().count();
+    if characters <= ID_WIDTH {
+        return name;
+    }
+    let end: String = name.chars().skip(characters + 1 - ID_WIDTH).collect();
+    format!("…{end}")
+}
+
+/// Prints the whole summary.
+pub(crate) fn print(place: &Place, pipeline: &str, selection: &SelectionFile, recipes: &[String]) -> Result<()> {
+    print_domains(selection)?;
+    let mut out = std::io::stdout().lock();
+    let line = |what: &str, path: &str| format!("  {what:<12} {}", place.describe(path));
+    writeln!(out, "\nEverything is in {place}:")?;
+    writeln!(out, "{}", line("subset", &subset_folder(selection)))?;
+    writeln!(out, "{}", line("cuts", "selection.json"))?;
+    writeln!(out, "{}", line("heads", "heads.svg"))?;
+    writeln!(out, "{}", line("scores", "scores"))?;
+    writeln!(out, "{}", line("rejects", "rejects.parquet"))?;
+    writeln!(out, "{}", line("schedule", "schedule.svg"))?;
+    for recipe in recipes {
+        writeln!(out, "{}", line("recipe", recipe))?;
+    }
+    writeln!(out, "\nNext: another cut of the same scores, without the model, takes seconds:")?;
+    writeln!(out, "  headwater select {pipeline} --set select.fraction=0.1")?;
+    Ok(())
+}
