@@ -135,7 +135,9 @@ impl SelectConfig {
         let Some(rule) = self.domains.get(domain) else { return self.default_share() };
         let key = |name: &str| format!("select.domains.{domain}.{name}");
         match (rule.fraction, rule.tokens) {
-            (Some(fraction), None) if self.by == By::Documents => Fraction::new(&key("fraction"), fraction).map(Share::Documents),
+            (Some(fraction), None) if self.by == By::Documents => {
+                Fraction::new(&key("fraction"), fraction).map(Share::Documents)
+            }
             (Some(fraction), None) => Fraction::new(&key("fraction"), fraction).map(Share::Tokens),
             (None, Some(tokens)) => whole_tokens(&key("tokens"), tokens).map(Share::TokenCount),
             _ => Err(Error::Override { domain: domain.to_owned() }),
@@ -160,7 +162,11 @@ fn whole_tokens(key: &str, tokens: f64) -> Result<u64> {
     if !(tokens > 0.0 && tokens < LIMIT) {
         return Err(Error::Tokens { key: key.to_owned(), got: tokens });
     }
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive and below 2^63, checked above")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "positive and below 2^63, checked above"
+    )]
     let whole = tokens as u64;
     Ok(whole)
 }

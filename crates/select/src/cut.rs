@@ -119,13 +119,9 @@ impl Ranking<'_> {
             count_statuses(unit, batches, &mut census.statuses)?;
             let Census { index, domains, .. } = &mut census;
             let mut resolve = |name: &str| enlist(index, domains, unit, name);
-            let mut seen: Vec<(usize, u64, u32, Option<u32>)> = Vec::new();
-            each_row(unit, batches, self.rank, &mut resolve, |row| {
-                seen.push((row.domain, row.offset, row.tokens, row.key));
-            })?;
-            for (domain, offset, tokens, key) in seen {
-                domains[domain].count(at, offset, tokens, key);
-            }
+            let mut rows = Vec::new();
+            each_row(unit, batches, self.rank, &mut resolve, |row| rows.push(*row))?;
+            rows.iter().for_each(|row| domains[row.domain].count(at, row));
             Ok(())
         })?;
         Ok(census)
@@ -171,9 +167,9 @@ impl Ranking<'_> {
         for _ in 0..(u32::BITS - FIRST_BITS) / width {
             searches.iter_mut().flatten().for_each(|search| search.widen(width));
             let mut next = Vec::new();
-            self.visit(census, &wanted, |at, offset, row| {
+            self.visit(census, &wanted, |at, row| {
                 let (Some(search), Some(key)) = (&mut searches[row.domain], row.key) else { return };
-                let inside = search.count(Ranked { key, unit: at, offset }, row.tokens);
+                let inside = search.count(Ranked { key, unit: at, offset: row.offset }, row.tokens);
                 if inside && next.last() != Some(&at) {
                     next.push(at);
                 }
@@ -185,24 +181,19 @@ impl Ranking<'_> {
             }
             wanted = next;
         }
-        self.visit(census, &wanted, |at, offset, row| {
+        self.visit(census, &wanted, |at, row| {
             if let (Some(search), Some(key)) = (&mut searches[row.domain], row.key) {
-                search.settle(Ranked { key, unit: at, offset }, row.tokens);
+                search.settle(Ranked { key, unit: at, offset: row.offset }, row.tokens);
             }
         })
     }
 
-    /// Visits every row of some units: unit, offset inside it, row.
-    fn visit(
-        &self,
-        census: &Census,
-        wanted: &[usize],
-        mut visit: impl FnMut(usize, u64, &Row),
-    ) -> Result<()> {
+    /// Visits every row of some units, with the index of its unit.
+    fn visit(&self, census: &Census, wanted: &[usize], mut visit: impl FnMut(usize, &Row)) -> Result<()> {
         let mut resolve =
             |name: &str| census.index.get(name).copied().ok_or_else(|| Error::Changed { domain: name.to_owned() });
         scan(self.sidecars, wanted, self.rank.columns(), self.on_progress, |at, unit, batches| {
-            each_row(unit, batches, self.rank, &mut resolve, |row| visit(at, row.offset, row))
+            each_row(unit, batches, self.rank, &mut resolve, |row| visit(at, row))
         })
     }
 
@@ -245,9 +236,10 @@ impl Ranking<'_> {
 }
 
 impl DomainCensus {
-    fn count(&mut self, unit: usize, offset: u64, tokens: u32, key: Option<u32>) {
+    fn count(&mut self, unit: usize, row: &Row) {
+        let &Row { offset, tokens, .. } = row;
         self.all.count(tokens);
-        let Some(key) = key else { return };
+        let Some(key) = row.key else { return };
         self.ranked.count(tokens);
         self.buckets[(key >> (u32::BITS - FIRST_BITS)) as usize].count(tokens);
         let document = Ranked { key, unit, offset };
@@ -340,7 +332,9 @@ fn goals(census: &Census, config: &SelectConfig) -> Result<Vec<DomainGoal>> {
                 DomainGoal { goal: Goal::Documents(part.round_half_up(documents)), fraction: written }
             }
             Share::Tokens(part) => DomainGoal { goal: Goal::Tokens(part.floor(tokens)), fraction: written },
-            Share::TokenCount(part) => DomainGoal { goal: Goal::Tokens(part.min(tokens)), fraction: ratio(part, tokens) },
+            Share::TokenCount(part) => {
+                DomainGoal { goal: Goal::Tokens(part.min(tokens)), fraction: ratio(part, tokens) }
+            }
             Share::Budget(part) => {
                 DomainGoal { goal: Goal::Tokens(floor_share(part, tokens, total)), fraction: ratio(part, total) }
             }

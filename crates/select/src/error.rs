@@ -1,5 +1,9 @@
 //! What can go wrong in a selection.
 
+use std::io;
+
+use parquet::errors::ParquetError;
+
 /// The result of this crate's functions.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -44,7 +48,9 @@ pub enum Error {
         present: String,
     },
     /// More domains than the limit.
-    #[error("more than {limit} domains: `{domain}` in {source_name}/{path} is one too many; choose a coarser domain column")]
+    #[error(
+        "more than {limit} domains: `{domain}` in {source_name}/{path} is one too many; choose a coarser domain column"
+    )]
     TooManyDomains {
         /// The limit.
         limit: usize,
@@ -100,16 +106,28 @@ pub enum Error {
         /// What was found.
         got: String,
     },
+    /// A sidecar whose ids or domains come from other columns than the run's.
+    #[error("sidecar {path} has {got}, but the run has {expected}; run `headwater score --relabel`")]
+    Labels {
+        /// Path or URL.
+        path: String,
+        /// The run's labels.
+        expected: String,
+        /// The sidecar's.
+        got: String,
+    },
     /// A sidecar that is no readable Parquet file.
     #[error("sidecar {path} cannot be read; delete it and run `headwater score` again")]
     Unreadable {
         /// Path or URL.
         path: String,
         /// Cause.
-        source: parquet::errors::ParquetError,
+        source: ParquetError,
     },
     /// Scores changed while they were being read.
-    #[error("the scores of domain `{domain}` changed while they were being read; let whatever writes them finish, then select again")]
+    #[error(
+        "the scores of domain `{domain}` changed while they were being read; let whatever writes them finish, then select again"
+    )]
     Changed {
         /// The domain.
         domain: String,
@@ -155,7 +173,7 @@ pub enum Error {
         /// Path or URL.
         path: String,
         /// Cause.
-        source: parquet::errors::ParquetError,
+        source: ParquetError,
     },
     /// `selection.json` cannot be encoded.
     #[error("{path} cannot be encoded")]
@@ -174,6 +192,16 @@ pub enum Error {
 }
 
 impl Error {
+    /// The error of an artefact at `path`: the store's own where that is what stopped the encoder.
+    pub(crate) fn encoding(path: String, source: ParquetError) -> Self {
+        let ParquetError::External(cause) = source else { return Self::Encode { path, source } };
+        match cause.downcast::<io::Error>().map(|cause| cause.downcast::<headwater_store::Error>()) {
+            Ok(Ok(cause)) => Self::Store(cause),
+            Ok(Err(cause)) => Self::Encode { path, source: ParquetError::External(Box::new(cause)) },
+            Err(cause) => Self::Encode { path, source: ParquetError::External(cause) },
+        }
+    }
+
     /// Whether the same call may succeed later with nothing else changed.
     #[must_use]
     pub fn is_transient(&self) -> bool {

@@ -25,13 +25,6 @@ struct Cut {
     address: DocumentAddress,
 }
 
-/// The kept rows of some units of one shard, rising, with their influence.
-#[derive(Debug, Default)]
-pub(crate) struct Kept {
-    pub(crate) rows: Vec<u64>,
-    pub(crate) influence: Vec<f32>,
-}
-
 impl Membership {
     /// Reads the cuts of a selection. `seed` is the run's, for the `random` rank.
     ///
@@ -42,9 +35,10 @@ impl Membership {
         let mut membership = Self { rank, index: BTreeMap::new(), cuts: Vec::new() };
         for domain in &selection.domains {
             membership.index.insert(Arc::from(domain.domain.as_str()), membership.cuts.len());
-            let cut = domain.cut.as_ref().and_then(|last| {
-                rank.key(last.value).map(|key| Cut { key, address: last.address.clone() })
-            });
+            let cut = domain
+                .cut
+                .as_ref()
+                .and_then(|last| rank.key(last.value).map(|key| Cut { key, address: last.address.clone() }));
             membership.cuts.push(cut);
         }
         Ok(membership)
@@ -77,7 +71,9 @@ impl Membership {
         let mut resolve =
             |name: &str| self.index.get(name).copied().ok_or_else(|| Error::Changed { domain: name.to_owned() });
         each_row(unit, batches, self.rank, &mut resolve, |row| {
-            let (Some(cut), Some(key), Some(influence)) = (&self.cuts[row.domain], row.key, row.influence) else { return };
+            let (Some(cut), Some(key), Some(influence)) = (&self.cuts[row.domain], row.key, row.influence) else {
+                return;
+            };
             if cut.keeps(key, || unit.address(row.offset)) {
                 kept.push((unit.key.first_row + row.offset, influence));
             }
@@ -89,14 +85,5 @@ impl Membership {
 impl Cut {
     fn keeps(&self, key: u32, address: impl FnOnce() -> DocumentAddress) -> bool {
         key > self.key || (key == self.key && address() <= self.address)
-    }
-}
-
-impl Extend<(u64, f32)> for Kept {
-    fn extend<I: IntoIterator<Item = (u64, f32)>>(&mut self, rows: I) {
-        for (row, influence) in rows {
-            self.rows.push(row);
-            self.influence.push(influence);
-        }
     }
 }

@@ -67,7 +67,11 @@ impl Rank {
             RankBy::Influence | RankBy::Loss => ordered_bits(value as f32),
             RankBy::Random => {
                 let scaled = (value * f64::from(2.0_f32.powi(32))).round();
-                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates; NaN is refused")]
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "saturates; NaN is refused"
+                )]
                 let key = scaled as u32;
                 (!scaled.is_nan()).then_some(key)
             }
@@ -111,6 +115,7 @@ impl Keys {
 }
 
 /// A row of a sidecar, as rankings see it.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Row {
     /// What `resolve` said of its domain's name.
     pub(crate) domain: usize,

@@ -34,7 +34,7 @@ const ROW_GROUP_ROWS: usize = 65_536;
 /// A sidecar that is missing or cannot be read; [`Error::Encode`]; [`Error::Store`].
 pub fn write_rejects(place: &Place, run: &RunFile, on_progress: &(dyn Fn(u64) + Sync)) -> Result<u64> {
     let sidecars = StoredSidecars::open(place, run)?;
-    let encode = |source: ParquetError| Error::Encode { path: place.describe(REJECTS_PATH), source };
+    let encode = |source: ParquetError| Error::encoding(place.describe(REJECTS_PATH), source);
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))

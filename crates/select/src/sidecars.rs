@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, DictionaryArray, RecordBatch, StringArray};
 use arrow::datatypes::{ArrowPrimitiveType, Int32Type};
+use headwater_record::run::Labels;
 use headwater_record::{DocumentAddress, Fingerprint, RunFile, UnitKey};
 
 use crate::{Error, Result};
@@ -22,6 +23,8 @@ pub struct Unit {
     pub key: UnitKey,
     /// The fingerprint of its scores.
     pub fingerprint: Fingerprint,
+    /// Where the ids and domains of its source come from.
+    pub labels: Arc<Labels>,
 }
 
 impl Unit {
@@ -44,6 +47,7 @@ pub fn units(run: &RunFile) -> Result<Vec<Unit>> {
     let mut units = Vec::new();
     for source in &run.sources {
         let name: Arc<str> = Arc::from(source.name.as_str());
+        let labels = Arc::new(source.labels.clone());
         for shard in &source.shards {
             let path: Arc<str> = Arc::from(shard.path.as_str());
             units.extend(shard.units.iter().map(|key| Unit {
@@ -51,6 +55,7 @@ pub fn units(run: &RunFile) -> Result<Vec<Unit>> {
                 path: path.clone(),
                 key: key.clone(),
                 fingerprint: source.fingerprint.clone(),
+                labels: labels.clone(),
             }));
         }
     }
@@ -94,10 +99,8 @@ pub(crate) fn scan(
     let units = sidecars.units();
     for group in wanted.chunks(READERS) {
         let read: Vec<Result<Vec<RecordBatch>>> = std::thread::scope(|scope| {
-            let readers: Vec<_> = group
-                .iter()
-                .map(|&index| scope.spawn(move || read_whole(sidecars, &units[index], columns)))
-                .collect();
+            let readers: Vec<_> =
+                group.iter().map(|&index| scope.spawn(move || read_whole(sidecars, &units[index], columns))).collect();
             readers
                 .into_iter()
                 .map(|reader| reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))

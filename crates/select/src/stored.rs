@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use arrow::array::RecordBatch;
+use headwater_record::run::Labels;
 use headwater_record::sidecar::footer;
 use headwater_record::{RunFile, SelectionFile};
 use headwater_store::Place;
@@ -102,19 +103,29 @@ impl Sidecars for StoredSidecars {
     }
 }
 
-/// Checks that a sidecar's footer names its unit and fingerprint.
+/// Checks that a sidecar's footer names its unit and fingerprint, and the columns that the run takes labels from.
 fn check_footer(unit: &Unit, metadata: &ParquetMetaData) -> Result<()> {
     let entries = metadata.file_metadata().key_value_metadata();
     let value = |key: &str| {
         let entry = entries.and_then(|entries| entries.iter().find(|entry| entry.key == key));
-        entry.and_then(|entry| entry.value.clone()).unwrap_or_else(|| "missing".to_owned())
+        entry.and_then(|entry| entry.value.clone())
     };
     let expected = [(footer::UNIT, unit.key.to_string()), (footer::FINGERPRINT, unit.fingerprint.to_string())];
     for (key, expected) in expected {
         let got = value(key);
-        if got != expected {
-            return Err(wrong(unit, key, expected, got));
+        if got.as_ref() != Some(&expected) {
+            return Err(wrong(unit, key, expected, got.as_deref().unwrap_or("missing")));
         }
     }
-    Ok(())
+    let named = |key: &str| value(key).filter(|name| !name.is_empty());
+    let got = Labels {
+        id_column: named(footer::ID_COLUMN),
+        domain_column: named(footer::DOMAIN_COLUMN),
+        domain_value: named(footer::DOMAIN_VALUE),
+    };
+    if got == *unit.labels {
+        return Ok(());
+    }
+    let (expected, got) = (unit.labels.to_string(), got.to_string());
+    Err(Error::Labels { path: unit.sidecar_path(), expected, got })
 }

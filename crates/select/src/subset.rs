@@ -7,10 +7,26 @@ use headwater_record::{RunFile, SelectionFile, ShardId};
 use headwater_store::Place;
 
 use crate::config::SelectConfig;
-use crate::membership::{Kept, Membership};
+use crate::membership::Membership;
 use crate::sidecars::{Sidecars, scan};
 use crate::stored::StoredSidecars;
 use crate::{Error, Result};
+
+/// The kept rows of some units of one shard, rising, with their influence.
+#[derive(Debug, Default)]
+struct Kept {
+    rows: Vec<u64>,
+    influence: Vec<f32>,
+}
+
+impl Extend<(u64, f32)> for Kept {
+    fn extend<I: IntoIterator<Item = (u64, f32)>>(&mut self, rows: I) {
+        for (row, influence) in rows {
+            self.rows.push(row);
+            self.influence.push(influence);
+        }
+    }
+}
 
 /// What became of a subset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,0 +1,64 @@
+//! Weights of corpus and subset.
+
+use std::collections::BTreeMap;
+
+use headwater_record::selection::DomainSelection;
+use headwater_record::{ContentHash, SelectionFile, TokenCount};
+
+use crate::{Error, Mixture, MixtureConfig, SelectedWeight};
+
+fn selection(domains: &[(&str, u64, u64)]) -> SelectionFile {
+    let domains = domains.iter().map(|&(domain, tokens, kept)| DomainSelection {
+        domain: domain.to_owned(),
+        documents: 10,
+        tokens: TokenCount(tokens),
+        ranked_documents: 10,
+        ranked_tokens: TokenCount(tokens),
+        fraction: 0.2,
+        kept_documents: 2,
+        kept_tokens: TokenCount(kept),
+        cut: None,
+        highest: None,
+        lowest: None,
+    });
+    SelectionFile {
+        hash: ContentHash::of(b""),
+        rank: "influence".into(),
+        by: "documents".into(),
+        domains: domains.collect(),
+        statuses: BTreeMap::new(),
+    }
+}
+
+#[test]
+fn concatenation_weighs_by_tokens() {
+    let selection = selection(&[("code", 100, 25), ("prose", 300, 75)]);
+    let mixture = Mixture::new(&selection, MixtureConfig::default()).unwrap();
+    assert_eq!((mixture.corpus_weight, mixture.selected_weight), (0.8, 0.2));
+    assert_eq!(mixture.arithmetic, "100 selected / (400 corpus + 100 selected) tokens = 0.200000");
+    let total: f64 = mixture.domains.iter().map(|domain| domain.corpus_weight + domain.selected_weight).sum();
+    assert!((total - 1.0).abs() < 1e-12);
+    assert!((mixture.domains[1].selected_weight - 0.15).abs() < 1e-12);
+}
+
+#[test]
+fn a_weight_is_taken_as_it_is() {
+    let config = MixtureConfig { selected: SelectedWeight::Weight(0.3) };
+    let mixture = Mixture::new(&selection(&[("code", 100, 25)]), config).unwrap();
+    assert_eq!((mixture.corpus_weight, mixture.selected_weight), (0.7, 0.3));
+    assert!(matches!(Mixture::new(&selection(&[("code", 100, 0)]), config), Err(Error::NothingSelected { .. })));
+    let nothing = Mixture::new(&selection(&[("code", 100, 0)]), MixtureConfig::default()).unwrap();
+    assert_eq!((nothing.corpus_weight, nothing.selected_weight), (1.0, 0.0));
+    assert!(matches!(Mixture::new(&selection(&[]), MixtureConfig::default()), Err(Error::EmptyCorpus)));
+    let wrong = MixtureConfig { selected: SelectedWeight::Weight(1.5) };
+    assert!(matches!(wrong.check(), Err(Error::Fraction { .. })));
+}
+
+#[test]
+fn the_table_is_a_word_or_a_number() {
+    let read = |text: &str| serde_json::from_str::<MixtureConfig>(text).map(|config| config.selected);
+    assert_eq!(read(r#"{"selected": "concatenate"}"#).unwrap(), SelectedWeight::Concatenate);
+    assert_eq!(read(r#"{"selected": 1}"#).unwrap(), SelectedWeight::Weight(1.0));
+    assert!(read(r#"{"selected": "concat"}"#).is_err());
+    assert!(read(r#"{"selectd": 1}"#).is_err());
+}
