@@ -7,8 +7,7 @@
 //! The header itself is parsed by `candle`, which caps every count by the size of the file.
 
 use std::collections::BTreeSet;
-use std::io::Cursor;
-use std::panic::catch_unwind;
+use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use candle_core::quantized::gguf_file::{Content, Value};
@@ -33,10 +32,8 @@ impl GgufFile {
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         let map = FileMap::open(path)?;
         let wrong = |reason: String| Error::Format { path: path.to_owned(), format: "GGUF", reason };
-        // candle's reader divides by the alignment that the file declares, so a hostile zero panics
-        let content = catch_unwind(|| Content::read(&mut Cursor::new(&map[..])))
-            .map_err(|_| wrong("its header declares an impossible alignment".to_owned()))?
-            .map_err(|error| wrong(error.to_string()))?;
+        let mut header = HeaderReader { bytes: Cursor::new(&map[..]), reads_since_alignment: None };
+        let content = Content::read(&mut header).map_err(|error| wrong(error.to_string()))?;
         Ok(Self { path: path.to_owned(), map, content })
     }
 
@@ -116,25 +113,40 @@ impl GgufFile {
         let (heads, hidden) = (size("attention.head_count")?, size("embedding_length")?);
         let embedding = self.content.tensor_infos.get(&Role::Embedding.gguf_name());
         let context = size("context_length")?;
+        let head_dim = size("attention.key_length").unwrap_or(hidden.checked_div(heads).unwrap_or_default());
+        if let Some(rotated) = size("rope.dimension_count").ok().filter(|rotated| *rotated != head_dim) {
+            return Err(Error::Unsupported {
+                path: self.path.clone(),
+                key: key("rope.dimension_count"),
+                value: rotated.to_string(),
+                supported: "rotary embeddings over whole heads",
+            });
+        }
         ModelShape {
             architecture,
             layers: size("block_count")?,
             heads,
             kv_heads: size("attention.head_count_kv").unwrap_or(heads),
-            head_dim: size("attention.key_length").unwrap_or(hidden.checked_div(heads).unwrap_or_default()),
+            head_dim,
             hidden,
             intermediate: size("feed_forward_length")?,
             vocab: embedding.and_then(|tensor| tensor.shape.dims().first().copied()).unwrap_or_default(),
             context_tokens: context.min(size("attention.sliding_window").unwrap_or(usize::MAX)),
             norm_eps: self.real(&key("attention.layer_norm_rms_epsilon"))?,
             rope_theta: self.real(&key("rope.freq_base")).unwrap_or(10_000.0),
-            rope_scaling: self.rope_scaling(&key("rope.scaling"))?,
+            rope_scaling: self.rope_scaling(&key("rope.scaling"), head_dim / 2)?,
         }
         .check(&self.path)
     }
 
-    fn rope_scaling(&self, key: &str) -> Result<RopeScaling, Error> {
-        if self.content.tensor_infos.contains_key(ROPE_DIVISORS) {
+    /// Reads the scaling of `frequencies` rotary frequencies from the keys that begin with `key`.
+    fn rope_scaling(&self, key: &str, frequencies: usize) -> Result<RopeScaling, Error> {
+        if let Some(got) = self.dims(ROPE_DIVISORS) {
+            let expected = vec![frequencies];
+            if got != expected {
+                let tensor = ROPE_DIVISORS.to_owned();
+                return Err(Error::TensorShape { path: self.path.clone(), tensor, expected, got });
+            }
             let tensor = self.dequantised(ROPE_DIVISORS)?;
             return Ok(RopeScaling::Divisors(tensor.flatten_all()?.to_vec1()?));
         }
@@ -192,6 +204,38 @@ impl TensorFiles for GgufFile {
 
     fn is_derived(&self, name: &str) -> bool {
         name == ROPE_DIVISORS
+    }
+}
+
+/// The header's bytes on their way to candle's parser, which divides by `general.alignment` and would panic on a zero:
+/// the key, four bytes of type and the value arrive in one read each, so the zero is refused as it passes.
+struct HeaderReader<'a> {
+    bytes: Cursor<&'a [u8]>,
+    /// Reads since the one that brought the key; `None` before it and after the value.
+    reads_since_alignment: Option<u8>,
+}
+
+impl Read for HeaderReader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.bytes.read(buffer)?;
+        let read = &buffer[..count];
+        // candle drops the zeros at the end of a key
+        let key = read.iter().rposition(|byte| *byte != 0).map_or(&[][..], |last| &read[..=last]);
+        self.reads_since_alignment = match self.reads_since_alignment {
+            _ if key == b"general.alignment" => Some(0),
+            Some(0) => Some(1),
+            Some(_) if !read.is_empty() && read.iter().all(|byte| *byte == 0) => {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "`general.alignment` is 0"));
+            }
+            _ => None,
+        };
+        Ok(count)
+    }
+}
+
+impl Seek for HeaderReader<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.bytes.seek(to)
     }
 }
 

@@ -168,6 +168,7 @@ struct HfConfig {
     rope_parameters: Option<HfRope>,
     sliding_window: Option<usize>,
     use_sliding_window: Option<bool>,
+    partial_rotary_factor: Option<f64>,
 }
 
 /// `rope_scaling` (transformers 4) or `rope_parameters` (transformers 5).
@@ -180,6 +181,7 @@ struct HfRope {
     low_freq_factor: Option<f64>,
     high_freq_factor: Option<f64>,
     original_max_position_embeddings: Option<f64>,
+    partial_rotary_factor: Option<f64>,
 }
 
 impl HfRope {
@@ -226,7 +228,13 @@ pub(crate) fn from_hf_config(path: &Path, text: &[u8]) -> Result<ModelShape, Err
         return Err(unsupported("hidden_act", &config.hidden_act, "silu"));
     }
     let rope = config.rope_parameters.as_ref().or(config.rope_scaling.as_ref());
-    let sliding = config.sliding_window.filter(|_| config.use_sliding_window != Some(false));
+    let partial = config.partial_rotary_factor.or(rope.and_then(|rope| rope.partial_rotary_factor));
+    if let Some(share) = partial.filter(|share| *share != 1.0) {
+        return Err(unsupported("partial_rotary_factor", &share.to_string(), "rotary embeddings over whole heads"));
+    }
+    // Qwen's configurations name a window that they use only if they say so
+    let unsaid = !matches!(architecture, Architecture::Qwen2 | Architecture::Qwen3);
+    let sliding = config.sliding_window.filter(|_| config.use_sliding_window.unwrap_or(unsaid));
     let missing_theta = || Error::MissingKey { path: path.to_owned(), key: "rope_theta".to_owned() };
     let head_dim = config.head_dim.or_else(|| config.hidden_size.checked_div(config.num_attention_heads));
     ModelShape {
