@@ -36,8 +36,8 @@ impl SafetensorsFiles {
         for (index, path) in paths.iter().enumerate() {
             let map = FileMap::open(path)?;
             let (header_bytes, metadata) = SafeTensors::read_metadata(&map).map_err(|error| wrong(path, &error))?;
-            for name in metadata.tensors().keys() {
-                holders.insert(name.clone(), index);
+            for name in metadata.offset_keys() {
+                holders.insert(name, index);
             }
             // the header is preceded by its own length, a u64
             files.push(MappedFile { path: path.clone(), map, metadata, first_byte: header_bytes + 8 });
@@ -93,6 +93,6 @@ impl TensorFiles for SafetensorsFiles {
     }
 
     fn is_derived(&self, name: &str) -> bool {
-        name.ends_with("rotary_emb.inv_freq") || name == Role::Head.hf_name()
+        name.ends_with("rotary_emb.inv_freq")
     }
 }

@@ -7,7 +7,7 @@ use candle_core::{Device, Result, Tensor};
 use super::attention::{Attention, Positions};
 use super::linear::{Linear, Placement, RmsNorm};
 use crate::checkpoint::{Checkpoint, Part, Role};
-use crate::{Error, HeadMask, ModelShape};
+use crate::{Architecture, Error, HeadMask, ModelShape};
 
 /// SwiGLU (Shazeer 2020).
 #[derive(Debug)]
@@ -134,8 +134,8 @@ impl LayerReader<'_, '_> {
                 key: self.linear(Part::Key)?,
                 value: self.linear(Part::Value)?,
                 output: self.linear(Part::Output)?,
-                query_norm: self.norm_if_present(Part::QueryNorm)?,
-                key_norm: self.norm_if_present(Part::KeyNorm)?,
+                query_norm: self.head_norm(Part::QueryNorm)?,
+                key_norm: self.head_norm(Part::KeyNorm)?,
                 heads: self.shape.heads,
                 kv_heads: self.shape.kv_heads,
                 head_dim: self.shape.head_dim,
@@ -148,7 +148,11 @@ impl LayerReader<'_, '_> {
 
     fn linear(&mut self, part: Part) -> std::result::Result<Linear, Error> {
         let weight = self.checkpoint.tensor(Role::Weight(self.index, part))?;
-        let bias = self.checkpoint.tensor_if_present(Role::Bias(self.index, part))?;
+        let role = Role::Bias(self.index, part);
+        let needed =
+            self.shape.architecture == Architecture::Qwen2 && matches!(part, Part::Query | Part::Key | Part::Value);
+        let bias =
+            if needed { Some(self.checkpoint.tensor(role)?) } else { self.checkpoint.tensor_if_present(role)? };
         Ok(Linear::new(&weight, bias.as_ref(), self.placement)?)
     }
 
@@ -157,9 +161,8 @@ impl LayerReader<'_, '_> {
         Ok(RmsNorm::new(&weight, self.shape.norm_eps, self.placement)?)
     }
 
-    fn norm_if_present(&mut self, part: Part) -> std::result::Result<Option<RmsNorm>, Error> {
-        let weight = self.checkpoint.tensor_if_present(Role::Weight(self.index, part))?;
-        let norm = weight.map(|weight| RmsNorm::new(&weight, self.shape.norm_eps, self.placement));
-        Ok(norm.transpose()?)
+    /// The norm of every head's Q or K, which Qwen3 alone has.
+    fn head_norm(&mut self, part: Part) -> std::result::Result<Option<RmsNorm>, Error> {
+        (self.shape.architecture == Architecture::Qwen3).then(|| self.norm(part)).transpose()
     }
 }
