@@ -23,6 +23,10 @@ pub(crate) struct PreTokenizer {
     pub(crate) normalizer: Option<NormalizerWrapper>,
     /// Cuts the text.
     pub(crate) split: PreTokenizerWrapper,
+    /// Whether a word that is in the vocabulary is taken whole, without merges.
+    pub(crate) ignores_merges: bool,
+    /// Whether a file that does not say so adds BOS.
+    pub(crate) adds_bos: bool,
 }
 
 /// Finds the pre-tokenizer of that name.
@@ -44,5 +48,6 @@ pub(crate) fn named(name: &str) -> Option<PreTokenizer> {
         "qwen2" => (Some(NormalizerWrapper::NFC(NFC)), sequence(pattern(QWEN2)?)),
         _ => return None,
     };
-    Some(PreTokenizer { normalizer, split })
+    let llama3 = matches!(name, "llama-bpe" | "llama3");
+    Some(PreTokenizer { normalizer, split, ignores_merges: llama3, adds_bos: llama3 })
 }

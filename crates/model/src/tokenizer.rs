@@ -4,7 +4,7 @@ use std::path::Path;
 
 use candle_core::quantized::gguf_file::Value;
 use headwater_record::ContentHash;
-use tokenizers::models::bpe::BPE;
+use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::processors::byte_level::ByteLevel;
 use tokenizers::{AddedToken, PostProcessorWrapper, Tokenizer as HfTokenizer};
 
@@ -82,14 +82,17 @@ impl Tokenizer {
             format: "GGUF",
             reason: error.to_string(),
         };
-        let mut inner = HfTokenizer::new(byte_pairs(file, pre)?);
+        let mut inner = HfTokenizer::new(byte_pairs(file, cut.ignores_merges)?);
         inner.with_pre_tokenizer(Some(cut.split));
         inner.with_post_processor(Some(PostProcessorWrapper::ByteLevel(ByteLevel::new(false, false, false))));
         inner.with_normalizer(cut.normalizer).map_err(wrong)?;
         let (special, added) = added_tokens(file)?;
         inner.add_special_tokens(special).map_err(wrong)?;
         inner.add_tokens(added).map_err(wrong)?;
-        let adds_bos = matches!(file.value("tokenizer.ggml.add_bos_token"), Some(Value::Bool(true)));
+        let adds_bos = match file.value("tokenizer.ggml.add_bos_token") {
+            Some(Value::Bool(adds)) => *adds,
+            _ => cut.adds_bos,
+        };
         let bos = file.value("tokenizer.ggml.bos_token_id").and_then(GgufFile::integer);
         let bos = bos.and_then(|id| u32::try_from(id).ok()).filter(|_| adds_bos);
         let hash = ContentHash::of_fields([b"gguf".as_slice(), weights.to_string().as_bytes()]);
@@ -147,7 +150,7 @@ fn failed(text: &str, error: &tokenizers::Error) -> Error {
     Error::Tokenise { bytes: text.len(), reason: error.to_string() }
 }
 
-fn byte_pairs(file: &GgufFile, pre: &str) -> Result<BPE, Error> {
+fn byte_pairs(file: &GgufFile, ignores_merges: bool) -> Result<BPE, Error> {
     let wrong = |reason: String| Error::Format { path: file.file().to_owned(), format: "GGUF", reason };
     let ids = 0_u32..;
     let vocab = file.texts("tokenizer.ggml.tokens")?.into_iter().map(str::to_owned).zip(ids).collect();
@@ -157,15 +160,10 @@ fn byte_pairs(file: &GgufFile, pre: &str) -> Result<BPE, Error> {
     };
     let merges = file.texts("tokenizer.ggml.merges")?.into_iter().map(merge).collect::<Result<Vec<_>, Error>>()?;
     BPE::builder()
-        .vocab_and_merges::<ahash_map::Vocab>(vocab, merges)
-        .ignore_merges(pre.starts_with("llama"))
+        .vocab_and_merges::<Vocab>(vocab, merges)
+        .ignore_merges(ignores_merges)
         .build()
         .map_err(|error| wrong(error.to_string()))
-}
-
-/// The hash map that the tokenizers crate takes vocabularies in.
-mod ahash_map {
-    pub(super) use tokenizers::models::bpe::Vocab;
 }
 
 fn added_tokens(file: &GgufFile) -> Result<(Vec<AddedToken>, Vec<AddedToken>), Error> {
@@ -181,8 +179,8 @@ fn added_tokens(file: &GgufFile) -> Result<(Vec<AddedToken>, Vec<AddedToken>), E
 }
 
 /// Cuts `text` into pieces of at most `most` bytes, so that byte-level BPE gives the same tokens for the pieces as for
-/// the whole: before a newline that follows a non-space; else before a space that follows a non-space; else between
-/// two characters.
+/// the whole: before a newline that follows a letter or digit (some pre-tokenizers join newlines to punctuation); else
+/// before a newline or a space that follows a non-space; else between two characters.
 fn pieces(text: &str, most: usize) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
@@ -201,12 +199,12 @@ fn piece_bytes(text: &str, most: usize) -> usize {
     }
     let limit = text.floor_char_boundary(most.max(4));
     let bytes = text.as_bytes();
-    let before = |wanted: u8| {
-        (1..limit)
-            .rev()
-            .find(|&at| bytes[at] == wanted && !text[..at].ends_with(char::is_whitespace) && text.is_char_boundary(at))
+    let before = |wanted: u8, after: fn(char) -> bool| {
+        (1..limit).rev().find(|&at| bytes[at] == wanted && text[..at].ends_with(after))
     };
-    before(b'\n').or_else(|| before(b' ')).unwrap_or(limit)
+    let non_space = |c: char| !c.is_whitespace();
+    let cut = before(b'\n', char::is_alphanumeric).or_else(|| before(b'\n', non_space));
+    cut.or_else(|| before(b' ', non_space)).unwrap_or(limit)
 }
 
 #[cfg(test)]
