@@ -261,7 +261,7 @@ def hostile(tok):
     for name, data in files.items():
         (out / name).write_bytes(data)
     small = CONFIGS["llama"] | {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
-    for name, change in {"shape_mismatch": {}, "vocab_too_large": {"vocab_size": 100}, "sliding_window": {"sliding_window": 16, "model_type": "mistral", "architectures": ["MistralForCausalLM"]}}.items():
+    for name, change in {"shape_mismatch": {}, "vocab_too_large": {"vocab_size": 100}}.items():
         folder = out / name
         folder.mkdir(exist_ok=True)
         write_json(folder / "config.json", small | change, indent=1)
@@ -273,9 +273,8 @@ def hostile(tok):
             (out / "whole.gguf").unlink()
             (out / "truncated.gguf").write_bytes(whole[:len(whole) * 3 // 4])
             state["model.layers.0.self_attn.q_proj.weight"] = torch.zeros(12, 16)
-        if name != "sliding_window":
-            save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
-            tok.save(str(folder / "tokenizer.json"), pretty=False)
+        save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+        tok.save(str(folder / "tokenizer.json"), pretty=False)
 
 
 def save_sharded(state, folder):
