@@ -1,0 +1,214 @@
+//! What [`Engine`](headwater_model::Engine) promises, on a tiny model and on one large enough to run on several threads.
+
+mod fixture;
+
+use std::process::Command;
+
+use fixture::{Outcome, load, paths, tiny};
+use headwater_model::{EngineOptions, Error, HeadMask, MaskKind, Model, Precision, WindowLosses};
+use headwater_record::{ContentHash, HeadSet};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize_to_file};
+
+fn mask(heads: &str, kind: MaskKind) -> Result<HeadMask, serde_json::Error> {
+    Ok(HeadMask { set: serde_json::from_str::<HeadSet>(heads)?, kind })
+}
+
+fn bits(losses: &WindowLosses) -> Vec<u32> {
+    losses.base.iter().chain(&losses.masked).map(|loss| loss.to_bits()).collect()
+}
+
+fn window(seed: u64, tokens: usize, vocab: u32) -> Vec<u32> {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    (0..tokens).map(|_| random.random_range(0..vocab)).collect()
+}
+
+#[test]
+fn a_window_scores_the_same_alone_and_among_others() -> Outcome {
+    for precision in [Precision::F32, Precision::Bf16] {
+        let mask = mask("[[1, 0], [1, 3], [2, 2]]", MaskKind::CausalUniform)?;
+        let alone = bits(&load(&tiny("qwen3"), precision)?.engine().losses(&window(1, 200, 304), &mask)?);
+        let model = load(&tiny("qwen3"), precision)?;
+        for (seed, tokens) in [(2, 3), (1, 200), (3, 256), (1, 200), (4, 129), (1, 200)] {
+            let losses = model.engine().losses(&window(seed, tokens, 304), &mask)?;
+            assert!(seed != 1 || bits(&losses) == alone, "{precision:?}: other windows change the losses");
+        }
+        let together: Result<Vec<_>, _> = std::thread::scope(|scope| {
+            let threads: Vec<_> =
+                (0..4).map(|_| scope.spawn(|| model.engine().losses(&window(1, 200, 304), &mask))).collect();
+            threads.into_iter().map(|thread| thread.join().expect("losses do not panic")).collect()
+        });
+        assert!(together?.iter().all(|losses| bits(losses) == alone), "{precision:?}: other threads change the losses");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_loss_does_not_depend_on_later_tokens() -> Outcome {
+    let model = load(&tiny("llama"), Precision::F32)?;
+    let mask = mask("[[0, 2], [2, 3]]", MaskKind::CausalUniform)?;
+    let whole = window(5, 200, 304);
+    let long = model.engine().losses(&whole, &mask)?;
+    let short = model.engine().losses(&whole[..140], &mask)?;
+    for (long, short) in [(&long.base, &short.base), (&long.masked, &short.masked)] {
+        assert_eq!(short.len(), 139);
+        assert!(long.iter().zip(short).all(|(long, short)| (long - short).abs() < 1e-4));
+    }
+    Ok(())
+}
+
+#[test]
+fn windows_that_do_not_fit_are_errors() -> Outcome {
+    let model = load(&tiny("llama"), Precision::F32)?;
+    let (engine, intact) = (model.engine(), HeadMask::default());
+    assert!(matches!(engine.losses(&[], &intact), Err(Error::WindowLength { tokens: 0, context: 256 })));
+    assert!(matches!(engine.losses(&[1; 257], &intact), Err(Error::WindowLength { tokens: 257, context: 256 })));
+    let outside = engine.losses(&[1, 304], &intact);
+    assert!(matches!(outside, Err(Error::TokenOutOfRange { token: 304, vocabulary: 304 })));
+    assert!(matches!(engine.attention_peaks(&[], 0..1), Err(Error::WindowLength { .. })));
+    assert!(matches!(engine.predictions(&[u32::MAX], 0..1, &[]), Err(Error::TokenOutOfRange { .. })));
+    assert!(engine.losses(&[303; 256], &intact)?.base.iter().all(|loss| loss.is_finite()));
+    assert!(engine.losses(&[7], &intact)?.base.is_empty(), "one token has no target");
+    Ok(())
+}
+
+#[test]
+#[expect(clippy::reversed_empty_ranges, reason = "reversed rows are what is refused")]
+fn rows_outside_the_window_are_errors() -> Outcome {
+    let model = load(&tiny("llama"), Precision::F32)?;
+    for rows in [0..0, 3..3, 2..1, 0..4, 3..4] {
+        let peaks = model.engine().attention_peaks(&[1, 2, 3], rows.clone());
+        assert!(matches!(peaks, Err(Error::Rows { tokens: 3, .. })), "{rows:?}");
+        let predictions = model.engine().predictions(&[1, 2, 3], rows.clone(), &[HeadMask::default()]);
+        assert!(matches!(predictions, Err(Error::Rows { tokens: 3, .. })), "{rows:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn heads_that_the_model_lacks_are_errors() -> Outcome {
+    let model = load(&tiny("llama"), Precision::F32)?;
+    for heads in ["[[3, 0]]", "[[0, 4]]"] {
+        let mask = mask(heads, MaskKind::Zero)?;
+        assert!(matches!(model.engine().losses(&[1, 2, 3], &mask), Err(Error::Mask(_))));
+        assert!(matches!(model.engine().predictions(&[1, 2, 3], 0..1, &[mask]), Err(Error::Mask(_))));
+    }
+    Ok(())
+}
+
+#[test]
+fn an_empty_mask_changes_nothing() -> Outcome {
+    let model = load(&tiny("qwen2"), Precision::F32)?;
+    let tokens = window(6, 150, 304);
+    let intact = model.engine().losses(&tokens, &HeadMask::default())?;
+    assert_eq!(intact.base, intact.masked);
+    let masked = model.engine().losses(&tokens, &mask("[[2, 1]]", MaskKind::Zero)?)?;
+    assert_eq!(masked.base, intact.base);
+    assert_ne!(masked.masked, intact.base);
+    Ok(())
+}
+
+#[test]
+fn nan_weights_give_nan_losses() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    for file in ["config.json", "tokenizer.json"] {
+        fs_err::copy(tiny("llama").join(file), folder.path().join(file))?;
+    }
+    let bytes = fs_err::read(tiny("llama/model.safetensors"))?;
+    let nans = f32::NAN.to_le_bytes().repeat(32);
+    let mut tensors = SafeTensors::deserialize(&bytes)?.tensors();
+    for (name, tensor) in &mut tensors {
+        if name == "model.layers.1.input_layernorm.weight" {
+            *tensor = TensorView::new(Dtype::F32, vec![32], &nans)?;
+        }
+    }
+    serialize_to_file(tensors, None, &folder.path().join("model.safetensors"))?;
+    for precision in [Precision::F32, Precision::Bf16] {
+        let model = load(folder.path(), precision)?;
+        let tokens = window(8, 140, 304);
+        for kind in [MaskKind::CausalUniform, MaskKind::Zero] {
+            let losses = model.engine().losses(&tokens, &mask("[[1, 1]]", kind)?)?;
+            assert!(losses.base.iter().chain(&losses.masked).all(|loss| loss.is_nan()));
+        }
+        assert_eq!(model.engine().attention_peaks(&tokens, 139..140)?.position(1, 0, 0), 0);
+        assert_eq!(model.engine().predictions(&tokens, 139..140, &[HeadMask::default()])?, [[0]]);
+    }
+    Ok(())
+}
+
+/// Writes a random llama that is large enough for candle to use every thread.
+fn write_large(folder: &std::path::Path) -> Outcome {
+    let (hidden, keys, inner, vocab) = (256, 128, 512, 2048);
+    let mut shapes = vec![
+        ("model.embed_tokens.weight".to_owned(), vec![vocab, hidden]),
+        ("model.norm.weight".to_owned(), vec![hidden]),
+    ];
+    for layer in 0..3 {
+        for (part, shape) in [
+            ("input_layernorm", vec![hidden]),
+            ("post_attention_layernorm", vec![hidden]),
+            ("self_attn.q_proj", vec![hidden, hidden]),
+            ("self_attn.k_proj", vec![keys, hidden]),
+            ("self_attn.v_proj", vec![keys, hidden]),
+            ("self_attn.o_proj", vec![hidden, hidden]),
+            ("mlp.gate_proj", vec![inner, hidden]),
+            ("mlp.up_proj", vec![inner, hidden]),
+            ("mlp.down_proj", vec![hidden, inner]),
+        ] {
+            shapes.push((format!("model.layers.{layer}.{part}.weight"), shape));
+        }
+    }
+    let mut random = ChaCha8Rng::seed_from_u64(11);
+    let mut values = |shape: &[usize]| -> Vec<u8> {
+        (0..shape.iter().product()).flat_map(|_| random.random_range(-0.15_f32..0.15).to_le_bytes()).collect()
+    };
+    let tensors: Vec<_> = shapes.into_iter().map(|(name, shape)| (name, values(&shape), shape)).collect();
+    let views =
+        tensors.iter().map(|(name, bytes, shape)| Ok((name, TensorView::new(Dtype::F32, shape.clone(), bytes)?)));
+    let views = views.collect::<Result<Vec<_>, safetensors::SafeTensorError>>()?;
+    serialize_to_file(views, None, &folder.join("model.safetensors"))?;
+    fs_err::copy(tiny("llama/tokenizer.json"), folder.join("tokenizer.json"))?;
+    fs_err::write(
+        folder.join("config.json"),
+        r#"{"model_type": "llama", "num_hidden_layers": 3, "num_attention_heads": 8, "num_key_value_heads": 4,
+            "hidden_size": 256, "intermediate_size": 512, "vocab_size": 2048, "hidden_act": "silu",
+            "max_position_embeddings": 1024, "rms_norm_eps": 1e-5, "rope_theta": 10000.0}"#,
+    )?;
+    Ok(())
+}
+
+/// Prints a hash of the losses of the large model; [`any_number_of_threads_gives_the_same_bits`] runs it.
+#[test]
+fn large_model_hash() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    write_large(folder.path())?;
+    let mask = mask("[[1, 0], [1, 5], [2, 2]]", MaskKind::CausalUniform)?;
+    for precision in [Precision::F32, Precision::Bf16] {
+        let options = EngineOptions { precision, ..EngineOptions::default() };
+        let model = Model::load(&paths(folder.path())?, &options)?;
+        let losses = model.engine().losses(&window(9, 512, 2048), &mask)?;
+        assert!(losses.base.iter().chain(&losses.masked).all(|loss| loss.is_finite()));
+        let bytes: Vec<u8> = bits(&losses).into_iter().flat_map(u32::to_le_bytes).collect();
+        println!("losses {precision:?} {}", ContentHash::of(&bytes));
+    }
+    Ok(())
+}
+
+#[test]
+fn any_number_of_threads_gives_the_same_bits() -> Outcome {
+    let mut hashes = Vec::new();
+    for threads in ["1", "2", "4"] {
+        let child = Command::new(std::env::current_exe()?)
+            .args(["--exact", "large_model_hash", "--nocapture"])
+            .env("RAYON_NUM_THREADS", threads)
+            .output()?;
+        let printed = String::from_utf8(child.stdout)?;
+        let lines = printed.lines().filter_map(|line| line.split_once("losses ")).map(|(_, hash)| hash.to_owned());
+        let lines: Vec<String> = lines.collect();
+        assert_eq!(lines.len(), 2, "with {threads} threads: {printed}");
+        hashes.push(lines);
+    }
+    assert!(hashes.iter().all(|lines| *lines == hashes[0]), "{hashes:?}");
+    Ok(())
+}

@@ -1,0 +1,97 @@
+//! The tokenizers of the tiny models against Hugging Face's, and long texts against short ones.
+
+mod fixture;
+
+use fixture::{Outcome, load, paths, tiny};
+use headwater_model::{EngineOptions, Model, Precision, TokenSpan, Tokenizer};
+use serde::Deserialize;
+use tokenizers::Tokenizer as HfTokenizer;
+
+#[derive(Deserialize)]
+struct Reference {
+    bos: u32,
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    text: String,
+    ids: Vec<u32>,
+    spans: Vec<(usize, usize)>,
+}
+
+fn reference() -> Result<Reference, Box<dyn std::error::Error>> {
+    Ok(serde_json::from_slice(&fs_err::read(tiny("tokens.json"))?)?)
+}
+
+fn agrees(tokenizer: &Tokenizer) -> Outcome {
+    for Case { text, ids, spans } in reference()?.cases {
+        assert_eq!(tokenizer.encode(&text)?, ids, "{text:?}");
+        let expected = ids.iter().zip(spans).map(|(id, (start, end))| TokenSpan { id: *id, start, end });
+        assert_eq!(tokenizer.encode_with_spans(&text)?, expected.collect::<Vec<_>>(), "{text:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn json_tokenizers_agree() -> Outcome {
+    for name in ["llama", "llama3_rope", "mistral", "qwen2", "qwen3"] {
+        let model = load(&tiny(name), Precision::F32)?;
+        assert_eq!(model.tokenizer().bos(), None, "{name}");
+        agrees(model.tokenizer())?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_bos_that_the_tokenizer_adds_is_told_and_left_out() -> Outcome {
+    let mut paths = paths(&tiny("llama"))?;
+    paths.tokenizer = Some(tiny("tokenizer_bos.json"));
+    let model = Model::load(&paths, &EngineOptions::default())?;
+    assert_eq!(model.tokenizer().bos(), Some(reference()?.bos));
+    agrees(model.tokenizer())
+}
+
+#[test]
+fn gguf_tokenizers_agree() -> Outcome {
+    for (name, bos) in [("llama-f32.gguf", None), ("llama-mixed.gguf", None), ("qwen2-mixed.gguf", Some(2))] {
+        let model = load(&tiny(name), Precision::F32)?;
+        assert_eq!(model.tokenizer().bos(), bos, "{name}");
+        agrees(model.tokenizer())?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_json_tokenizer_replaces_that_of_a_gguf() -> Outcome {
+    let mut paths = paths(&tiny("llama-f32.gguf"))?;
+    paths.tokenizer = Some(tiny("tokenizer_bos.json"));
+    let model = Model::load(&paths, &EngineOptions::default())?;
+    assert_eq!(model.tokenizer().bos(), Some(2));
+    agrees(model.tokenizer())
+}
+
+#[test]
+fn a_text_that_is_cut_gives_the_tokens_of_the_whole() -> Outcome {
+    let cases = reference()?.cases;
+    let mut text = String::new();
+    for turn in 0.. {
+        for case in &cases {
+            text += &case.text;
+            text += [" ", "\n", "\n\n  ", ".\n", "\r\n"][turn % 5];
+        }
+        if text.len() > (5 << 20) / 4 {
+            break;
+        }
+    }
+    let model = load(&tiny("llama"), Precision::F32)?;
+    let whole = HfTokenizer::from_file(tiny("llama/tokenizer.json")).map_err(|error| error.to_string())?;
+    let whole = whole.encode(text.as_str(), false).map_err(|error| error.to_string())?;
+    assert!(model.tokenizer().encode(&text)? == whole.get_ids(), "the ids differ");
+    let spans = model.tokenizer().encode_with_spans(&text)?;
+    assert!(
+        spans.iter().map(|span| (span.start, span.end)).eq(whole.get_offsets().iter().copied()),
+        "the spans differ"
+    );
+    Ok(())
+}
