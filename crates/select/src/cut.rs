@@ -284,7 +284,7 @@ fn check_rows(unit: &Unit, batches: &[RecordBatch]) -> Result<()> {
     for batch in batches {
         for &row in numbers::<UInt64Type>(unit, batch, column::ROW)?.values() {
             if row != expected {
-                return Err(wrong(unit, column::ROW, expected, row));
+                return Err(wrong(unit, column::ROW, &expected, &row));
             }
             expected += 1;
         }
@@ -300,7 +300,7 @@ fn count_statuses(unit: &Unit, batches: &[RecordBatch], statuses: &mut [u64; Sta
         for (name, count) in names.iter().zip(counts).filter(|(_, count)| *count > 0) {
             let name = name.unwrap_or_default();
             let known = Status::ALL.iter().position(|status| status.as_str() == name);
-            statuses[known.ok_or_else(|| wrong(unit, column::STATUS, "a known status", name))?] += count;
+            statuses[known.ok_or_else(|| wrong(unit, column::STATUS, &"a known status", &name))?] += count;
         }
     }
     Ok(())
@@ -309,8 +309,8 @@ fn count_statuses(unit: &Unit, batches: &[RecordBatch], statuses: &mut [u64; Sta
 fn read_ids(unit: &Unit, batches: &[RecordBatch], rows: &mut BTreeMap<u64, Option<String>>) -> Result<()> {
     let mut first = 0_u64;
     for batch in batches {
-        let column = batch.column_by_name(column::ID).ok_or_else(|| wrong(unit, column::ID, "Utf8", "missing"))?;
-        let ids = column.as_string_opt::<i32>().ok_or_else(|| wrong(unit, column::ID, "Utf8", column.data_type()))?;
+        let column = batch.column_by_name(column::ID).ok_or_else(|| wrong(unit, column::ID, &"Utf8", &"missing"))?;
+        let ids = column.as_string_opt::<i32>().ok_or_else(|| wrong(unit, column::ID, &"Utf8", &column.data_type()))?;
         let end = first + batch.num_rows() as u64;
         for (offset, id) in rows.range_mut(first..end) {
             let at = usize::try_from(offset - first).unwrap_or_default();

@@ -4,7 +4,7 @@
 //! the last document kept. [`write_subset`] copies the kept rows, [`write_rejects`] lists what could not be scored, and
 //! [`Mixture`] says how much of a training run the subset makes up.
 //!
-//! The middle is [`cut`]: pure over anything that hands out sidecar rows again and again ([`Sidecars`]). It ranks by 32-bit keys
+//! The middle is [`cut()`]: pure over anything that hands out sidecar rows again and again ([`Sidecars`]). It ranks by 32-bit keys
 //! and finds each domain's boundary by reading the rows a few times, each time counting one more digit of the key (see
 //! `search.rs`), so that memory does not grow with the number of documents: at most 4 KiB for each domain in the first reading
 //! and 256 MiB in all later ones, besides a few words a unit.

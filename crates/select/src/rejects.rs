@@ -77,10 +77,10 @@ fn rejected_rows(unit: &Unit, batch: &RecordBatch, schema: &SchemaRef) -> Result
     };
     let mut columns = vec![constant(&unit.source), constant(&unit.path)];
     for name in &COLUMNS[2..] {
-        let column = batch.column_by_name(name).ok_or_else(|| wrong(unit, name, "a column", "missing"))?;
+        let column = batch.column_by_name(name).ok_or_else(|| wrong(unit, name, &"a column", &"missing"))?;
         columns.push(column.clone());
     }
     RecordBatch::try_new(schema.clone(), columns)
         .and_then(|whole| filter_record_batch(&whole, &mask))
-        .map_err(|error| wrong(unit, "columns", "those of a sidecar", error))
+        .map_err(|error| wrong(unit, "columns", &"those of a sidecar", &error))
 }

@@ -1,5 +1,6 @@
 //! Units of a plan and the rows of their sidecars.
 
+use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, DictionaryArray, RecordBatch, StringArray};
@@ -117,11 +118,11 @@ pub(crate) fn scan(
 fn read_whole(sidecars: &dyn Sidecars, unit: &Unit, columns: &[&str]) -> Result<Vec<RecordBatch>> {
     let batches = sidecars.read(unit, columns)?;
     let rows: u64 = batches.iter().map(|batch| batch.num_rows() as u64).sum();
-    if rows == unit.key.rows { Ok(batches) } else { Err(wrong(unit, "number of rows", unit.key.rows, rows)) }
+    if rows == unit.key.rows { Ok(batches) } else { Err(wrong(unit, "number of rows", &unit.key.rows, &rows)) }
 }
 
 /// The error of a sidecar that is not what its name says.
-pub(crate) fn wrong(unit: &Unit, what: &str, expected: impl ToString, got: impl ToString) -> Error {
+pub(crate) fn wrong(unit: &Unit, what: &str, expected: &dyn fmt::Display, got: &dyn fmt::Display) -> Error {
     Error::Sidecar {
         path: unit.sidecar_path(),
         what: what.to_owned(),
@@ -136,8 +137,8 @@ pub(crate) fn numbers<'a, T: ArrowPrimitiveType>(
     batch: &'a RecordBatch,
     name: &str,
 ) -> Result<&'a arrow::array::PrimitiveArray<T>> {
-    let column = batch.column_by_name(name).ok_or_else(|| wrong(unit, name, T::DATA_TYPE, "missing"))?;
-    column.as_primitive_opt::<T>().ok_or_else(|| wrong(unit, name, T::DATA_TYPE, column.data_type()))
+    let column = batch.column_by_name(name).ok_or_else(|| wrong(unit, name, &T::DATA_TYPE, &"missing"))?;
+    column.as_primitive_opt::<T>().ok_or_else(|| wrong(unit, name, &T::DATA_TYPE, &column.data_type()))
 }
 
 /// A dictionary column of words: its keys and its words.
@@ -147,11 +148,11 @@ pub(crate) fn words<'a>(
     name: &str,
 ) -> Result<(&'a DictionaryArray<Int32Type>, &'a StringArray)> {
     let expected = "dictionary of words, none null";
-    let column = batch.column_by_name(name).ok_or_else(|| wrong(unit, name, expected, "missing"))?;
+    let column = batch.column_by_name(name).ok_or_else(|| wrong(unit, name, &expected, &"missing"))?;
     let found = column.as_dictionary_opt::<Int32Type>().filter(|words| words.null_count() == 0);
     found
         .and_then(|words| Some((words, words.values().as_string_opt::<i32>()?)))
-        .ok_or_else(|| wrong(unit, name, expected, column.data_type()))
+        .ok_or_else(|| wrong(unit, name, &expected, &column.data_type()))
 }
 
 /// For each row, the index of its word in a dictionary column's words.

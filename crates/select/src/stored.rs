@@ -24,10 +24,10 @@ const BATCH_ROWS: usize = 65_536;
 
 /// Cuts every domain of a run: exactly the units of its plan, whatever else lies beside them.
 ///
-/// `seed` is the run's; `on_progress` gets the number of sidecars newly read, see [`cut`].
+/// `seed` is the run's; `on_progress` gets the number of sidecars newly read, see [`cut()`].
 ///
 /// # Errors
-/// [`Error::MissingSidecar`] if a unit is not scored, and what [`cut`] says.
+/// [`Error::MissingSidecar`] if a unit is not scored, and what [`cut()`] says.
 pub fn select(
     place: &Place,
     run: &RunFile,
@@ -95,7 +95,7 @@ impl Sidecars for StoredSidecars {
         let builder = ParquetRecordBatchReaderBuilder::try_new(self.place.read(&path)?).map_err(unreadable)?;
         check_footer(unit, builder.metadata())?;
         for name in columns {
-            builder.schema().field_with_name(name).map_err(|_| wrong(unit, name, "a column", "missing"))?;
+            builder.schema().field_with_name(name).map_err(|_| wrong(unit, name, &"a column", &"missing"))?;
         }
         let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
         let reader = builder.with_projection(mask).with_batch_size(BATCH_ROWS).build().map_err(unreadable)?;
@@ -114,7 +114,7 @@ fn check_footer(unit: &Unit, metadata: &ParquetMetaData) -> Result<()> {
     for (key, expected) in expected {
         let got = value(key);
         if got.as_ref() != Some(&expected) {
-            return Err(wrong(unit, key, expected, got.as_deref().unwrap_or("missing")));
+            return Err(wrong(unit, key, &expected, &got.as_deref().unwrap_or("missing")));
         }
     }
     let named = |key: &str| value(key).filter(|name| !name.is_empty());

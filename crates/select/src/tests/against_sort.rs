@@ -108,13 +108,14 @@ fn naive(config: &SelectConfig, seed: u64, shards: &[Shard]) -> BTreeMap<String,
         let rule = config.domains.get(&name).cloned().unwrap_or_default();
         let by_documents = config.by == By::Documents && rule.tokens.is_none();
         let share = rule.fraction.unwrap_or(config.fraction);
+        let whole = |tokens: f64| tokens.to_string().parse::<u64>().expect("whole by construction");
         let limit = match (rule.tokens.or(config.tokens), rule) {
-            (Some(limit), DomainOverride { tokens: Some(_), .. }) => limit as u64,
+            (Some(limit), DomainOverride { tokens: Some(_), .. }) => whole(limit),
             (Some(budget), DomainOverride { fraction: None, .. }) => {
-                if budget as u64 >= total {
+                if whole(budget) >= total {
                     own
                 } else {
-                    budget as u64 * own / total
+                    whole(budget) * own / total
                 }
             }
             _ => portion(share, own).1,
