@@ -183,9 +183,9 @@ fn metal() -> Result<Device, String> {
 /// On x86-64 its matrix products (gemm 0.19) use FMA where the processor has it, and its sums (of softmax and
 /// log-sum-exp) AVX2. gemm has AVX-512 kernels behind its feature `x86-v4`, which this build leaves off.
 ///
-/// A product over more than 512 terms is also cut into blocks whose size gemm derives from the first-level cache: at
-/// most 512 terms for caches of 32 and 48 KiB with 8 and 12 ways, longer for some others, such as 128 KiB with 8 ways.
-/// Between such processors the last bits of a loss may differ although this level is the same.
+/// A product over more than 512 terms is also cut into blocks whose length gemm derives from the first-level data
+/// cache: 1,536 terms become blocks of 512 with 32 KiB in 8 ways, of 768 with 48 KiB in 12 ways. Between such
+/// processors the last bits of a loss differ although this level is the same.
 fn instruction_level() -> &'static str {
     #[cfg(target_arch = "x86_64")]
     {
