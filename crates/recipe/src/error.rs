@@ -8,14 +8,83 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[non_exhaustive]
 pub enum Error {
     /// The schedule cannot be resolved to steps.
-    #[error("the schedule does not fit the run")]
-    Schedule(#[from] headwater_schedule::Error),
-    /// A step of more tokens than 64 bits count.
-    #[error("{sequence_tokens} tokens × {batch_sequences} sequences a step overflow: shrink the batch")]
+    #[error("the schedule does not fit the run of {tokens} tokens at {tokens_per_step} a step")]
+    Schedule {
+        /// `recipe.tokens`.
+        tokens: f64,
+        /// Tokens a step, sequence length × sequences.
+        tokens_per_step: u64,
+        /// What does not fit.
+        source: headwater_schedule::Error,
+    },
+    /// A sequence or batch of nothing, or a step of more tokens than 2^53.
+    #[error(
+        "`recipe.sequence_tokens` × `recipe.batch_sequences` is {sequence_tokens} × {batch_sequences}, but must lie between 1 and 2^53"
+    )]
     StepTokens {
         /// Tokens a sequence.
         sequence_tokens: u64,
         /// Sequences a step.
         batch_sequences: u64,
+    },
+    /// A batch that the machines of the preset cannot share evenly.
+    #[error(
+        "`recipe.batch_sequences` is {batch_sequences}, which does not divide into the {share} sequences that preset \"{preset}\" passes at once under {trainer} ({arithmetic}): choose a multiple of {share}, or a preset file for your machines"
+    )]
+    Batch {
+        /// Sequences a step.
+        batch_sequences: u64,
+        /// Sequences that all devices pass at once.
+        share: u64,
+        /// Where `share` comes from.
+        arithmetic: String,
+        /// The trainer's name.
+        trainer: &'static str,
+        /// The preset's name.
+        preset: String,
+    },
+    /// A preset that does not come with the program.
+    #[error("no preset is named \"{name}\"; there are: {present}; or give the path of a preset file that ends in .toml")]
+    UnknownPreset {
+        /// The name asked for.
+        name: String,
+        /// The names there.
+        present: String,
+    },
+    /// A preset file that is no preset.
+    #[error("preset \"{preset}\" cannot be read")]
+    PresetSyntax {
+        /// Its name.
+        preset: String,
+        /// Where and why.
+        source: toml::de::Error,
+    },
+    /// A value that no trainer takes.
+    #[error("in preset \"{preset}\", {key} is {got}, expected {expected}")]
+    PresetValue {
+        /// The preset's name.
+        preset: String,
+        /// Its key.
+        key: String,
+        /// What was given.
+        got: String,
+        /// What would do.
+        expected: String,
+    },
+    /// A value that the YAML serializer refuses.
+    #[error("{path} cannot be written as YAML")]
+    Yaml {
+        /// The file, relative to the run.
+        path: &'static str,
+        /// Why.
+        source: serde_saphyr::ser::Error,
+    },
+    /// A value that the JSON serializer refuses.
+    #[error("{path} cannot be written as JSON")]
+    Json {
+        /// The file, relative to the run.
+        path: &'static str,
+        /// Why.
+        source: serde_json::Error,
     },
 }

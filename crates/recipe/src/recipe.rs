@@ -1,16 +1,13 @@
 //! What a recipe is made from and what comes out: files as bytes, for the caller to write.
 
-use std::fmt::Write as _;
+use std::collections::BTreeSet;
 
 use headwater_record::SelectionFile;
-use headwater_schedule::config::whole;
-use headwater_schedule::{RunLength, Schedule, ScheduleConfig};
+use headwater_schedule::{Schedule, ScheduleConfig};
 use headwater_select::Mixture;
 
-use crate::{Error, RecipeConfig, Result};
-
-/// Rows of `schedule.csv`, about.
-const SCHEDULE_ROWS: u64 = 2000;
+use crate::plan::Plan;
+use crate::{Preset, RecipeConfig, Result, Trainer, hf, nanotron};
 
 /// What a recipe is made from.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +35,7 @@ pub struct Recipes {
     pub schedule: Schedule,
     /// Tokens a step: sequence length × sequences.
     pub tokens_per_step: u64,
-    /// The files, `schedule.csv` among them.
+    /// The files, `schedule.csv` first.
     pub files: Vec<RecipeFile>,
 }
 
@@ -51,30 +48,42 @@ pub struct RecipeFile {
     pub bytes: Vec<u8>,
 }
 
-/// Resolves the schedule and writes the recipe of every trainer configured. Pure: the same inputs give the same bytes.
-///
-/// # Errors
-/// [`Error::Schedule`] if the schedule does not fit the run, [`Error::StepTokens`] if a step overflows.
-pub fn write_recipes(inputs: &RecipeInputs<'_>) -> Result<Recipes> {
-    let config = inputs.config;
-    let (sequence_tokens, batch_sequences) = (config.sequence_tokens, config.batch_sequences);
-    let tokens_per_step =
-        sequence_tokens.checked_mul(batch_sequences).ok_or(Error::StepTokens { sequence_tokens, batch_sequences })?;
-    let run = RunLength::of_tokens(whole(config.tokens, "tokens")?, tokens_per_step)?;
-    let schedule = inputs.schedule.resolve(run, config.peak_lr)?;
-    let files = vec![RecipeFile {
-        path: "schedule.csv".to_owned(),
-        bytes: schedule_csv(&schedule, tokens_per_step).into_bytes(),
-    }];
-    Ok(Recipes { schedule, tokens_per_step, files })
+impl RecipeFile {
+    pub(crate) fn new(path: &str, text: String) -> Self {
+        Self { path: path.to_owned(), bytes: text.into_bytes() }
+    }
 }
 
-/// The canonical schedule by completed steps: `step,tokens,lr`.
-fn schedule_csv(schedule: &Schedule, tokens_per_step: u64) -> String {
-    let mut table = "step,tokens,lr\n".to_owned();
-    for step in schedule.sampled_steps(SCHEDULE_ROWS) {
-        let tokens = u128::from(step) * u128::from(tokens_per_step);
-        let _ = writeln!(table, "{step},{tokens},{:?}", schedule.lr(step));
-    }
-    table
+/// Writes the recipe of every configured trainer for a preset that comes with the program.
+///
+/// # Errors
+/// [`Error::UnknownPreset`](crate::Error::UnknownPreset), and as [`write_recipes_for`].
+///
+/// # Determinism
+/// Pure: the same inputs give the same bytes.
+pub fn write_recipes(inputs: &RecipeInputs<'_>) -> Result<Recipes> {
+    write_recipes_for(inputs, &Preset::named(&inputs.config.preset)?)
 }
+
+/// Writes the recipe of every configured trainer for `preset`, whatever `inputs.config.preset` says.
+///
+/// # Errors
+/// [`Error::Schedule`](crate::Error::Schedule) and [`Error::StepTokens`](crate::Error::StepTokens) for a run of no steps or too
+/// many, [`Error::Batch`](crate::Error::Batch) for a batch that the preset's machines cannot share.
+///
+/// # Determinism
+/// Pure: the same inputs give the same bytes.
+pub fn write_recipes_for(inputs: &RecipeInputs<'_>, preset: &Preset) -> Result<Recipes> {
+    let plan = Plan::new(inputs, preset)?;
+    let mut files = vec![RecipeFile::new("schedule.csv", plan.schedule_csv())];
+    for trainer in inputs.config.trainers.iter().collect::<BTreeSet<_>>() {
+        files.extend(match trainer {
+            Trainer::Nanotron => nanotron::files(&plan)?,
+            Trainer::Hf => hf::files(&plan)?,
+        });
+    }
+    Ok(Recipes { schedule: plan.schedule, tokens_per_step: plan.tokens_per_step, files })
+}
+
+#[cfg(test)]
+mod tests;
