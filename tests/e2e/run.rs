@@ -1,0 +1,323 @@
+//! Whole runs and single stages: what they leave behind, and that it depends on nothing but their inputs.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
+
+use crate::corpus;
+use crate::scores::{documents, rows_below};
+use crate::site::{OUTPUT, Outcome, PIPELINE, Site, assert_same, finish, pipeline, repository, tiny};
+
+#[test]
+fn a_run_leaves_every_artefact_and_a_table() -> Outcome {
+    let site = Site::new()?;
+    let finished = site.done("run", &[])?;
+    let artefacts = site.all_artefacts()?;
+    let named =
+        ["run.json", "heads.json", "rejects.parquet", "selection.json", "schedule.csv", "schedule.svg", "metrics.json"];
+    for name in named {
+        assert!(artefacts.contains_key(name), "no {name} among {:?}", artefacts.keys());
+    }
+    let run = site.json("run.json")?;
+    let selection = site.json("selection.json")?;
+    let hash = selection["hash"].as_str().ok_or("a hash")?;
+    let short =
+        artefacts.keys().find_map(|path| path.strip_prefix("selected/")?.split('/').next()).ok_or("a subset")?;
+    assert!(hash.starts_with(short), "{short} is not of {hash}");
+    for source in run["sources"].as_array().ok_or("sources")? {
+        let (name, print) = (source["name"].as_str().ok_or("name")?, source["fingerprint"].as_str().ok_or("print")?);
+        for shard in source["shards"].as_array().ok_or("shards")? {
+            let path = shard["path"].as_str().ok_or("path")?;
+            let subset = format!("selected/{short}/{name}/{path}");
+            assert!(artefacts.contains_key(&subset), "no {subset} among {:?}", artefacts.keys());
+            let units = shard["units"].as_array().ok_or("units")?;
+            assert!(units.len() > 1, "the test wants several units a shard");
+        }
+        let sidecars = artefacts.keys().filter(|path| path.starts_with(&format!("scores/{print}/{name}/")));
+        let units = source["shards"].as_array().ok_or("shards")?.iter().filter_map(|shard| shard["units"].as_array());
+        assert_eq!(sidecars.count(), units.map(Vec::len).sum::<usize>(), "sidecars of {name}");
+    }
+    for trainer in ["nanotron", "hf"] {
+        assert!(artefacts.keys().any(|path| path.starts_with(&format!("recipe/{trainer}/"))), "no recipe {trainer}");
+    }
+    assert!(artefacts.keys().all(|path| !path.contains("tmp")), "{:?}", artefacts.keys());
+    assert_eq!(documents(&site)?.len(), corpus::ROWS);
+    for domain in selection["domains"].as_array().ok_or("domains")? {
+        assert!(finished.stdout.contains(domain["domain"].as_str().ok_or("name")?), "{}", finished.stdout);
+    }
+    let highest = &selection["domains"][1]["highest"]["id"];
+    assert!(finished.stdout.contains(highest.as_str().ok_or("an id")?), "{}", finished.stdout);
+    assert!(finished.stdout.contains("Next:") && finished.stdout.contains("selection.json"), "{}", finished.stdout);
+    Ok(())
+}
+
+#[test]
+fn what_is_kept_is_the_top_of_each_domain() -> Outcome {
+    let site = Site::new()?;
+    site.done("run", &["--set", "select.influence_column=true"])?;
+    let documents = documents(&site)?;
+    let mut domains: BTreeMap<&str, Vec<(f64, &(String, String, u64))>> = BTreeMap::new();
+    for (address, row) in documents.iter().filter(|(_, row)| row["status"] == "scored") {
+        domains.entry(&row["domain"]).or_default().push((row["influence"].parse()?, address));
+    }
+    assert_eq!(domains.keys().copied().collect::<Vec<_>>(), ["(none)", "fiction", "trade", "web"]);
+    let mut kept = BTreeSet::new();
+    for ranked in domains.values_mut() {
+        ranked.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+        let count = (ranked.len() as f64 * 0.25 + 0.5).floor() as usize;
+        kept.extend(ranked[..count].iter().map(|(_, address)| (*address).clone()));
+    }
+    let expected: Vec<String> = kept.iter().map(|address| documents[address]["influence"].clone()).collect();
+    let subset = rows_below(&site, "selected/")?;
+    let found: Vec<String> = subset.iter().map(|row| row["influence"].clone()).collect();
+    assert_eq!(found, expected, "the subset holds the kept rows in the order of their addresses");
+    let ids: BTreeSet<&str> = subset.iter().filter_map(|row| row.get("id").map(String::as_str)).collect();
+    let kept_ids = kept.iter().map(|address| documents[address]["id"].as_str()).filter(|id| !id.is_empty());
+    assert_eq!(ids, kept_ids.collect());
+    let rejects = rows_below(&site, "rejects.parquet")?;
+    assert_eq!(rejects.len(), documents.values().filter(|row| row["status"] != "scored").count());
+    assert!(!rejects.is_empty() && rejects.iter().all(|row| row["status"] == "short"), "{rejects:?}");
+    Ok(())
+}
+
+#[test]
+fn running_again_changes_nothing_and_scores_nothing() -> Outcome {
+    let site = Site::new()?;
+    let first = site.done("run", &[])?;
+    let mut before = site.all_artefacts()?;
+    let again = site.done("run", &[])?;
+    let mut after = site.all_artefacts()?;
+    before.remove("metrics.json");
+    after.remove("metrics.json");
+    assert_same(&before, &after, "a second run");
+    assert_eq!(site.json("metrics.json")?["documents"], 0);
+    assert_eq!(first.stdout, again.stdout);
+    Ok(())
+}
+
+#[test]
+fn stages_one_by_one_are_the_run() -> Outcome {
+    let whole = Site::new()?;
+    whole.done("run", &[])?;
+    let site = Site::new()?;
+    assert!(site.done("status", &[])?.stdout.contains("nothing is there yet"));
+    let plan = site.done("plan", &[])?;
+    assert!(plan.stdout.contains("books") && plan.stdout.contains("content / none / all `web`"), "{}", plan.stdout);
+    assert!(!site.path(OUTPUT).exists(), "a plan writes nothing");
+    site.stage("score", &[])?.says(1, &["has no heads.json yet", "headwater heads pipeline.toml"]);
+    site.done("heads", &[])?;
+    site.stage("select", &[])?.says(1, &["has no run.json yet", "headwater run pipeline.toml"]);
+    site.stage("recipe", &[])?.says(1, &["has no selection.json yet", "headwater select pipeline.toml"]);
+    site.done("score", &[])?;
+    assert!(site.done("status", &[])?.stdout.contains("not made yet"));
+    site.done("select", &[])?;
+    site.done("recipe", &[])?;
+    assert!(site.done("status", &[])?.stdout.contains("selection: written"));
+    assert_same(&whole.artefacts()?, &site.artefacts()?, "stages one by one");
+    Ok(())
+}
+
+#[test]
+fn parts_together_are_the_whole() -> Outcome {
+    let whole = Site::new()?;
+    whole.done("run", &[])?;
+    let site = Site::new()?;
+    site.stage("score", &["--shard", "0/3"])?.says(1, &["heads.json"]);
+    site.done("heads", &[])?;
+    for part in ["2/3", "0/3"] {
+        site.done("score", &["--shard", part])?;
+    }
+    site.stage("select", &[])?.says(1, &["is not scored", "headwater score"]);
+    site.done("score", &["--shard", "1/3"])?;
+    site.done("select", &[])?;
+    site.done("recipe", &[])?;
+    assert_same(&whole.artefacts()?, &site.artefacts()?, "three parts");
+    Ok(())
+}
+
+#[test]
+fn parts_at_the_same_time_are_the_whole() -> Outcome {
+    let whole = Site::new()?;
+    whole.done("run", &[])?;
+    let site = Site::new()?;
+    site.done("heads", &[])?;
+    let parts = ["0/3", "1/3", "2/3"].map(|part| site.command(&["score", PIPELINE, "-q", "--shard", part]).spawn());
+    for part in parts {
+        assert!(part?.wait()?.success());
+    }
+    site.done("select", &[])?;
+    site.done("recipe", &[])?;
+    assert_same(&whole.artefacts()?, &site.artefacts()?, "three parts at once");
+    Ok(())
+}
+
+#[test]
+fn the_place_of_the_corpus_changes_no_score_and_no_choice() -> Outcome {
+    let here = Site::new()?;
+    here.done("run", &[])?;
+    let there = Site::new()?;
+    fs_err::rename(there.path("corpus"), there.path("moved away"))?;
+    let text = there.read(PIPELINE)?;
+    let folder = there.path("moved away");
+    let text = text.replace("\"corpus/books", &format!("\"{}/books", folder.display()));
+    let url = format!("file://{}", folder.display()).replace(' ', "%20");
+    there.write(PIPELINE, &text.replace("\"corpus/web", &format!("\"{url}/web")))?;
+    there.done("run", &[])?;
+    // recipes name the paths that the pipeline gives
+    let [here, there] = [here, there].map(|site| {
+        let mut artefacts = site.artefacts()?;
+        artefacts.retain(|path, _| !path.starts_with("recipe/"));
+        Ok::<_, Box<dyn Error>>(artefacts)
+    });
+    assert_same(&here?, &there?, "a corpus elsewhere");
+    Ok(())
+}
+
+#[test]
+fn threads_change_no_byte() -> Outcome {
+    for precision in ["f32", "bf16"] {
+        let set = format!("model.precision={precision}");
+        let sites = ["1", "2", "4"].map(|threads| {
+            let site = Site::new()?;
+            let mut command = site.command(&["run", PIPELINE, "--set", &set]);
+            let finished = finish(command.env("RAYON_NUM_THREADS", threads))?;
+            assert_eq!(finished.code, Some(0), "{finished:#?}");
+            site.artefacts()
+        });
+        let [one, two, four] = sites;
+        let one = one?;
+        assert_same(&one, &two?, &format!("1 and 2 threads in {precision}"));
+        assert_same(&one, &four?, &format!("1 and 4 threads in {precision}"));
+    }
+    Ok(())
+}
+
+#[test]
+fn a_document_is_scored_the_same_in_any_unit() -> Outcome {
+    let scores = |unit_bytes: &str, precision: &str| -> Result<_, Box<dyn Error>> {
+        let site = Site::new()?;
+        let unit_bytes = format!("run.unit_bytes={unit_bytes}");
+        let precision = format!("model.precision={precision}");
+        site.done("heads", &["--set", &unit_bytes, "--set", &precision])?;
+        site.done("score", &["--set", &unit_bytes, "--set", &precision])?;
+        documents(&site)
+    };
+    for precision in ["f32", "bf16"] {
+        let together = scores("16MiB", precision)?;
+        assert_eq!(together.len(), corpus::ROWS);
+        assert_eq!(together, scores("1", precision)?, "one document a unit, in {precision}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_head_set_is_found_drawn_and_refused_if_weak() -> Outcome {
+    let site = Site::empty()?;
+    // byte-like tokens: only very short sentences fit a probe, so they come from a corpus of such
+    let words = ["the", "fen", "is", "old", "and", "dim", "an", "ox", "ate", "hay"];
+    let sentence = |row: usize| (0..6).map(|at| words[(row + at * (row / 10 + 1)) % 10]).collect::<Vec<_>>().join(" ");
+    let texts = (0..40).map(|row| format!("A{}.\n\n", sentence(row)));
+    let batch = RecordBatch::try_from_iter([("text", Arc::new(StringArray::from_iter_values(texts)) as ArrayRef)])?;
+    corpus::shard(&site.path("corpus/short.parquet"), &batch, 40)?;
+    // the tiny model's context is too short for a probe, but nothing in its weights depends on it
+    let model = site.path("model");
+    fs_err::create_dir(&model)?;
+    for file in ["model.safetensors", "tokenizer.json"] {
+        fs_err::copy(tiny("llama").join(file), model.join(file))?;
+    }
+    let config = fs_err::read_to_string(tiny("llama/config.json"))?;
+    fs_err::write(model.join("config.json"), config.replace(": 256,", ": 4096,"))?;
+    let table = "[[corpus]]\nname = \"short\"\npaths = [\"corpus/short.parquet\"]\n";
+    let search = "sentences = \"corpus\"\nprobes = 4\ncontext_tokens = 1024\nfraction = 0.25";
+    site.write(PIPELINE, &pipeline(table, &model).replace("file = \"head-set.json\"", search))?;
+    site.stage("run", &[])?.says(1, &["head set is too weak", "--allow-weak-heads"]);
+    assert!(!site.path(OUTPUT).join("heads.json").exists(), "a refused head set is not pinned");
+    site.done("run", &["--allow-weak-heads"])?;
+    let heads = site.json("heads.json")?;
+    assert_eq!(heads["heads"].as_array().map(Vec::len), Some(3), "a quarter of 12 heads");
+    assert!(heads["health"].is_object(), "{heads}");
+    assert!(site.artefacts()?.contains_key("heads.svg"));
+    site.stage("run", &["--set", "heads.probes=5"])?.says(1, &["heads.json", "probes: 4 → 5"]);
+    let weights = fs_err::read(model.join("model.safetensors"))?;
+    let end = weights.len() - 1;
+    let changed = [&weights[..end], &[weights[end] ^ 1]].concat();
+    fs_err::write(model.join("model.safetensors"), changed)?;
+    site.stage("run", &[])?.says(1, &["heads.json", "belongs to the model with weights"]);
+    Ok(())
+}
+
+#[test]
+fn a_part_of_the_sample_corpus_runs() -> Outcome {
+    let site = Site::empty()?;
+    let sample = repository("pipelines/data/sample");
+    let table = format!("[[corpus]]\nname = \"sample\"\npaths = [\"{}/*.parquet\"]\nsample = 0.03\n", sample.display());
+    let text = pipeline(&table, &tiny("llama")).replace("2KiB", "16KiB").replace("= \"f32\"", "= \"bf16\"");
+    site.write(PIPELINE, &text.replace("[score]", "[score]\nlong_documents = \"first\""))?;
+    site.done("run", &["--set", "select.fraction=0.5"])?;
+    let documents = documents(&site)?;
+    assert!(documents.values().filter(|row| row["status"] == "scored").count() > 4, "{documents:?}");
+    Ok(())
+}
+
+#[test]
+fn another_cut_needs_no_model_and_keeps_the_first() -> Outcome {
+    let site = Site::new()?;
+    site.done("run", &[])?;
+    let before = site.artefacts()?;
+    let text = site.read(PIPELINE)?.replace(&tiny("llama").display().to_string(), "gone");
+    site.write(PIPELINE, &text)?;
+    site.done("select", &["--set", "select.fraction=0.5"])?;
+    let after = site.artefacts()?;
+    let subset = |path: &&String| path.starts_with("selected/");
+    let kept: Vec<_> = before.keys().filter(subset).collect();
+    assert!(kept.iter().all(|path| after.contains_key(*path)), "the first subset stays");
+    assert_eq!(after.keys().filter(subset).count(), 2 * kept.len());
+    assert_ne!(before["selection.json"], after["selection.json"]);
+    Ok(())
+}
+
+#[test]
+fn every_rank_and_measure_cuts() -> Outcome {
+    let site = Site::new()?;
+    site.done("run", &[])?;
+    let tokens = |site: &Site| -> Result<f64, Box<dyn Error>> {
+        let selection = site.json("selection.json")?;
+        let domains = selection["domains"].as_array().ok_or("domains")?;
+        Ok(domains.iter().filter_map(|domain| domain["kept_tokens"].as_f64()).sum())
+    };
+    let settings: [&[&str]; 4] = [
+        &["--set", "select.rank=loss"],
+        &["--set", "select.rank=random", "--set", "select.by=tokens"],
+        &["--set", "select.by=token-budget", "--set", "select.tokens=2000"],
+        &["--set", "select.domains.web.fraction=1.0"],
+    ];
+    let mut kept = Vec::new();
+    for set in settings {
+        site.done("select", set)?;
+        kept.push(tokens(&site)?);
+    }
+    assert!(kept.iter().all(|tokens| *tokens > 0.0), "{kept:?}");
+    assert!(kept[2] <= 2000.0, "{kept:?}");
+    let most = kept.iter().enumerate().min_by_key(|(_, tokens)| Reverse(tokens.round() as u64));
+    assert_eq!(most.map(|(at, _)| at), Some(3), "a whole domain is the most: {kept:?}");
+    Ok(())
+}
+
+#[test]
+fn machines_get_json_lines_and_quiet_is_quiet() -> Outcome {
+    let site = Site::new()?;
+    let finished = site.done("run", &["--log-format", "json"])?;
+    assert!(finished.stderr.lines().count() > 3, "{}", finished.stderr);
+    for line in finished.stderr.lines() {
+        serde_json::from_str::<serde_json::Value>(line).map_err(|error| format!("{line}: {error}"))?;
+    }
+    assert_eq!(site.done("run", &["--quiet"])?.stderr, "");
+    let failed = site.stage("run", &["--log-format", "json", "--set", "select.fraction=2"])?;
+    assert_eq!(failed.code, Some(1));
+    let last: serde_json::Value = serde_json::from_str(failed.stderr.lines().last().ok_or("a line")?)?;
+    assert_eq!(last["level"], "ERROR", "{last}");
+    Ok(())
+}
