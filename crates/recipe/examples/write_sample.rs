@@ -79,7 +79,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         for file in write_recipes(&inputs)?.files {
             let path = folder.join(name).join(file.path);
             std::fs::create_dir_all(path.parent().ok_or("a file has a folder")?)?;
-            #[expect(clippy::disallowed_methods, reason = "an example for a test; artefacts of runs are written by the store crate")]
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "an example for a test; artefacts of runs are written by the store crate"
+            )]
             std::fs::write(path, file.bytes)?;
         }
     }

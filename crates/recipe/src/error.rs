@@ -44,7 +44,9 @@ pub enum Error {
         preset: String,
     },
     /// A preset that does not come with the program.
-    #[error("no preset is named \"{name}\"; there are: {present}; or give the path of a preset file that ends in .toml")]
+    #[error(
+        "no preset is named \"{name}\"; there are: {present}; or give the path of a preset file that ends in .toml"
+    )]
     UnknownPreset {
         /// The name asked for.
         name: String,

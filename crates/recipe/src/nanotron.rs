@@ -188,11 +188,15 @@ fn header(plan: &Plan<'_>) -> String {
     lines.extend(plan.arithmetic());
     let mut say = |text: &str| lines.push(text.to_owned());
     say("");
-    say("expected_lr.csv holds the rate that nanotron logs at each step. It logs after the scheduler's step, so the rate in row k is");
+    say(
+        "expected_lr.csv holds the rate that nanotron logs at each step. It logs after the scheduler's step, so the rate in row k is",
+    );
     say("that of update k + 1; with a warm-up the first update is at 0.");
     say("");
     say("Before it runs:");
-    say("- The folders under dataset_folder do not exist yet. Fill each with the token files (*.ds) of its part, made by datatrove with");
+    say(
+        "- The folders under dataset_folder do not exist yet. Fill each with the token files (*.ds) of its part, made by datatrove with",
+    );
     say("  the tokenizer below:");
     let parts = plan.parts();
     for part in &parts {
@@ -204,8 +208,12 @@ fn header(plan: &Plan<'_>) -> String {
     }
     let mut say = |text: &str| lines.push(text.to_owned());
     say("- The weights are shares of tokens. nanotron starts a part again when it is through.");
-    say("- Fit parallelism, micro_batch_size and batch_accumulation_per_replica to your machines: their product with dp is the batch.");
-    say("- To branch off a cooldown, resume from the last checkpoint before the decay starts (resume_checkpoint_path).");
+    say(
+        "- Fit parallelism, micro_batch_size and batch_accumulation_per_replica to your machines: their product with dp is the batch.",
+    );
+    say(
+        "- To branch off a cooldown, resume from the last checkpoint before the decay starts (resume_checkpoint_path).",
+    );
     say("- nanotron from its repository: the 0.4 on PyPI reads none of data_stages.");
     let mut text = String::new();
     for line in lines {
@@ -216,6 +224,7 @@ fn header(plan: &Plan<'_>) -> String {
 
 /// The line with what would end or spoil a YAML comment escaped.
 fn printable(line: &str) -> String {
-    let spoils = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}');
+    let spoils =
+        |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}');
     line.chars().map(|c| if spoils(c) { c.escape_unicode().to_string() } else { c.to_string() }).collect()
 }

@@ -73,12 +73,8 @@ impl<'a> Plan<'a> {
         let (selection, mixture) = (self.inputs.selection, self.inputs.mixture);
         let documents = selection.domains.iter().map(|domain| domain.documents).sum();
         let kept_documents = selection.domains.iter().map(|domain| domain.kept_documents).sum();
-        let corpus = Part {
-            name: PartName::Corpus,
-            token_weight: mixture.corpus_weight,
-            tokens: selection.tokens(),
-            documents,
-        };
+        let corpus =
+            Part { name: PartName::Corpus, token_weight: mixture.corpus_weight, tokens: selection.tokens(), documents };
         let selected = Part {
             name: PartName::Selected,
             token_weight: mixture.selected_weight,
