@@ -177,7 +177,7 @@ impl Preset {
         Ok(())
     }
 
-    fn counts(&self) -> [(&'static str, u64); 13] {
+    fn counts(&self) -> [(&'static str, u64); 14] {
         let Self { model, nanotron, hf, .. } = self;
         [
             ("model.vocab_size", model.vocab_size),
@@ -193,6 +193,7 @@ impl Preset {
             ("nanotron.checkpoint_steps", nanotron.checkpoint_steps),
             ("hf.devices", hf.devices),
             ("hf.device_batch", hf.device_batch),
+            ("hf.checkpoint_steps", hf.checkpoint_steps),
         ]
     }
 
