@@ -11,3 +11,5 @@ test:
     cargo test --workspace
 readers:
     python3 -m unittest discover tests/readers
+trainers:
+    python3 -m unittest discover tests/trainers

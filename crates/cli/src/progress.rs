@@ -60,7 +60,11 @@ impl Console {
     /// Begins a step of `total` pieces of work, called `unit` in the plural.
     pub(crate) fn step(&self, name: &'static str, unit: &'static str, total: u64) -> Step {
         let bar = if self.style == Style::Bars {
-            let template = "{prefix:>12} [{bar:32}] {human_pos}/{human_len} {unit} · {msg}{eta} left";
+            let template = match total {
+                // the length is not known beforehand
+                0 => "{prefix:>12} {spinner} {human_pos} {unit} · {msg}{elapsed}",
+                _ => "{prefix:>12} [{bar:32}] {human_pos}/{human_len} {unit} · {msg}{eta} left",
+            };
             let style = ProgressStyle::with_template(&template.replace("{unit}", unit));
             let bar = self.bars.add(ProgressBar::new(total));
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─"));

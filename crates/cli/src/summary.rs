@@ -46,7 +46,13 @@ impl fmt::Display for Rejects {
 pub(crate) fn print_domains(selection: &SelectionFile) -> Result<()> {
     let mut table = Table::new();
     table.load_style(presets::UTF8_FULL_CONDENSED);
-    let rank = &selection.rank;
+    let rank = selection.rank.as_str();
+    let (first, last) = match rank {
+        "influence" => ("most influential".to_owned(), "least influential".to_owned()),
+        _ => (format!("first by {rank}"), format!("last by {rank}")),
+    };
+    // documents are ranked by what is greater, so a lower loss stands in the selection as a greater −loss
+    let shown = |value: f64| if rank == "loss" { -value } else { value };
     table.set_header([
         "domain".to_owned(),
         "documents".to_owned(),
@@ -54,8 +60,8 @@ pub(crate) fn print_domains(selection: &SelectionFile) -> Result<()> {
         "tokens".to_owned(),
         "kept".to_owned(),
         format!("cut ({rank})"),
-        format!("first by {rank}"),
-        format!("last by {rank}"),
+        first,
+        last,
     ]);
     for domain in &selection.domains {
         let numbers = [
@@ -63,7 +69,7 @@ pub(crate) fn print_domains(selection: &SelectionFile) -> Result<()> {
             TokenCount(domain.kept_documents).to_string(),
             domain.tokens.to_string(),
             domain.kept_tokens.to_string(),
-            domain.cut.as_ref().map_or_else(|| "–".to_owned(), |cut| format!("{:.4}", cut.value)),
+            domain.cut.as_ref().map_or_else(|| "–".to_owned(), |cut| format!("{:.4}", shown(cut.value))),
         ];
         let mut row = vec![Cell::new(&domain.domain)];
         row.extend(numbers.map(|number| Cell::new(number).set_alignment(CellAlignment::Right)));

@@ -3,6 +3,8 @@
 use headwater_model::MaskKind;
 use serde::{Deserialize, Serialize};
 
+use crate::Error;
+
 /// How documents longer than a window are treated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -54,6 +56,25 @@ impl Default for ScoreConfig {
 }
 
 impl ScoreConfig {
+    /// Checks what can be checked without a model.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the first key whose value cannot be used.
+    pub fn check(&self) -> Result<(), Error> {
+        let wrong = |key, value: String, rule| Err(Error::Config { key, value, rule });
+        if self.window_tokens < 2 {
+            return wrong(
+                "score.window_tokens",
+                self.window_tokens.to_string(),
+                "a window needs 2 tokens to have a target",
+            );
+        }
+        if !(0.0..=1.0).contains(&self.max_rejects) {
+            return wrong("score.max_rejects", self.max_rejects.to_string(), "it is a share, from 0 to 1");
+        }
+        Ok(())
+    }
+
     /// The window that a model of `context_tokens` can take once `bos` is put before it.
     #[must_use]
     pub fn window_for(&self, context_tokens: usize, bos: Option<u32>) -> usize {

@@ -8,6 +8,7 @@ mod score;
 mod select;
 mod status;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -38,7 +39,7 @@ pub(crate) struct Session<'a> {
 struct Metrics {
     headwater: &'static str,
     /// Seconds by stage.
-    seconds: Vec<(&'static str, f64)>,
+    seconds: BTreeMap<&'static str, f64>,
     /// Documents scored by this process.
     documents: u64,
     /// Tokens scored by this process.
@@ -49,7 +50,7 @@ struct Metrics {
 
 impl Metrics {
     fn add(&mut self, stage: &'static str, took: Duration) {
-        self.seconds.push((stage, took.as_secs_f64()));
+        self.seconds.insert(stage, took.as_secs_f64());
     }
 }
 
@@ -58,6 +59,9 @@ impl<'a> Session<'a> {
     pub(crate) fn open(args: &PipelineArgs, console: &'a Console) -> Result<Self> {
         let pipeline = Pipeline::load(&args.pipeline, &args.overrides)?;
         pipeline.heads.check()?;
+        pipeline.score.check()?;
+        pipeline.select.check()?;
+        pipeline.mixture.check()?;
         let place = Place::open(&pipeline.run.output).context("[run] output cannot be used")?;
         Ok(Self { pipeline, file: args.pipeline.display().to_string(), place, console })
     }
@@ -66,6 +70,7 @@ impl<'a> Session<'a> {
     pub(crate) fn run(&self, args: &RunArgs) -> Result<Outcome> {
         let mut metrics = Metrics { headwater: env!("CARGO_PKG_VERSION"), ..Metrics::default() };
         self.place.ensure_writable()?;
+        self.rehearse_recipe()?;
         let (plan, took) = self.plan()?;
         metrics.add("plan", took);
         let (model, took) = self.load_model()?;
