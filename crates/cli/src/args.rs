@@ -93,6 +93,9 @@ pub(crate) struct HeadsArgs {
     pub(crate) pipeline: PipelineArgs,
     #[command(flatten)]
     pub(crate) weak: WeakArgs,
+    /// Find the heads again if heads.json was made with other settings.
+    #[arg(long)]
+    pub(crate) rescore: bool,
 }
 
 /// Arguments of `score`.

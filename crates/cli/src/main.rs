@@ -52,7 +52,7 @@ fn run(command: &Command, console: &Console) -> anyhow::Result<Outcome> {
     match command {
         Command::Run(args) => Session::open(&args.pipeline, console)?.run(args),
         Command::Plan(args) => Session::open(args, console)?.show_plan(),
-        Command::Heads(args) => Session::open(&args.pipeline, console)?.find_heads(args.weak),
+        Command::Heads(args) => Session::open(&args.pipeline, console)?.find_heads(args),
         Command::Score(args) => Session::open(&args.pipeline, console)?.score_only(args),
         Command::Select(args) => Session::open(args, console)?.select_only(),
         Command::Recipe(args) => Session::open(args, console)?.recipe_only(),

@@ -155,7 +155,8 @@ fn the_cpu_preset_is_healthy() {
     for probe in &probes {
         let predicted = model.engine().predictions(&probe.ids, probe.rows(), &draws).expect("predictions");
         for (accuracy, predicted) in accuracies.iter_mut().zip(predicted) {
-            let right = predicted.iter().zip(probe.answer()).filter(|(got, expected)| got == expected).count();
+            let right =
+                predicted.iter().zip(&probe.ids[probe.answer()]).filter(|(got, expected)| got == expected).count();
             *accuracy += right as f64 / probe.answer().len() as f64 / probes.len() as f64;
         }
     }

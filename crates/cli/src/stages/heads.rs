@@ -11,7 +11,7 @@ use headwater_record::HeadsFile;
 use headwater_report::heads_svg;
 use headwater_store::Created;
 
-use crate::args::WeakArgs;
+use crate::args::{HeadsArgs, WeakArgs};
 use crate::failure::Outcome;
 use crate::stages::{Session, json_bytes};
 
@@ -21,26 +21,45 @@ const HEADS_PICTURE: &str = "heads.svg";
 /// Sentences taken from the corpus, at most.
 const CORPUS_SENTENCES: usize = 4_000;
 
+/// What to do about a head set that is weak, or that was made with other settings.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Request {
+    weak: WeakArgs,
+    again: bool,
+}
+
+impl Request {
+    /// Finds the heads again where settings changed if `again` says so.
+    pub(super) fn new(weak: WeakArgs, again: bool) -> Self {
+        Self { weak, again }
+    }
+}
+
 impl Session<'_> {
     /// Runs this stage alone.
-    pub(crate) fn find_heads(&self, weak: WeakArgs) -> Result<Outcome> {
+    pub(crate) fn find_heads(&self, args: &HeadsArgs) -> Result<Outcome> {
         self.place.ensure_writable()?;
         let (plan, _) = match self.pipeline.heads.sentences {
             Sentences::Corpus => self.plan()?,
             _ => (Plan { sources: Vec::new() }, Duration::ZERO),
         };
         let (model, _) = self.load_model()?;
-        self.heads(&model, &plan, weak)?;
+        self.heads(&model, &plan, Request::new(args.weak, args.rescore))?;
         self.console.say(&format!("{:>12} {}", "written", self.place.describe(HEADS_FILE)));
         Ok(Outcome::Done)
     }
 
     /// Reads `heads.json`, or makes it.
-    pub(super) fn heads(&self, model: &Model, plan: &Plan, weak: WeakArgs) -> Result<(HeadsFile, Duration)> {
+    pub(super) fn heads(&self, model: &Model, plan: &Plan, request: Request) -> Result<(HeadsFile, Duration)> {
         let began = Instant::now();
-        let file = match self.read_heads(model)? {
-            Some(file) => file,
-            None => self.make_heads(model, plan, weak)?,
+        let file = match self.stored_heads()? {
+            Some(stored) if request.again && !self.differences(&stored, model)?.is_empty() => {
+                let file = self.make_heads(model, plan, request.weak)?;
+                self.place.write(HEADS_FILE, json_bytes(&file)?)?;
+                file
+            }
+            Some(stored) => self.agreed(stored, model)?,
+            None => self.first_heads(model, plan, request.weak)?,
         };
         if file.search.is_some() {
             self.place.write(HEADS_PICTURE, Bytes::from(heads_svg(&file)))?;
@@ -51,18 +70,37 @@ impl Session<'_> {
 
     /// Reads the head set of the run, if it has one, and checks that it is the one the pipeline asks for.
     pub(super) fn read_heads(&self, model: &Model) -> Result<Option<HeadsFile>> {
+        self.stored_heads()?.map(|stored| self.agreed(stored, model)).transpose()
+    }
+
+    fn stored_heads(&self) -> Result<Option<HeadsFile>> {
         let Some(json) = self.place.read_if_exists(HEADS_FILE)? else { return Ok(None) };
-        let path = self.place.describe(HEADS_FILE);
-        let file: HeadsFile = serde_json::from_slice(&json).with_context(|| format!("{path} is damaged"))?;
-        check_heads(&file, model.shape(), &model.weights_hash()).with_context(|| format!("{path} cannot be used"))?;
-        let differences = self.other_search(&file)?;
-        if !differences.is_empty() {
-            bail!(
-                "{path} was made with other settings ({}); undo the change or choose another [run] output",
-                differences.join("; ")
-            );
+        let damaged = || format!("{} is damaged; move it away and run again", self.place.describe(HEADS_FILE));
+        serde_json::from_slice(&json).map(Some).with_context(damaged)
+    }
+
+    /// Checks that `stored` is the head set that the pipeline asks for.
+    fn agreed(&self, stored: HeadsFile, model: &Model) -> Result<HeadsFile> {
+        let differences = self.differences(&stored, model)?;
+        if differences.is_empty() {
+            return Ok(stored);
         }
-        Ok(Some(file))
+        bail!(
+            "{} was made with other settings ({}); undo the change, choose another [run] output, or pass --rescore to find the \
+             heads and score again",
+            self.place.describe(HEADS_FILE),
+            differences.join("; ")
+        )
+    }
+
+    /// How what the pipeline asks for differs from what `stored` was made by, as `key: then → now`.
+    fn differences(&self, stored: &HeadsFile, model: &Model) -> Result<Vec<String>> {
+        let mut differences = self.other_search(stored)?;
+        let now = model.weights_hash();
+        if let Some(then) = stored.weights.filter(|then| *then != now) {
+            differences.push(format!("weights: {} → {}", then.short(12), now.short(12)));
+        }
+        Ok(differences)
     }
 
     /// How the pipeline's `[heads]` table differs from what made `file`, as `key: then → now`.
@@ -87,21 +125,20 @@ impl Session<'_> {
         Ok(changed.map(|(key, then, now)| format!("{key}: {then} → {now}")).collect())
     }
 
-    fn make_heads(&self, model: &Model, plan: &Plan, weak: WeakArgs) -> Result<HeadsFile> {
-        let file = match &self.pipeline.heads.file {
-            Some(path) => {
-                let pinned = read_pinned(path)?;
-                check_heads(&pinned, model.shape(), &model.weights_hash())
-                    .with_context(|| format!("{path} cannot be used"))?;
-                HeadsFile { weights: Some(model.weights_hash()), ..pinned }
-            }
-            None => self.search(model, plan, weak)?,
-        };
+    /// Makes `heads.json` unless another worker was first: then its set is the run's.
+    fn first_heads(&self, model: &Model, plan: &Plan, weak: WeakArgs) -> Result<HeadsFile> {
+        let file = self.make_heads(model, plan, weak)?;
         match self.place.create(HEADS_FILE, json_bytes(&file)?)? {
             Created::New => Ok(file),
-            // another worker was first: its set is the run's
             Created::AlreadyThere => self.read_heads(model)?.context("heads.json vanished while it was being read"),
         }
+    }
+
+    fn make_heads(&self, model: &Model, plan: &Plan, weak: WeakArgs) -> Result<HeadsFile> {
+        let Some(path) = &self.pipeline.heads.file else { return self.search(model, plan, weak) };
+        let pinned = read_pinned(path)?;
+        check_heads(&pinned, model.shape(), &model.weights_hash()).with_context(|| format!("{path} cannot be used"))?;
+        Ok(HeadsFile { weights: Some(model.weights_hash()), ..pinned })
     }
 
     fn search(&self, model: &Model, plan: &Plan, weak: WeakArgs) -> Result<HeadsFile> {

@@ -75,7 +75,7 @@ impl<'a> Session<'a> {
         metrics.add("plan", took);
         let (model, took) = self.load_model()?;
         metrics.add("model", took);
-        let (heads, took) = self.heads(&model, &plan, args.weak)?;
+        let (heads, took) = self.heads(&model, &plan, heads::Request::new(args.weak, args.change.rescore))?;
         metrics.add("heads", took);
         let scored = self.score(&plan, &model, &heads, &score::Request::whole(args.change))?;
         metrics.add("score", scored.took);
@@ -87,15 +87,12 @@ impl<'a> Session<'a> {
         metrics.peak_memory_bytes = peak_memory_bytes();
         self.write_json("metrics.json", &metrics)?;
         summary::print(&self.place, &self.file, &selection, &recipes)?;
-        Ok(self.verdict(&selection, &plan))
+        Ok(self.verdict(&selection, &scored.run))
     }
 
     /// Whether too much was rejected or left out.
-    fn verdict(&self, selection: &headwater_record::SelectionFile, plan: &headwater_corpus::Plan) -> Outcome {
-        let skipped: usize = plan.sources.iter().map(|source| source.skipped.len()).sum();
-        if skipped > 0 {
-            self.console.say(&format!("{skipped} shards were skipped; run.json lists them"));
-        }
+    fn verdict(&self, selection: &headwater_record::SelectionFile, run: &headwater_record::RunFile) -> Outcome {
+        let skipped = self.say_skipped(run);
         let rejects = summary::Rejects::of(selection);
         let above = rejects.share() > self.pipeline.score.max_rejects;
         if above {
@@ -103,6 +100,15 @@ impl<'a> Session<'a> {
             self.console.say(&format!("{rejects}, above [score] max_rejects = {most}; rejects.parquet lists them"));
         }
         if above || skipped > 0 { Outcome::Partial } else { Outcome::Done }
+    }
+
+    /// Says how many shards were left out of the run, and returns the number.
+    fn say_skipped(&self, run: &headwater_record::RunFile) -> usize {
+        let skipped = run.sources.iter().map(|source| source.skipped.len()).sum();
+        if skipped > 0 {
+            self.console.say(&format!("{skipped} shards were skipped; run.json lists them"));
+        }
+        skipped
     }
 
     /// Writes an artefact as indented JSON.

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result};
-use headwater_corpus::{Domain, Plan, PlannedShard, PlannedSource};
+use headwater_corpus::{Class, Domain, OnBadShard, Plan, PlannedShard, PlannedSource};
 use headwater_model::{HeadMask, Model};
-use headwater_record::run::{Labels, RunShard, RunSource, SEMANTICS, ScoringInputs};
+use headwater_record::run::{Labels, RunShard, RunSource, SEMANTICS, ScoringInputs, SkippedShard};
 use headwater_record::{HeadsFile, RunFile, Status, UnitKey};
 use headwater_score::document::Windowing;
 use headwater_score::{
-    Candidate, OnChange, Relabelled, Scorer, SidecarFooter, begin, done_units, relabel_unit, score_unit,
+    Candidate, OnChange, Relabelled, Scorer, SidecarFooter, begin, done_units, relabel_unit, score_unit, skip_shard,
 };
 
 use crate::args::{ChangeArgs, Part, ScoreArgs};
@@ -88,7 +88,7 @@ impl Session<'_> {
         let request = Request::part(args.shard.unwrap_or(Part::WHOLE), args.change);
         let scored = self.score(&plan, &model, &heads, &request)?;
         let rejected = scored.rejects as f64 > self.pipeline.score.max_rejects * scored.documents as f64;
-        let skipped = plan.sources.iter().any(|source| !source.skipped.is_empty());
+        let skipped = self.say_skipped(&scored.run) > 0;
         Ok(if rejected || skipped { Outcome::Partial } else { Outcome::Done })
     }
 
@@ -108,9 +108,13 @@ impl Session<'_> {
             self.console.say(&format!("{:>12} {} units were done before", "score", done.len()));
         }
         let step = self.console.step("score", "documents", total);
+        let mut unreadable = BTreeSet::new();
         for work in &pending {
+            if unreadable.contains(&(&work.source.name, &work.shard.path)) {
+                continue;
+            }
             let path = work.run.sidecar_path(work.unit);
-            let report = score_unit(
+            let outcome = score_unit(
                 &scorer,
                 (work.shard, &work.source.columns),
                 &work.footer(),
@@ -119,7 +123,16 @@ impl Session<'_> {
                     step.advance_tokens(advance.tokens);
                     step.advance(advance.documents);
                 },
-            )?;
+            );
+            let report = match outcome {
+                Ok(report) => report,
+                Err(error) if self.may_skip(&error) => {
+                    scored.run = self.skip(work, scored.run, &error)?;
+                    unreadable.insert((&work.source.name, &work.shard.path));
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
             scored.documents += work.unit.rows;
             scored.tokens += report.tokens;
             let rejects = [Status::NullText, Status::NotUtf8, Status::NonFinite];
@@ -128,6 +141,20 @@ impl Session<'_> {
         step.finish();
         scored.took = began.elapsed();
         Ok(scored)
+    }
+
+    /// Whether `error` is the fault of a shard that the pipeline allows to skip.
+    fn may_skip(&self, error: &headwater_score::Error) -> bool {
+        let unreadable = matches!(error, headwater_score::Error::Corpus(error) if error.class() == Class::Data);
+        unreadable && self.pipeline.run.on_bad_shard == OnBadShard::Skip
+    }
+
+    /// Takes the shard of `work` out of the run.
+    fn skip(&self, work: &Work<'_>, run: RunFile, error: &headwater_score::Error) -> Result<RunFile> {
+        let reason = error.to_string();
+        tracing::warn!(shard = work.shard.location(), reason, "shard skipped");
+        let shard = SkippedShard { path: work.shard.path.clone(), reason };
+        Ok(skip_shard(&self.place, run, &work.source.name, shard)?)
     }
 
     fn scorer<'m>(&self, model: &'m Model, heads: &HeadsFile, inputs: &ScoringInputs) -> Scorer<'m> {
@@ -201,11 +228,16 @@ impl Session<'_> {
     }
 }
 
-fn run_source(source: &PlannedSource, scoring: &ScoringInputs) -> RunSource {
+/// Where the ids and domains of a planned source come from.
+pub(super) fn labels(source: &PlannedSource) -> Labels {
     let (domain_column, domain_value) = match &source.columns.domain {
         Domain::Column(name) => (Some(name.clone()), None),
         Domain::Constant(value) => (None, Some(value.clone())),
     };
+    Labels { id_column: source.columns.id.clone(), domain_column, domain_value }
+}
+
+fn run_source(source: &PlannedSource, scoring: &ScoringInputs) -> RunSource {
     let shard = |shard: &PlannedShard| RunShard {
         path: shard.path.clone(),
         id: shard.id.clone(),
@@ -216,7 +248,7 @@ fn run_source(source: &PlannedSource, scoring: &ScoringInputs) -> RunSource {
     RunSource {
         name: source.name.clone(),
         text: source.columns.text.clone(),
-        labels: Labels { id_column: source.columns.id.clone(), domain_column, domain_value },
+        labels: labels(source),
         fingerprint: scoring.fingerprint(&source.columns.text),
         shards: source.shards.iter().map(shard).collect(),
         skipped: source.skipped.clone(),

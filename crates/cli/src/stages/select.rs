@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use headwater_corpus::Plan;
+use headwater_corpus::{Plan, PlannedSource};
 use headwater_record::{RunFile, SelectionFile};
 use headwater_select::{SelectConfig, select, units, write_rejects, write_selection, write_subset};
 
 use crate::failure::Outcome;
 use crate::stages::Session;
+use crate::stages::score::labels;
 use crate::summary;
 
 impl Session<'_> {
@@ -17,9 +18,10 @@ impl Session<'_> {
         self.place.ensure_writable()?;
         let run = self.begun_run()?;
         let (plan, _) = self.plan()?;
+        refuse_other_labels(&run, &plan)?;
         let (selection, _) = self.select(&run, &plan)?;
         summary::print_domains(&selection)?;
-        Ok(self.verdict(&selection, &plan))
+        Ok(self.verdict(&selection, &run))
     }
 
     /// Cuts every domain, writes the subset and the rejects, and last of all `selection.json`.
@@ -39,4 +41,15 @@ impl Session<'_> {
         write_selection(&self.place, &selection)?;
         Ok((selection, began.elapsed()))
     }
+}
+
+/// Refuses to cut by the domains of the sidecars where the pipeline by now names others.
+fn refuse_other_labels(run: &RunFile, plan: &Plan) -> Result<()> {
+    let difference = |source: &PlannedSource| {
+        let before = run.sources.iter().find(|before| before.name == source.name)?;
+        let now = labels(source);
+        (before.labels != now).then(|| format!("{}: {} → {now}", source.name, before.labels))
+    };
+    let differences: Vec<String> = plan.sources.iter().filter_map(difference).collect();
+    if differences.is_empty() { Ok(()) } else { Err(headwater_score::Error::OtherLabels { differences }.into()) }
 }
