@@ -8,8 +8,8 @@
 use headwater_select::DomainMixture;
 use serde::Serialize;
 
+use crate::file::RecipeFile;
 use crate::plan::{Part, PartName, Plan};
-use crate::recipe::RecipeFile;
 use crate::{Error, Result, Trainer};
 
 const ARGUMENTS: &str = "recipe/hf/training_arguments.json";

@@ -8,6 +8,7 @@
 
 pub mod config;
 mod error;
+mod file;
 mod hf;
 mod nanotron;
 mod nanotron_config;
@@ -17,5 +18,6 @@ pub mod recipe;
 
 pub use config::{RecipeConfig, Trainer};
 pub use error::{Error, Result};
+pub use file::RecipeFile;
 pub use preset::Preset;
-pub use recipe::{RecipeFile, RecipeInputs, Recipes, write_recipes, write_recipes_for};
+pub use recipe::{RecipeInputs, Recipes, write_recipes, write_recipes_for};

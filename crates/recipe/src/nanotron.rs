@@ -8,12 +8,12 @@
 
 use std::fmt::Write as _;
 
+use crate::file::RecipeFile;
 use crate::nanotron_config::{
     Checkpoints, Config, Data, Dataset, General, InitMethod, LearningRate, Logging, Model, ModelConfig, Optimizer,
     OptimizerFactory, Parallelism, Stage, Tokenizer, Tokens,
 };
 use crate::plan::{Part, PartName, Plan};
-use crate::recipe::RecipeFile;
 use crate::{Error, Result, Trainer};
 
 const CONFIG: &str = "recipe/nanotron/config.yaml";

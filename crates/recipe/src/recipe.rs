@@ -6,6 +6,7 @@ use headwater_record::SelectionFile;
 use headwater_schedule::{Schedule, ScheduleConfig};
 use headwater_select::Mixture;
 
+use crate::file::RecipeFile;
 use crate::plan::Plan;
 use crate::{Preset, RecipeConfig, Result, Trainer, hf, nanotron};
 
@@ -37,21 +38,6 @@ pub struct Recipes {
     pub tokens_per_step: u64,
     /// The files, `schedule.csv` first.
     pub files: Vec<RecipeFile>,
-}
-
-/// One file of a recipe.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RecipeFile {
-    /// Path relative to the run's output, such as `recipe/hf/mixture.json`.
-    pub path: String,
-    /// Its content.
-    pub bytes: Vec<u8>,
-}
-
-impl RecipeFile {
-    pub(crate) fn new(path: &str, text: String) -> Self {
-        Self { path: path.to_owned(), bytes: text.into_bytes() }
-    }
 }
 
 /// Writes the recipe of every configured trainer for a preset that comes with the program.

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use fs_err as fs;
 use tempfile::NamedTempFile;
 
-use crate::place::{Created, Entry};
+use crate::entry::{Created, Entry};
 use crate::{Error, Result};
 
 /// Every temporary file's name holds this after a leading dot.

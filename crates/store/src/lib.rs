@@ -8,6 +8,7 @@
 //! `object_store` and `tokio` stop here: no caller sees a future.
 
 mod disk;
+mod entry;
 mod error;
 mod location;
 pub mod model;
@@ -17,7 +18,8 @@ mod remote;
 mod runtime;
 mod writer;
 
+pub use entry::{Created, Entry};
 pub use error::{Cause, Error, Result};
-pub use place::{Created, Entry, Place};
+pub use place::Place;
 pub use range::RangeReader;
 pub use writer::PlaceWriter;

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 
 use crate::disk::{self, Draft};
+use crate::entry::{Created, Entry};
 use crate::location::{Bucket, Location, split_fixed_prefix};
 use crate::range::{Origin, RangeReader};
 use crate::remote::{Client, Version};
@@ -27,26 +28,6 @@ pub struct Place {
 enum Root {
     Disk(PathBuf),
     Remote { client: Client, prefix: String },
-}
-
-/// A file in a [`Place`], as it was when listed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// Path relative to the place.
-    pub path: String,
-    /// Size of the file.
-    pub bytes: u64,
-    /// The store's name for this version of the file; on disk made of inode, modification time and size.
-    pub etag: Option<String>,
-}
-
-/// What a conditional write did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Created {
-    /// The file is new and holds the bytes given.
-    New,
-    /// A file of that name exists and was left as it is.
-    AlreadyThere,
 }
 
 impl Place {

@@ -15,8 +15,8 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ClientOptions, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, RetryConfig};
 
+use crate::entry::{Created, Entry};
 use crate::location::Bucket;
-use crate::place::{Created, Entry};
 use crate::runtime::wait;
 use crate::{Error, Result};
 
