@@ -123,7 +123,9 @@ pub enum Error {
     #[error(transparent)]
     Store(#[from] headwater_store::Error),
     /// Pages that cannot be decoded.
-    #[error("{shard}: row group {row_group}, rows {first_row} to {last_row}, column `{column}` cannot be decoded")]
+    #[error(
+        "{shard}: row group {row_group}, rows {first_row} to {last_row}, column `{column}` cannot be decoded; repair or remove it, or set on_bad_shard = \"skip\" to go on without it"
+    )]
     Corrupt {
         /// The shard's path or URL.
         shard: String,

@@ -1,6 +1,6 @@
 //! The corpus: lists shards, plans units of work from footers alone, streams documents, writes subsets.
 //!
-//! - [`plan`]: sources as configured → shards with identities and units
+//! - [`plan()`]: sources as configured → shards with identities and units
 //! - [`read_unit`]: one unit → its documents, one at a time
 //! - [`write_subset`]: some rows of a shard → a new Parquet file with the same schema and footer
 //!

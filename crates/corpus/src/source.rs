@@ -30,7 +30,7 @@ pub struct SourceConfig {
     /// One domain for the whole source, in place of a column.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub domain_value: Option<String>,
-    /// Expected share of the source's units to plan, in (0, 1]. See [`crate::plan`].
+    /// Expected share of the source's units to plan, in (0, 1]. See [`crate::plan()`].
     #[serde(default = "default_sample")]
     pub sample: f64,
 }
