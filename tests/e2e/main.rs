@@ -2,6 +2,14 @@
 
 mod corpus;
 mod kill;
+mod memory;
+mod models;
+mod outputs;
+mod readers;
+mod resume;
 mod run;
 mod scores;
+mod settings;
+mod shards;
 mod site;
+mod smollm;

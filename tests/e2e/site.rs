@@ -99,10 +99,12 @@ impl Site {
         files_below(&self.path(OUTPUT))
     }
 
-    /// The artefacts that must be the same however a run went.
+    /// The artefacts that must be the same however a run went. What a killed process was writing stays behind under a hidden
+    /// name, which no listing shows.
     pub(crate) fn artefacts(&self) -> Result<BTreeMap<String, Vec<u8>>, Box<dyn Error>> {
         let mut artefacts = self.all_artefacts()?;
-        artefacts.retain(|path, _| !TIMED.contains(&path.as_str()));
+        let hidden = |path: &str| path.rsplit('/').next().is_some_and(|name| name.starts_with('.'));
+        artefacts.retain(|path, _| !TIMED.contains(&path.as_str()) && !hidden(path));
         Ok(artefacts)
     }
 }

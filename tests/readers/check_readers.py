@@ -134,15 +134,23 @@ def has_map(path: Path) -> bool:
     return any(holds(field.type) for field in parquet.read_schema(path))
 
 
+def has_rows(path: Path) -> bool:
+    """Tells whether a file has any row; `datasets` does not open one without."""
+    import pyarrow.parquet as parquet
+
+    return parquet.read_metadata(path).num_rows > 0
+
+
 def readable(path: Path, libraries: list[str]) -> list[str]:
     """Leaves `datasets` out, with a line, for a file that no version of it can read."""
     if "datasets" in libraries:
         try:
-            unknown = has_map(path)
+            unknown, empty = has_map(path), not has_rows(path)
         except Exception:  # an unreadable file is reported by every library in turn
-            unknown = False
-        if unknown:
-            print(f"skipped: datasets has no maps, {path.name} holds one")
+            unknown = empty = False
+        if unknown or empty:
+            reason = f"has no maps, {path.name} holds one" if unknown else f"opens no file without rows, such as {path.name}"
+            print(f"skipped: datasets {reason}")
             return [library for library in libraries if library != "datasets"]
     return libraries
 

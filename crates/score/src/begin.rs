@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use headwater_record::run::{RunShard, RunSource, ScoringInputs};
+use headwater_record::run::{RunShard, RunSource, ScoringInputs, SkippedShard};
 use headwater_record::{RunFile, UnitKey};
 use headwater_store::{Created, Place};
 
@@ -78,6 +78,23 @@ pub fn begin(place: &Place, candidate: Candidate) -> Result<Begun, Error> {
         place.write(RUN_FILE, encode(&file)?)?;
     }
     Ok(Begun::Resumed(file))
+}
+
+/// Takes a shard of `source` that turned out to be unreadable out of the run's plan and lists it with its reason; returns the
+/// run as it now is. A resumed run plans the shard again, in case it was repaired.
+///
+/// # Errors
+/// What the store says.
+pub fn skip_shard(place: &Place, file: RunFile, source: &str, shard: SkippedShard) -> Result<RunFile, Error> {
+    let mut file = read(place)?.unwrap_or(file);
+    for source in file.sources.iter_mut().filter(|candidate| candidate.name == source) {
+        source.shards.retain(|planned| planned.path != shard.path);
+        source.skipped.retain(|skipped| skipped.path != shard.path);
+        source.skipped.push(shard.clone());
+        source.skipped.sort_by(|a, b| a.path.cmp(&b.path));
+    }
+    place.write(RUN_FILE, encode(&file)?)?;
+    Ok(file)
 }
 
 /// Reads the description of the run in `place`, if one was begun.

@@ -14,7 +14,7 @@ mod relabel;
 mod sidecar;
 mod unit;
 
-pub use begin::{Begun, Candidate, OnChange, begin, done_units, pending, read};
+pub use begin::{Begun, Candidate, OnChange, begin, done_units, pending, read, skip_shard};
 pub use config::{LongDocuments, ScoreConfig};
 pub use error::Error;
 pub use relabel::{Relabelled, relabel_unit};

@@ -1,0 +1,45 @@
+//! Artefacts in the hands of pandas, DuckDB and Hugging Face `datasets`, where they are installed.
+
+use std::process::Command;
+
+use crate::site::{OUTPUT, Outcome, PIPELINE, Site, finish, pipeline, repository, tiny};
+
+const LIBRARIES: &str = "import pandas, duckdb, datasets, pyarrow";
+
+/// A Python that has the libraries, or `None` after a line that says so.
+fn python() -> Option<&'static str> {
+    let imported = finish(Command::new("python3").args(["-c", LIBRARIES]));
+    match imported {
+        Ok(finished) if finished.code == Some(0) => Some("python3"),
+        Ok(finished) => {
+            let reason = finished.stderr.lines().last().unwrap_or_default().to_owned();
+            println!("skipped: python3 cannot `{LIBRARIES}`: {reason}");
+            None
+        }
+        Err(error) => {
+            println!("skipped: no python3: {error}");
+            None
+        }
+    }
+}
+
+#[test]
+fn other_readers_open_sidecars_and_subset() -> Outcome {
+    let Some(python) = python() else { return Ok(()) };
+    let site = Site::empty()?;
+    let script = |name: &str| repository("tests/readers").join(name);
+    let made = finish(Command::new(python).arg(script("make_fixtures.py")).arg(site.path("corpus")))?;
+    assert_eq!(made.code, Some(0), "{made:#?}");
+    for column in ["false", "true"] {
+        fs_err::create_dir_all(site.path(OUTPUT))?;
+        fs_err::remove_dir_all(site.path(OUTPUT))?;
+        site.write(PIPELINE, &pipeline("[[corpus]]\nname = \"fixtures\"\npaths = [\"corpus\"]\n", &tiny("llama")))?;
+        site.done("run", &["--set", &format!("select.influence_column={column}")])?;
+        let mut check = Command::new(python);
+        check.arg(script("check_readers.py")).args([site.path(OUTPUT), site.path("corpus")]);
+        let checked = finish(check.env("HF_HOME", site.path("hf")))?;
+        assert_eq!(checked.code, Some(0), "influence column {column}: {checked:#?}");
+        println!("influence column {column}: {}", checked.stdout.trim_end().replace('\n', "; "));
+    }
+    Ok(())
+}
