@@ -1,6 +1,5 @@
 //! A run that is killed at any moment and started again leaves what an uninterrupted run leaves.
 
-use std::collections::BTreeMap;
 use std::error::Error;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -8,12 +7,12 @@ use std::time::{Duration, Instant};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::site::{Outcome, PIPELINE, Site, assert_same};
+use crate::site::{Artefacts, Outcome, PIPELINE, Site, assert_same};
 
 const MOMENTS: usize = 10;
 
 /// How long a whole run takes, and what it leaves.
-fn uninterrupted() -> Result<(Duration, BTreeMap<String, Vec<u8>>), Box<dyn Error>> {
+fn uninterrupted() -> Result<(Duration, Artefacts), Box<dyn Error>> {
     let site = Site::new()?;
     let began = Instant::now();
     site.done("run", &[])?;
@@ -31,7 +30,7 @@ fn killed_after(site: &Site, delay: Duration) -> Result<bool, Box<dyn Error>> {
 }
 
 /// Requires that no artefact of an unfinished run is half written: each is as in a whole run.
-fn assert_whole(site: &Site, whole: &BTreeMap<String, Vec<u8>>) -> Outcome {
+fn assert_whole(site: &Site, whole: &Artefacts) -> Outcome {
     if !site.path(crate::site::OUTPUT).exists() {
         return Ok(());
     }

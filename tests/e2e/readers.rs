@@ -6,26 +6,24 @@ use crate::site::{OUTPUT, Outcome, PIPELINE, Site, finish, pipeline, repository,
 
 const LIBRARIES: &str = "import pandas, duckdb, datasets, pyarrow";
 
-/// A Python that has the libraries, or `None` after a line that says so.
-fn python() -> Option<&'static str> {
-    let imported = finish(Command::new("python3").args(["-c", LIBRARIES]));
-    match imported {
-        Ok(finished) if finished.code == Some(0) => Some("python3"),
-        Ok(finished) => {
-            let reason = finished.stderr.lines().last().unwrap_or_default().to_owned();
-            println!("skipped: python3 cannot `{LIBRARIES}`: {reason}");
-            None
-        }
-        Err(error) => {
-            println!("skipped: no python3: {error}");
-            None
-        }
+/// A Python that has the libraries, or why there is none.
+fn python() -> Result<&'static str, String> {
+    let imported = finish(Command::new("python3").args(["-c", LIBRARIES])).map_err(|error| error.to_string())?;
+    match imported.code {
+        Some(0) => Ok("python3"),
+        _ => Err(imported.stderr.lines().last().unwrap_or_default().to_owned()),
     }
 }
 
 #[test]
 fn other_readers_open_sidecars_and_subset() -> Outcome {
-    let Some(python) = python() else { return Ok(()) };
+    let python = match python() {
+        Ok(python) => python,
+        Err(reason) => {
+            println!("skipped: python3 cannot `{LIBRARIES}`: {reason}");
+            return Ok(());
+        }
+    };
     let site = Site::empty()?;
     let script = |name: &str| repository("tests/readers").join(name);
     let made = finish(Command::new(python).arg(script("make_fixtures.py")).arg(site.path("corpus")))?;

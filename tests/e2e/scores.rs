@@ -12,6 +12,9 @@ use crate::site::Site;
 /// A row by column name, every value as text; null is empty.
 pub(crate) type Row = BTreeMap<String, String>;
 
+/// Where a document is: source, shard, row.
+pub(crate) type Address = (String, String, u64);
+
 /// All rows of a Parquet file.
 pub(crate) fn rows(parquet: Vec<u8>) -> Result<Vec<Row>, Box<dyn Error>> {
     let mut rows = Vec::new();
@@ -41,7 +44,7 @@ pub(crate) fn rows_below(site: &Site, folder: &str) -> Result<Vec<Row>, Box<dyn 
 }
 
 /// Every document's row of the sidecars, by its address.
-pub(crate) fn documents(site: &Site) -> Result<BTreeMap<(String, String, u64), Row>, Box<dyn Error>> {
+pub(crate) fn documents(site: &Site) -> Result<BTreeMap<Address, Row>, Box<dyn Error>> {
     let mut documents = BTreeMap::new();
     for row in rows_below(site, "scores/")? {
         let address = (row["source"].clone(), row["shard"].clone(), row["row"].parse()?);

@@ -12,6 +12,9 @@ use crate::corpus;
 /// What a test returns.
 pub(crate) type Outcome = Result<(), Box<dyn Error>>;
 
+/// Files by relative path.
+pub(crate) type Artefacts = BTreeMap<String, Vec<u8>>;
+
 /// Where the pipeline puts its artefacts, relative to the site.
 pub(crate) const OUTPUT: &str = "out";
 
@@ -95,13 +98,13 @@ impl Site {
     }
 
     /// The paths of all artefacts of the run with their bytes.
-    pub(crate) fn all_artefacts(&self) -> Result<BTreeMap<String, Vec<u8>>, Box<dyn Error>> {
+    pub(crate) fn all_artefacts(&self) -> Result<Artefacts, Box<dyn Error>> {
         files_below(&self.path(OUTPUT))
     }
 
     /// The artefacts that must be the same however a run went. What a killed process was writing stays behind under a hidden
     /// name, which no listing shows.
-    pub(crate) fn artefacts(&self) -> Result<BTreeMap<String, Vec<u8>>, Box<dyn Error>> {
+    pub(crate) fn artefacts(&self) -> Result<Artefacts, Box<dyn Error>> {
         let mut artefacts = self.all_artefacts()?;
         let hidden = |path: &str| path.rsplit('/').next().is_some_and(|name| name.starts_with('.'));
         artefacts.retain(|path, _| !TIMED.contains(&path.as_str()) && !hidden(path));
@@ -128,7 +131,7 @@ pub(crate) fn finish(command: &mut Command) -> Result<Finished, Box<dyn Error>> 
 }
 
 /// All files below `folder`, by relative path.
-pub(crate) fn files_below(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>, Box<dyn Error>> {
+pub(crate) fn files_below(folder: &Path) -> Result<Artefacts, Box<dyn Error>> {
     let mut files = BTreeMap::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(next) = folders.pop() {
@@ -146,7 +149,7 @@ pub(crate) fn files_below(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>, Bo
 }
 
 /// Requires that two runs left the same artefacts, and names those that differ.
-pub(crate) fn assert_same(ours: &BTreeMap<String, Vec<u8>>, theirs: &BTreeMap<String, Vec<u8>>, what: &str) {
+pub(crate) fn assert_same(ours: &Artefacts, theirs: &Artefacts, what: &str) {
     let mut differences = String::new();
     for (path, bytes) in ours {
         match theirs.get(path) {

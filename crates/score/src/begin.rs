@@ -85,7 +85,7 @@ pub fn begin(place: &Place, candidate: Candidate) -> Result<Begun, Error> {
 ///
 /// # Errors
 /// What the store says.
-pub fn skip_shard(place: &Place, file: RunFile, source: &str, shard: SkippedShard) -> Result<RunFile, Error> {
+pub fn skip_shard(place: &Place, file: RunFile, source: &str, shard: &SkippedShard) -> Result<RunFile, Error> {
     let mut file = read(place)?.unwrap_or(file);
     for source in file.sources.iter_mut().filter(|candidate| candidate.name == source) {
         source.shards.retain(|planned| planned.path != shard.path);

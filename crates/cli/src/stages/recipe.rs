@@ -88,7 +88,7 @@ impl Session<'_> {
     /// The preset of that name, or the one in a file.
     fn preset(&self) -> Result<Preset> {
         let name = &self.pipeline.recipe.preset;
-        if !Path::new(name).extension().is_some_and(|extension| extension == "toml") {
+        if Path::new(name).extension().is_none_or(|extension| extension != "toml") {
             return Ok(Preset::named(name)?);
         }
         let text = fs_err::read_to_string(name).context("cannot read [recipe] preset")?;

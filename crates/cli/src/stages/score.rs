@@ -154,7 +154,7 @@ impl Session<'_> {
         let reason = error.to_string();
         tracing::warn!(shard = work.shard.location(), reason, "shard skipped");
         let shard = SkippedShard { path: work.shard.path.clone(), reason };
-        Ok(skip_shard(&self.place, run, &work.source.name, shard)?)
+        Ok(skip_shard(&self.place, run, &work.source.name, &shard)?)
     }
 
     fn scorer<'m>(&self, model: &'m Model, heads: &HeadsFile, inputs: &ScoringInputs) -> Scorer<'m> {
