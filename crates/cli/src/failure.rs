@@ -39,7 +39,9 @@ pub(crate) fn classify(error: &anyhow::Error) -> Outcome {
         store || corpus || score
     });
     let bug = error.chain().any(|cause| {
-        matches!(cause.downcast_ref::<headwater_model::Error>(), Some(headwater_model::Error::Compute(_)))
+        let boxed = cause.downcast_ref::<Box<headwater_model::Error>>().map(AsRef::as_ref);
+        let model = cause.downcast_ref::<headwater_model::Error>().or(boxed);
+        matches!(model, Some(headwater_model::Error::Compute(_)))
     });
     match (transient, bug) {
         (true, _) => Outcome::Transient,

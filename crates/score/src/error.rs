@@ -29,7 +29,7 @@ pub enum Error {
         row: u64,
         /// Why.
         #[source]
-        source: headwater_model::Error,
+        source: Box<headwater_model::Error>,
     },
     /// A file of the run that is not what it should be.
     #[error("{path} of the run is damaged: {reason}; move it away and run again")]

@@ -62,15 +62,16 @@ pub fn score_unit(
     on_advance: &(dyn Fn(Advance) + Sync),
 ) -> Result<UnitReport, Error> {
     let (shard, columns) = source;
+    let scoring = UnitScoring { scorer, shard, columns, on_advance };
     let mut rows = Vec::new();
     let mut group = Group::default();
     for document in read_unit(shard, columns, &footer.unit)? {
         group.push(document?);
         if group.bytes >= GROUP_BYTES {
-            group.score_into(&mut rows, scorer, columns, shard, on_advance)?;
+            rows.extend(scoring.score(std::mem::take(&mut group))?);
         }
     }
-    group.score_into(&mut rows, scorer, columns, shard, on_advance)?;
+    rows.extend(scoring.score(group)?);
     let (run, path) = target;
     run.write(path, Bytes::from(encode_sidecar(footer, &rows)?))?;
     let mut report = UnitReport::default();
@@ -101,36 +102,43 @@ impl Group {
         }
         self.documents.push(document);
     }
+}
 
-    fn score_into(
-        &mut self,
-        rows: &mut Vec<SidecarRow>,
-        scorer: &Scorer<'_>,
-        columns: &Columns,
-        shard: &PlannedShard,
-        on_advance: &(dyn Fn(Advance) + Sync),
-    ) -> Result<(), Error> {
-        let failed = |row, source| Error::Document { shard: shard.path.clone(), row, source };
-        let documents = std::mem::take(self).documents;
+/// What scoring the groups of one unit needs.
+struct UnitScoring<'a> {
+    scorer: &'a Scorer<'a>,
+    shard: &'a PlannedShard,
+    columns: &'a Columns,
+    on_advance: &'a (dyn Fn(Advance) + Sync),
+}
+
+impl UnitScoring<'_> {
+    fn score(&self, group: Group) -> Result<Vec<SidecarRow>, Error> {
         let prepare = |document: Document| {
             let row = document.row;
-            prepare(document, scorer, columns).map_err(|source| failed(row, source))
+            prepare(document, self.scorer, self.columns).map_err(|source| self.failed(row, source))
         };
-        let prepared = documents.into_par_iter().map(prepare).collect::<Result<Vec<_>, Error>>()?;
-        for Prepared { mut row, tokens } in prepared {
-            let on_window = |tokens: usize| on_advance(Advance { documents: 0, tokens: tokens as u64 });
-            if row.status == Status::Scored {
-                let engine = scorer.model.engine();
-                let score = document::score(engine, &scorer.mask, scorer.windowing, &tokens, &on_window);
-                let score = score.map_err(|source| failed(row.row, source))?;
-                fill(&mut row, score);
-            } else {
-                on_window(tokens.len());
-            }
-            on_advance(Advance { documents: 1, tokens: 0 });
-            rows.push(row);
+        let prepared = group.documents.into_par_iter().map(prepare).collect::<Result<Vec<_>, Error>>()?;
+        prepared.into_iter().map(|prepared| self.score_one(prepared)).collect()
+    }
+
+    fn score_one(&self, prepared: Prepared) -> Result<SidecarRow, Error> {
+        let Prepared { mut row, tokens } = prepared;
+        let on_window = |tokens: usize| (self.on_advance)(Advance { documents: 0, tokens: tokens as u64 });
+        if row.status == Status::Scored {
+            let (engine, scorer) = (self.scorer.model.engine(), self.scorer);
+            let score = document::score(engine, &scorer.mask, scorer.windowing, &tokens, &on_window);
+            let score = score.map_err(|source| self.failed(row.row, source))?;
+            fill(&mut row, score);
+        } else {
+            on_window(tokens.len());
         }
-        Ok(())
+        (self.on_advance)(Advance { documents: 1, tokens: 0 });
+        Ok(row)
+    }
+
+    fn failed(&self, row: u64, source: headwater_model::Error) -> Error {
+        Error::Document { shard: self.shard.path.clone(), row, source: Box::new(source) }
     }
 }
 
