@@ -32,7 +32,7 @@ fn other_readers_open_sidecars_and_subset() -> Outcome {
         fs_err::create_dir_all(site.path(OUTPUT))?;
         fs_err::remove_dir_all(site.path(OUTPUT))?;
         site.write(PIPELINE, &pipeline("[[corpus]]\nname = \"fixtures\"\npaths = [\"corpus\"]\n", &tiny("llama")))?;
-        site.done("run", &["--set", &format!("select.influence_column={column}")])?;
+        site.done("run", &["--set", &format!("select.influence_column={column}"), "--set", "run.unit_bytes=16MiB"])?;
         let mut check = Command::new(python);
         check.arg(script("check_readers.py")).args([site.path(OUTPUT), site.path("corpus")]);
         let checked = finish(check.env("HF_HOME", site.path("hf")))?;

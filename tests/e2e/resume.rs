@@ -36,11 +36,14 @@ fn other_settings_are_named_and_accepted_only_on_request() -> Outcome {
 }
 
 #[test]
-fn another_head_set_is_refused() -> Outcome {
+fn another_head_set_is_refused_and_accepted_on_request() -> Outcome {
     let site = Site::new()?;
     site.done("run", &[])?;
     site.write("head-set.json", r#"{"heads": [[0, 1]]}"#)?;
     site.stage("run", &[])?.says(1, &["heads.json was made with other settings", "heads.file", "choose another"]);
+    site.done("run", &["--rescore"])?;
+    assert_eq!(site.json("heads.json")?["heads"], serde_json::json!([[0, 1]]));
+    assert_eq!(site.json("metrics.json")?["documents"], corpus::ROWS);
     Ok(())
 }
 

@@ -49,7 +49,13 @@ fn a_run_leaves_every_artefact_and_a_table() -> Outcome {
     }
     let highest = &selection["domains"][1]["highest"]["id"];
     assert!(finished.stdout.contains(highest.as_str().ok_or("an id")?), "{}", finished.stdout);
-    assert!(finished.stdout.contains("Next:") && finished.stdout.contains("selection.json"), "{}", finished.stdout);
+    let (_, places) = finished.stdout.split_once("Everything is in out:\n").ok_or("where everything is")?;
+    let (places, next) = places.split_once("\nNext:").ok_or("what to run next")?;
+    assert!(places.lines().count() > 6 && next.contains("headwater select pipeline.toml"), "{}", finished.stdout);
+    for line in places.lines() {
+        let path = line.split_whitespace().last().ok_or("a path")?;
+        assert!(site.path(path).exists(), "{path} is said to be there");
+    }
     Ok(())
 }
 
@@ -244,7 +250,9 @@ fn a_head_set_is_found_drawn_and_refused_if_weak() -> Outcome {
     let end = weights.len() - 1;
     let changed = [&weights[..end], &[weights[end] ^ 1]].concat();
     fs_err::write(model.join("model.safetensors"), changed)?;
-    site.stage("run", &[])?.says(1, &["heads.json", "belongs to the model with weights"]);
+    site.stage("run", &[])?.says(1, &["heads.json", "weights: ", "--rescore"]);
+    site.done("run", &["--allow-weak-heads", "--rescore"])?;
+    assert_ne!(site.json("heads.json")?["weights"], heads["weights"]);
     Ok(())
 }
 

@@ -65,11 +65,7 @@ fn compare(id: &str, got: &DocumentScore, expected: &Values) {
 }
 
 #[test]
-#[expect(
-    clippy::print_stdout,
-    clippy::disallowed_methods,
-    reason = "a skipped test says so; the environment names the model"
-)]
+#[expect(clippy::disallowed_methods, reason = "the environment names the model")]
 fn documents_agree_in_every_window_and_in_their_standard_errors() -> Result<(), Box<dyn Error>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/goldens");
     let (Ok(gguf), true) = (std::env::var("HEADWATER_TEST_MODEL"), folder.is_dir()) else {
