@@ -101,7 +101,7 @@ pub(crate) fn print(place: &Place, pipeline: &str, selection: &SelectionFile, re
     writeln!(out, "\nEverything is in {place}:")?;
     writeln!(out, "{}", line("subset", &subset_folder(selection)))?;
     writeln!(out, "{}", line("cuts", "selection.json"))?;
-    writeln!(out, "{}", line("heads", "heads.svg"))?;
+    writeln!(out, "{}", line("heads", "heads.json"))?;
     writeln!(out, "{}", line("scores", "scores"))?;
     writeln!(out, "{}", line("rejects", "rejects.parquet"))?;
     writeln!(out, "{}", line("schedule", "schedule.svg"))?;
