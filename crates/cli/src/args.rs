@@ -108,6 +108,9 @@ pub(crate) struct ScoreArgs {
     /// Score only every N-th unit of the plan, beginning with unit I (0 ≤ I < N); needs heads.json.
     #[arg(long, value_name = "I/N", value_parser = parse_part)]
     pub(crate) shard: Option<Part>,
+    /// Rewrite the id and domain columns of the sidecars that are there, without the model, and stop.
+    #[arg(long, conflicts_with_all = ["rescore", "shard"])]
+    pub(crate) relabel: bool,
 }
 
 /// What to do when a run was begun with other settings.
@@ -116,9 +119,6 @@ pub(crate) struct ChangeArgs {
     /// Accept changed settings or shards and score again what they affect.
     #[arg(long)]
     pub(crate) rescore: bool,
-    /// Accept other id or domain columns and rewrite them in the sidecars, without the model.
-    #[arg(long, conflicts_with = "rescore")]
-    pub(crate) relabel: bool,
 }
 
 /// What to do about heads that do not matter.

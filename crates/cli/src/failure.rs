@@ -3,6 +3,8 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use crate::text::printable;
+
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -36,7 +38,8 @@ pub(crate) fn classify(error: &anyhow::Error) -> Outcome {
         let store = cause.downcast_ref::<headwater_store::Error>().is_some_and(headwater_store::Error::is_transient);
         let corpus = cause.downcast_ref::<headwater_corpus::Error>().is_some_and(headwater_corpus::Error::is_transient);
         let score = cause.downcast_ref::<headwater_score::Error>().is_some_and(headwater_score::Error::is_transient);
-        store || corpus || score
+        let select = cause.downcast_ref::<headwater_select::Error>().is_some_and(headwater_select::Error::is_transient);
+        store || corpus || score || select
     });
     let bug = error.chain().any(|cause| {
         let boxed = cause.downcast_ref::<Box<headwater_model::Error>>().map(AsRef::as_ref);
@@ -65,7 +68,7 @@ impl fmt::Display for Chain<'_> {
             if depth > 0 {
                 write!(f, "\n  because: ")?;
             }
-            write!(f, "{text}")?;
+            write!(f, "{}", printable(&text))?;
             last = text;
         }
         Ok(())

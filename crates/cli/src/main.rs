@@ -6,6 +6,7 @@ mod pipeline;
 mod progress;
 mod stages;
 mod summary;
+mod text;
 
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -162,19 +162,17 @@ impl Step {
         let left = self.began.elapsed().mul_f64((1.0 - share).max(0.0) / share.max(1e-9));
         let rate = self.rate();
         if self.console.style == Style::Json {
-            tracing::info!(
-                step = self.name,
-                done,
-                total = self.total,
-                unit = self.unit,
-                rate,
-                left_secs = left.as_secs()
-            );
+            let known = done > 0 && self.total > 0;
+            let (total, left_secs) = ((self.total > 0).then_some(self.total), known.then_some(left.as_secs()));
+            tracing::info!(step = self.name, done, total, unit = self.unit, rate = self.rate(), left_secs);
             return;
         }
         let left = if done == 0 { String::new() } else { format!(" · about {} left", HumanDuration(left)) };
         let (done, total) = (HumanCount(done), HumanCount(self.total));
-        self.console.say(&format!("{:>12} {done}/{total} {}{}{rate}{left}", self.name, self.unit, sep(&rate)));
+        self.console.say(&match self.total {
+            0 => format!("{:>12} {done} {}", self.name, self.unit),
+            _ => format!("{:>12} {done}/{total} {}{}{rate}{left}", self.name, self.unit, sep(&rate)),
+        });
     }
 }
 

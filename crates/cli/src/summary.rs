@@ -7,11 +7,15 @@ use anyhow::Result;
 use comfy_table::{Cell, CellAlignment, Table, presets};
 use headwater_record::selection::RankedDocument;
 use headwater_record::{SelectionFile, Status, TokenCount};
-use headwater_select::subset_folder;
 use headwater_store::Place;
+
+use crate::text::shortened;
 
 /// Longest id that the table shows, in characters.
 const ID_WIDTH: usize = 36;
+
+/// Domains that the table shows; `selection.json` has all.
+const MOST_DOMAINS: usize = 50;
 
 /// Rows that are unusable, as opposed to merely short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +67,7 @@ pub(crate) fn print_domains(selection: &SelectionFile) -> Result<()> {
         first,
         last,
     ]);
-    for domain in &selection.domains {
+    for domain in selection.domains.iter().take(MOST_DOMAINS) {
         let numbers = [
             TokenCount(domain.documents).to_string(),
             TokenCount(domain.kept_documents).to_string(),
@@ -71,44 +75,54 @@ pub(crate) fn print_domains(selection: &SelectionFile) -> Result<()> {
             domain.kept_tokens.to_string(),
             domain.cut.as_ref().map_or_else(|| "–".to_owned(), |cut| format!("{:.4}", shown(cut.value))),
         ];
-        let mut row = vec![Cell::new(&domain.domain)];
+        let mut row = vec![Cell::new(shortened(&domain.domain, ID_WIDTH))];
         row.extend(numbers.map(|number| Cell::new(number).set_alignment(CellAlignment::Right)));
         row.extend([&domain.highest, &domain.lowest].map(|document| Cell::new(named(document.as_ref()))));
         table.add_row(row);
     }
-    writeln!(std::io::stdout().lock(), "{table}")?;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{table}")?;
+    if selection.domains.len() > MOST_DOMAINS {
+        writeln!(out, "and {} more domains, in selection.json", selection.domains.len() - MOST_DOMAINS)?;
+    }
     Ok(())
 }
 
 fn named(document: Option<&RankedDocument>) -> String {
     let Some(document) = document else { return "–".to_owned() };
-    let name = document.id.clone().unwrap_or_else(|| document.address.to_string());
-    // ids come from the corpus: a control character must not reach the terminal
-    let name: String = name.chars().map(|c| if c.is_control() { '·' } else { c }).collect();
-    let characters = name.chars().count();
-    if characters <= ID_WIDTH {
-        return name;
-    }
-    let end: String = name.chars().skip(characters + 1 - ID_WIDTH).collect();
-    format!("…{end}")
+    shortened(&document.id.clone().unwrap_or_else(|| document.address.to_string()), ID_WIDTH)
+}
+
+/// What the end of a run tells beside its table.
+#[derive(Debug)]
+pub(crate) struct Ending<'a> {
+    /// The run's output.
+    pub(crate) place: &'a Place,
+    /// The pipeline as the command line names it, with its overrides.
+    pub(crate) pipeline: &'a str,
+    /// Artefacts that are there, relative to the output.
+    pub(crate) artefacts: Vec<(&'static str, String)>,
+    /// Sources of which only a sample was planned.
+    pub(crate) sampled: bool,
 }
 
 /// Prints the whole summary.
-pub(crate) fn print(place: &Place, pipeline: &str, selection: &SelectionFile, recipes: &[String]) -> Result<()> {
+pub(crate) fn print(selection: &SelectionFile, ending: &Ending<'_>) -> Result<()> {
     print_domains(selection)?;
     let mut out = std::io::stdout().lock();
-    let line = |what: &str, path: &str| format!("  {what:<12} {}", place.describe(path));
-    writeln!(out, "\nEverything is in {place}:")?;
-    writeln!(out, "{}", line("subset", &subset_folder(selection)))?;
-    writeln!(out, "{}", line("cuts", "selection.json"))?;
-    writeln!(out, "{}", line("heads", "heads.json"))?;
-    writeln!(out, "{}", line("scores", "scores"))?;
-    writeln!(out, "{}", line("rejects", "rejects.parquet"))?;
-    writeln!(out, "{}", line("schedule", "schedule.svg"))?;
-    for recipe in recipes {
-        writeln!(out, "{}", line("recipe", recipe))?;
+    writeln!(out, "\nEverything is in {}:", ending.place)?;
+    for (what, path) in &ending.artefacts {
+        writeln!(out, "  {what:<10} {}", ending.place.describe(path))?;
     }
+    if ending.sampled {
+        writeln!(
+            out,
+            "\nOnly a sample of the corpus was scored ([[corpus]] sample): cuts, mixture and recipes are those of the sample."
+        )?;
+    }
+    let program = std::env::args().next().unwrap_or_else(|| "headwater".to_owned());
     writeln!(out, "\nNext: another cut of the same scores, without the model, takes seconds:")?;
-    writeln!(out, "  headwater select {pipeline} --set select.fraction=0.1")?;
+    writeln!(out, "  {program} select {} --set select.fraction=0.1", ending.pipeline)?;
+    writeln!(out, "  {program} recipe {}", ending.pipeline)?;
     Ok(())
 }

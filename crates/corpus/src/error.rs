@@ -28,6 +28,12 @@ pub enum Error {
         /// What was given.
         name: String,
     },
+    /// An empty constant domain.
+    #[error("corpus source `{name}`: domain_value is empty; give the domain a name or leave the key out")]
+    EmptyDomain {
+        /// Name of the source.
+        name: String,
+    },
     /// Two sources of one name.
     #[error("two corpus sources are named `{name}`; names must differ, they become folders")]
     DuplicateSource {

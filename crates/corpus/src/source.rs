@@ -85,10 +85,13 @@ pub(crate) fn check(sources: &[SourceConfig], options: &PlanOptions) -> Result<(
         return Err(Error::UnitBytes);
     }
     let mut names = BTreeSet::new();
-    for SourceConfig { name, paths, sample, .. } in sources {
+    for SourceConfig { name, paths, sample, domain_value, .. } in sources {
         let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
         if name.is_empty() || name.starts_with('.') || !name.bytes().all(is_safe) {
             return Err(Error::SourceName { name: name.clone() });
+        }
+        if domain_value.as_deref() == Some("") {
+            return Err(Error::EmptyDomain { name: name.clone() });
         }
         if !names.insert(name) {
             return Err(Error::DuplicateSource { name: name.clone() });

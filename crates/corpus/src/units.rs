@@ -3,7 +3,11 @@
 use headwater_record::{ContentHash, ShardId, UnitKey};
 use parquet::file::metadata::ParquetMetaData;
 
-/// Cuts every row group into ranges of equal length (± 1 row) that hold about `unit_bytes` of text each, at least one row.
+/// Rows of a unit, at most: bounds what a row costs beside its text.
+const UNIT_ROWS: u64 = 1 << 18;
+
+/// Cuts every row group into ranges of equal length (± 1 row) that hold about `unit_bytes` of text each, at least one row and at most
+/// [`UNIT_ROWS`].
 ///
 /// # Units
 /// Bytes of text are the uncompressed size of column `text`, a leaf's index, as the footer gives it.
@@ -13,7 +17,7 @@ pub(crate) fn cut(shard: &ShardId, metadata: &ParquetMetaData, text: usize, unit
     for (row_group, group) in (0_u32..).zip(metadata.row_groups()) {
         let rows = u64::try_from(group.num_rows()).unwrap_or(0);
         let bytes = u64::try_from(group.column(text).uncompressed_size()).unwrap_or(0);
-        let parts = (bytes.saturating_add(unit_bytes / 2) / unit_bytes).max(1).min(rows);
+        let parts = (bytes.saturating_add(unit_bytes / 2) / unit_bytes).max(rows.div_ceil(UNIT_ROWS)).max(1).min(rows);
         for part in 0..parts {
             let rows = rows / parts + u64::from(part < rows % parts);
             units.push(UnitKey { shard: shard.clone(), row_group, first_row, rows });

@@ -67,6 +67,7 @@ pub struct Model {
     tokenizer: Tokenizer,
     engine: Box<dyn Engine>,
     weights_hash: ContentHash,
+    config_hash: Option<ContentHash>,
 }
 
 impl std::fmt::Debug for Model {
@@ -97,12 +98,14 @@ impl Model {
             path.clone().ok_or_else(|| Error::MissingKey { path: first.to_owned(), key: format!("{key} beside it") })
         };
         let config = needed(&paths.config, "config.json")?;
-        let shape = shape::from_hf_config(&config, &read(&config)?)?;
+        let config_text = read(&config)?;
+        let shape = shape::from_hf_config(&config, &config_text)?;
         let path = needed(&paths.tokenizer, "tokenizer.json")?;
         let tokenizer = Tokenizer::from_json(&path, &read(&path)?)?;
         tokenizer.check(&path, shape.vocab)?;
         let files = SafetensorsFiles::open(&paths.weights)?;
-        Self::assemble(&files, shape, tokenizer, paths, options)
+        let model = Self::assemble(&files, shape, tokenizer, paths, options)?;
+        Ok(Self { config_hash: Some(ContentHash::of(&config_text)), ..model })
     }
 
     fn assemble(
@@ -116,7 +119,7 @@ impl Model {
         let mut checkpoint = Checkpoint::new(files, &sized);
         let engine = CandleEngine::load(&mut checkpoint, shape, options)?;
         checkpoint.finish()?;
-        Ok(Self { tokenizer, engine: Box::new(engine), weights_hash: paths.weights_hash })
+        Ok(Self { tokenizer, engine: Box::new(engine), weights_hash: paths.weights_hash, config_hash: None })
     }
 
     /// The tokenizer.
@@ -141,6 +144,12 @@ impl Model {
     #[must_use]
     pub fn weights_hash(&self) -> ContentHash {
         self.weights_hash
+    }
+
+    /// SHA-256 of `config.json`; `None` for weights that hold their configuration themselves.
+    #[must_use]
+    pub fn config_hash(&self) -> Option<ContentHash> {
+        self.config_hash
     }
 
     /// What decides the last bits of a loss.

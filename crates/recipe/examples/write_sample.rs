@@ -75,6 +75,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             subset: &subset,
             corpus: &corpus,
             seed: (1 << 32) + 7,
+            is_sampled: false,
         };
         for file in write_recipes(&inputs)?.files {
             let path = folder.join(name).join(file.path);

@@ -128,6 +128,12 @@ impl<'a> Plan<'a> {
     pub(crate) fn arithmetic(&self) -> Vec<String> {
         let mut lines = vec![self.model_line(), self.steps_line(), self.warmup_line()];
         lines.extend(self.decay_line());
+        if self.inputs.is_sampled {
+            lines.push(
+                "Pilot: only a sample of the corpus was scored; selection, mixture and passes are those of the sample."
+                    .to_owned(),
+            );
+        }
         lines.extend(self.data_lines());
         if self.seed() != self.inputs.seed {
             lines.push(format!("Seed: {} mod 2^32 = {}.", self.inputs.seed, self.seed()));

@@ -27,6 +27,8 @@ pub struct RecipeInputs<'a> {
     pub corpus: &'a [(String, Vec<String>)],
     /// Seed of the run.
     pub seed: u64,
+    /// Whether only a sample of the corpus was scored, so that numbers and weights are those of the sample.
+    pub is_sampled: bool,
 }
 
 /// The files of a recipe and the schedule they follow.

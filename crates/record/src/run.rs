@@ -27,6 +27,8 @@ pub struct Numerics {
 pub struct ScoringInputs {
     /// SHA-256 of the weights.
     pub weights: ContentHash,
+    /// SHA-256 of `config.json`, for weights that do not hold their configuration themselves.
+    pub model_config: Option<ContentHash>,
     /// SHA-256 of the tokenizer.
     pub tokenizer: ContentHash,
     /// The masked heads.
@@ -179,6 +181,7 @@ mod tests {
     fn inputs() -> ScoringInputs {
         ScoringInputs {
             weights: ContentHash::of(b"weights"),
+            model_config: None,
             tokenizer: ContentHash::of(b"tokenizer"),
             heads: HeadSet::default(),
             mask: "causal-uniform".into(),

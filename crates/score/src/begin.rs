@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use headwater_record::run::{RunShard, RunSource, ScoringInputs, SkippedShard};
+use headwater_record::run::{RunSource, ScoringInputs, SkippedShard};
 use headwater_record::{RunFile, UnitKey};
 use headwater_store::{Created, Place};
 
@@ -18,10 +18,8 @@ pub enum OnChange {
     /// Name the difference and stop.
     #[default]
     Refuse,
-    /// Score again what is affected.
+    /// Accept the new settings and score what they affect.
     Rescore,
-    /// Accept other id and domain columns, whose sidecars are about to be rewritten.
-    Relabel,
 }
 
 /// A run about to begin or to resume.
@@ -33,51 +31,48 @@ pub struct Candidate {
     pub on_change: OnChange,
 }
 
-/// How a run came to be.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Begun {
-    /// This process began it.
-    New(RunFile),
-    /// It was there; the file holds the plan as it is now.
-    Resumed(RunFile),
-}
-
-impl Begun {
-    /// The run's description.
-    #[must_use]
-    pub fn into_file(self) -> RunFile {
-        match self {
-            Self::New(file) | Self::Resumed(file) => file,
-        }
-    }
-}
-
-/// Begins a run in `place`, or compares with the one that is there.
+/// Begins a run in `place`, or compares with the one that is there; returns its description.
 ///
-/// New shards are accepted and added to the plan; shards that the pipeline no longer names leave it.
+/// A plan may grow: new sources, shards and units are added to `run.json`. Everything else that `candidate` says
+/// otherwise without changing a score, such as the device's number, leaves the file as it is.
 ///
 /// # Errors
-/// [`Error::OtherSettings`], [`Error::ChangedShards`] or [`Error::OtherLabels`] if the run was begun otherwise and `on_change`
-/// does not accept it.
-pub fn begin(place: &Place, candidate: Candidate) -> Result<Begun, Error> {
+/// [`Error::OtherSettings`], [`Error::ChangedShards`], [`Error::SmallerPlan`] or [`Error::OtherLabels`] if the run was begun
+/// otherwise and `on_change` does not accept it.
+pub fn begin(place: &Place, candidate: Candidate) -> Result<RunFile, Error> {
     let Candidate { file, on_change } = candidate;
-    let json = encode(&file)?;
-    if place.create(RUN_FILE, json.clone())? == Created::New {
-        return Ok(Begun::New(file));
+    if place.create(RUN_FILE, encode(&file)?)? == Created::New {
+        return Ok(file);
     }
     let there = read(place)?.ok_or_else(|| damaged("it vanished".to_owned()))?;
-    if on_change != OnChange::Rescore {
+    if on_change == OnChange::Refuse {
         refuse_other_settings(&there.scoring, &file.scoring)?;
         refuse_changed_shards(&there, &file)?;
-    }
-    if on_change == OnChange::Refuse {
+        refuse_smaller_plan(&there, &file)?;
         refuse_other_labels(&there, &file)?;
     }
-    let file = RunFile { began: there.began.clone(), headwater: there.headwater.clone(), ..file };
-    if file != there {
-        place.write(RUN_FILE, encode(&file)?)?;
+    let same_units = units(&there).eq(units(&file));
+    if on_change == OnChange::Refuse && same_units {
+        return Ok(there);
     }
-    Ok(Begun::Resumed(file))
+    let file = RunFile { began: there.began, headwater: there.headwater, ..file };
+    rewrite(place, &file)?;
+    Ok(file)
+}
+
+/// Replaces the description of a run that has begun.
+///
+/// # Errors
+/// What the store says.
+pub fn rewrite(place: &Place, file: &RunFile) -> Result<(), Error> {
+    Ok(place.write(RUN_FILE, encode(file)?)?)
+}
+
+/// The units of a plan, each with its source's name, in plan order.
+fn units(file: &RunFile) -> impl Iterator<Item = (&str, &UnitKey)> {
+    file.sources
+        .iter()
+        .flat_map(|source| source.shards.iter().flat_map(|shard| &shard.units).map(|unit| (source.name.as_str(), unit)))
 }
 
 /// Takes a shard of `source` that turned out to be unreadable out of the run's plan and lists it with its reason; returns the
@@ -93,7 +88,7 @@ pub fn skip_shard(place: &Place, file: RunFile, source: &str, shard: &SkippedSha
         source.skipped.push(shard.clone());
         source.skipped.sort_by(|a, b| a.path.cmp(&b.path));
     }
-    place.write(RUN_FILE, encode(&file)?)?;
+    rewrite(place, &file)?;
     Ok(file)
 }
 
@@ -114,16 +109,6 @@ pub fn done_units(place: &Place, source: &RunSource) -> Result<BTreeSet<UnitKey>
     let entries = place.list(&source.sidecar_folder())?;
     let unit = |path: &str| path.rsplit('/').next()?.strip_suffix(".parquet")?.parse().ok();
     Ok(entries.iter().filter_map(|entry| unit(&entry.path)).collect())
-}
-
-/// The shards and units of `source` that have no sidecar yet, in plan order.
-///
-/// # Errors
-/// What the store says.
-pub fn pending<'a>(place: &Place, source: &'a RunSource) -> Result<Vec<(&'a RunShard, &'a UnitKey)>, Error> {
-    let done = done_units(place, source)?;
-    let units = source.shards.iter().flat_map(|shard| shard.units.iter().map(move |unit| (shard, unit)));
-    Ok(units.filter(|(_, unit)| !done.contains(*unit)).collect())
 }
 
 fn refuse_other_settings(there: &ScoringInputs, here: &ScoringInputs) -> Result<(), Error> {
@@ -149,6 +134,25 @@ fn refuse_changed_shards(there: &RunFile, here: &RunFile) -> Result<(), Error> {
         return Err(Error::OtherSettings { differences: columns });
     }
     if shards.is_empty() { Ok(()) } else { Err(Error::ChangedShards { shards }) }
+}
+
+/// Refuses a plan that lacks units of the one that began the run, unless their shard is skipped.
+fn refuse_smaller_plan(there: &RunFile, here: &RunFile) -> Result<(), Error> {
+    let planned: BTreeSet<_> = units(here).collect();
+    let mut lost = 0;
+    let mut example = None;
+    for source in &there.sources {
+        let now = here.sources.iter().find(|now| now.name == source.name);
+        let is_skipped = |path: &str| now.is_some_and(|now| now.skipped.iter().any(|skipped| skipped.path == path));
+        for shard in source.shards.iter().filter(|shard| !is_skipped(&shard.path)) {
+            let gone = shard.units.iter().filter(|unit| !planned.contains(&(source.name.as_str(), *unit))).count();
+            if gone > 0 {
+                lost += gone;
+                example.get_or_insert_with(|| format!("{}/{}", source.name, shard.path));
+            }
+        }
+    }
+    example.map_or(Ok(()), |example| Err(Error::SmallerPlan { lost, example }))
 }
 
 fn refuse_other_labels(there: &RunFile, here: &RunFile) -> Result<(), Error> {

@@ -57,9 +57,20 @@ pub enum Error {
         /// The shards, as source/path.
         shards: Vec<String>,
     },
+    /// The plan lacks units that the run was begun with.
+    #[error(
+        "{lost} units that this run was begun with are no longer planned, such as of {example}; restore the paths, names and \
+         samples of [[corpus]] and [run] unit_bytes, choose another [run] output, or pass --rescore to go on with the new plan"
+    )]
+    SmallerPlan {
+        /// Units that are no longer planned.
+        lost: usize,
+        /// The first shard that lost some, as source/path.
+        example: String,
+    },
     /// Id or domain columns changed since the run began.
     #[error(
-        "the id or domain columns changed since the run began ({}); pass --relabel to rewrite those columns without scoring again",
+        "the id or domain columns changed since the run began ({}); run `headwater score --relabel` to rewrite those columns without scoring again",
         .differences.join("; ")
     )]
     OtherLabels {

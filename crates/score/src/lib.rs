@@ -1,8 +1,8 @@
 //! Units to sidecars: every document's losses, intact and with the head set masked.
 //!
-//! [`begin`] fixes what a run is made of in `run.json`, or compares with what began it. [`pending`] tells which units have
-//! no sidecar yet: a sidecar under the current fingerprint *is* the done record. [`score_unit`] scores one of them and
-//! writes its sidecar whole or not at all. So a run that is killed resumes by starting it again.
+//! [`begin()`] fixes what a run is made of in `run.json`, or compares with what began it. A sidecar under the current fingerprint
+//! *is* the done record ([`done_units`] finds them by one listing). [`score_unit`] scores a unit and writes its sidecar whole or not
+//! at all. So a run that is killed resumes by starting it again.
 //!
 //! The arithmetic of one document is in [`document`], apart from all I/O.
 
@@ -14,7 +14,7 @@ mod relabel;
 mod sidecar;
 mod unit;
 
-pub use begin::{Begun, Candidate, OnChange, begin, done_units, pending, read, skip_shard};
+pub use begin::{Candidate, OnChange, begin, done_units, read, rewrite, skip_shard};
 pub use config::{LongDocuments, ScoreConfig};
 pub use error::Error;
 pub use relabel::{Relabelled, relabel_unit};

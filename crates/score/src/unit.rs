@@ -16,6 +16,9 @@ use crate::{Error, SidecarFooter, SidecarRow, encode_sidecar};
 /// Text that is held tokenised at a time, in bytes; a longer document is held alone.
 const GROUP_BYTES: usize = 4 << 20;
 
+/// What a document counts for beside its text, so that rows without text are bounded too.
+const DOCUMENT_BYTES: usize = 256;
+
 /// Work newly done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Advance {
@@ -97,6 +100,7 @@ struct Prepared {
 
 impl Group {
     fn push(&mut self, document: Document) {
+        self.bytes += DOCUMENT_BYTES;
         if let DocumentText::Text(text) = &document.text {
             self.bytes += text.len();
         }

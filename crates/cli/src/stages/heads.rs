@@ -16,7 +16,9 @@ use crate::failure::Outcome;
 use crate::stages::{Session, json_bytes};
 
 const HEADS_FILE: &str = "heads.json";
-const HEADS_PICTURE: &str = "heads.svg";
+/// A head set that was found and refused.
+const WEAK_HEADS_FILE: &str = "heads-weak.json";
+pub(super) const HEADS_PICTURE: &str = "heads.svg";
 
 /// Sentences taken from the corpus, at most.
 const CORPUS_SENTENCES: usize = 4_000;
@@ -45,7 +47,7 @@ impl Session<'_> {
         };
         let (model, _) = self.load_model()?;
         self.heads(&model, &plan, Request::new(args.weak, args.rescore))?;
-        self.console.say(&format!("{:>12} {}", "written", self.place.describe(HEADS_FILE)));
+        self.console.say(&format!("{:>12} {}", "heads", self.place.describe(HEADS_FILE)));
         Ok(Outcome::Done)
     }
 
@@ -86,8 +88,8 @@ impl Session<'_> {
             return Ok(stored);
         }
         bail!(
-            "{} was made with other settings ({}); undo the change, choose another [run] output, or pass --rescore to find the \
-             heads and score again",
+            "{} was made with other settings ({}); undo the change, choose another [run] output, or run `headwater heads \
+             --rescore` and score again",
             self.place.describe(HEADS_FILE),
             differences.join("; ")
         )
@@ -160,6 +162,14 @@ impl Session<'_> {
                 step.finish();
                 Ok(file)
             }
+            Err(headwater_heads::Error::WeakHeads { weakness, file }) => {
+                step.discard();
+                self.place.write(WEAK_HEADS_FILE, json_bytes(&file)?)?;
+                let path = self.place.describe(WEAK_HEADS_FILE);
+                Err(headwater_heads::Error::WeakHeads { weakness, file }).with_context(|| {
+                    format!("no usable head set was found; {path} holds what was, and [heads] file can pin it")
+                })
+            }
             Err(error) => {
                 step.discard();
                 Err(error.into())
@@ -178,13 +188,20 @@ impl Session<'_> {
             )
         });
         self.console.say(&format!("{:>12} {heads} retrieval heads{health}", "heads"));
+        if file.health.as_ref().is_some_and(|health| !health.healthy) {
+            tracing::warn!("the head set is weak: masking it barely hurts retrieval, so influence may mean little");
+        }
     }
 }
 
 fn read_pinned(path: &str) -> Result<HeadsFile> {
     let json = fs_err::read(path).context("cannot read [heads] file")?;
-    serde_json::from_slice(&json)
-        .with_context(|| format!("{path} is no head set; it needs {{\"heads\": [[layer, head], ...]}}"))
+    let file: HeadsFile = serde_json::from_slice(&json)
+        .with_context(|| format!("{path} is no head set; it needs {{\"heads\": [[layer, head], ...]}}"))?;
+    if file.heads.as_slice().is_empty() {
+        bail!("{path} names no head: nothing would be masked and every influence would be 0");
+    }
+    Ok(file)
 }
 
 /// The first sentences of the plan's documents, source by source.

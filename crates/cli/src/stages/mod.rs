@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
+use headwater_record::{HeadsFile, RunFile, SelectionFile};
+use headwater_select::{REJECTS_PATH, SELECTION_PATH, subset_folder};
 use headwater_store::Place;
 use serde::Serialize;
 
@@ -29,6 +31,8 @@ pub(crate) struct Session<'a> {
     pipeline: Pipeline,
     /// Its file, for hints.
     file: String,
+    /// Its file and the overrides, as the command line gives them.
+    command_line: String,
     /// The run's output.
     place: Place,
     console: &'a Console,
@@ -63,7 +67,10 @@ impl<'a> Session<'a> {
         pipeline.select.check()?;
         pipeline.mixture.check()?;
         let place = Place::open(&pipeline.run.output).context("[run] output cannot be used")?;
-        Ok(Self { pipeline, file: args.pipeline.display().to_string(), place, console })
+        let file = args.pipeline.display().to_string();
+        let overrides = args.overrides.iter().map(|set| format!(" --set '{set}'"));
+        let command_line = std::iter::once(file.clone()).chain(overrides).collect();
+        Ok(Self { pipeline, file, command_line, place, console })
     }
 
     /// Runs every stage.
@@ -86,27 +93,51 @@ impl<'a> Session<'a> {
         metrics.add("recipe", took);
         metrics.peak_memory_bytes = peak_memory_bytes();
         self.write_json("metrics.json", &metrics)?;
-        summary::print(&self.place, &self.file, &selection, &recipes)?;
+        self.print_ending(&selection, &heads, recipes)?;
         Ok(self.verdict(&selection, &scored.run))
     }
 
+    fn print_ending(&self, selection: &SelectionFile, heads: &HeadsFile, recipes: Vec<String>) -> Result<()> {
+        let mut artefacts = vec![
+            ("subset", subset_folder(selection)),
+            ("cuts", SELECTION_PATH.to_owned()),
+            ("scores", "scores".to_owned()),
+            ("rejects", REJECTS_PATH.to_owned()),
+        ];
+        if heads.search.is_some() {
+            artefacts.push(("heads", heads::HEADS_PICTURE.to_owned()));
+        }
+        artefacts.extend(recipes.into_iter().map(|path| {
+            let what = if path.starts_with("schedule") { "schedule" } else { "recipe" };
+            (what, path)
+        }));
+        let ending =
+            summary::Ending { place: &self.place, pipeline: &self.command_line, artefacts, sampled: self.is_sampled() };
+        summary::print(selection, &ending)
+    }
+
+    /// Whether some source is scored in part only.
+    fn is_sampled(&self) -> bool {
+        self.pipeline.corpus.iter().any(|source| source.sample < 1.0)
+    }
+
     /// Whether too much was rejected or left out.
-    fn verdict(&self, selection: &headwater_record::SelectionFile, run: &headwater_record::RunFile) -> Outcome {
+    fn verdict(&self, selection: &SelectionFile, run: &RunFile) -> Outcome {
         let skipped = self.say_skipped(run);
         let rejects = summary::Rejects::of(selection);
         let above = rejects.share() > self.pipeline.score.max_rejects;
         if above {
             let most = self.pipeline.score.max_rejects;
-            self.console.say(&format!("{rejects}, above [score] max_rejects = {most}; rejects.parquet lists them"));
+            tracing::warn!("{rejects}, above [score] max_rejects = {most}; rejects.parquet lists them");
         }
         if above || skipped > 0 { Outcome::Partial } else { Outcome::Done }
     }
 
     /// Says how many shards were left out of the run, and returns the number.
-    fn say_skipped(&self, run: &headwater_record::RunFile) -> usize {
+    fn say_skipped(&self, run: &RunFile) -> usize {
         let skipped = run.sources.iter().map(|source| source.skipped.len()).sum();
         if skipped > 0 {
-            self.console.say(&format!("{skipped} shards were skipped; run.json lists them"));
+            tracing::warn!("{skipped} shards were skipped; run.json lists them");
         }
         skipped
     }

@@ -3,13 +3,14 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use comfy_table::{Cell, CellAlignment, Table, presets};
 use headwater_corpus::{Domain, Plan, plan};
 use headwater_record::{ByteCount, TokenCount};
 
 use crate::failure::Outcome;
 use crate::stages::Session;
+use crate::text::printable;
 
 impl Session<'_> {
     /// Plans the corpus.
@@ -18,11 +19,27 @@ impl Session<'_> {
         let step = self.console.step("plan", "footers", 0);
         let plan = plan(&self.pipeline.corpus, &self.pipeline.plan_options(), &|footers| step.advance(footers))?;
         step.discard();
+        self.refuse_own_output(&plan)?;
         let took = began.elapsed();
         let units: usize = plan.sources.iter().flat_map(|source| &source.shards).map(|shard| shard.units.len()).sum();
         let shards: usize = plan.sources.iter().map(|source| source.shards.len()).sum();
         self.console.say(&format!("{:>12} {units} units in {shards} shards", "plan"));
         Ok((plan, took))
+    }
+
+    /// Refuses a corpus that holds what this run writes.
+    fn refuse_own_output(&self, plan: &Plan) -> Result<()> {
+        let output = format!("{}/", self.place);
+        for source in &plan.sources {
+            if let Some(shard) = source.shards.iter().find(|shard| shard.location().starts_with(&output)) {
+                bail!(
+                    "the paths of corpus source `{}` match {}, inside the run's own output; write elsewhere or narrow the paths",
+                    source.name,
+                    shard.location()
+                );
+            }
+        }
+        Ok(())
     }
 
     /// Prints the plan.
@@ -55,7 +72,7 @@ impl Session<'_> {
         let mut out = std::io::stdout().lock();
         writeln!(out, "{table}")?;
         for (source, shard) in plan.sources.iter().flat_map(|source| source.skipped.iter().map(move |s| (source, s))) {
-            writeln!(out, "skipped {}/{}: {}", source.name, shard.path, shard.reason)?;
+            writeln!(out, "{}", printable(&format!("skipped {}/{}: {}", source.name, shard.path, shard.reason)))?;
         }
         let skipped = plan.sources.iter().any(|source| !source.skipped.is_empty());
         Ok(if skipped { Outcome::Partial } else { Outcome::Done })

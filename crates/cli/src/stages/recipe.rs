@@ -81,6 +81,7 @@ impl Session<'_> {
             subset: &self.place.describe(&subset_folder(selection)),
             corpus: &corpus,
             seed: self.pipeline.run.seed,
+            is_sampled: self.is_sampled(),
         };
         Ok(write_recipes_for(&inputs, &self.preset()?)?)
     }

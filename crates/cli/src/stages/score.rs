@@ -10,7 +10,8 @@ use headwater_record::run::{Labels, RunShard, RunSource, SEMANTICS, ScoringInput
 use headwater_record::{HeadsFile, RunFile, Status, UnitKey};
 use headwater_score::document::Windowing;
 use headwater_score::{
-    Candidate, OnChange, Relabelled, Scorer, SidecarFooter, begin, done_units, relabel_unit, score_unit, skip_shard,
+    Candidate, OnChange, Relabelled, Scorer, SidecarFooter, begin, done_units, relabel_unit, rewrite, score_unit,
+    skip_shard,
 };
 
 use crate::args::{ChangeArgs, Part, ScoreArgs};
@@ -27,16 +28,13 @@ pub(super) struct Request {
 impl Request {
     /// Every unit of the plan.
     pub(super) fn whole(change: ChangeArgs) -> Self {
-        Self::part(Part::WHOLE, change)
+        Self { part: Part::WHOLE, on_change: change.into() }
     }
+}
 
-    fn part(part: Part, change: ChangeArgs) -> Self {
-        let on_change = match change {
-            ChangeArgs { rescore: true, .. } => OnChange::Rescore,
-            ChangeArgs { relabel: true, .. } => OnChange::Relabel,
-            _ => OnChange::Refuse,
-        };
-        Self { part, on_change }
+impl From<ChangeArgs> for OnChange {
+    fn from(change: ChangeArgs) -> Self {
+        if change.rescore { Self::Rescore } else { Self::Refuse }
     }
 }
 
@@ -80,27 +78,56 @@ impl Session<'_> {
     pub(crate) fn score_only(&self, args: &ScoreArgs) -> Result<Outcome> {
         self.place.ensure_writable()?;
         let (plan, _) = self.plan()?;
+        if args.relabel {
+            return self.relabel(&plan);
+        }
         let (model, _) = self.load_model()?;
         let heads = self.read_heads(&model)?;
         let heads = heads.with_context(|| {
             format!("{} has no heads.json yet: run `headwater heads {}` first", self.place, self.file)
         })?;
-        let request = Request::part(args.shard.unwrap_or(Part::WHOLE), args.change);
+        let request = Request { part: args.shard.unwrap_or(Part::WHOLE), on_change: args.change.into() };
         let scored = self.score(&plan, &model, &heads, &request)?;
-        let rejected = scored.rejects as f64 > self.pipeline.score.max_rejects * scored.documents as f64;
+        let share = scored.rejects as f64 / scored.documents.max(1) as f64;
+        let rejected = share > self.pipeline.score.max_rejects;
+        if rejected {
+            let (rejects, documents) = (scored.rejects, scored.documents);
+            tracing::warn!("{rejects} of {documents} documents scored now are null, not UTF-8 or non-finite");
+        }
         let skipped = self.say_skipped(&scored.run) > 0;
         Ok(if rejected || skipped { Outcome::Partial } else { Outcome::Done })
+    }
+
+    /// Rewrites the id and domain columns of the sidecars that are there, without the model.
+    fn relabel(&self, plan: &Plan) -> Result<Outcome> {
+        let mut run = self.begun_run()?;
+        for source in &mut run.sources {
+            if let Some(planned) = plan.sources.iter().find(|planned| planned.name == source.name) {
+                source.labels = labels(planned);
+            }
+        }
+        let (_, done) = self.divide(plan, &run, Part::WHOLE)?;
+        let step = self.console.step("relabel", "units", done.len() as u64);
+        let mut rewritten = 0_u64;
+        for work in &done {
+            let path = work.run.sidecar_path(work.unit);
+            let source = (work.shard, &work.source.columns);
+            let outcome = relabel_unit(source, &work.footer(), (&self.place, &path))?;
+            rewritten += u64::from(outcome == Relabelled::Rewritten);
+            step.advance(1);
+        }
+        step.finish();
+        self.console.say(&format!("{:>12} {rewritten} sidecars rewritten", "relabel"));
+        rewrite(&self.place, &run)?;
+        Ok(Outcome::Done)
     }
 
     /// Scores what is pending of the requested part.
     pub(super) fn score(&self, plan: &Plan, model: &Model, heads: &HeadsFile, request: &Request) -> Result<Scored> {
         let began = Instant::now();
         let file = self.run_file(plan, model, heads)?;
-        let run = begin(&self.place, Candidate { file, on_change: request.on_change })?.into_file();
+        let run = begin(&self.place, Candidate { file, on_change: request.on_change })?;
         let (pending, done) = self.divide(plan, &run, request.part)?;
-        if request.on_change == OnChange::Relabel {
-            self.relabel(&done)?;
-        }
         let scorer = self.scorer(model, heads, &run.scoring);
         let total = pending.iter().map(|work| work.unit.rows).sum();
         let mut scored = Scored { run: run.clone(), documents: 0, tokens: 0, rejects: 0, took: Duration::ZERO };
@@ -189,25 +216,11 @@ impl Session<'_> {
         Ok((pending, done))
     }
 
-    fn relabel(&self, done: &[Work<'_>]) -> Result<()> {
-        let step = self.console.step("relabel", "units", done.len() as u64);
-        let mut rewritten = 0_u64;
-        for work in done {
-            let path = work.run.sidecar_path(work.unit);
-            let source = (work.shard, &work.source.columns);
-            rewritten +=
-                u64::from(relabel_unit(source, &work.footer(), (&self.place, &path))? == Relabelled::Rewritten);
-            step.advance(1);
-        }
-        step.finish();
-        self.console.say(&format!("{:>12} {rewritten} sidecars rewritten", "relabel"));
-        Ok(())
-    }
-
     fn run_file(&self, plan: &Plan, model: &Model, heads: &HeadsFile) -> Result<RunFile> {
         let config = &self.pipeline.score;
         let scoring = ScoringInputs {
             weights: model.weights_hash(),
+            model_config: model.config_hash(),
             tokenizer: model.tokenizer().hash(),
             heads: heads.heads.clone(),
             mask: config.mask.as_str().to_owned(),

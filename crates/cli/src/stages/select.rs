@@ -29,7 +29,7 @@ impl Session<'_> {
         let began = Instant::now();
         let (config, seed): (&SelectConfig, u64) = (&self.pipeline.select, self.pipeline.run.seed);
         let sidecars = units(run)?.len() as u64;
-        let step = self.console.step("cut", "sidecars read", sidecars);
+        let step = self.console.step("cut", "sidecars read", 0);
         let selection = select(&self.place, run, config, seed, &|read| step.advance(read))?;
         step.discard();
         let step = self.console.step("subset", "units", sidecars);

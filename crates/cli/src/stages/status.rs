@@ -8,6 +8,7 @@ use headwater_score::{done_units, read};
 
 use crate::failure::Outcome;
 use crate::stages::Session;
+use crate::text::printable;
 
 impl Session<'_> {
     /// Prints units done and left by source.
@@ -35,7 +36,11 @@ impl Session<'_> {
             let documents = TokenCount(left);
             writeln!(out, "  {}: {finished} of {all} units scored, {documents} documents left", source.name)?;
             for shard in &source.skipped {
-                writeln!(out, "  {}: skipped {}: {}", source.name, shard.path, shard.reason)?;
+                writeln!(
+                    out,
+                    "{}",
+                    printable(&format!("  {}: skipped {}: {}", source.name, shard.path, shard.reason))
+                )?;
             }
         }
         let selection = self.place.read_if_exists("selection.json")?.is_some();

@@ -62,6 +62,7 @@ impl Given {
             subset: &self.subset,
             corpus: &[("web".to_owned(), vec!["s3://bucket/web/*.parquet".to_owned()])],
             seed: 7,
+            is_sampled: false,
         })
     }
 }

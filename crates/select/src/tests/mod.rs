@@ -50,6 +50,7 @@ impl Shard {
 
 fn scoring() -> ScoringInputs {
     ScoringInputs {
+        model_config: None,
         weights: ContentHash::of(b"weights"),
         tokenizer: ContentHash::of(b"tokenizer"),
         heads: HeadSet::default(),
