@@ -62,10 +62,23 @@ fn a_replaced_shard_is_named_and_a_new_one_is_welcome() -> Outcome {
     site.done("run", &["--rescore"])?;
     assert_eq!(site.json("metrics.json")?["documents"], 15, "the replaced shard alone");
     fs_err::remove_file(site.path("corpus/books/d.parquet"))?;
-    site.done("run", &[])?;
+    site.stage("run", &[])?.says(1, &["no longer planned", "books/d.parquet", "--rescore"]);
+    site.done("run", &["--rescore"])?;
+    assert_eq!(site.json("metrics.json")?["documents"], 0, "what is left is scored already");
     assert!(
         rows_below(&site, "selected/")?.iter().all(|row| row.get("origin").is_some() || row.contains_key("content"))
     );
+    Ok(())
+}
+
+#[test]
+fn another_cut_of_the_same_shards_is_refused() -> Outcome {
+    let site = Site::new()?;
+    site.done("run", &[])?;
+    let set = ["--set", "run.unit_bytes=64MiB"];
+    site.stage("run", &set)?.says(1, &["no longer planned", "unit_bytes", "--rescore"]);
+    site.done("run", &[])?;
+    assert_eq!(site.json("metrics.json")?["documents"], 0);
     Ok(())
 }
 
@@ -106,7 +119,8 @@ fn other_labels_are_refused_and_rewritten_without_the_model() -> Outcome {
     }
     assert_same(&ours, &theirs, "relabelled");
     site.write(PIPELINE, &text)?;
-    site.done("run", &["--relabel"])?;
+    site.done("score", &["--relabel"])?;
+    site.done("run", &[])?;
     assert_eq!(site.json("metrics.json")?["documents"], 0);
     assert_eq!(documents(&site)?, scores);
     Ok(())
