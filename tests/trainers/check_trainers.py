@@ -289,7 +289,8 @@ CHECKS = (
 
 def make_samples(folder: Path) -> None:
     """Writes the recipes of small runs."""
-    command = ["cargo", "run", "--quiet", "--package", "headwater-recipe", "--example", "write_sample", "--", str(folder)]
+    # no --package: with the features of the whole workspace nothing is built that `cargo test --workspace` has not built
+    command = ["cargo", "run", "--quiet", "--example", "write_sample", "--", str(folder)]
     subprocess.run(command, cwd=REPOSITORY, check=True)
 
 
