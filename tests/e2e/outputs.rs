@@ -1,5 +1,6 @@
 //! Outputs that cannot be written, and disks that fill up: one clear error, nothing lost.
 
+use std::io::Write;
 use std::process::Command;
 
 use crate::site::{OUTPUT, Outcome, PIPELINE, Site, assert_same, finish};
@@ -23,7 +24,7 @@ fn a_full_disk_loses_nothing() -> Outcome {
     let site = Site::new()?;
     let mounted = finish(Command::new("unshare").args(["-rm", "true"]));
     if !mounted.is_ok_and(|finished| finished.code == Some(0)) {
-        println!("skipped: a small disk cannot be mounted here");
+        writeln!(std::io::stderr(), "skipped: a small disk cannot be mounted here").expect("standard error is open");
         return Ok(());
     }
     // a disk of 64 KiB holds some of the sidecars; what is on it is copied out, as it vanishes with the mount
@@ -33,7 +34,8 @@ fn a_full_disk_loses_nothing() -> Outcome {
     command.args(["-rm", "bash", "-c", script, env!("CARGO_BIN_EXE_headwater"), PIPELINE, OUTPUT]);
     let finished = finish(command.current_dir(site.path(".")))?;
     if finished.stderr.contains("mount:") {
-        println!("skipped: a small disk cannot be mounted here: {}", finished.stderr);
+        writeln!(std::io::stderr(), "skipped: a small disk cannot be mounted here: {}", finished.stderr)
+            .expect("standard error is open");
         return Ok(());
     }
     finished.says(1, &["no space left; free some and start again, finished files are kept"]);

@@ -1,5 +1,6 @@
 //! Artefacts in the hands of pandas, DuckDB and Hugging Face `datasets`, where they are installed.
 
+use std::io::Write;
 use std::process::Command;
 
 use crate::site::{OUTPUT, Outcome, PIPELINE, Site, finish, pipeline, repository, tiny};
@@ -20,7 +21,8 @@ fn other_readers_open_sidecars_and_subset() -> Outcome {
     let python = match python() {
         Ok(python) => python,
         Err(reason) => {
-            println!("skipped: python3 cannot `{LIBRARIES}`: {reason}");
+            writeln!(std::io::stderr(), "skipped: python3 cannot `{LIBRARIES}`: {reason}")
+                .expect("standard error is open");
             return Ok(());
         }
     };

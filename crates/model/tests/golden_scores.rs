@@ -2,10 +2,9 @@
 //!
 //! `HEADWATER_TEST_MODEL` names the GGUF file; without it, or without the goldens, the tests say so and pass.
 
-#![expect(clippy::print_stdout, reason = "a skipped test says so, and a correlation is worth reading")]
-
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use arrow::array::{AsArray, RecordBatch};
@@ -45,7 +44,11 @@ struct Fixture {
 fn fixture(precision: Precision) -> Result<Option<Fixture>, Box<dyn Error>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/goldens");
     let (Some(gguf), true) = (std::env::var_os("HEADWATER_TEST_MODEL"), folder.is_dir()) else {
-        println!("skipped: set HEADWATER_TEST_MODEL to the GGUF file and put the goldens into ../shared/goldens");
+        writeln!(
+            std::io::stderr(),
+            "skipped: set HEADWATER_TEST_MODEL to the GGUF file and put the goldens into ../shared/goldens"
+        )
+        .expect("standard error is open");
         return Ok(None);
     };
     let goldens = serde_json::from_slice(&fs_err::read(folder.join("scores.json"))?)?;

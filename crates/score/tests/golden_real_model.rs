@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use arrow::array::{AsArray, RecordBatch};
@@ -69,7 +70,11 @@ fn compare(id: &str, got: &DocumentScore, expected: &Values) {
 fn documents_agree_in_every_window_and_in_their_standard_errors() -> Result<(), Box<dyn Error>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/goldens");
     let (Ok(gguf), true) = (std::env::var("HEADWATER_TEST_MODEL"), folder.is_dir()) else {
-        println!("skipped: set HEADWATER_TEST_MODEL to the GGUF file and put the goldens into ../shared/goldens");
+        writeln!(
+            std::io::stderr(),
+            "skipped: set HEADWATER_TEST_MODEL to the GGUF file and put the goldens into ../shared/goldens"
+        )
+        .expect("standard error is open");
         return Ok(());
     };
     let weights_hash = ContentHash::of(b"not hashed in this test");

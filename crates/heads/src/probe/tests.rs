@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
 
 use proptest::prelude::*;
 
@@ -118,7 +119,7 @@ fn golden() -> Option<serde_json::Value> {
     match std::fs::read_to_string(path) {
         Ok(json) => Some(serde_json::from_str(&json).expect("probes.json is JSON")),
         Err(_) => {
-            println!("skipped: {path} is not there");
+            writeln!(std::io::stderr(), "skipped: {path} is not there").expect("standard error is open");
             None
         }
     }
