@@ -27,9 +27,8 @@ pub(crate) struct Rejects {
 impl Rejects {
     /// Counts null, not-UTF-8 and non-finite rows.
     pub(crate) fn of(selection: &SelectionFile) -> Self {
-        let unusable = [Status::NullText, Status::NotUtf8, Status::NonFinite];
         let count = |status: &Status| selection.statuses.get(status.as_str()).copied().unwrap_or_default();
-        Self { rejected: unusable.iter().map(count).sum(), rows: selection.statuses.values().sum() }
+        Self { rejected: Status::UNUSABLE.iter().map(count).sum(), rows: selection.statuses.values().sum() }
     }
 
     /// Share of all rows.

@@ -160,17 +160,27 @@ pub struct SkippedShard {
     pub reason: String,
 }
 
+/// The path of a unit's sidecar, relative to the run.
+#[must_use]
+pub fn sidecar_path(fingerprint: &Fingerprint, source: &str, unit: &UnitKey) -> String {
+    format!("{}/{unit}.parquet", sidecar_folder(fingerprint, source))
+}
+
+fn sidecar_folder(fingerprint: &Fingerprint, source: &str) -> String {
+    format!("scores/{fingerprint}/{source}")
+}
+
 impl RunSource {
     /// The folder of the source's sidecars, relative to the run.
     #[must_use]
     pub fn sidecar_folder(&self) -> String {
-        format!("scores/{}/{}", self.fingerprint, self.name)
+        sidecar_folder(&self.fingerprint, &self.name)
     }
 
     /// The path of a unit's sidecar, relative to the run.
     #[must_use]
     pub fn sidecar_path(&self, unit: &UnitKey) -> String {
-        format!("{}/{unit}.parquet", self.sidecar_folder())
+        sidecar_path(&self.fingerprint, &self.name, unit)
     }
 }
 

@@ -100,6 +100,9 @@ impl Status {
     /// Every status, in the order of the sidecar's documentation.
     pub const ALL: [Self; 5] = [Self::Scored, Self::Short, Self::NullText, Self::NotUtf8, Self::NonFinite];
 
+    /// Statuses of rows that are unusable, as opposed to merely short; what `max_rejects` counts.
+    pub const UNUSABLE: [Self; 3] = [Self::NullText, Self::NotUtf8, Self::NonFinite];
+
     /// The status as sidecars write it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

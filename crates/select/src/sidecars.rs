@@ -36,7 +36,7 @@ impl Unit {
     }
 
     pub(crate) fn sidecar_path(&self) -> String {
-        format!("scores/{}/{}/{}.parquet", self.fingerprint, self.source, self.key)
+        headwater_record::run::sidecar_path(&self.fingerprint, &self.source, &self.key)
     }
 }
 

@@ -162,8 +162,7 @@ impl Session<'_> {
             };
             scored.documents += work.unit.rows;
             scored.tokens += report.tokens;
-            let rejects = [Status::NullText, Status::NotUtf8, Status::NonFinite];
-            scored.rejects += rejects.iter().filter_map(|status| report.statuses.get(status)).sum::<u64>();
+            scored.rejects += Status::UNUSABLE.iter().filter_map(|status| report.statuses.get(status)).sum::<u64>();
         }
         step.finish();
         scored.took = began.elapsed();
