@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow, bail};
 use headwater_corpus::{OnBadShard, PlanOptions, SourceConfig};
 use headwater_heads::HeadsConfig;
-use headwater_model::Precision;
+use headwater_model::{EngineChoice, Level, LevelError, Precision};
 use headwater_recipe::RecipeConfig;
 use headwater_record::ByteCount;
 use headwater_schedule::ScheduleConfig;
@@ -64,6 +64,9 @@ pub(crate) struct ModelConfig {
     /// Which engine runs it.
     #[serde(default)]
     pub(crate) engine: EngineChoice,
+    /// The instructions that the native engine uses: `auto` or the name of a level.
+    #[serde(default)]
+    pub(crate) instructions: InstructionsChoice,
     /// `cpu`, `cuda:N` or `metal`.
     #[serde(default = "default_device")]
     pub(crate) device: String,
@@ -72,19 +75,29 @@ pub(crate) struct ModelConfig {
     pub(crate) precision: Precision,
 }
 
-fn default_device() -> String {
-    "cpu".to_owned()
+/// `auto`, or a level that a fleet of different processors has in common.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub(crate) struct InstructionsChoice(pub(crate) Option<Level>);
+
+impl TryFrom<String> for InstructionsChoice {
+    type Error = LevelError;
+
+    fn try_from(name: String) -> std::result::Result<Self, LevelError> {
+        if name == AUTO { Ok(Self(None)) } else { name.parse().map(|level| Self(Some(level))) }
+    }
 }
 
-/// Which engine runs the model.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum EngineChoice {
-    /// The fastest that the device runs.
-    #[default]
-    Auto,
-    /// The portable one.
-    Candle,
+impl From<InstructionsChoice> for String {
+    fn from(choice: InstructionsChoice) -> Self {
+        choice.0.map_or_else(|| AUTO.to_owned(), |level| level.to_string())
+    }
+}
+
+const AUTO: &str = "auto";
+
+fn default_device() -> String {
+    "cpu".to_owned()
 }
 
 impl Pipeline {

@@ -5,7 +5,8 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use headwater_model::{
-    Architecture, AttentionPeaks, Engine, Error, HeadMask, ModelShape, RopeScaling, TokenSpan, WindowLosses,
+    Architecture, AttentionPeaks, Concurrency, Engine, Error, HeadMask, ModelShape, RopeScaling, TokenSpan,
+    WindowLosses,
 };
 use headwater_record::run::Numerics;
 
@@ -112,6 +113,10 @@ impl Engine for FakeEngine {
     fn numerics(&self) -> Numerics {
         let none = String::new;
         Numerics { engine: "fake".to_owned(), device: none(), precision: none(), instructions: none() }
+    }
+
+    fn concurrency(&self) -> Concurrency {
+        Concurrency::WindowPerThread
     }
 
     fn losses(&self, window: &[u32], _mask: &HeadMask) -> Result<WindowLosses, Error> {

@@ -6,7 +6,7 @@ use headwater_record::{HeadId, HeadSet};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::retrieval::{mean, share};
+use crate::retrieval::{each_probe, mean, share};
 use crate::{Error, Probe, RetrievalScores, Weakness};
 
 /// The most probes that health is measured on.
@@ -68,17 +68,13 @@ pub fn health(
         (0..CONTROLS).map(|index| control_set(options, heads, index as u64)).collect::<Result<Vec<_>, _>>()?;
     let sets = [HeadSet::default(), options.set.clone()].into_iter().chain(controls.iter().cloned());
     let masks: Vec<HeadMask> = sets.map(|set| HeadMask { set, kind: options.mask }).collect();
-    // (probe, mask)
-    let mut accuracies = Vec::new();
-    for (index, probe) in measured.iter().enumerate() {
-        let predicted = engine
-            .predictions(&probe.ids, probe.rows(), &masks)
-            .map_err(|source| Error::Model { probe: index, source })?;
+    let accuracies = each_probe(engine, measured, |probe| {
+        let predicted = engine.predictions(&probe.ids, probe.rows(), &masks)?;
         let targets = &probe.ids[probe.answer()];
-        accuracies
-            .push(predicted.iter().map(|row| share(row.iter().zip(targets).map(|(a, b)| a == b))).collect::<Vec<_>>());
+        let accuracy = |row: &Vec<u32>| share(row.iter().zip(targets).map(|(a, b)| a == b));
         on_progress(masks.len() as u64);
-    }
+        Ok(predicted.iter().map(accuracy).collect::<Vec<f64>>())
+    })?; // (probe, mask)
     let accuracy = |mask: usize| mean(accuracies.iter().map(|probe| probe[mask]));
     let mut health = Health {
         probes: measured.len(),

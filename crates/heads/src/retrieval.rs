@@ -1,8 +1,9 @@
 //! Retrieval scores and the head set they give.
 
-use headwater_model::{AttentionPeaks, Engine};
+use headwater_model::{AttentionPeaks, Concurrency, Engine};
 use headwater_record::heads::Rule;
 use headwater_record::{HeadId, HeadSet};
+use rayon::prelude::*;
 
 use crate::{Error, Probe};
 
@@ -54,7 +55,7 @@ impl RetrievalScores {
 /// [`Error::NoProbes`] without probes, [`Error::Model`] if the engine fails.
 ///
 /// # Determinism
-/// Probes in order, sums in f64 in order.
+/// Each probe alone, sums in f64 in the order of probes.
 ///
 /// # Source
 /// AttentionInfluence §3 (rule `visible`); Wu et al. (2024) §2 (rule `needle-span`). Departs: teacher-forced, no success gate.
@@ -68,16 +69,31 @@ pub fn retrieval_scores(
         return Err(Error::NoProbes);
     }
     let (layers, heads) = (engine.shape().layers, engine.shape().heads);
-    let mut scores = RetrievalScores { heads, by_probe: Vec::new(), reachable: Vec::new() };
-    for (index, probe) in probes.iter().enumerate() {
-        let peaks =
-            engine.attention_peaks(&probe.ids, probe.rows()).map_err(|source| Error::Model { probe: index, source })?;
+    let by_probe = each_probe(engine, probes, |probe| {
+        let peaks = engine.attention_peaks(&probe.ids, probe.rows())?;
         let addresses = (0..layers).flat_map(|layer| (0..heads).map(move |head| (layer, head)));
-        scores.by_probe.push(addresses.map(|address| copied_share(probe, rule, &peaks, address)).collect());
-        scores.reachable.push(reachable_share(probe, rule));
+        let copied = addresses.map(|address| copied_share(probe, rule, &peaks, address)).collect();
         on_progress(1);
+        Ok(copied)
+    })?;
+    Ok(RetrievalScores {
+        heads,
+        by_probe,
+        reachable: probes.iter().map(|probe| reachable_share(probe, rule)).collect(),
+    })
+}
+
+/// Measures every probe, on all threads if the engine runs a window on each; results are in the order of probes.
+pub(crate) fn each_probe<T: Send>(
+    engine: &dyn Engine,
+    probes: &[Probe],
+    measure: impl Fn(&Probe) -> Result<T, headwater_model::Error> + Sync,
+) -> Result<Vec<T>, Error> {
+    let measured = |(index, probe)| measure(probe).map_err(|source| Error::Model { probe: index, source });
+    match engine.concurrency() {
+        Concurrency::WindowPerThread => probes.par_iter().enumerate().map(measured).collect(),
+        Concurrency::OneWindow => probes.iter().enumerate().map(measured).collect(),
     }
-    Ok(scores)
 }
 
 /// The share of answer tokens that one head copies.

@@ -35,7 +35,7 @@ pub fn forward_passes(config: &HeadsConfig) -> u64 {
 /// [`build_probes`] for settings that do not work out; [`Error::Model`] if the model fails.
 ///
 /// # Determinism
-/// The same inputs give the same file for any number of threads: probes go to the engine one after the other.
+/// The same inputs give the same file for any number of threads: each probe is measured alone, and means are taken in order.
 pub fn find_heads(
     model: &Model,
     config: &HeadsConfig,

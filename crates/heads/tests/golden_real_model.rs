@@ -67,7 +67,7 @@ fn inputs(precision: Precision) -> Option<(Model, Golden)> {
         tokenizer: None,
         weights_hash: ContentHash::of(b"not hashed in this test"),
     };
-    let model = Model::load(&paths, &EngineOptions { device: "cpu".to_owned(), precision }).expect("the model loads");
+    let model = Model::load(&paths, &EngineOptions { precision, ..EngineOptions::default() }).expect("the model loads");
     Some((model, serde_json::from_str(&json).expect("the goldens are of the known shape")))
 }
 

@@ -1,7 +1,41 @@
-//! What needs `unsafe`, and nothing else: a read-only map of weight files today, CPU kernels next.
+//! Everything that needs `unsafe`: the numeric kernels of a decoder on a CPU, and a safe read-only map of weight files.
 //!
-//! Every other crate forbids unsafe code. [`FileMap`] hands out plain byte slices.
+//! Every other crate forbids unsafe code; the functions here are safe to call. A kernel takes [`Instructions`], the proof that
+//! the processor has a [`Level`], and computes alone on the calling thread, in an order of additions that depends on the level
+//! and nothing else: not on other rows, other threads or the alignment of memory.
+//!
+//! - Products: [`Weights`] are packed once; [`project`], [`project_add`], [`swiglu`] and [`cross_entropy`] multiply [`Rows`]
+//!   with them and differ in what becomes of the sums.
+//! - Attention: [`split_heads`], [`attend`], [`RunningMean`].
+//! - Elsewhere: [`rms_norm`].
+//!
+//! Each kernel is written once, for any length of vector, and tested on every level that the machine has against a float64
+//! twin under an error bound; see `matmul` for the shape of products.
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]
+mod amx_emulator;
+mod attention;
+mod buffer;
+mod dispatch;
 mod file_map;
+mod level;
+mod matmul;
+mod norm;
+mod operand;
+#[cfg(test)]
+mod reference;
+mod rotary;
+mod simd;
 
+pub use attention::{
+    AttentionScratch, HeadLayout, KeyValues, QueryBlock, RunningMean, attend, attention_logits, split_heads,
+};
+pub use buffer::Buffer;
 pub use file_map::{FileMap, MapError};
+pub use level::{Instructions, Level, LevelError};
+pub use matmul::{ROW_STEP, Rows, Weights, cross_entropy, gated_bias, project, project_add, swiglu};
+pub use norm::rms_norm;
+pub use operand::{Operand, padded_depth};
+pub use rotary::{HeadNorm, RotaryTable};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
 
-use crate::{Error, ModelShape};
+use crate::{Architecture, Error, ModelShape};
 
 /// A tensor by its role in the decoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,6 +172,34 @@ impl<'a> Checkpoint<'a> {
         }
         self.unread.remove(&name);
         self.files.read(role, &name).map(Some)
+    }
+
+    /// Reads the vocabulary projection; `None` if it is tied to the embedding.
+    pub(crate) fn head(&mut self) -> Result<Option<Tensor>, Error> {
+        self.tensor_if_present(Role::Head)
+    }
+
+    /// Reads the weight of a part of a layer.
+    pub(crate) fn weight(&mut self, layer: usize, part: Part) -> Result<Tensor, Error> {
+        self.tensor(Role::Weight(layer, part))
+    }
+
+    /// Reads the bias of a part of a layer: Qwen2 has one on Q, K and V, others where the file holds it.
+    pub(crate) fn bias(&mut self, layer: usize, part: Part) -> Result<Option<Tensor>, Error> {
+        let role = Role::Bias(layer, part);
+        let needed =
+            self.shape.architecture == Architecture::Qwen2 && matches!(part, Part::Query | Part::Key | Part::Value);
+        if needed { self.tensor(role).map(Some) } else { self.tensor_if_present(role) }
+    }
+
+    /// Number of outputs of a part.
+    pub(crate) fn outputs(&self, part: Part) -> usize {
+        part.dims(self.shape)[0]
+    }
+
+    /// Reads the norm of every head's Q or K, which Qwen3 alone has.
+    pub(crate) fn head_norm(&mut self, layer: usize, part: Part) -> Result<Option<Tensor>, Error> {
+        (self.shape.architecture == Architecture::Qwen3).then(|| self.weight(layer, part)).transpose()
     }
 
     /// Checks that every tensor was used.

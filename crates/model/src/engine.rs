@@ -84,6 +84,15 @@ impl AttentionPeaks {
     }
 }
 
+/// How an engine uses the threads of the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Concurrency {
+    /// One window a thread: callers give every thread a window.
+    WindowPerThread,
+    /// All threads, or a device, for one window: callers give one window at a time.
+    OneWindow,
+}
+
 /// A model that can be run with heads masked.
 ///
 /// # Contract
@@ -100,6 +109,9 @@ pub trait Engine: Send + Sync {
     /// What decides the last bits of a loss.
     fn numerics(&self) -> Numerics;
 
+    /// How many windows to have in hand.
+    fn concurrency(&self) -> Concurrency;
+
     /// Returns the next-token cross-entropy of `window[1..]`, intact and under `mask`.
     ///
     /// # Shapes
@@ -115,4 +127,48 @@ pub trait Engine: Send + Sync {
     /// # Shapes
     /// - returns `(mask, row)`
     fn predictions(&self, tokens: &[u32], rows: Range<usize>, masks: &[HeadMask]) -> Result<Vec<Vec<u32>>, Error>;
+}
+
+/// Checks that a model of `shape` can take `tokens` as a window.
+pub(crate) fn check_window(shape: &ModelShape, tokens: &[u32]) -> Result<(), Error> {
+    if tokens.is_empty() || tokens.len() > shape.context_tokens {
+        return Err(Error::WindowLength { tokens: tokens.len(), context: shape.context_tokens });
+    }
+    match tokens.iter().find(|token| **token as usize >= shape.vocab) {
+        Some(token) => Err(Error::TokenOutOfRange { token: *token, vocabulary: shape.vocab }),
+        None => Ok(()),
+    }
+}
+
+/// Checks also that `rows` are positions of the window.
+pub(crate) fn check_rows(shape: &ModelShape, tokens: &[u32], rows: &Range<usize>) -> Result<(), Error> {
+    check_window(shape, tokens)?;
+    if rows.start < rows.end && rows.end <= tokens.len() {
+        return Ok(());
+    }
+    Err(Error::Rows { start: rows.start, end: rows.end, tokens: tokens.len() })
+}
+
+/// Layers that come before the first head of any of `masks`, and so are the same under all.
+pub(crate) fn shared_layers<'a>(
+    shape: &ModelShape,
+    masks: impl IntoIterator<Item = &'a HeadMask>,
+) -> Result<usize, Error> {
+    let mut shared = shape.layers;
+    for mask in masks {
+        mask.set.check(shape.layers, shape.heads)?;
+        shared = shared.min(mask.set.first_layer().unwrap_or(shape.layers));
+    }
+    Ok(shared)
+}
+
+/// The index of the greatest value; the lowest of several.
+pub(crate) fn lowest_argmax(values: &[f32]) -> u32 {
+    let mut best = (0, f32::NEG_INFINITY);
+    for (index, value) in (0_u32..).zip(values) {
+        if *value > best.1 {
+            best = (index, *value);
+        }
+    }
+    best.0
 }

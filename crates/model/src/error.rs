@@ -97,6 +97,9 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+    /// Instructions that this processor does not have.
+    #[error(transparent)]
+    Instructions(#[from] headwater_kernels::LevelError),
     /// A token beyond the vocabulary.
     #[error("token {token} is outside the vocabulary of {vocabulary}")]
     TokenOutOfRange {

@@ -7,8 +7,8 @@
 //! - [`Engine::attention_peaks`]: where every head looks most, for some query positions;
 //! - [`Engine::predictions`]: the most likely next tokens under several masks.
 //!
-//! The only engine today is portable and runs on `candle` (CPU, CUDA, Metal). `candle` does not appear in this crate's
-//! interface.
+//! There are two, which agree with each other: the native one runs on a CPU with the kernels of `headwater-kernels`, one window a
+//! thread; the portable one runs on `candle` (CPU, CUDA, Metal). `candle` does not appear in this crate's interface.
 //!
 //! Source: AttentionInfluence, arXiv 2505.07293, §3.
 
@@ -18,13 +18,15 @@ mod engine;
 mod error;
 mod gguf;
 mod load;
+mod native;
 mod pretokenizer;
 mod safetensors;
 mod shape;
 mod tokenizer;
 
-pub use engine::{AttentionPeaks, Engine, HeadMask, MaskKind, WindowLosses};
+pub use engine::{AttentionPeaks, Concurrency, Engine, HeadMask, MaskKind, WindowLosses};
 pub use error::Error;
-pub use load::{EngineOptions, Model, ModelPaths, Precision};
+pub use headwater_kernels::{Level, LevelError};
+pub use load::{EngineChoice, EngineOptions, Model, ModelPaths, Precision};
 pub use shape::{Architecture, ModelShape, RopeScaling};
 pub use tokenizer::{TokenSpan, Tokenizer};

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use half::bf16;
+use headwater_kernels::{Instructions, Level};
 use headwater_record::ContentHash;
 use headwater_record::run::Numerics;
 use serde::{Deserialize, Serialize};
@@ -9,8 +11,12 @@ use serde::{Deserialize, Serialize};
 use crate::candle::CandleEngine;
 use crate::checkpoint::{Checkpoint, TensorFiles};
 use crate::gguf::GgufFile;
+use crate::native::NativeEngine;
 use crate::safetensors::SafetensorsFiles;
 use crate::{Engine, Error, ModelShape, Tokenizer, shape};
+
+/// The device of the native engine.
+const CPU: &str = "cpu";
 
 /// The numbers that the forward pass computes with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,9 +53,26 @@ pub struct ModelPaths {
     pub weights_hash: ContentHash,
 }
 
+/// Which engine runs a model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EngineChoice {
+    /// The fastest that the device runs.
+    #[default]
+    Auto,
+    /// The fast one, on a CPU.
+    Native,
+    /// The portable one, on any device.
+    Candle,
+}
+
 /// How to run a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EngineOptions {
+    /// Which engine.
+    pub engine: EngineChoice,
+    /// The instructions that the native engine uses; `None` for the highest level of the processor.
+    pub instructions: Option<Level>,
     /// `cpu`, `cuda:N` or `metal`.
     pub device: String,
     /// The numbers to compute with.
@@ -58,7 +81,12 @@ pub struct EngineOptions {
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { device: "cpu".to_owned(), precision: Precision::default() }
+        Self {
+            engine: EngineChoice::default(),
+            instructions: None,
+            device: CPU.to_owned(),
+            precision: Precision::default(),
+        }
     }
 }
 
@@ -117,9 +145,9 @@ impl Model {
     ) -> Result<Self, Error> {
         let sized = shape.clone();
         let mut checkpoint = Checkpoint::new(files, &sized);
-        let engine = CandleEngine::load(&mut checkpoint, shape, options)?;
+        let engine = load_engine(&mut checkpoint, shape, options)?;
         checkpoint.finish()?;
-        Ok(Self { tokenizer, engine: Box::new(engine), weights_hash: paths.weights_hash, config_hash: None })
+        Ok(Self { tokenizer, engine, weights_hash: paths.weights_hash, config_hash: None })
     }
 
     /// The tokenizer.
@@ -157,6 +185,31 @@ impl Model {
     pub fn numerics(&self) -> Numerics {
         self.engine.numerics()
     }
+}
+
+fn load_engine(
+    checkpoint: &mut Checkpoint<'_>,
+    shape: ModelShape,
+    options: &EngineOptions,
+) -> Result<Box<dyn Engine>, Error> {
+    let native = match options.engine {
+        EngineChoice::Auto => options.device == CPU,
+        EngineChoice::Native => true,
+        EngineChoice::Candle => false,
+    };
+    if !native {
+        return Ok(Box::new(CandleEngine::load(checkpoint, shape, options)?));
+    }
+    if options.device != CPU {
+        let reason = "the native engine runs on the cpu; the candle engine runs on others".to_owned();
+        return Err(Error::Device { device: options.device.clone(), reason });
+    }
+    let instructions = options.instructions.map_or_else(|| Ok(Instructions::best()), Instructions::new)?;
+    let setting = (instructions, options.precision);
+    Ok(match options.precision {
+        Precision::F32 => Box::new(NativeEngine::<f32>::load(checkpoint, shape, setting)?),
+        Precision::Bf16 => Box::new(NativeEngine::<bf16>::load(checkpoint, shape, setting)?),
+    })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Error> {

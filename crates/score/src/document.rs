@@ -3,7 +3,7 @@
 //! Source: AttentionInfluence §3, eq. 5: influence = (masked − base) / base, from mean next-token cross-entropies. The
 //! paper is silent on documents longer than the context; here they are cut into consecutive, independent windows.
 
-use headwater_model::{Engine, Error, HeadMask};
+use headwater_model::{Engine, Error, HeadMask, WindowLosses};
 
 use crate::LongDocuments;
 
@@ -47,13 +47,46 @@ impl DocumentScore {
     }
 }
 
-/// Scores a document of `tokens`; `None` if it has no target. `on_window` is told the tokens of every window done.
+impl Windowing {
+    /// Cuts a document of `tokens` into windows, without BOS.
+    pub fn cut<'t>(&self, tokens: &'t [u32]) -> impl Iterator<Item = &'t [u32]> + use<'t> {
+        let windows = match self.long_documents {
+            LongDocuments::All => usize::MAX,
+            LongDocuments::First => 1,
+        };
+        tokens.chunks(self.window_tokens.max(1)).take(windows)
+    }
+}
+
+/// The losses of one window without BOS; `None` if it has no target.
 ///
 /// # Errors
 /// What the engine says.
+pub fn window_losses(
+    engine: &dyn Engine,
+    mask: &HeadMask,
+    bos: Option<u32>,
+    window: &[u32],
+) -> Result<Option<WindowLosses>, Error> {
+    let tokens: Vec<u32> = bos.into_iter().chain(window.iter().copied()).collect();
+    if tokens.len() > 1 { engine.losses(&tokens, mask).map(Some) } else { Ok(None) }
+}
+
+/// The score of a document from the losses of its windows, in order; `None` if it has no target.
+#[must_use]
+pub fn document_score<'l>(windows: impl IntoIterator<Item = &'l WindowLosses>) -> Option<DocumentScore> {
+    let mut sums = Sums::default();
+    for losses in windows {
+        losses.base.iter().zip(&losses.masked).for_each(|(base, masked)| sums.add(*base, *masked));
+    }
+    sums.finish()
+}
+
+/// Scores a document of `tokens`, window by window; `None` if it has no target. `on_window` is told the tokens of every window
+/// done.
 ///
-/// # Determinism
-/// Windows are computed one by one and summed in order.
+/// # Errors
+/// What the engine says.
 pub fn score(
     engine: &dyn Engine,
     mask: &HeadMask,
@@ -61,23 +94,12 @@ pub fn score(
     tokens: &[u32],
     on_window: &dyn Fn(usize),
 ) -> Result<Option<DocumentScore>, Error> {
-    let mut sums = Sums::default();
-    let windows = match windowing.long_documents {
-        LongDocuments::All => usize::MAX,
-        LongDocuments::First => 1,
-    };
-    let mut window = Vec::with_capacity(windowing.window_tokens.min(tokens.len()) + 1);
-    for chunk in tokens.chunks(windowing.window_tokens.max(1)).take(windows) {
-        window.clear();
-        window.extend(windowing.bos);
-        window.extend_from_slice(chunk);
-        if window.len() > 1 {
-            let losses = engine.losses(&window, mask)?;
-            losses.base.iter().zip(&losses.masked).for_each(|(base, masked)| sums.add(*base, *masked));
-        }
-        on_window(chunk.len());
+    let mut losses = Vec::new();
+    for window in windowing.cut(tokens) {
+        losses.extend(window_losses(engine, mask, windowing.bos, window)?);
+        on_window(window.len());
     }
-    Ok(sums.finish())
+    Ok(document_score(&losses))
 }
 
 /// Sums of base and masked losses.
@@ -145,7 +167,7 @@ mod tests {
     use std::ops::Range;
     use std::sync::Mutex;
 
-    use headwater_model::{Architecture, AttentionPeaks, ModelShape, RopeScaling, WindowLosses};
+    use headwater_model::{Architecture, AttentionPeaks, Concurrency, ModelShape, RopeScaling};
     use headwater_record::run::Numerics;
 
     use super::*;
@@ -183,6 +205,10 @@ mod tests {
 
         fn numerics(&self) -> Numerics {
             unreachable!("no fingerprint is made here")
+        }
+
+        fn concurrency(&self) -> Concurrency {
+            Concurrency::OneWindow
         }
 
         #[expect(clippy::cast_precision_loss, reason = "small test tokens")]

@@ -1,8 +1,8 @@
 //! Units to sidecars: every document's losses, intact and with the head set masked.
 //!
 //! [`begin()`] fixes what a run is made of in `run.json`, or compares with what began it. A sidecar under the current fingerprint
-//! *is* the done record ([`done_units`] finds them by one listing). [`score_unit`] scores a unit and writes its sidecar whole or not
-//! at all. So a run that is killed resumes by starting it again.
+//! *is* the done record ([`done_units`] finds them by one listing). [`score_units`] scores units and writes each sidecar
+//! whole or not at all. So a run that is killed resumes by starting it again.
 //!
 //! The arithmetic of one document is in [`document`], apart from all I/O.
 
@@ -12,6 +12,7 @@ pub mod document;
 mod error;
 mod relabel;
 mod sidecar;
+mod stream;
 mod unit;
 
 pub use begin::{Candidate, OnChange, begin, done_units, read, rewrite, skip_shard};
@@ -19,4 +20,5 @@ pub use config::{LongDocuments, ScoreConfig};
 pub use error::Error;
 pub use relabel::{Relabelled, relabel_unit};
 pub use sidecar::{SidecarFooter, SidecarRow, encode_sidecar};
-pub use unit::{Advance, Scorer, UnitReport, score_unit};
+pub use stream::{UnitWork, Watch, score_units};
+pub use unit::{Advance, Scorer, UnitReport};

@@ -1,23 +1,14 @@
-//! One unit: read, tokenise, score, write.
+//! What becomes of one document, and what a unit comes to.
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
-use headwater_corpus::{Columns, Document, DocumentText, Domain, PlannedShard, read_unit};
+use headwater_corpus::{Columns, Document, DocumentText, Domain};
 use headwater_model::{HeadMask, Model};
 use headwater_record::Status;
 use headwater_record::sidecar::NO_DOMAIN;
-use headwater_store::Place;
-use rayon::prelude::*;
 
-use crate::document::{self, DocumentScore, Windowing};
-use crate::{Error, SidecarFooter, SidecarRow, encode_sidecar};
-
-/// Text that is held tokenised at a time, in bytes; a longer document is held alone.
-const GROUP_BYTES: usize = 4 << 20;
-
-/// What a document counts for beside its text, so that rows without text are bounded too.
-const DOCUMENT_BYTES: usize = 256;
+use crate::SidecarRow;
+use crate::document::{DocumentScore, Windowing};
 
 /// Work newly done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,103 +41,32 @@ pub struct UnitReport {
     pub tokens: u64,
 }
 
-/// Scores one unit and writes its sidecar to `path` in `run`.
-///
-/// # Errors
-/// A row that the model cannot take, a page that cannot be read, a store that cannot be written. Nothing is written then.
-///
-/// # Determinism
-/// The sidecar's bytes depend on the unit and the fingerprint alone.
-pub fn score_unit(
-    scorer: &Scorer<'_>,
-    source: (&PlannedShard, &Columns),
-    footer: &SidecarFooter,
-    target: (&Place, &str),
-    on_advance: &(dyn Fn(Advance) + Sync),
-) -> Result<UnitReport, Error> {
-    let (shard, columns) = source;
-    let scoring = UnitScoring { scorer, shard, columns, on_advance };
-    let mut rows = Vec::new();
-    let mut group = Group::default();
-    for document in read_unit(shard, columns, &footer.unit)? {
-        group.push(document?);
-        if group.bytes >= GROUP_BYTES {
-            rows.extend(scoring.score(std::mem::take(&mut group))?);
+impl UnitReport {
+    pub(crate) fn of(rows: &[SidecarRow]) -> Self {
+        let mut report = Self::default();
+        for row in rows {
+            *report.statuses.entry(row.status).or_default() += 1;
+            report.tokens += u64::from(row.tokens);
         }
+        report
     }
-    rows.extend(scoring.score(group)?);
-    let (run, path) = target;
-    run.write(path, Bytes::from(encode_sidecar(footer, &rows)?))?;
-    let mut report = UnitReport::default();
-    for row in &rows {
-        *report.statuses.entry(row.status).or_default() += 1;
-        report.tokens += u64::from(row.tokens);
-    }
-    Ok(report)
-}
-
-/// Documents that are tokenised together, on all cores, then scored one after another.
-#[derive(Debug, Default)]
-struct Group {
-    documents: Vec<Document>,
-    bytes: usize,
 }
 
 /// A document after tokenisation.
-struct Prepared {
-    row: SidecarRow,
-    tokens: Vec<u32>,
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    /// Its row, as far as it is known without the model.
+    pub(crate) row: SidecarRow,
+    /// Its tokens.
+    pub(crate) tokens: Vec<u32>,
 }
 
-impl Group {
-    fn push(&mut self, document: Document) {
-        self.bytes += DOCUMENT_BYTES;
-        if let DocumentText::Text(text) = &document.text {
-            self.bytes += text.len();
-        }
-        self.documents.push(document);
-    }
-}
-
-/// What scoring the groups of one unit needs.
-struct UnitScoring<'a> {
-    scorer: &'a Scorer<'a>,
-    shard: &'a PlannedShard,
-    columns: &'a Columns,
-    on_advance: &'a (dyn Fn(Advance) + Sync),
-}
-
-impl UnitScoring<'_> {
-    fn score(&self, group: Group) -> Result<Vec<SidecarRow>, Error> {
-        let prepare = |document: Document| {
-            let row = document.row;
-            prepare(document, self.scorer, self.columns).map_err(|source| self.failed(row, source))
-        };
-        let prepared = group.documents.into_par_iter().map(prepare).collect::<Result<Vec<_>, Error>>()?;
-        prepared.into_iter().map(|prepared| self.score_one(prepared)).collect()
-    }
-
-    fn score_one(&self, prepared: Prepared) -> Result<SidecarRow, Error> {
-        let Prepared { mut row, tokens } = prepared;
-        let on_window = |tokens: usize| (self.on_advance)(Advance { documents: 0, tokens: tokens as u64 });
-        if row.status == Status::Scored {
-            let (engine, scorer) = (self.scorer.model.engine(), self.scorer);
-            let score = document::score(engine, &scorer.mask, scorer.windowing, &tokens, &on_window);
-            let score = score.map_err(|source| self.failed(row.row, source))?;
-            fill(&mut row, score);
-        } else {
-            on_window(tokens.len());
-        }
-        (self.on_advance)(Advance { documents: 1, tokens: 0 });
-        Ok(row)
-    }
-
-    fn failed(&self, row: u64, source: headwater_model::Error) -> Error {
-        Error::Document { shard: self.shard.path.clone(), row, source: Box::new(source) }
-    }
-}
-
-fn prepare(document: Document, scorer: &Scorer<'_>, columns: &Columns) -> Result<Prepared, headwater_model::Error> {
+/// Tokenises a document and fills in what the model is not needed for.
+pub(crate) fn prepare(
+    document: Document,
+    scorer: &Scorer<'_>,
+    columns: &Columns,
+) -> Result<Prepared, headwater_model::Error> {
     let mut row = SidecarRow {
         row: document.row,
         id: document.id,
@@ -198,7 +118,7 @@ fn compression(text: &str) -> f32 {
 
 /// Writes a document's losses into its row, each rounded once.
 #[expect(clippy::cast_possible_truncation, reason = "sums are float64, sidecars float32")]
-fn fill(row: &mut SidecarRow, score: Option<DocumentScore>) {
+pub(crate) fn fill(row: &mut SidecarRow, score: Option<DocumentScore>) {
     let Some(score) = score else {
         row.status = Status::Short;
         return;

@@ -10,7 +10,6 @@ use headwater_model::{EngineOptions, Model, ModelPaths};
 use headwater_store::model::{Fetcher, ModelFiles, ModelSpec};
 
 use crate::failure::Outcome;
-use crate::pipeline::EngineChoice;
 use crate::progress::Console;
 use crate::stages::Session;
 
@@ -25,9 +24,13 @@ impl Session<'_> {
             tokenizer: files.tokenizer,
             weights_hash: files.weights_hash,
         };
-        let (EngineChoice::Auto | EngineChoice::Candle) = self.pipeline.model.engine;
-        let options =
-            EngineOptions { device: self.pipeline.model.device.clone(), precision: self.pipeline.model.precision };
+        let config = &self.pipeline.model;
+        let options = EngineOptions {
+            engine: config.engine,
+            instructions: config.instructions.0,
+            device: config.device.clone(),
+            precision: config.precision,
+        };
         let model = Model::load(&paths, &options)?;
         let numerics = model.numerics();
         self.console.say(&format!(

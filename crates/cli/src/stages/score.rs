@@ -1,6 +1,7 @@
 //! Scoring the units that have no sidecar yet.
 
 use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result};
@@ -10,12 +11,13 @@ use headwater_record::run::{Labels, RunShard, RunSource, SEMANTICS, ScoringInput
 use headwater_record::{HeadsFile, RunFile, Status, UnitKey};
 use headwater_score::document::Windowing;
 use headwater_score::{
-    Candidate, OnChange, Relabelled, Scorer, SidecarFooter, begin, done_units, relabel_unit, rewrite, score_unit,
-    skip_shard,
+    Advance, Candidate, OnChange, Relabelled, Scorer, SidecarFooter, UnitReport, UnitWork, Watch, begin, done_units,
+    relabel_unit, rewrite, score_units, skip_shard,
 };
 
 use crate::args::{ChangeArgs, Part, ScoreArgs};
 use crate::failure::Outcome;
+use crate::progress::Step;
 use crate::stages::Session;
 
 /// What to score, and what to do about changes.
@@ -61,7 +63,21 @@ struct Work<'a> {
     unit: &'a UnitKey,
 }
 
-impl Work<'_> {
+impl<'a> Work<'a> {
+    /// Source and path.
+    fn shard_name(&self) -> (&'a str, &'a str) {
+        (&self.source.name, &self.shard.path)
+    }
+
+    fn to_score(&self) -> UnitWork<'a> {
+        UnitWork {
+            shard: self.shard,
+            columns: &self.source.columns,
+            footer: self.footer(),
+            path: self.run.sidecar_path(self.unit),
+        }
+    }
+
     fn footer(&self) -> SidecarFooter {
         SidecarFooter {
             unit: self.unit.clone(),
@@ -70,6 +86,64 @@ impl Work<'_> {
             fingerprint: self.run.fingerprint.clone(),
             labels: self.run.labels.clone(),
         }
+    }
+}
+
+/// What has been scored so far.
+struct Tally<'a> {
+    run: RunFile,
+    documents: u64,
+    tokens: u64,
+    rejects: u64,
+    /// Source and path of the shards that turned out unreadable.
+    unreadable: BTreeSet<(&'a str, &'a str)>,
+}
+
+/// Follows the scoring: shows progress, counts, skips shards that turn out unreadable.
+struct Progress<'a> {
+    session: &'a Session<'a>,
+    pending: &'a [Work<'a>],
+    step: Step,
+    tally: Mutex<Tally<'a>>,
+}
+
+impl<'a> Progress<'a> {
+    fn tally(&self) -> MutexGuard<'_, Tally<'a>> {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Watch for Progress<'_> {
+    fn skips(&self, index: usize) -> bool {
+        self.tally().unreadable.contains(&self.pending[index].shard_name())
+    }
+
+    fn advance(&self, advance: Advance) {
+        self.step.advance_tokens(advance.tokens);
+        self.step.advance(advance.documents);
+    }
+
+    fn unit(
+        &self,
+        index: usize,
+        outcome: Result<UnitReport, headwater_score::Error>,
+    ) -> Result<(), headwater_score::Error> {
+        let work = &self.pending[index];
+        let mut tally = self.tally();
+        match outcome {
+            Ok(report) => {
+                tally.documents += work.unit.rows;
+                tally.tokens += report.tokens;
+                tally.rejects += Status::UNUSABLE.iter().filter_map(|status| report.statuses.get(status)).sum::<u64>();
+            }
+            Err(error) if self.session.may_skip(&error) => {
+                if tally.unreadable.insert(work.shard_name()) {
+                    tally.run = self.session.skip(work, tally.run.clone(), &error)?;
+                }
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 }
 
@@ -130,43 +204,18 @@ impl Session<'_> {
         let (pending, done) = self.divide(plan, &run, request.part)?;
         let scorer = self.scorer(model, heads, &run.scoring);
         let total = pending.iter().map(|work| work.unit.rows).sum();
-        let mut scored = Scored { run: run.clone(), documents: 0, tokens: 0, rejects: 0, took: Duration::ZERO };
         if !done.is_empty() {
             self.console.say(&format!("{:>12} {} units were done before", "score", done.len()));
         }
+        let units: Vec<UnitWork> = pending.iter().map(Work::to_score).collect();
+        let tally = Tally { run: run.clone(), documents: 0, tokens: 0, rejects: 0, unreadable: BTreeSet::new() };
         let step = self.console.step("score", "documents", total);
-        let mut unreadable = BTreeSet::new();
-        for work in &pending {
-            if unreadable.contains(&(&work.source.name, &work.shard.path)) {
-                continue;
-            }
-            let path = work.run.sidecar_path(work.unit);
-            let outcome = score_unit(
-                &scorer,
-                (work.shard, &work.source.columns),
-                &work.footer(),
-                (&self.place, &path),
-                &|advance| {
-                    step.advance_tokens(advance.tokens);
-                    step.advance(advance.documents);
-                },
-            );
-            let report = match outcome {
-                Ok(report) => report,
-                Err(error) if self.may_skip(&error) => {
-                    scored.run = self.skip(work, scored.run, &error)?;
-                    unreadable.insert((&work.source.name, &work.shard.path));
-                    continue;
-                }
-                Err(error) => return Err(error.into()),
-            };
-            scored.documents += work.unit.rows;
-            scored.tokens += report.tokens;
-            scored.rejects += Status::UNUSABLE.iter().filter_map(|status| report.statuses.get(status)).sum::<u64>();
-        }
-        step.finish();
-        scored.took = began.elapsed();
-        Ok(scored)
+        let watch = Progress { session: self, pending: &pending, step, tally: Mutex::new(tally) };
+        score_units(&scorer, &units, &self.place, &watch)?;
+        watch.step.finish();
+        let tally = watch.tally.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let Tally { run, documents, tokens, rejects, .. } = tally;
+        Ok(Scored { run, documents, tokens, rejects, took: began.elapsed() })
     }
 
     /// Whether `error` is the fault of a shard that the pipeline allows to skip.
@@ -176,11 +225,16 @@ impl Session<'_> {
     }
 
     /// Takes the shard of `work` out of the run.
-    fn skip(&self, work: &Work<'_>, run: RunFile, error: &headwater_score::Error) -> Result<RunFile> {
+    fn skip(
+        &self,
+        work: &Work<'_>,
+        run: RunFile,
+        error: &headwater_score::Error,
+    ) -> Result<RunFile, headwater_score::Error> {
         let reason = error.to_string();
         tracing::warn!(shard = work.shard.location(), reason, "shard skipped");
         let shard = SkippedShard { path: work.shard.path.clone(), reason };
-        Ok(skip_shard(&self.place, run, &work.source.name, &shard)?)
+        skip_shard(&self.place, run, &work.source.name, &shard)
     }
 
     fn scorer<'m>(&self, model: &'m Model, heads: &HeadsFile, inputs: &ScoringInputs) -> Scorer<'m> {

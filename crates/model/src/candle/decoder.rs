@@ -7,7 +7,7 @@ use candle_core::{Device, Result, Tensor};
 use super::attention::{Attention, Positions};
 use super::linear::{Linear, Placement, RmsNorm};
 use crate::checkpoint::{Checkpoint, Part, Role};
-use crate::{Architecture, Error, HeadMask, ModelShape};
+use crate::{Error, HeadMask, ModelShape};
 
 /// SwiGLU (Shazeer 2020).
 #[derive(Debug)]
@@ -55,7 +55,7 @@ impl Decoder {
         placement: &Placement,
     ) -> std::result::Result<Self, Error> {
         let embedding = checkpoint.tensor(Role::Embedding)?;
-        let head = checkpoint.tensor_if_present(Role::Head)?.unwrap_or_else(|| embedding.clone());
+        let head = checkpoint.head()?.unwrap_or_else(|| embedding.clone());
         let layers = (0..shape.layers).map(|index| LayerReader { checkpoint, shape, placement, index }.read());
         let layers = layers.collect::<std::result::Result<Vec<_>, _>>()?;
         Ok(Self {
@@ -147,22 +147,18 @@ impl LayerReader<'_, '_> {
     }
 
     fn linear(&mut self, part: Part) -> std::result::Result<Linear, Error> {
-        let weight = self.checkpoint.tensor(Role::Weight(self.index, part))?;
-        let role = Role::Bias(self.index, part);
-        let needed =
-            self.shape.architecture == Architecture::Qwen2 && matches!(part, Part::Query | Part::Key | Part::Value);
-        let bias =
-            if needed { Some(self.checkpoint.tensor(role)?) } else { self.checkpoint.tensor_if_present(role)? };
+        let weight = self.checkpoint.weight(self.index, part)?;
+        let bias = self.checkpoint.bias(self.index, part)?;
         Ok(Linear::new(&weight, bias.as_ref(), self.placement)?)
     }
 
     fn norm(&mut self, part: Part) -> std::result::Result<RmsNorm, Error> {
-        let weight = self.checkpoint.tensor(Role::Weight(self.index, part))?;
+        let weight = self.checkpoint.weight(self.index, part)?;
         Ok(RmsNorm::new(&weight, self.shape.norm_eps, self.placement)?)
     }
 
-    /// The norm of every head's Q or K, which Qwen3 alone has.
     fn head_norm(&mut self, part: Part) -> std::result::Result<Option<RmsNorm>, Error> {
-        (self.shape.architecture == Architecture::Qwen3).then(|| self.norm(part)).transpose()
+        let weight = self.checkpoint.head_norm(self.index, part)?;
+        Ok(weight.map(|weight| RmsNorm::new(&weight, self.shape.norm_eps, self.placement)).transpose()?)
     }
 }

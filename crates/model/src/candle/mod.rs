@@ -17,7 +17,8 @@ use headwater_record::HeadSet;
 use headwater_record::run::Numerics;
 
 use crate::checkpoint::Checkpoint;
-use crate::{AttentionPeaks, Engine, EngineOptions, Error, HeadMask, ModelShape, Precision, WindowLosses};
+use crate::engine::{check_rows, check_window, lowest_argmax, shared_layers};
+use crate::{AttentionPeaks, Concurrency, Engine, EngineOptions, Error, HeadMask, ModelShape, Precision, WindowLosses};
 use decoder::Decoder;
 
 /// The portable engine.
@@ -40,34 +41,6 @@ impl CandleEngine {
         let decoder = Decoder::load(checkpoint, &shape, &linear::Placement::new(&device, options.precision))?;
         Ok(Self { shape, decoder, device, precision: options.precision })
     }
-
-    fn check(&self, tokens: &[u32]) -> Result<(), Error> {
-        if tokens.is_empty() || tokens.len() > self.shape.context_tokens {
-            return Err(Error::WindowLength { tokens: tokens.len(), context: self.shape.context_tokens });
-        }
-        match tokens.iter().find(|token| **token as usize >= self.shape.vocab) {
-            Some(token) => Err(Error::TokenOutOfRange { token: *token, vocabulary: self.shape.vocab }),
-            None => Ok(()),
-        }
-    }
-
-    fn check_rows(&self, tokens: &[u32], rows: &Range<usize>) -> Result<(), Error> {
-        self.check(tokens)?;
-        if rows.start < rows.end && rows.end <= tokens.len() {
-            return Ok(());
-        }
-        Err(Error::Rows { start: rows.start, end: rows.end, tokens: tokens.len() })
-    }
-
-    /// Layers that come before the first head of any of `masks`, and so are the same under all.
-    fn shared_layers<'a>(&self, masks: impl Iterator<Item = &'a HeadMask>) -> Result<usize, Error> {
-        let mut shared = self.shape.layers;
-        for mask in masks {
-            mask.set.check(self.shape.layers, self.shape.heads)?;
-            shared = shared.min(mask.set.first_layer().unwrap_or(self.shape.layers));
-        }
-        Ok(shared)
-    }
 }
 
 impl Engine for CandleEngine {
@@ -89,14 +62,18 @@ impl Engine for CandleEngine {
         }
     }
 
+    fn concurrency(&self) -> Concurrency {
+        Concurrency::OneWindow
+    }
+
     fn losses(&self, window: &[u32], mask: &HeadMask) -> Result<WindowLosses, Error> {
-        self.check(window)?;
+        check_window(&self.shape, window)?;
         let targets = &window[1..];
         if targets.is_empty() {
             return Ok(WindowLosses { base: Vec::new(), masked: Vec::new() });
         }
         let layers = self.shape.layers;
-        let shared = self.shared_layers(std::iter::once(mask))?;
+        let shared = shared_layers(&self.shape, [mask])?;
         let trunk = self.decoder.trunk(window, &self.device)?;
         let below = trunk.layers(0..shared, &trunk.embed()?, &HeadMask::default())?; // (t, hidden)
         let intact = trunk.layers(shared..layers, &below, &HeadMask::default())?; // (t, hidden)
@@ -110,7 +87,7 @@ impl Engine for CandleEngine {
     }
 
     fn attention_peaks(&self, tokens: &[u32], rows: Range<usize>) -> Result<AttentionPeaks, Error> {
-        self.check_rows(tokens, &rows)?;
+        check_rows(&self.shape, tokens, &rows)?;
         let trunk = self.decoder.trunk(tokens, &self.device)?;
         let mut hidden = trunk.embed()?; // (t, hidden)
         let mut positions = Vec::with_capacity(self.shape.layers * self.shape.heads * rows.len());
@@ -125,9 +102,9 @@ impl Engine for CandleEngine {
     }
 
     fn predictions(&self, tokens: &[u32], rows: Range<usize>, masks: &[HeadMask]) -> Result<Vec<Vec<u32>>, Error> {
-        self.check_rows(tokens, &rows)?;
+        check_rows(&self.shape, tokens, &rows)?;
         let layers = self.shape.layers;
-        let shared = self.shared_layers(masks.iter())?;
+        let shared = shared_layers(&self.shape, masks)?;
         let trunk = self.decoder.trunk(tokens, &self.device)?;
         let below = trunk.layers(0..shared, &trunk.embed()?, &HeadMask::default())?; // (t, hidden)
         let most_likely = |mask: &HeadMask| {
@@ -137,17 +114,6 @@ impl Engine for CandleEngine {
         };
         masks.iter().map(most_likely).collect()
     }
-}
-
-/// The index of the greatest value; the lowest of several.
-fn lowest_argmax(values: &[f32]) -> u32 {
-    let mut best = (0, f32::NEG_INFINITY);
-    for (index, value) in (0_u32..).zip(values) {
-        if *value > best.1 {
-            best = (index, *value);
-        }
-    }
-    best.0
 }
 
 fn device(name: &str) -> Result<Device, Error> {

@@ -1,0 +1,165 @@
+//! AMX: tiles of 16 rows by 64 bytes, and products of bfloat16 tiles.
+//!
+//! Rust has neither intrinsics nor detection for AMX, so both are written out. The compiler never uses tile registers, so
+//! the assembly need not name them as clobbered.
+//!
+//! Source: Intel 64 and IA-32 Architectures Software Developer's Manual, vol. 1, ch. 18; Linux, Documentation/arch/x86/xstate.rst.
+
+use std::arch::asm;
+use std::arch::x86_64::{__cpuid_count, _xgetbv};
+use std::cell::Cell;
+use std::sync::OnceLock;
+
+use half::bf16;
+
+use crate::matmul::{Epilogue, Product, Tile, tile_rows};
+use crate::operand::{DEPTH_STEP, PANEL};
+use crate::simd::Avx512;
+
+/// Rows of a tile of sums: two tile registers.
+const ROWS: usize = 32;
+
+/// Whether the processor has AMX-BF16 and the system lets this process use its tiles, which is asked for once.
+pub(crate) fn is_available() -> bool {
+    static AVAILABLE: OnceLock<bool> = OnceLock::new();
+    *AVAILABLE.get_or_init(|| processor_has_tiles() && system_saves_tiles() && request_permission())
+}
+
+fn processor_has_tiles() -> bool {
+    const AMX_BF16: u32 = 1 << 22;
+    const AMX_TILE: u32 = 1 << 24;
+    const OSXSAVE: u32 = 1 << 27;
+    let most = __cpuid_count(0, 0).eax;
+    let saves_state = __cpuid_count(1, 0).ecx & OSXSAVE != 0;
+    most >= 7 && saves_state && __cpuid_count(7, 0).edx & (AMX_BF16 | AMX_TILE) == AMX_BF16 | AMX_TILE
+}
+
+fn system_saves_tiles() -> bool {
+    const TILE_STATE: u64 = 0b11 << 17;
+    #[target_feature(enable = "xsave")]
+    fn enabled_state() -> u64 {
+        // SAFETY: register 0 exists wherever XGETBV does.
+        unsafe { _xgetbv(0) }
+    }
+    // SAFETY: called only after CPUID has said that XGETBV may be used.
+    unsafe { enabled_state() & TILE_STATE == TILE_STATE }
+}
+
+/// Linux allocates room for tiles only to processes that ask.
+#[cfg(target_os = "linux")]
+fn request_permission() -> bool {
+    const ARCH_REQ_XCOMP_PERM: libc::c_long = 0x1023;
+    const XFEATURE_XTILEDATA: libc::c_long = 18;
+    // SAFETY: the call only asks for permission; it takes and changes no memory of this process.
+    unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0 }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn request_permission() -> bool {
+    false
+}
+
+/// The shape of every tile, as `ldtilecfg` takes it: palette 1, 16 rows of 64 bytes in each of eight.
+#[repr(C, align(64))]
+struct TileConfig {
+    palette: u8,
+    start_row: u8,
+    reserved: [u8; 14],
+    row_bytes: [u16; 16],
+    rows: [u8; 16],
+}
+
+static TILES: TileConfig = TileConfig {
+    palette: 1,
+    start_row: 0,
+    reserved: [0; 14],
+    row_bytes: [64, 64, 64, 64, 64, 64, 64, 64, 0, 0, 0, 0, 0, 0, 0, 0],
+    rows: [16, 16, 16, 16, 16, 16, 16, 16, 0, 0, 0, 0, 0, 0, 0, 0],
+};
+
+/// Gives the tiles of this thread their shape, once: it lasts as long as the thread.
+///
+/// # Safety
+/// [`is_available`].
+unsafe fn configure() {
+    thread_local! {
+        static CONFIGURED: Cell<bool> = const { Cell::new(false) };
+    }
+    if !CONFIGURED.replace(true) {
+        // SAFETY: the processor has tiles, and the configuration is 64 bytes of the form that the manual gives.
+        unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const TILES, options(nostack, preserves_flags, readonly)) };
+    }
+}
+
+/// Computes a bfloat16 product in tiles.
+///
+/// # Safety
+/// [`is_available`], and the processor has AVX-512 F, BW, DQ and VL, AVX2 and FMA.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+pub(crate) unsafe fn multiply<P: Epilogue>(product: Product<'_, bf16>, epilogue: &mut P) {
+    // SAFETY: the caller has seen that the processor has them.
+    let simd = unsafe { Avx512::new() };
+    // SAFETY: the caller has seen that tiles are available.
+    unsafe { configure() };
+    let (rows, stride) = (product.rows(), product.row_stride());
+    let mut tile = Tile::ZERO;
+    for panel in 0..product.panel_count() {
+        for row in (0..rows).step_by(ROWS) {
+            // SAFETY: tiles are configured on this thread.
+            unsafe { tile_product(product.row_values(row), stride, product.panel(panel), &mut tile) };
+            epilogue.take(simd, &tile, tile_rows(row, ROWS, rows), panel);
+        }
+    }
+}
+
+/// Computes 32 rows of one panel in four tiles.
+///
+/// # Shapes
+/// - `rows`: 32 rows, `stride` apart
+/// - `panel`: `(depth / 2, 32, 2)`
+///
+/// # Safety
+/// Tiles are available and configured on this thread.
+unsafe fn tile_product(rows: &[bf16], stride: usize, panel: &[bf16], tile: &mut Tile) {
+    let depth = panel.len() / PANEL;
+    assert!(depth.is_multiple_of(DEPTH_STEP) && depth > 0, "whole tiles");
+    assert!(rows.len() >= (ROWS - 1) * stride + depth, "a tile has all its rows");
+    let row_bytes = stride * size_of::<bf16>();
+    // SAFETY: each of the depth / 32 steps reads 32 rows of 64 bytes, `row_bytes` apart, inside `rows`, and 16 rows of 128 bytes
+    // of `panel`; the stores fill the 32 rows of 128 bytes of `tile`. No other memory is touched, and tile registers are used
+    // by nothing else.
+    unsafe {
+        asm!(
+            "tilezero tmm0",
+            "tilezero tmm1",
+            "tilezero tmm2",
+            "tilezero tmm3",
+            "2:",
+            "tileloadd tmm4, [{low} + {row_bytes}]",
+            "tileloadd tmm6, [{panel} + {panel_bytes}]",
+            "tileloadd tmm7, [{panel} + {panel_bytes} + 64]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tileloadd tmm5, [{high} + {row_bytes}]",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "tdpbf16ps tmm3, tmm5, tmm7",
+            "add {low}, 64",
+            "add {high}, 64",
+            "add {panel}, 2048",
+            "dec {steps}",
+            "jnz 2b",
+            "tilestored [{tile} + {panel_bytes}], tmm0",
+            "tilestored [{tile} + {panel_bytes} + 64], tmm1",
+            "tilestored [{tile} + {panel_bytes} + 2048], tmm2",
+            "tilestored [{tile} + {panel_bytes} + 2112], tmm3",
+            low = inout(reg) rows.as_ptr() => _,
+            high = inout(reg) rows[16 * stride..].as_ptr() => _,
+            panel = inout(reg) panel.as_ptr() => _,
+            steps = inout(reg) depth / DEPTH_STEP => _,
+            tile = in(reg) tile.as_mut_ptr(),
+            row_bytes = in(reg) row_bytes,
+            panel_bytes = in(reg) 128_usize,
+            options(nostack),
+        );
+    }
+}

@@ -1,0 +1,135 @@
+//! Causal grouped-query attention over one window, in blocks of queries and keys, so that no matrix of tokens by tokens is
+//! ever stored.
+//!
+//! A layer goes through the window in blocks of at most [`ROW_STEP`] positions. [`split_heads`] turns a block's projections
+//! into queries and appends its keys and values to a [`KeyValues`], already in the panels that products want; [`attend`] then
+//! runs one head over all keys so far. A masked head is a [`RunningMean`] instead, and needs no product.
+//!
+//! Source: Dao et al. (2022), FlashAttention, §3.1: the softmax is kept online over blocks of keys (Milakov and Gimelshein
+//! 2018). Departs: queries are the outer loop, since one thread runs them in order.
+
+mod cache;
+mod mean;
+mod softmax;
+
+pub use cache::{HeadLayout, KeyValues, QueryBlock, split_heads};
+pub use mean::RunningMean;
+
+use crate::Instructions;
+use crate::buffer::Buffer;
+use crate::matmul::{AddTo, Panels, Product, ROW_STEP, Rows, Store};
+use crate::operand::{Operand, PANEL, padded_depth};
+use softmax::{Normalise, SoftmaxBlock};
+
+/// Keys that a block of queries meets at once: their logits stay in the second-level cache.
+pub(crate) const KEY_BLOCK: usize = 256;
+
+/// Memory for [`attend`], kept from one call to the next.
+#[derive(Debug)]
+pub struct AttentionScratch<E> {
+    /// Logits of one block, `(query, key)`.
+    logits: Buffer<f32>,
+    /// exp(logit − greatest), `(query, key)`.
+    weights: Buffer<E>,
+    /// Weighted sums of values, `(query, head_dim)` in whole panels.
+    sums: Buffer<f32>,
+    /// Greatest logit so far, `(query,)`.
+    greatest: [f32; ROW_STEP],
+    /// Sum of weights so far, `(query,)`.
+    totals: [f32; ROW_STEP],
+}
+
+impl<E: Operand> Default for AttentionScratch<E> {
+    fn default() -> Self {
+        Self {
+            logits: Buffer::zeros(ROW_STEP * KEY_BLOCK),
+            weights: Buffer::zeros(ROW_STEP * KEY_BLOCK),
+            sums: Buffer::EMPTY,
+            greatest: [0.0; ROW_STEP],
+            totals: [0.0; ROW_STEP],
+        }
+    }
+}
+
+/// Attends with one head of `queries` to all positions that each query sees.
+///
+/// # Shapes
+/// - `out`: rows of `head_dim` numbers, `stride` apart
+///
+/// # Error
+/// As that of a product of `head_dim` terms, a sum of at most 256 weights at a time, and the operand's rounding of queries,
+/// keys, values and weights.
+///
+/// # Panics
+/// If `out` is too short, or the cache ends before the last query.
+pub fn attend<E: Operand>(
+    instructions: Instructions,
+    queries: QueryBlock<'_, E>,
+    cache: &KeyValues<E>,
+    scratch: &mut AttentionScratch<E>,
+    (out, stride): (&mut [E], usize),
+) {
+    let QueryBlock { head, first, rows, .. } = queries;
+    let layout = cache.layout();
+    let kv_head = head / layout.group();
+    let width = layout.head_dim.next_multiple_of(PANEL);
+    scratch.sums.grow(ROW_STEP * width);
+    scratch.sums[..rows * width].fill(0.0);
+    scratch.greatest[..rows].fill(f32::NEG_INFINITY);
+    scratch.totals[..rows].fill(0.0);
+    let end = first + rows;
+    for start in (0..end).step_by(KEY_BLOCK) {
+        let keys = (end - start).min(KEY_BLOCK);
+        logits(instructions, queries, cache.keys(kv_head, start..start + keys), (&mut scratch.logits, KEY_BLOCK));
+        instructions.run(SoftmaxBlock {
+            logits: &scratch.logits,
+            weights: &mut scratch.weights,
+            sums: &mut scratch.sums[..rows * width],
+            greatest: &mut scratch.greatest[..rows],
+            totals: &mut scratch.totals[..rows],
+            first_visible: (first + 1) as isize - start as isize,
+            keys,
+        });
+        let weights = Rows::with_stride(&scratch.weights, rows, KEY_BLOCK);
+        let values = cache.values(kv_head, start);
+        let columns = width;
+        let mut add = AddTo { out: &mut scratch.sums, stride: width, columns, bias: None };
+        E::multiply(instructions, Product::new(weights, values, keys), &mut add);
+    }
+    instructions.run(Normalise {
+        sums: &scratch.sums[..rows * width],
+        totals: &scratch.totals[..rows],
+        head_dim: layout.head_dim,
+        out,
+        stride,
+    });
+}
+
+/// Computes the logits of `queries` with every position of the cache up to the block's last: `(row, position)`, rows
+/// `stride` apart. A query's logits with later positions mean nothing.
+///
+/// # Panics
+/// If `out` is too short.
+pub fn attention_logits<E: Operand>(
+    instructions: Instructions,
+    queries: QueryBlock<'_, E>,
+    cache: &KeyValues<E>,
+    (out, stride): (&mut [f32], usize),
+) {
+    let kv_head = queries.head / cache.layout().group();
+    logits(instructions, queries, cache.keys(kv_head, 0..queries.first + queries.rows), (out, stride));
+}
+
+fn logits<E: Operand>(
+    instructions: Instructions,
+    queries: QueryBlock<'_, E>,
+    (keys, count): (Panels<'_, E>, usize),
+    (out, stride): (&mut [f32], usize),
+) {
+    let mut store = Store { out, stride, columns: count, bias: None };
+    let rows = Rows::with_stride(queries.values, queries.rows, padded_depth(queries.head_dim));
+    E::multiply(instructions, Product::new(rows, keys, queries.head_dim), &mut store);
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,254 @@
+//! What becomes of the sums of a product: stored, added to the residual stream, gated, or turned into losses.
+
+use std::ops::Range;
+
+use super::{Epilogue, Product, Rows, Tile, Weights};
+use crate::Instructions;
+use crate::dispatch::Task;
+use crate::operand::{Operand, PANEL, padded_depth};
+use crate::simd::{MOST_LANES, Simd};
+
+/// Outputs of each of the two halves of a gated panel.
+pub(super) const HALF: usize = PANEL / 2;
+
+/// Computes `rows` · `weights` + `bias`.
+///
+/// # Shapes
+/// - `bias`: `(columns,)`
+/// - `out`: `(rows, columns)`
+///
+/// # Panics
+/// If `out` or `bias` is too short.
+pub fn project<E: Operand>(
+    instructions: Instructions,
+    rows: Rows<'_, E>,
+    weights: &Weights<E>,
+    bias: Option<&[f32]>,
+    out: &mut [f32],
+) {
+    let mut store = Store { out, stride: weights.columns(), columns: weights.columns(), bias };
+    E::multiply(instructions, Product::new(rows, weights.panels(), weights.depth()), &mut store);
+}
+
+/// Adds `rows` · `weights` + `bias` to `out`; shapes as in [`project`].
+///
+/// # Panics
+/// If `out` or `bias` is too short.
+pub fn project_add<E: Operand>(
+    instructions: Instructions,
+    rows: Rows<'_, E>,
+    weights: &Weights<E>,
+    bias: Option<&[f32]>,
+    out: &mut [f32],
+) {
+    let mut add = AddTo { out, stride: weights.columns(), columns: weights.columns(), bias };
+    E::multiply(instructions, Product::new(rows, weights.panels(), weights.depth()), &mut add);
+}
+
+/// Computes silu(`rows` · gate) ⊙ (`rows` · up), with the biases added to the products.
+///
+/// # Shapes
+/// - `weights`: gate and up as [`Weights::pack_gated`] lays them out; `bias`, if any, in the same order
+/// - `out`: rows of `inner` numbers, [`padded_depth`] apart
+///
+/// # Source
+/// Shazeer (2020), GLU Variants Improve Transformer, eq. 6.
+///
+/// # Panics
+/// If `out` or `bias` is too short.
+pub fn swiglu<E: Operand>(
+    instructions: Instructions,
+    rows: Rows<'_, E>,
+    weights: &Weights<E>,
+    bias: Option<&[f32]>,
+    (out, inner): (&mut [E], usize),
+) {
+    let mut gate = SwiGlu { out, stride: padded_depth(inner), inner, bias };
+    E::multiply(instructions, Product::new(rows, weights.panels(), weights.depth()), &mut gate);
+}
+
+/// Computes the cross-entropy of `targets` under the logits `rows` · `weights`, in nats, without storing a logit:
+/// log Σ exp(logits) − logit of the target.
+///
+/// # Shapes
+/// - `weights`: `(vocab, hidden)`
+/// - `targets`: `(rows,)`
+/// - `losses`: `(rows,)`
+///
+/// # Source
+/// The sum is kept online as by Milakov and Gimelshein (2018), Online normalizer calculation for softmax, algorithm 3, in
+/// each lane apart.
+///
+/// # Panics
+/// If `targets` or `losses` is shorter than `rows`.
+pub fn cross_entropy<E: Operand>(
+    instructions: Instructions,
+    rows: Rows<'_, E>,
+    weights: &Weights<E>,
+    targets: &[u32],
+    losses: &mut [f32],
+) {
+    let lanes = rows.rows * MOST_LANES;
+    let mut online = CrossEntropy {
+        greatest: vec![f32::MIN; lanes],
+        sums: vec![0.0; lanes],
+        chosen: vec![f32::NAN; rows.rows],
+        targets: &targets[..rows.rows],
+        vocab: weights.columns(),
+    };
+    E::multiply(instructions, Product::new(rows, weights.panels(), weights.depth()), &mut online);
+    instructions.run(Finish { online: &online, losses: &mut losses[..rows.rows] });
+}
+
+/// Stores sums, plus `bias`, as rows of `columns` floats, `stride` apart.
+pub(crate) struct Store<'a> {
+    pub(crate) out: &'a mut [f32],
+    pub(crate) stride: usize,
+    pub(crate) columns: usize,
+    pub(crate) bias: Option<&'a [f32]>,
+}
+
+/// Adds sums, plus `bias`, to rows of `columns` floats, `stride` apart.
+pub(crate) struct AddTo<'a> {
+    pub(crate) out: &'a mut [f32],
+    pub(crate) stride: usize,
+    pub(crate) columns: usize,
+    pub(crate) bias: Option<&'a [f32]>,
+}
+
+impl Epilogue for Store<'_> {
+    #[inline(always)]
+    fn take<S: Simd>(&mut self, simd: S, tile: &Tile, rows: Range<usize>, panel: usize) {
+        let columns = panel * PANEL..self.columns.min((panel + 1) * PANEL);
+        for (row, sums) in rows.zip(&tile.0) {
+            let out = &mut self.out[row * self.stride..][columns.clone()];
+            for (vector, out) in out.chunks_mut(S::LANES).enumerate() {
+                let mut sum = simd.load(&sums[vector * S::LANES..]);
+                if let Some(bias) = self.bias {
+                    sum = simd.add(sum, simd.load(&bias[columns.start + vector * S::LANES..columns.end]));
+                }
+                simd.store(sum, out);
+            }
+        }
+    }
+}
+
+impl Epilogue for AddTo<'_> {
+    #[inline(always)]
+    fn take<S: Simd>(&mut self, simd: S, tile: &Tile, rows: Range<usize>, panel: usize) {
+        let columns = panel * PANEL..self.columns.min((panel + 1) * PANEL);
+        for (row, sums) in rows.zip(&tile.0) {
+            let out = &mut self.out[row * self.stride..][columns.clone()];
+            for (vector, out) in out.chunks_mut(S::LANES).enumerate() {
+                let mut sum = simd.load(&sums[vector * S::LANES..]);
+                if let Some(bias) = self.bias {
+                    sum = simd.add(sum, simd.load(&bias[columns.start + vector * S::LANES..columns.end]));
+                }
+                simd.store(simd.add(simd.load(out), sum), out);
+            }
+        }
+    }
+}
+
+/// Gates one half of every panel with the other.
+struct SwiGlu<'a, E> {
+    out: &'a mut [E],
+    stride: usize,
+    inner: usize,
+    bias: Option<&'a [f32]>,
+}
+
+impl<E: Operand> Epilogue for SwiGlu<'_, E> {
+    #[inline(always)]
+    fn take<S: Simd>(&mut self, simd: S, tile: &Tile, rows: Range<usize>, panel: usize) {
+        let one = simd.splat(1.0);
+        let zero = simd.splat(0.0);
+        let columns = panel * HALF..self.inner.min((panel + 1) * HALF);
+        for (row, sums) in rows.zip(&tile.0) {
+            let out = &mut self.out[row * self.stride..][columns.clone()];
+            for (vector, out) in out.chunks_mut(S::LANES).enumerate() {
+                let at = vector * S::LANES;
+                let (mut gate, mut up) = (simd.load(&sums[at..HALF]), simd.load(&sums[HALF + at..]));
+                if let Some(bias) = self.bias {
+                    let bias = &bias[panel * PANEL..][..PANEL];
+                    gate = simd.add(gate, simd.load(&bias[at..HALF]));
+                    up = simd.add(up, simd.load(&bias[HALF + at..]));
+                }
+                let silu = simd.div(gate, simd.add(one, simd.exp(simd.sub(zero, gate))));
+                E::store(simd, simd.mul(silu, up), out);
+            }
+        }
+    }
+}
+
+/// Keeps, for each row and lane, the greatest logit and the sum of exp(logit − greatest).
+struct CrossEntropy<'a> {
+    /// `(row, lane)`.
+    greatest: Vec<f32>,
+    /// `(row, lane)`.
+    sums: Vec<f32>,
+    /// The logit of each row's target.
+    chosen: Vec<f32>,
+    targets: &'a [u32],
+    vocab: usize,
+}
+
+impl Epilogue for CrossEntropy<'_> {
+    #[inline(always)]
+    fn take<S: Simd>(&mut self, simd: S, tile: &Tile, rows: Range<usize>, panel: usize) {
+        let first = panel * PANEL;
+        let width = PANEL.min(self.vocab - first);
+        for (row, logits) in rows.zip(&tile.0) {
+            let target = (self.targets[row] as usize).wrapping_sub(first);
+            if target < width {
+                self.chosen[row] = logits[target];
+            }
+            let lanes = row * MOST_LANES..row * MOST_LANES + S::LANES;
+            let (greatest_at, sum_at) = (&mut self.greatest[lanes.clone()], &mut self.sums[lanes]);
+            let (mut greatest, mut sum) = (simd.load(greatest_at), simd.load(sum_at));
+            for vector in 0..PANEL / S::LANES {
+                let at = vector * S::LANES;
+                if at >= width {
+                    break;
+                }
+                let logit = if at + S::LANES <= width {
+                    simd.load(&logits[at..])
+                } else {
+                    let mut kept = [f32::NEG_INFINITY; MOST_LANES];
+                    kept[..width - at].copy_from_slice(&logits[at..width]);
+                    simd.load(&kept)
+                };
+                if simd.any_greater(logit, greatest) {
+                    let higher = simd.max(greatest, logit);
+                    sum = simd.mul(sum, simd.exp(simd.sub(greatest, higher)));
+                    greatest = higher;
+                }
+                sum = simd.add(sum, simd.exp(simd.sub(logit, greatest)));
+            }
+            simd.store(greatest, greatest_at);
+            simd.store(sum, sum_at);
+        }
+    }
+}
+
+/// Brings the lanes of every row together.
+struct Finish<'a, 'o> {
+    online: &'a CrossEntropy<'a>,
+    losses: &'o mut [f32],
+}
+
+impl Task for Finish<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        for (row, loss) in self.losses.iter_mut().enumerate() {
+            let lanes = row * MOST_LANES..row * MOST_LANES + S::LANES;
+            let greatest = simd.load(&self.online.greatest[lanes.clone()]);
+            let highest = simd.greatest(greatest);
+            let scales = simd.exp(simd.sub(greatest, simd.splat(highest)));
+            let sum = simd.sum(simd.mul(simd.load(&self.online.sums[lanes]), scales));
+            *loss = highest + sum.ln() - self.online.chosen[row];
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Matrix products whose right-hand side is stored in panels, and what becomes of their sums.
+//!
+//! The right-hand side is cut into panels of [`PANEL`](crate::PANEL) columns that hold all terms of the sums, so that a
+//! panel streams through the first-level cache while every block of rows meets it. A microkernel computes one tile, some
+//! rows by one panel, in registers; an [`Epilogue`] consumes the tile while it is in the first-level cache, so that no
+//! product is ever stored only to be read again.
+//!
+//! Every sum runs over its terms in order, in a register of its own: it does not depend on what else is computed.
+//!
+//! Source: the scheme of Goto and van de Geijn (2008), Anatomy of High-Performance Matrix Multiplication, §4, with the
+//! panels packed once because weights do not change.
+
+mod epilogue;
+mod microkernel;
+mod weights;
+
+pub use epilogue::{cross_entropy, project, project_add, swiglu};
+pub use weights::{Weights, gated_bias};
+
+pub(crate) use epilogue::{AddTo, Store};
+pub(crate) use microkernel::{fma_tile, multiply_bf16, multiply_f32, tile_rows};
+
+use std::ops::Range;
+
+use crate::operand::{Operand, PANEL, padded_depth};
+use crate::simd::Simd;
+
+/// Rows are stored as a multiple of this, so that no microkernel needs an edge: a multiple of every tile's rows.
+pub const ROW_STEP: usize = 96;
+
+/// Rows of the largest tile.
+const TILE_ROWS: usize = 32;
+
+/// The sums of one tile, `(row, column)`.
+#[repr(C, align(64))]
+pub(crate) struct Tile([[f32; PANEL]; TILE_ROWS]);
+
+impl Tile {
+    /// All sums zero.
+    pub(crate) const ZERO: Self = Self([[0.0; PANEL]; TILE_ROWS]);
+
+    /// Where the first sum lies.
+    pub(crate) fn as_mut_ptr(&mut self) -> *mut f32 {
+        self.0.as_mut_ptr().cast()
+    }
+}
+
+/// The left-hand side of a product: `rows` rows of `depth` terms.
+///
+/// Rows lie [`padded_depth`] numbers apart, with zeros beyond `depth`, and memory goes on to a multiple of [`ROW_STEP`] rows,
+/// whatever it holds there.
+#[derive(Clone, Copy, Debug)]
+pub struct Rows<'a, E> {
+    /// The numbers.
+    values: &'a [E],
+    rows: usize,
+    stride: usize,
+}
+
+impl<'a, E: Operand> Rows<'a, E> {
+    /// Takes `rows` rows of `depth` terms from `values`.
+    ///
+    /// # Panics
+    /// If `values` is too short.
+    #[must_use]
+    pub fn new(values: &'a [E], rows: usize, depth: usize) -> Self {
+        Self::with_stride(values, rows, padded_depth(depth))
+    }
+
+    /// Takes `rows` rows from `values`, `stride` apart.
+    ///
+    /// # Panics
+    /// If `values` is too short.
+    pub(crate) fn with_stride(values: &'a [E], rows: usize, stride: usize) -> Self {
+        assert!(values.len() >= rows.next_multiple_of(ROW_STEP) * stride, "rows are stored in whole steps");
+        Self { values, rows, stride }
+    }
+}
+
+/// The right-hand side of a product: panels one after the other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Panels<'a, E> {
+    values: &'a [E],
+    /// Numbers from one panel to the next.
+    stride: usize,
+    count: usize,
+}
+
+impl<'a, E: Operand> Panels<'a, E> {
+    /// `count` panels in `values`, each `stride` numbers after the one before.
+    pub(crate) fn new(values: &'a [E], stride: usize, count: usize) -> Self {
+        Self { values, stride, count }
+    }
+}
+
+/// A product to compute.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Product<'a, E> {
+    rows: Rows<'a, E>,
+    panels: Panels<'a, E>,
+    /// Terms of every sum, a multiple of what a microkernel takes at once.
+    depth: usize,
+}
+
+impl<'a, E: Operand> Product<'a, E> {
+    /// The product of `rows` with `panels`, as far as both have terms.
+    ///
+    /// # Panics
+    /// If a panel is shorter than `depth`, or a row.
+    pub(crate) fn new(rows: Rows<'a, E>, panels: Panels<'a, E>, depth: usize) -> Self {
+        let depth = padded_depth(depth);
+        assert!(depth <= rows.stride, "rows have as many terms as the product");
+        let last = panels.count.saturating_sub(1) * panels.stride;
+        assert!(
+            panels.count == 0 || panels.values.len() >= last + depth * PANEL,
+            "panels have as many terms as the product"
+        );
+        Self { rows, panels, depth }
+    }
+
+    /// Number of rows.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows.rows
+    }
+
+    /// Numbers from one row to the next.
+    pub(crate) fn row_stride(&self) -> usize {
+        self.rows.stride
+    }
+
+    /// The rows from `row` on.
+    pub(crate) fn row_values(&self, row: usize) -> &'a [E] {
+        &self.rows.values[row * self.rows.stride..]
+    }
+
+    /// Number of panels.
+    pub(crate) fn panel_count(&self) -> usize {
+        self.panels.count
+    }
+
+    /// The panel at `index`, `(depth, 32)` in groups.
+    pub(crate) fn panel(&self, index: usize) -> &'a [E] {
+        &self.panels.values[index * self.panels.stride..][..self.depth * PANEL]
+    }
+}
+
+/// What becomes of the sums.
+pub(crate) trait Epilogue {
+    /// Takes the tile of `rows` and `panel`. Tiles come panel by panel, in the order of rows.
+    fn take<S: Simd>(&mut self, simd: S, tile: &Tile, rows: Range<usize>, panel: usize);
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,247 @@
+//! Products and their epilogues against float64, on every level of the machine; AMX in an emulator where it has none.
+
+use half::bf16;
+
+use super::*;
+use crate::reference::{Left, UNIT, assert_close, dot, numbers};
+use crate::{Instructions, gated_bias};
+
+/// Rows, columns and depth: single ones, whole tiles and panels, and one more or less.
+const SHAPES: [(usize, usize, usize); 9] = [
+    (1, 1, 1),
+    (1, 31, 7),
+    (5, 32, 33),
+    (12, 33, 64),
+    (13, 64, 31),
+    (96, 100, 32),
+    (97, 20, 65),
+    (31, 160, 576),
+    (192, 40, 100),
+];
+
+/// The rounding of one operand.
+fn rounding<E: Operand>() -> f64 {
+    if E::GROUP == 1 { 0.0 } else { 1.0 / 256.0 }
+}
+
+struct Case<E> {
+    rows: usize,
+    columns: usize,
+    depth: usize,
+    a: Vec<f32>,
+    b: Vec<f32>,
+    left: Left<E>,
+    weights: Weights<E>,
+}
+
+impl<E: Operand> Case<E> {
+    fn new((rows, columns, depth): (usize, usize, usize)) -> Self {
+        Self::of((rows, columns, depth), numbers::<E>(1, rows * depth), numbers::<E>(2, columns * depth))
+    }
+
+    fn of((rows, columns, depth): (usize, usize, usize), a: Vec<f32>, b: Vec<f32>) -> Self {
+        let (left, weights) = (Left::new(&a, rows, depth), Weights::pack(&b, columns, depth));
+        Self { rows, columns, depth, a, b, left, weights }
+    }
+
+    fn row(&self, row: usize) -> &[f32] {
+        &self.a[row * self.depth..][..self.depth]
+    }
+
+    fn column(&self, column: usize) -> &[f32] {
+        &self.b[column * self.depth..][..self.depth]
+    }
+
+    fn assert_product(&self, out: &[f32], add: impl Fn(usize, usize) -> f64, what: &str) {
+        assert_eq!(out.len(), self.rows * self.columns);
+        for row in 0..self.rows {
+            for column in 0..self.columns {
+                let (sum, bound) = dot(self.row(row), self.column(column));
+                let sum = sum + add(row, column);
+                let what = format!("{what} {}×{}×{}, row {row}, column {column}", self.rows, self.columns, self.depth);
+                assert_close(out[row * self.columns + column], sum, bound + 3.0 * UNIT * (1.0 + sum.abs()), &what);
+            }
+        }
+    }
+}
+
+fn check_products<E: Operand>() {
+    for instructions in Instructions::all() {
+        for shape in SHAPES {
+            let case = Case::<E>::new(shape);
+            let what = format!("{} {}", std::any::type_name::<E>(), instructions.level());
+            let mut out = vec![f32::NAN; case.rows * case.columns];
+            project(instructions, case.left.rows(), &case.weights, None, &mut out);
+            case.assert_product(&out, |_, _| 0.0, &what);
+            let bias = numbers::<f32>(3, case.columns);
+            project(instructions, case.left.rows(), &case.weights, Some(&bias), &mut out);
+            case.assert_product(&out, |_, column| f64::from(bias[column]), &format!("{what} with bias"));
+            let before = numbers::<f32>(4, out.len());
+            let mut out = before.clone();
+            project_add(instructions, case.left.rows(), &case.weights, Some(&bias), &mut out);
+            let add = |row: usize, column: usize| f64::from(bias[column]) + f64::from(before[row * shape.1 + column]);
+            case.assert_product(&out, add, &format!("{what} added"));
+        }
+    }
+}
+
+#[test]
+fn float32_products_are_within_their_bound() {
+    check_products::<f32>();
+}
+
+#[test]
+fn bfloat16_products_are_within_their_bound() {
+    check_products::<bf16>();
+}
+
+/// Small integers have exact sums, so every level must give the same bits; a misplaced term would show.
+#[test]
+fn products_of_integers_are_exact_on_every_level() {
+    let (rows, columns, depth) = (40, 70, 90);
+    let integers = |seed| numbers::<f32>(seed, 90 * 70).iter().map(|x| (x * 8.0).round()).collect::<Vec<_>>();
+    let case = Case::<bf16>::of((rows, columns, depth), integers(5)[..rows * depth].to_vec(), integers(6));
+    for instructions in Instructions::all() {
+        let mut out = vec![f32::NAN; rows * columns];
+        project(instructions, case.left.rows(), &case.weights, None, &mut out);
+        for (index, got) in out.iter().enumerate() {
+            let (sum, _) = dot(case.row(index / columns), case.column(index % columns));
+            assert_eq!(f64::from(*got), sum, "{} at {index}", instructions.level());
+        }
+    }
+}
+
+fn check_independence<E: Operand>() {
+    let case = Case::<E>::new((101, 45, 130));
+    for instructions in Instructions::all() {
+        let mut together = vec![0.0; 101 * 45];
+        project(instructions, case.left.rows(), &case.weights, None, &mut together);
+        for row in [0, 11, 12, 50, 100] {
+            let alone = Left::<E>::new(case.row(row), 1, 130);
+            let mut out = vec![0.0; 45];
+            project(instructions, alone.rows(), &case.weights, None, &mut out);
+            let bits = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+            assert_eq!(bits(&out), bits(&together[row * 45..][..45]), "{} row {row}", instructions.level());
+        }
+    }
+}
+
+#[test]
+fn a_row_gives_the_same_bits_alone_and_among_others() {
+    check_independence::<f32>();
+    check_independence::<bf16>();
+}
+
+fn check_swiglu<E: Operand>() {
+    for (rows, inner, depth) in [(1, 1, 3), (14, 40, 64), (96, 16, 33), (100, 70, 20)] {
+        let (gate, up) = (numbers::<E>(7, inner * depth), numbers::<E>(8, inner * depth));
+        let (gate_bias, up_bias) = (numbers::<f32>(9, inner), numbers::<f32>(10, inner));
+        let a = numbers::<E>(11, rows * depth);
+        let left = Left::<E>::new(&a, rows, depth);
+        let weights = Weights::<E>::pack_gated(&gate, &up, inner, depth);
+        let bias = gated_bias(&gate_bias, &up_bias);
+        for instructions in Instructions::all() {
+            for bias in [None, Some(bias.as_slice())] {
+                let mut out = vec![E::default(); rows * padded_depth(inner)];
+                swiglu(instructions, left.rows(), &weights, bias, (&mut out, inner));
+                for row in 0..rows {
+                    let a = &a[row * depth..][..depth];
+                    for column in 0..inner {
+                        let (mut g, g_bound) = dot(a, &gate[column * depth..][..depth]);
+                        let (mut u, u_bound) = dot(a, &up[column * depth..][..depth]);
+                        if bias.is_some() {
+                            g += f64::from(gate_bias[column]);
+                            u += f64::from(up_bias[column]);
+                        }
+                        let expected = g / (1.0 + (-g).exp()) * u;
+                        // |silu'| ≤ 1.1, and 8 roundings of exp, sum, quotient and product
+                        let bound = 1.1 * g_bound * u.abs() + g.abs() * u_bound + 1e-7;
+                        let bound =
+                            bound + expected.abs() * (16.0 * UNIT + rounding::<E>()) + 3.0 * UNIT * (g.abs() + u.abs());
+                        let what = format!("{} row {row}, column {column}", instructions.level());
+                        assert_close(out[row * padded_depth(inner) + column].to_f32(), expected, bound, &what);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn swiglu_is_within_its_bound() {
+    check_swiglu::<f32>();
+    check_swiglu::<bf16>();
+}
+
+fn check_cross_entropy<E: Operand>(scale: f32) {
+    for (rows, vocab, depth) in [(1, 1, 4), (7, 30, 32), (97, 304, 40), (20, 1000, 64)] {
+        let a: Vec<f32> = numbers::<E>(12, rows * depth).iter().map(|x| x * scale).collect();
+        let case = Case::<E>::of((rows, vocab, depth), a, numbers::<E>(13, vocab * depth));
+        let targets: Vec<u32> = (0..rows).map(|row| ((row * 37 + 11) % vocab) as u32).collect();
+        for instructions in Instructions::all() {
+            let mut losses = vec![f32::NAN; rows];
+            cross_entropy(instructions, case.left.rows(), &case.weights, &targets, &mut losses);
+            for (row, loss) in losses.iter().enumerate() {
+                let logits: Vec<(f64, f64)> = (0..vocab).map(|v| dot(case.row(row), case.column(v))).collect();
+                let highest = logits.iter().map(|(logit, _)| *logit).fold(f64::MIN, f64::max);
+                let sum: f64 = logits.iter().map(|(logit, _)| (logit - highest).exp()).sum();
+                let expected = highest + sum.ln() - logits[targets[row] as usize].0;
+                let bound = logits.iter().map(|(_, bound)| *bound).fold(0.0, f64::max);
+                // each logit is off by `bound`; the sum by vocab / 16 additions and an exponential each
+                let bound = 2.0 * bound + (vocab as f64 / 8.0 + 16.0) * UNIT + 4.0 * UNIT * (highest.abs() + expected);
+                assert_close(*loss, expected, bound, &format!("{} {rows}×{vocab}, row {row}", instructions.level()));
+            }
+        }
+    }
+}
+
+#[test]
+fn cross_entropy_is_within_its_bound() {
+    check_cross_entropy::<f32>(1.0);
+    check_cross_entropy::<bf16>(1.0);
+    // logits of some hundreds: exp would overflow without the running maximum
+    check_cross_entropy::<f32>(64.0);
+    check_cross_entropy::<bf16>(64.0);
+}
+
+#[test]
+fn a_logit_that_is_no_number_gives_a_loss_that_is_none() {
+    for instructions in Instructions::all() {
+        let mut b = numbers::<f32>(14, 70 * 32);
+        b[40 * 32] = f32::NAN;
+        let case = Case::<f32>::of((2, 70, 32), numbers::<f32>(15, 64), b);
+        let mut losses = vec![0.0; 2];
+        cross_entropy(instructions, case.left.rows(), &case.weights, &[1, 2], &mut losses);
+        assert!(losses.iter().all(|loss| loss.is_nan()), "{}: {losses:?}", instructions.level());
+    }
+}
+
+#[test]
+fn columns_are_read_back() {
+    let values = numbers::<bf16>(16, 45 * 33);
+    let weights = Weights::<bf16>::pack(&values, 45, 33);
+    let mut column = vec![0.0; 33];
+    for (index, expected) in values.chunks(33).enumerate() {
+        weights.read_column(index, &mut column);
+        assert_eq!(column, expected);
+    }
+}
+
+/// The tiles' kernel itself, in an emulator where the processor has none.
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+#[test]
+fn products_in_tiles_are_within_their_bound() {
+    if Instructions::new(crate::Level::Avx512).is_err() {
+        return; // epilogues beside tiles use AVX-512
+    }
+    crate::amx_emulator::install();
+    for shape in [(1, 1, 1), (33, 40, 65), (97, 64, 96)] {
+        let case = Case::<bf16>::new(shape);
+        let mut out = vec![f32::NAN; case.rows * case.columns];
+        let mut store = Store { out: &mut out, stride: case.columns, columns: case.columns, bias: None };
+        let product = Product::new(case.left.rows(), case.weights.panels(), case.depth);
+        // SAFETY: the processor has AVX-512, and tiles or their emulator.
+        unsafe { crate::amx::multiply(product, &mut store) };
+        case.assert_product(&out, |_, _| 0.0, "tiles");
+    }
+}

@@ -1,0 +1,102 @@
+//! The numbers that matrix products multiply.
+
+use half::bf16;
+
+use crate::Instructions;
+use crate::buffer::Plain;
+use crate::matmul::{Epilogue, Product};
+use crate::simd::Simd;
+
+/// Columns of a panel: the unit in which the right-hand side of a product is stored.
+pub(crate) const PANEL: usize = 32;
+
+/// The length of a sum is stored as a multiple of this, filled up with zeros: what one AMX tile takes.
+pub(crate) const DEPTH_STEP: usize = 32;
+
+/// A number that matrices are multiplied in, float32 or bfloat16. Sums are float32.
+pub trait Operand: Plain + Vectors {
+    /// Consecutive terms of a sum that lie side by side in a panel, as the processor's dot products take them.
+    const GROUP: usize;
+
+    /// Rounds to nearest, ties to even.
+    fn from_f32(x: f32) -> Self;
+
+    /// Widens.
+    fn to_f32(self) -> f32;
+}
+
+impl Operand for f32 {
+    const GROUP: usize = 1;
+
+    fn from_f32(x: f32) -> Self {
+        x
+    }
+
+    fn to_f32(self) -> f32 {
+        self
+    }
+}
+
+impl Operand for bf16 {
+    const GROUP: usize = 2;
+
+    fn from_f32(x: f32) -> Self {
+        Self::from_f32(x)
+    }
+
+    fn to_f32(self) -> f32 {
+        Self::to_f32(self)
+    }
+}
+
+/// What only this crate does with an operand.
+#[expect(
+    private_interfaces,
+    private_bounds,
+    reason = "seals `Operand`: nothing outside this crate implements or calls it"
+)]
+pub trait Vectors: Sized {
+    /// Rounds a vector of float32 and stores it.
+    fn store<S: Simd>(simd: S, x: S::V, to: &mut [Self]);
+
+    /// Computes `product` with the microkernel of the level.
+    fn multiply<P: Epilogue>(instructions: Instructions, product: Product<'_, Self>, epilogue: &mut P)
+    where
+        Self: Operand;
+}
+
+#[expect(private_interfaces, private_bounds, reason = "see `Vectors`")]
+impl Vectors for f32 {
+    #[inline(always)]
+    fn store<S: Simd>(simd: S, x: S::V, to: &mut [Self]) {
+        simd.store(x, to);
+    }
+
+    fn multiply<P: Epilogue>(instructions: Instructions, product: Product<'_, Self>, epilogue: &mut P) {
+        crate::matmul::multiply_f32(instructions, product, epilogue);
+    }
+}
+
+#[expect(private_interfaces, private_bounds, reason = "see `Vectors`")]
+impl Vectors for bf16 {
+    #[inline(always)]
+    fn store<S: Simd>(simd: S, x: S::V, to: &mut [Self]) {
+        simd.store_bf16(x, to);
+    }
+
+    fn multiply<P: Epilogue>(instructions: Instructions, product: Product<'_, Self>, epilogue: &mut P) {
+        crate::matmul::multiply_bf16(instructions, product, epilogue);
+    }
+}
+
+/// Where term `k` of column `column` of a panel lies in it.
+#[must_use]
+pub(crate) fn place<E: Operand>(k: usize, column: usize) -> usize {
+    (k / E::GROUP * PANEL + column) * E::GROUP + k % E::GROUP
+}
+
+/// The stored length of a sum over `depth` terms.
+#[must_use]
+pub fn padded_depth(depth: usize) -> usize {
+    depth.next_multiple_of(DEPTH_STEP)
+}

@@ -1,0 +1,106 @@
+//! Vectors of float32, one implementation per instruction set, and what is written once on top of them.
+//!
+//! A value of a type that implements [`Simd`] is the proof that the processor has its instructions. Everything here is inlined
+//! into a function that has them enabled (see [`dispatch`](crate::dispatch)), so none of it uses closures.
+
+mod portable;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+pub(crate) use portable::Portable;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use x86::{Avx2, Avx512};
+
+use half::bf16;
+
+use crate::matmul::Tile;
+
+/// Float32 vectors of one instruction set.
+///
+/// Loads take as many numbers as there are, up to [`Self::LANES`], and fill up with zeros; stores write as many as there is
+/// room for. `max` and `min` return their second operand if either is NaN.
+pub(crate) trait Simd: Copy {
+    /// A vector.
+    type V: Copy;
+    /// Numbers in a vector; at most [`MOST_LANES`].
+    const LANES: usize;
+    /// Rows of a tile of a matrix product.
+    const TILE_ROWS: usize;
+
+    /// Computes [`Self::TILE_ROWS`] rows of one panel of a matrix product; see [`fma_tile`](crate::matmul::fma_tile).
+    fn tile(self, rows: &[f32], stride: usize, panel: &[f32], tile: &mut Tile);
+
+    fn splat(self, x: f32) -> Self::V;
+    fn load(self, from: &[f32]) -> Self::V;
+    fn store(self, x: Self::V, to: &mut [f32]);
+    fn load_bf16(self, from: &[bf16]) -> Self::V;
+    /// Rounds to nearest, ties to even.
+    fn store_bf16(self, x: Self::V, to: &mut [bf16]);
+    fn add(self, a: Self::V, b: Self::V) -> Self::V;
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V;
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
+    fn div(self, a: Self::V, b: Self::V) -> Self::V;
+    /// a · b + c.
+    fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    fn max(self, a: Self::V, b: Self::V) -> Self::V;
+    fn min(self, a: Self::V, b: Self::V) -> Self::V;
+    /// 2^x for x integral in [−126, 127].
+    fn power_of_two(self, x: Self::V) -> Self::V;
+    /// Rounds to the nearest integer, |x| < 2²¹.
+    fn round(self, x: Self::V) -> Self::V;
+    /// Whether a > b in some lane.
+    fn any_greater(self, a: Self::V, b: Self::V) -> bool;
+
+    /// e^x, relative error below 2⁻²²; 0 stays above 10⁻³⁸ for very negative x, and x above 88 gives e^88.
+    ///
+    /// # Source
+    /// Cephes `expf` (Moshier 1989): 2^n · e^r with r = x − n·ln 2 in two parts, and its polynomial of degree 7.
+    #[inline(always)]
+    fn exp(self, x: Self::V) -> Self::V {
+        let x = self.min(self.splat(88.0), self.max(self.splat(-87.0), x));
+        let n = self.round(self.mul(x, self.splat(std::f32::consts::LOG2_E)));
+        let r = self.mul_add(n, self.splat(-0.693_359_4), x);
+        let r = self.mul_add(n, self.splat(2.121_944_4e-4), r);
+        let mut p = self.splat(1.987_569_1e-4);
+        p = self.mul_add(p, r, self.splat(1.398_199_9e-3));
+        p = self.mul_add(p, r, self.splat(8.333_452e-3));
+        p = self.mul_add(p, r, self.splat(4.166_579_6e-2));
+        p = self.mul_add(p, r, self.splat(1.666_666_5e-1));
+        p = self.mul_add(p, r, self.splat(5.0e-1));
+        p = self.mul_add(p, self.mul(r, r), self.add(r, self.splat(1.0)));
+        self.mul(p, self.power_of_two(n))
+    }
+
+    /// The sum of all lanes, pairwise in a fixed order.
+    #[inline(always)]
+    fn sum(self, x: Self::V) -> f32 {
+        let mut lanes = [0.0; MOST_LANES];
+        self.store(x, &mut lanes);
+        let mut width = MOST_LANES / 2;
+        while width > 0 {
+            for lane in 0..width {
+                lanes[lane] += lanes[lane + width];
+            }
+            width /= 2;
+        }
+        lanes[0]
+    }
+
+    /// The greatest lane; NaN may be passed over.
+    #[inline(always)]
+    fn greatest(self, x: Self::V) -> f32 {
+        let mut lanes = [f32::NEG_INFINITY; MOST_LANES];
+        self.store(x, &mut lanes);
+        let mut best = lanes[0];
+        for lane in lanes {
+            best = if best > lane { best } else { lane };
+        }
+        best
+    }
+}
+
+/// The longest vector, in numbers.
+pub(crate) const MOST_LANES: usize = 16;
+
+#[cfg(test)]
+mod tests;

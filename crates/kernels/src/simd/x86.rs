@@ -1,0 +1,262 @@
+//! AVX2 and AVX-512 vectors.
+
+use std::arch::x86_64::*;
+
+use half::bf16;
+
+use super::Simd;
+use crate::matmul::{Tile, fma_tile};
+
+/// AVX2 with FMA.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Avx2(());
+
+/// AVX-512 F, BW, DQ and VL.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Avx512(());
+
+impl Avx2 {
+    /// # Safety
+    /// The processor has AVX2 and FMA.
+    pub(crate) unsafe fn new() -> Self {
+        Self(())
+    }
+}
+
+impl Avx512 {
+    /// # Safety
+    /// The processor has AVX-512 F, BW, DQ and VL, and all of [`Avx2`].
+    pub(crate) unsafe fn new() -> Self {
+        Self(())
+    }
+}
+
+/// Calls an intrinsic of the instruction set that `self` proves.
+macro_rules! intrinsic {
+    ($call:expr) => {
+        // SAFETY: the token exists only where the processor has the instruction, and no pointer is involved.
+        unsafe { $call }
+    };
+}
+
+impl Simd for Avx2 {
+    type V = __m256;
+    const LANES: usize = 8;
+    const TILE_ROWS: usize = 3;
+
+    #[inline(always)]
+    fn tile(self, rows: &[f32], stride: usize, panel: &[f32], tile: &mut Tile) {
+        fma_tile::<Self, 3, 4>(self, rows, stride, panel, tile);
+    }
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m256 {
+        intrinsic!(_mm256_set1_ps(x))
+    }
+
+    #[inline(always)]
+    fn load(self, from: &[f32]) -> __m256 {
+        let mut padded = [0.0; 8];
+        let whole = match from.first_chunk::<8>() {
+            Some(whole) => whole,
+            None => {
+                padded[..from.len()].copy_from_slice(from);
+                &padded
+            }
+        };
+        // SAFETY: eight floats are there; the token proves AVX.
+        unsafe { _mm256_loadu_ps(whole.as_ptr()) }
+    }
+
+    #[inline(always)]
+    fn store(self, x: __m256, to: &mut [f32]) {
+        if let Some(whole) = to.first_chunk_mut::<8>() {
+            // SAFETY: there is room for eight floats; the token proves AVX.
+            unsafe { _mm256_storeu_ps(whole.as_mut_ptr(), x) };
+            return;
+        }
+        let mut padded = [0.0; 8];
+        // SAFETY: as above.
+        unsafe { _mm256_storeu_ps(padded.as_mut_ptr(), x) };
+        to.copy_from_slice(&padded[..to.len()]);
+    }
+
+    #[inline(always)]
+    fn load_bf16(self, from: &[bf16]) -> __m256 {
+        let mut padded = [bf16::ZERO; 8];
+        let whole = match from.first_chunk::<8>() {
+            Some(whole) => whole,
+            None => {
+                padded[..from.len()].copy_from_slice(from);
+                &padded
+            }
+        };
+        // SAFETY: eight 16-bit numbers are there; the token proves AVX.
+        let bits = unsafe { _mm_loadu_si128(whole.as_ptr().cast()) };
+        intrinsic!(_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16)))
+    }
+
+    #[inline(always)]
+    fn store_bf16(self, x: __m256, to: &mut [bf16]) {
+        let mut lanes = [0.0; 8];
+        self.store(x, &mut lanes);
+        for (to, x) in to.iter_mut().zip(lanes) {
+            *to = bf16::from_f32(x);
+        }
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m256, b: __m256) -> __m256 {
+        intrinsic!(_mm256_add_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn sub(self, a: __m256, b: __m256) -> __m256 {
+        intrinsic!(_mm256_sub_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn mul(self, a: __m256, b: __m256) -> __m256 {
+        intrinsic!(_mm256_mul_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn div(self, a: __m256, b: __m256) -> __m256 {
+        intrinsic!(_mm256_div_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+        intrinsic!(_mm256_fmadd_ps(a, b, c))
+    }
+
+    #[inline(always)]
+    fn max(self, a: __m256, b: __m256) -> __m256 {
+        intrinsic!(_mm256_max_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn min(self, a: __m256, b: __m256) -> __m256 {
+        intrinsic!(_mm256_min_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn power_of_two(self, x: __m256) -> __m256 {
+        let exponent = intrinsic!(_mm256_add_epi32(_mm256_cvtps_epi32(x), _mm256_set1_epi32(127)));
+        intrinsic!(_mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23)))
+    }
+
+    #[inline(always)]
+    fn round(self, x: __m256) -> __m256 {
+        intrinsic!(_mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC))
+    }
+
+    #[inline(always)]
+    fn any_greater(self, a: __m256, b: __m256) -> bool {
+        intrinsic!(_mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_GT_OQ)) != 0)
+    }
+}
+
+/// A mask of the first `count` lanes of sixteen.
+#[inline(always)]
+fn first_lanes(count: usize) -> u16 {
+    if count >= 16 { u16::MAX } else { (1 << count) - 1 }
+}
+
+impl Simd for Avx512 {
+    type V = __m512;
+    const LANES: usize = 16;
+    const TILE_ROWS: usize = 12;
+
+    #[inline(always)]
+    fn tile(self, rows: &[f32], stride: usize, panel: &[f32], tile: &mut Tile) {
+        fma_tile::<Self, 12, 2>(self, rows, stride, panel, tile);
+    }
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m512 {
+        intrinsic!(_mm512_set1_ps(x))
+    }
+
+    #[inline(always)]
+    fn load(self, from: &[f32]) -> __m512 {
+        // SAFETY: masked lanes are not read, and `from` holds all others; the token proves AVX-512F.
+        unsafe { _mm512_maskz_loadu_ps(first_lanes(from.len()), from.as_ptr()) }
+    }
+
+    #[inline(always)]
+    fn store(self, x: __m512, to: &mut [f32]) {
+        // SAFETY: masked lanes are not written, and `to` has room for all others; the token proves AVX-512F.
+        unsafe { _mm512_mask_storeu_ps(to.as_mut_ptr(), first_lanes(to.len()), x) };
+    }
+
+    #[inline(always)]
+    fn load_bf16(self, from: &[bf16]) -> __m512 {
+        // SAFETY: masked lanes are not read, and `from` holds all others; the token proves AVX-512BW and VL.
+        let bits = unsafe { _mm256_maskz_loadu_epi16(first_lanes(from.len()), from.as_ptr().cast()) };
+        intrinsic!(_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16)))
+    }
+
+    #[inline(always)]
+    fn store_bf16(self, x: __m512, to: &mut [bf16]) {
+        let bits = intrinsic!(_mm512_castps_si512(x));
+        // half of the last kept place, less one where the kept part is even
+        let odd = intrinsic!(_mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1)));
+        let rounded = intrinsic!(_mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff))));
+        let nan = intrinsic!(_mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q));
+        let rounded = intrinsic!(_mm512_mask_mov_epi32(rounded, nan, _mm512_set1_epi32(0x7fc0_0000)));
+        let halves = intrinsic!(_mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16)));
+        // SAFETY: masked lanes are not written, and `to` has room for all others; the token proves AVX-512BW and VL.
+        unsafe { _mm256_mask_storeu_epi16(to.as_mut_ptr().cast(), first_lanes(to.len()), halves) };
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m512, b: __m512) -> __m512 {
+        intrinsic!(_mm512_add_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn sub(self, a: __m512, b: __m512) -> __m512 {
+        intrinsic!(_mm512_sub_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn mul(self, a: __m512, b: __m512) -> __m512 {
+        intrinsic!(_mm512_mul_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn div(self, a: __m512, b: __m512) -> __m512 {
+        intrinsic!(_mm512_div_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        intrinsic!(_mm512_fmadd_ps(a, b, c))
+    }
+
+    #[inline(always)]
+    fn max(self, a: __m512, b: __m512) -> __m512 {
+        intrinsic!(_mm512_max_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn min(self, a: __m512, b: __m512) -> __m512 {
+        intrinsic!(_mm512_min_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn power_of_two(self, x: __m512) -> __m512 {
+        intrinsic!(_mm512_scalef_ps(_mm512_set1_ps(1.0), x))
+    }
+
+    #[inline(always)]
+    fn round(self, x: __m512) -> __m512 {
+        intrinsic!(_mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC))
+    }
+
+    #[inline(always)]
+    fn any_greater(self, a: __m512, b: __m512) -> bool {
+        intrinsic!(_mm512_cmp_ps_mask(a, b, _CMP_GT_OQ) != 0)
+    }
+}

@@ -1,0 +1,347 @@
+//! The forward pass over one window, on one thread: several streams of the same tokens side by side, each with its own mask.
+//!
+//! A layer takes the window in blocks of [`ROW_STEP`] positions. The rows of all streams of a block lie one after the other, so
+//! that every weight panel that is read serves all of them, and everything between two weights stays in the second-level
+//! cache. Shapes use these letters: `t` tokens of the window, `r` positions of a block, `s` streams.
+
+use std::ops::Range;
+
+use headwater_kernels::{
+    AttentionScratch, Buffer, HeadLayout, HeadNorm, Instructions, KeyValues, Operand, QueryBlock, ROW_STEP,
+    RotaryTable, Rows, RunningMean, attend, attention_logits, cross_entropy, padded_depth, project, project_add,
+    rms_norm, split_heads, swiglu,
+};
+
+use super::decoder::{Decoder, Layer, Linear};
+use crate::engine::lowest_argmax;
+use crate::{HeadMask, MaskKind, ModelShape};
+
+/// Rows that are projected on the vocabulary at once where logits are stored: bounds them to `32 × vocab` floats.
+const LOGIT_ROWS: usize = 32;
+
+/// What one thread computes a window in, kept from one window to the next.
+#[derive(Debug)]
+pub(super) struct Memory<E> {
+    /// The residual stream, block by block: `(s, r, hidden)` each.
+    residual: Vec<f32>,
+    /// Normed rows, `(s · r, hidden)`.
+    normed: Buffer<E>,
+    /// Queries, keys and values, `(s · r, query + 2 kv)`.
+    projections: Vec<f32>,
+    /// Queries of one stream.
+    queries: Buffer<E>,
+    /// Outputs of all heads, `(s · r, query)`.
+    attended: Buffer<E>,
+    /// Gated inner rows, `(s · r, intermediate)`.
+    inner: Buffer<E>,
+    /// Attention logits, or logits over the vocabulary.
+    logits: Vec<f32>,
+    attention: AttentionScratch<E>,
+    streams: Vec<StreamMemory<E>>,
+}
+
+/// What a stream remembers of the earlier positions of a layer.
+#[derive(Debug)]
+struct StreamMemory<E> {
+    cache: KeyValues<E>,
+    mean: RunningMean,
+}
+
+impl<E: Operand> Default for Memory<E> {
+    fn default() -> Self {
+        Self {
+            residual: Vec::new(),
+            normed: Buffer::EMPTY,
+            projections: Vec::new(),
+            queries: Buffer::EMPTY,
+            attended: Buffer::EMPTY,
+            inner: Buffer::EMPTY,
+            logits: Vec::new(),
+            attention: AttentionScratch::default(),
+            streams: Vec::new(),
+        }
+    }
+}
+
+/// What all windows share.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Network<'a, E> {
+    pub(super) decoder: &'a Decoder<E>,
+    pub(super) shape: &'a ModelShape,
+    pub(super) layout: HeadLayout,
+    pub(super) rotary: &'a RotaryTable,
+    pub(super) instructions: Instructions,
+}
+
+/// A window on its way through the layers.
+#[derive(Debug)]
+pub(super) struct Window<'a, E> {
+    network: Network<'a, E>,
+    memory: &'a mut Memory<E>,
+    tokens: &'a [u32],
+    streams: usize,
+}
+
+/// Positions of one block.
+#[derive(Clone, Copy, Debug)]
+struct Block {
+    first: usize,
+    rows: usize,
+}
+
+/// Where every head looks most from some positions, filled layer by layer.
+pub(super) struct Peaks {
+    /// Positions that are asked for.
+    pub(super) rows: Range<usize>,
+    /// `(layer, head, row)`.
+    pub(super) positions: Vec<u32>,
+}
+
+impl<'a, E: Operand> Window<'a, E> {
+    /// Embeds `tokens` as one stream.
+    pub(super) fn embed(network: Network<'a, E>, memory: &'a mut Memory<E>, tokens: &'a [u32]) -> Self {
+        let hidden = network.shape.hidden;
+        memory.residual.resize(tokens.len() * hidden, 0.0);
+        for (token, row) in tokens.iter().zip(memory.residual.chunks_exact_mut(hidden)) {
+            network.decoder.embed(*token, row);
+        }
+        let mut window = Self { network, memory, tokens, streams: 0 };
+        window.set_streams(1);
+        window
+    }
+
+    /// Makes `streams` streams of the one there is.
+    pub(super) fn fork(&mut self, streams: usize) {
+        let hidden = self.network.shape.hidden;
+        let one = std::mem::take(&mut self.memory.residual);
+        self.memory.residual.reserve_exact(one.len() * streams);
+        for rows in one.chunks(ROW_STEP * hidden) {
+            for _ in 0..streams {
+                self.memory.residual.extend_from_slice(rows);
+            }
+        }
+        self.set_streams(streams);
+    }
+
+    fn set_streams(&mut self, streams: usize) {
+        self.streams = streams;
+        let Self { network: Network { shape, layout, .. }, memory, .. } = self;
+        let rows = streams * ROW_STEP;
+        memory.normed.grow(rows * padded_depth(shape.hidden));
+        memory.projections.resize(rows * layout.width(), 0.0);
+        memory.queries.grow(layout.block_len());
+        memory.attended.grow(rows * padded_depth(layout.query_width()));
+        memory.inner.grow(rows * padded_depth(shape.intermediate));
+        while memory.streams.len() < streams {
+            memory.streams.push(StreamMemory { cache: KeyValues::new(*layout), mean: RunningMean::default() });
+        }
+    }
+
+    fn blocks(&self) -> impl Iterator<Item = Block> + use<E> {
+        let tokens = self.tokens.len();
+        (0..tokens).step_by(ROW_STEP).map(move |first| Block { first, rows: ROW_STEP.min(tokens - first) })
+    }
+
+    /// The residual stream of a block, `(s, r, hidden)`.
+    fn residual(&self, block: Block) -> Range<usize> {
+        let row = self.streams * self.network.shape.hidden;
+        block.first * row..(block.first + block.rows) * row
+    }
+
+    /// Runs the layers `range`, each stream under its own of `masks`.
+    pub(super) fn layers(&mut self, range: Range<usize>, masks: &[&HeadMask]) {
+        for index in range {
+            self.layer(index, masks, None);
+        }
+    }
+
+    /// Runs all layers of one intact stream and notes where every head looks most.
+    pub(super) fn peaks(&mut self, rows: Range<usize>) -> Vec<u32> {
+        let mut peaks = Peaks { rows, positions: Vec::new() };
+        let (layers, heads) = (self.network.shape.layers, self.network.layout.heads);
+        peaks.positions.resize(layers * heads * peaks.rows.len(), 0);
+        for index in 0..layers {
+            self.layer(index, &[&HeadMask::default()], Some(&mut peaks));
+        }
+        peaks.positions
+    }
+
+    /// Runs one layer.
+    fn layer(&mut self, index: usize, masks: &[&HeadMask], mut peaks: Option<&mut Peaks>) {
+        let layer = &self.network.decoder.layers[index];
+        let masked: Vec<MaskedHeads> = masks.iter().map(|mask| MaskedHeads::new(mask, index)).collect();
+        for stream in &mut self.memory.streams[..self.streams] {
+            stream.cache.reset(self.tokens.len());
+            stream.mean.reset(self.network.layout);
+        }
+        for block in self.blocks() {
+            self.attention(layer, block, &masked, (index, peaks.as_deref_mut()));
+            self.mlp(layer, block);
+        }
+    }
+
+    /// Adds attention to the residual stream of a block.
+    fn attention(
+        &mut self,
+        layer: &Layer<E>,
+        block: Block,
+        masked: &[MaskedHeads],
+        (index, mut peaks): (usize, Option<&mut Peaks>),
+    ) {
+        let range = self.residual(block);
+        let Self { network: Network { shape, layout, rotary, instructions, decoder }, memory, streams, .. } = self;
+        let (layout, instructions) = (*layout, *instructions);
+        let rows = *streams * block.rows;
+        rms_norm(instructions, &memory.residual[range.clone()], &layer.attention_norm, decoder.eps, &mut memory.normed);
+        let normed = Rows::new(&memory.normed, rows, shape.hidden); // (s·r, hidden)
+        let Linear { weights, bias } = &layer.projections;
+        project(instructions, normed, weights, bias.as_deref(), &mut memory.projections); // (s·r, query + 2 kv)
+        let norms =
+            layer.head_norms.each_ref().map(|norm| norm.as_deref().map(|weight| HeadNorm { weight, eps: decoder.eps }));
+        let stride = padded_depth(layout.query_width());
+        let projections = memory.projections[..rows * layout.width()].chunks_exact_mut(block.rows * layout.width());
+        for (stream, projections) in projections.enumerate() {
+            let (masked, StreamMemory { cache, mean }) = (&masked[stream], &mut memory.streams[stream]);
+            if masked.needs_mean() {
+                mean.advance(instructions, layout, projections, block.first);
+            }
+            split_heads(instructions, (projections, block.first), (rotary, norms), &mut memory.queries, cache);
+            for head in 0..layout.heads {
+                let queries = QueryBlock::new(&memory.queries, layout, head, (block.first, block.rows));
+                let first = stream * block.rows * stride + head * layout.head_dim;
+                let out = &mut memory.attended[first..];
+                if let Some(peaks) = &mut peaks {
+                    peaks.note(instructions, queries, cache, (index * layout.heads + head, block), &mut memory.logits);
+                }
+                match masked.kind_of(head) {
+                    None => attend(instructions, queries, cache, &mut memory.attention, (out, stride)),
+                    Some(MaskKind::CausalUniform) => mean.write(instructions, (layout, head), (out, stride)),
+                    Some(MaskKind::Zero) => {
+                        for row in out.chunks_mut(stride).take(block.rows) {
+                            row[..layout.head_dim].fill(E::default());
+                        }
+                    }
+                }
+            }
+        }
+        let attended = Rows::new(&memory.attended, rows, layout.query_width()); // (s·r, query)
+        let Linear { weights, bias } = &layer.output;
+        project_add(instructions, attended, weights, bias.as_deref(), &mut memory.residual[range]); // (s·r, hidden)
+    }
+
+    /// Adds the MLP to the residual stream of a block.
+    fn mlp(&mut self, layer: &Layer<E>, block: Block) {
+        let range = self.residual(block);
+        let Self { network: Network { shape, instructions, decoder, .. }, memory, streams, .. } = self;
+        let (rows, instructions) = (*streams * block.rows, *instructions);
+        rms_norm(instructions, &memory.residual[range.clone()], &layer.mlp_norm, decoder.eps, &mut memory.normed);
+        let normed = Rows::new(&memory.normed, rows, shape.hidden); // (s·r, hidden)
+        let Linear { weights, bias } = &layer.gate_up;
+        swiglu(instructions, normed, weights, bias.as_deref(), (&mut memory.inner, shape.intermediate));
+        let inner = Rows::new(&memory.inner, rows, shape.intermediate); // (s·r, intermediate)
+        let Linear { weights, bias } = &layer.down;
+        project_add(instructions, inner, weights, bias.as_deref(), &mut memory.residual[range]); // (s·r, hidden)
+    }
+
+    /// The cross-entropy of every target after the last layer, `(s, t − 1)`, in nats.
+    pub(super) fn losses(&mut self) -> Vec<Vec<f32>> {
+        let mut losses = vec![Vec::with_capacity(self.tokens.len()); self.streams];
+        for block in self.blocks() {
+            let range = self.residual(block);
+            let Self { network: Network { shape, instructions, decoder, .. }, memory, tokens, streams } = self;
+            let rows = *streams * block.rows;
+            rms_norm(*instructions, &memory.residual[range], &decoder.norm, decoder.eps, &mut memory.normed);
+            // the last position has no target: its loss is dropped below
+            let next = |position: usize| tokens.get(position + 1).copied().unwrap_or_default();
+            let targets = (0..rows).map(|row| next(block.first + row % block.rows)).collect::<Vec<u32>>();
+            let mut all = vec![0.0; rows];
+            let normed = Rows::new(&memory.normed, rows, shape.hidden); // (s·r, hidden)
+            cross_entropy(*instructions, normed, &decoder.head, &targets, &mut all); // (s·r,)
+            for (losses, block) in losses.iter_mut().zip(all.chunks_exact(block.rows)) {
+                losses.extend_from_slice(block);
+            }
+        }
+        for losses in &mut losses {
+            losses.truncate(self.tokens.len() - 1);
+        }
+        losses
+    }
+
+    /// The most likely next token after each of `rows`, `(s, rows)`; ties take the lowest id.
+    pub(super) fn predictions(&mut self, rows: Range<usize>) -> Vec<Vec<u32>> {
+        let (hidden, streams) = (self.network.shape.hidden, self.streams);
+        (0..streams)
+            .map(|stream| {
+                let mut predictions = Vec::with_capacity(rows.len());
+                let positions: Vec<usize> = rows.clone().collect();
+                for positions in positions.chunks(LOGIT_ROWS) {
+                    let mut hidden_rows = Vec::with_capacity(positions.len() * hidden); // (q, hidden)
+                    for position in positions {
+                        let block = position / ROW_STEP * ROW_STEP;
+                        let rows = ROW_STEP.min(self.tokens.len() - block);
+                        let row = block * streams + stream * rows + (position - block);
+                        hidden_rows.extend_from_slice(&self.memory.residual[row * hidden..][..hidden]);
+                    }
+                    self.logits(&hidden_rows);
+                    let vocab = self.network.shape.vocab;
+                    predictions.extend(self.memory.logits.chunks_exact(vocab).take(positions.len()).map(lowest_argmax));
+                }
+                predictions
+            })
+            .collect()
+    }
+
+    /// Logits over the vocabulary, `(q, hidden)` → `(q, vocab)`, into memory.
+    fn logits(&mut self, hidden_rows: &[f32]) {
+        let Self { network: Network { shape, instructions, decoder, .. }, memory, .. } = self;
+        let rows = hidden_rows.len() / shape.hidden;
+        rms_norm(*instructions, hidden_rows, &decoder.norm, decoder.eps, &mut memory.normed);
+        memory.logits.resize(rows * shape.vocab, 0.0);
+        project(*instructions, Rows::new(&memory.normed, rows, shape.hidden), &decoder.head, None, &mut memory.logits);
+    }
+}
+
+/// The masked heads of one layer in one stream.
+struct MaskedHeads {
+    heads: Vec<usize>,
+    kind: MaskKind,
+}
+
+impl MaskedHeads {
+    fn new(mask: &HeadMask, layer: usize) -> Self {
+        Self { heads: mask.set.in_layer(layer).collect(), kind: mask.kind }
+    }
+
+    fn needs_mean(&self) -> bool {
+        self.kind == MaskKind::CausalUniform && !self.heads.is_empty()
+    }
+
+    /// What replaces the output of `head`; `None` if it is intact.
+    fn kind_of(&self, head: usize) -> Option<MaskKind> {
+        self.heads.contains(&head).then_some(self.kind)
+    }
+}
+
+impl Peaks {
+    /// Notes where one head looks most from the rows of `block` that are asked for. `at` counts layer and head.
+    fn note<E: Operand>(
+        &mut self,
+        instructions: Instructions,
+        queries: QueryBlock<'_, E>,
+        cache: &KeyValues<E>,
+        (at, block): (usize, Block),
+        logits: &mut Vec<f32>,
+    ) {
+        let end = block.first + block.rows;
+        let asked = self.rows.start.max(block.first)..self.rows.end.min(end);
+        if asked.is_empty() {
+            return;
+        }
+        logits.resize(block.rows * end, 0.0);
+        attention_logits(instructions, queries, cache, (logits, end)); // (r, e)
+        for position in asked {
+            let row = &logits[(position - block.first) * end..][..=position];
+            self.positions[at * self.rows.len() + position - self.rows.start] = lowest_argmax(row);
+        }
+    }
+}

@@ -1,0 +1,346 @@
+//! Units on their way through the model, several at a time.
+//!
+//! The calling thread reads documents and writes sidecars; the threads of the pool tokenise and score. So reading and writing
+//! hide behind the model, and a thread is idle only when no window is left, however small the units are. Where the engine takes
+//! one window on all threads, or has a device of its own, the calling thread feeds it.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, PoisonError};
+
+use bytes::Bytes;
+use headwater_corpus::{Columns, Document, DocumentText, PlannedShard, UnitDocuments, read_unit};
+use headwater_model::{Concurrency, WindowLosses};
+use headwater_record::Status;
+use headwater_store::Place;
+use rayon::ScopeFifo;
+
+use crate::document::{document_score, score, window_losses};
+use crate::unit::{Prepared, fill, prepare};
+use crate::{Advance, Error, Scorer, SidecarFooter, SidecarRow, UnitReport, encode_sidecar};
+
+/// Text that is read ahead of the model, in bytes; a longer document is held alone.
+const AHEAD_BYTES: usize = 4 << 20;
+
+/// What a document counts for beside its text, so that rows without text are bounded too.
+const DOCUMENT_BYTES: usize = 256;
+
+/// A unit to score.
+#[derive(Debug)]
+pub struct UnitWork<'a> {
+    /// Its shard.
+    pub shard: &'a PlannedShard,
+    /// The columns to read.
+    pub columns: &'a Columns,
+    /// What its sidecar says of itself.
+    pub footer: SidecarFooter,
+    /// Where its sidecar goes, relative to the run.
+    pub path: String,
+}
+
+/// Whoever wants the units scored.
+pub trait Watch: Sync {
+    /// Whether the unit at `index` need not be scored after all. Asked before it is read.
+    fn skips(&self, index: usize) -> bool;
+
+    /// Is told of work newly done, from any thread.
+    fn advance(&self, advance: Advance);
+
+    /// Is told what the unit at `index` came to: its sidecar is written, or it failed and has none.
+    ///
+    /// # Errors
+    /// An error ends the scoring.
+    fn unit(&self, index: usize, outcome: Result<UnitReport, Error>) -> Result<(), Error>;
+}
+
+/// Scores `units` and writes their sidecars to `run`.
+///
+/// # Errors
+/// Those that `watch` returns.
+///
+/// # Determinism
+/// A sidecar's bytes depend on the unit and the fingerprint alone: each window is scored alone, and a document's losses are summed
+/// in the order of its windows.
+pub fn score_units(scorer: &Scorer<'_>, units: &[UnitWork<'_>], run: &Place, watch: &dyn Watch) -> Result<(), Error> {
+    let (sender, receiver) = channel();
+    let stop = AtomicBool::new(false);
+    let crew = Crew { scorer, units, watch, stop: &stop };
+    rayon::in_place_scope_fifo(|scope| {
+        let mut stream = Stream { crew, run, sender, open: BTreeMap::new(), ahead_bytes: 0 };
+        let outcome = stream.run(scope, &receiver);
+        // what is still queued would be scored for nothing
+        stop.store(true, Ordering::Relaxed);
+        outcome
+    })
+}
+
+/// What every thread has at hand.
+#[derive(Clone, Copy)]
+struct Crew<'a> {
+    scorer: &'a Scorer<'a>,
+    units: &'a [UnitWork<'a>],
+    watch: &'a dyn Watch,
+    stop: &'a AtomicBool,
+}
+
+/// A document's place: its unit, and its number there.
+#[derive(Clone, Copy)]
+struct Slot {
+    unit: usize,
+    number: usize,
+}
+
+/// What the pool reports to the calling thread.
+enum Message {
+    /// Tokenised; sent only where the calling thread feeds the engine.
+    Prepared(Slot, Prepared),
+    /// Done.
+    Scored(Slot, Result<SidecarRow, Error>),
+    /// A thread of the pool panicked; the scope will pass the panic on.
+    Panicked,
+}
+
+/// A unit of which documents are in hand.
+#[derive(Default)]
+struct OpenUnit {
+    rows: Vec<Option<SidecarRow>>,
+    /// What each document counts for.
+    bytes: Vec<usize>,
+    missing: usize,
+    is_read: bool,
+}
+
+/// The calling thread's side.
+struct Stream<'a> {
+    crew: Crew<'a>,
+    run: &'a Place,
+    sender: Sender<Message>,
+    open: BTreeMap<usize, OpenUnit>,
+    ahead_bytes: usize,
+}
+
+impl<'a> Stream<'a> {
+    fn run(&mut self, scope: &ScopeFifo<'a>, receiver: &Receiver<Message>) -> Result<(), Error> {
+        let mut next = 0;
+        let mut reading: Option<(usize, UnitDocuments)> = None;
+        loop {
+            while self.ahead_bytes < AHEAD_BYTES {
+                let Some((unit, documents)) = &mut reading else {
+                    if next == self.crew.units.len() {
+                        break;
+                    }
+                    reading = self.begin(next)?.map(|documents| (next, documents));
+                    next += 1;
+                    continue;
+                };
+                let unit = *unit;
+                match documents.next() {
+                    Some(Ok(document)) => self.take(scope, unit, document),
+                    Some(Err(error)) => {
+                        reading = None;
+                        self.fail(unit, error.into())?;
+                    }
+                    None => {
+                        reading = None;
+                        self.open.entry(unit).or_default().is_read = true;
+                        self.finish_if_complete(unit)?;
+                    }
+                }
+            }
+            if self.open.is_empty() && reading.is_none() && next == self.crew.units.len() {
+                return Ok(());
+            }
+            // `self` keeps a sender, so the channel is open; a message is due because documents are in hand
+            match receiver.recv() {
+                Ok(Message::Panicked) | Err(_) => return Ok(()),
+                Ok(Message::Prepared(slot, prepared)) if self.open.contains_key(&slot.unit) => {
+                    let row = self.crew.score_here(slot, prepared);
+                    self.put(slot, row)?;
+                }
+                Ok(Message::Prepared(..)) => {}
+                Ok(Message::Scored(slot, row)) => self.put(slot, row)?,
+            }
+        }
+    }
+
+    /// Opens the documents of a unit; `None` if it is skipped or cannot be read.
+    fn begin(&mut self, unit: usize) -> Result<Option<UnitDocuments>, Error> {
+        if self.crew.watch.skips(unit) {
+            return Ok(None);
+        }
+        let work = &self.crew.units[unit];
+        match read_unit(work.shard, work.columns, &work.footer.unit) {
+            Ok(documents) => {
+                self.open.insert(unit, OpenUnit::default());
+                Ok(Some(documents))
+            }
+            Err(error) => self.crew.watch.unit(unit, Err(error.into())).map(|()| None),
+        }
+    }
+
+    /// Gives a document to the pool.
+    fn take(&mut self, scope: &ScopeFifo<'a>, unit: usize, document: Document) {
+        let text = if let DocumentText::Text(text) = &document.text { text.len() } else { 0 };
+        let bytes = DOCUMENT_BYTES + text;
+        let open = self.open.entry(unit).or_default();
+        let slot = Slot { unit, number: open.rows.len() };
+        open.rows.push(None);
+        open.bytes.push(bytes);
+        open.missing += 1;
+        self.ahead_bytes += bytes;
+        let crew = self.crew;
+        let report = Report(self.sender.clone());
+        scope.spawn_fifo(move |scope| crew.prepare(scope, report, slot, document));
+    }
+
+    /// Puts a row in its place. Rows of a unit that failed meanwhile are dropped.
+    fn put(&mut self, slot: Slot, row: Result<SidecarRow, Error>) -> Result<(), Error> {
+        let Some(open) = self.open.get_mut(&slot.unit) else { return Ok(()) };
+        match row {
+            Ok(row) => {
+                open.rows[slot.number] = Some(row);
+                open.missing -= 1;
+                self.ahead_bytes -= open.bytes[slot.number];
+                self.finish_if_complete(slot.unit)
+            }
+            Err(error) => self.fail(slot.unit, error),
+        }
+    }
+
+    fn fail(&mut self, unit: usize, error: Error) -> Result<(), Error> {
+        if let Some(open) = self.open.remove(&unit) {
+            let missing = open.rows.iter().zip(&open.bytes).filter(|(row, _)| row.is_none());
+            self.ahead_bytes -= missing.map(|(_, bytes)| bytes).sum::<usize>();
+        }
+        self.crew.watch.unit(unit, Err(error))
+    }
+
+    /// Writes the sidecar of a unit whose rows are all there.
+    fn finish_if_complete(&mut self, unit: usize) -> Result<(), Error> {
+        if !self.open.get(&unit).is_some_and(|open| open.is_read && open.missing == 0) {
+            return Ok(());
+        }
+        let rows: Vec<SidecarRow> = self.open.remove(&unit).into_iter().flat_map(|open| open.rows).flatten().collect();
+        let work = &self.crew.units[unit];
+        let written = encode_sidecar(&work.footer, &rows)
+            .and_then(|bytes| Ok(self.run.write(&work.path, Bytes::from(bytes))?))
+            .map(|()| UnitReport::of(&rows));
+        self.crew.watch.unit(unit, written)
+    }
+}
+
+impl<'a> Crew<'a> {
+    fn is_stopped(self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Tokenises a document and sends it on its way.
+    fn prepare(self, scope: &ScopeFifo<'a>, report: Report, slot: Slot, document: Document) {
+        if self.is_stopped() {
+            return;
+        }
+        let row = document.row;
+        let prepared = match prepare(document, self.scorer, self.units[slot.unit].columns) {
+            Ok(prepared) => prepared,
+            Err(error) => return report.send(Message::Scored(slot, Err(self.failed(slot, row, error)))),
+        };
+        if prepared.row.status != Status::Scored {
+            self.watch.advance(Advance { documents: 1, tokens: prepared.tokens.len() as u64 });
+            return report.send(Message::Scored(slot, Ok(prepared.row)));
+        }
+        match self.scorer.model.engine().concurrency() {
+            Concurrency::OneWindow => report.send(Message::Prepared(slot, prepared)),
+            Concurrency::WindowPerThread => self.spread(scope, report, slot, prepared),
+        }
+    }
+
+    /// Scores a document window by window on this thread.
+    fn score_here(self, slot: Slot, prepared: Prepared) -> Result<SidecarRow, Error> {
+        let Prepared { mut row, tokens } = prepared;
+        let Scorer { model, mask, windowing, .. } = self.scorer;
+        let on_window = |tokens: usize| self.watch.advance(Advance { documents: 0, tokens: tokens as u64 });
+        let score = score(model.engine(), mask, *windowing, &tokens, &on_window);
+        let score = score.map_err(|error| self.failed(slot, row.row, error))?;
+        fill(&mut row, score);
+        self.watch.advance(Advance { documents: 1, tokens: 0 });
+        Ok(row)
+    }
+
+    /// Gives each window of a document to the pool; whoever ends the last one sums them up.
+    fn spread(self, scope: &ScopeFifo<'a>, report: Report, slot: Slot, prepared: Prepared) {
+        let windows = self.scorer.windowing.cut(&prepared.tokens).count();
+        let document = Arc::new(Spread {
+            prepared,
+            losses: Mutex::new((0..windows).map(|_| None).collect()),
+            missing: AtomicUsize::new(windows),
+        });
+        if windows <= 1 {
+            return self.score_window(&document, 0, slot, &report);
+        }
+        for window in 0..windows {
+            let (document, report) = (Arc::clone(&document), report.clone());
+            scope.spawn_fifo(move |_| self.score_window(&document, window, slot, &report));
+        }
+    }
+
+    fn score_window(self, document: &Spread, window: usize, slot: Slot, report: &Report) {
+        if self.is_stopped() {
+            return;
+        }
+        let Scorer { model, mask, windowing, .. } = self.scorer;
+        let Prepared { row, tokens } = &document.prepared;
+        if let Some(window_tokens) = windowing.cut(tokens).nth(window) {
+            match window_losses(model.engine(), mask, windowing.bos, window_tokens) {
+                Ok(losses) => document.lock()[window] = losses,
+                Err(error) => return report.send(Message::Scored(slot, Err(self.failed(slot, row.row, error)))),
+            }
+            self.watch.advance(Advance { documents: 0, tokens: window_tokens.len() as u64 });
+        }
+        // the last one sees what all others stored, through the lock
+        if document.missing.fetch_sub(1, Ordering::AcqRel) <= 1 {
+            let mut row = row.clone();
+            fill(&mut row, document_score(document.lock().iter().flatten()));
+            self.watch.advance(Advance { documents: 1, tokens: 0 });
+            report.send(Message::Scored(slot, Ok(row)));
+        }
+    }
+
+    fn failed(self, slot: Slot, row: u64, source: headwater_model::Error) -> Error {
+        Error::Document { shard: self.units[slot.unit].shard.path.clone(), row, source: Box::new(source) }
+    }
+}
+
+/// A document whose windows are scored apart.
+struct Spread {
+    prepared: Prepared,
+    /// Of each window, in order.
+    losses: Mutex<Vec<Option<WindowLosses>>>,
+    missing: AtomicUsize,
+}
+
+impl Spread {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Option<WindowLosses>>> {
+        self.losses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A pool thread's line to the calling thread, which would wait for ever for what a panic has swallowed.
+#[derive(Clone)]
+struct Report(Sender<Message>);
+
+impl Report {
+    /// Sends; nobody listens any more once the calling thread has given up.
+    fn send(&self, message: Message) {
+        drop(self.0.send(message));
+    }
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.send(Message::Panicked);
+        }
+    }
+}
