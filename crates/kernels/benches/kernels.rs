@@ -9,7 +9,8 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use half::bf16;
 use headwater_kernels::{
     AttentionScratch, Buffer, HeadLayout, Instructions, KeyValues, Operand, QueryBlock, ROW_STEP, RotaryTable, Rows,
-    RunningMean, Weights, attend, cross_entropy, padded_depth, project, project_add, rms_norm, split_heads, swiglu,
+    RunningMean, Weights, attend, cross_entropy, padded_depth, project, project_add, rms_norm, saturate_bf16,
+    saturate_f32, split_heads, swiglu,
 };
 
 const HIDDEN: usize = 576;
@@ -65,7 +66,7 @@ fn products<E: Operand>(criterion: &mut Criterion, name: &str) {
             b.iter(|| swiglu(instructions, Rows::new(&narrow, ROWS, HIDDEN), &gated, None, (&mut inner, INNER)));
         });
         let head = weights::<E>(VOCAB, HIDDEN);
-        let targets: Vec<u32> = (0..ROWS as u32).map(|row| row * 97).collect();
+        let targets: Vec<u32> = (0_u32..).step_by(97).take(ROWS).collect();
         group.throughput(flops(VOCAB, HIDDEN));
         group.bench_function("cross-entropy", |b| {
             b.iter(|| cross_entropy(instructions, Rows::new(&narrow, ROWS, HIDDEN), &head, &targets, &mut out));
@@ -128,56 +129,17 @@ fn attention<E: Operand>(criterion: &mut Criterion, name: &str) {
     }
 }
 
-#[cfg(target_arch = "x86_64")]
-mod peak {
-    //! Sums in registers and nothing else.
-
-    use std::arch::x86_64::*;
-
-    pub(super) const STEPS: usize = 100_000;
-    pub(super) const SUMS: usize = 24;
-
-    #[target_feature(enable = "avx512f,avx512bf16")]
-    pub(super) fn bf16(term: __m512bh) -> f32 {
-        let mut sums = [_mm512_setzero_ps(); SUMS];
-        for _ in 0..STEPS {
-            for sum in &mut sums {
-                *sum = _mm512_dpbf16_ps(*sum, term, term);
-            }
-        }
-        sums.iter().fold(0.0, |total, sum| total + _mm512_reduce_add_ps(*sum))
-    }
-
-    #[target_feature(enable = "avx512f")]
-    pub(super) fn f32(term: __m512) -> f32 {
-        let mut sums = [_mm512_setzero_ps(); SUMS];
-        for _ in 0..STEPS {
-            for sum in &mut sums {
-                *sum = _mm512_fmadd_ps(term, term, *sum);
-            }
-        }
-        sums.iter().fold(0.0, |total, sum| total + _mm512_reduce_add_ps(*sum))
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
 fn peaks(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("peak");
-    if std::arch::is_x86_feature_detected!("avx512bf16") {
-        group.throughput(Throughput::Elements((peak::STEPS * peak::SUMS * 64) as u64));
-        // SAFETY: the processor has the instructions, and 64 zero bytes are a vector.
-        group.bench_function("avx512-bf16", |b| b.iter(|| unsafe { peak::bf16(black_box(std::mem::zeroed())) }));
-    }
-    if std::arch::is_x86_feature_detected!("avx512f") {
-        group.throughput(Throughput::Elements((peak::STEPS * peak::SUMS * 32) as u64));
-        // SAFETY: as above.
-        group.bench_function("avx512 f32", |b| b.iter(|| unsafe { peak::f32(black_box(std::mem::zeroed())) }));
+    for instructions in Instructions::all() {
+        let level = instructions.level();
+        group.throughput(Throughput::Elements(saturate_bf16(instructions)));
+        group.bench_function(format!("bf16 {level}"), |b| b.iter(|| saturate_bf16(instructions)));
+        group.throughput(Throughput::Elements(saturate_f32(instructions)));
+        group.bench_function(format!("f32 {level}"), |b| b.iter(|| saturate_f32(instructions)));
     }
     group.finish();
 }
-
-#[cfg(not(target_arch = "x86_64"))]
-fn peaks(_criterion: &mut Criterion) {}
 
 fn all(criterion: &mut Criterion) {
     peaks(criterion);

@@ -163,3 +163,35 @@ unsafe fn tile_product(rows: &[bf16], stride: usize, panel: &[bf16], tile: &mut 
         );
     }
 }
+
+/// Multiplies tiles of zeros, four at a time, for `rounds` rounds; returns the number of operations.
+///
+/// # Safety
+/// [`is_available`].
+pub(crate) unsafe fn saturate(rounds: usize) -> u64 {
+    // SAFETY: the caller has seen that tiles are available.
+    unsafe { configure() };
+    // SAFETY: tiles are configured; the assembly touches tile registers and a counter, no memory.
+    unsafe {
+        asm!(
+            "tilezero tmm0",
+            "tilezero tmm1",
+            "tilezero tmm2",
+            "tilezero tmm3",
+            "tilezero tmm4",
+            "tilezero tmm5",
+            "tilezero tmm6",
+            "tilezero tmm7",
+            "2:",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "tdpbf16ps tmm3, tmm5, tmm7",
+            "dec {rounds}",
+            "jnz 2b",
+            rounds = inout(reg) rounds => _,
+            options(nostack, nomem),
+        );
+    }
+    (rounds * 4 * 16 * 16 * 32 * 2) as u64
+}

@@ -7,7 +7,7 @@
 //! - Products: [`Weights`] are packed once; [`project`], [`project_add`], [`swiglu`] and [`cross_entropy`] multiply [`Rows`]
 //!   with them and differ in what becomes of the sums.
 //! - Attention: [`split_heads`], [`attend`], [`RunningMean`].
-//! - Elsewhere: [`rms_norm`].
+//! - Elsewhere: [`rms_norm`]; [`saturate_bf16`] and [`saturate_f32`] find what the processor could do at most.
 //!
 //! Each kernel is written once, for any length of vector, and tested on every level that the machine has against a float64
 //! twin under an error bound; see `matmul` for the shape of products.
@@ -24,6 +24,7 @@ mod level;
 mod matmul;
 mod norm;
 mod operand;
+mod peak;
 #[cfg(test)]
 mod reference;
 mod rotary;
@@ -38,4 +39,5 @@ pub use level::{Instructions, Level, LevelError};
 pub use matmul::{ROW_STEP, Rows, Weights, cross_entropy, gated_bias, project, project_add, swiglu};
 pub use norm::rms_norm;
 pub use operand::{Operand, padded_depth};
+pub use peak::{saturate_bf16, saturate_f32};
 pub use rotary::{HeadNorm, RotaryTable};

@@ -1,11 +1,17 @@
 //! What [`Engine`](headwater_model::Engine) promises, on a tiny model and on one large enough to run on several threads.
 
+#[path = "fixture/engines.rs"]
+mod engines;
 mod fixture;
 
+use std::path::Path;
 use std::process::Command;
 
+use engines::engines;
 use fixture::{Outcome, load, paths, tiny};
-use headwater_model::{EngineOptions, Error, HeadMask, MaskKind, Model, Precision, WindowLosses};
+use headwater_model::{
+    Engine, EngineChoice, EngineOptions, Error, HeadMask, Level, MaskKind, Model, Precision, WindowLosses,
+};
 use headwater_record::{ContentHash, HeadSet};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -24,44 +30,58 @@ fn window(seed: u64, tokens: usize, vocab: u32) -> Vec<u32> {
     (0..tokens).map(|_| random.random_range(0..vocab)).collect()
 }
 
+/// Every engine in either precision.
+fn all_engines() -> impl Iterator<Item = EngineOptions> {
+    [Precision::F32, Precision::Bf16].into_iter().flat_map(engines)
+}
+
+/// Loads the model at `path` into every engine, in float32, and runs `test` on each.
+fn on_every_engine(path: &Path, test: impl Fn(&dyn Engine) -> Outcome) -> Outcome {
+    engines(Precision::F32).iter().try_for_each(|options| test(load(path, options)?.engine()))
+}
+
 #[test]
 fn a_window_scores_the_same_alone_and_among_others() -> Outcome {
-    for precision in [Precision::F32, Precision::Bf16] {
+    for options in all_engines() {
         let mask = mask("[[1, 0], [1, 3], [2, 2]]", MaskKind::CausalUniform)?;
-        let alone = bits(&load(&tiny("qwen3"), precision)?.engine().losses(&window(1, 200, 304), &mask)?);
-        let model = load(&tiny("qwen3"), precision)?;
+        let alone = bits(&load(&tiny("qwen3"), &options)?.engine().losses(&window(1, 200, 304), &mask)?);
+        let model = load(&tiny("qwen3"), &options)?;
         for (seed, tokens) in [(2, 3), (1, 200), (3, 256), (1, 200), (4, 129), (1, 200)] {
             let losses = model.engine().losses(&window(seed, tokens, 304), &mask)?;
-            assert!(seed != 1 || bits(&losses) == alone, "{precision:?}: other windows change the losses");
+            assert!(seed != 1 || bits(&losses) == alone, "{options:?}: other windows change the losses");
         }
         let together: Result<Vec<_>, _> = std::thread::scope(|scope| {
             let threads: Vec<_> =
                 (0..4).map(|_| scope.spawn(|| model.engine().losses(&window(1, 200, 304), &mask))).collect();
             threads.into_iter().map(|thread| thread.join().expect("losses do not panic")).collect()
         });
-        assert!(together?.iter().all(|losses| bits(losses) == alone), "{precision:?}: other threads change the losses");
+        assert!(together?.iter().all(|losses| bits(losses) == alone), "{options:?}: other threads change the losses");
     }
     Ok(())
 }
 
 #[test]
 fn a_loss_does_not_depend_on_later_tokens() -> Outcome {
-    let model = load(&tiny("llama"), Precision::F32)?;
     let mask = mask("[[0, 2], [2, 3]]", MaskKind::CausalUniform)?;
     let whole = window(5, 200, 304);
-    let long = model.engine().losses(&whole, &mask)?;
-    let short = model.engine().losses(&whole[..140], &mask)?;
-    for (long, short) in [(&long.base, &short.base), (&long.masked, &short.masked)] {
-        assert_eq!(short.len(), 139);
-        assert!(long.iter().zip(short).all(|(long, short)| (long - short).abs() < 1e-4));
-    }
-    Ok(())
+    on_every_engine(&tiny("llama"), |engine| {
+        let long = engine.losses(&whole, &mask)?;
+        let short = engine.losses(&whole[..140], &mask)?;
+        for (long, short) in [(&long.base, &short.base), (&long.masked, &short.masked)] {
+            assert_eq!(short.len(), 139);
+            assert!(long.iter().zip(short).all(|(long, short)| (long - short).abs() < 1e-4));
+        }
+        Ok(())
+    })
 }
 
 #[test]
 fn windows_that_do_not_fit_are_errors() -> Outcome {
-    let model = load(&tiny("llama"), Precision::F32)?;
-    let (engine, intact) = (model.engine(), HeadMask::default());
+    on_every_engine(&tiny("llama"), windows_are_checked)
+}
+
+fn windows_are_checked(engine: &dyn Engine) -> Outcome {
+    let intact = HeadMask::default();
     assert!(matches!(engine.losses(&[], &intact), Err(Error::WindowLength { tokens: 0, context: 256 })));
     assert!(matches!(engine.losses(&[1; 257], &intact), Err(Error::WindowLength { tokens: 257, context: 256 })));
     let outside = engine.losses(&[1, 304], &intact);
@@ -76,37 +96,40 @@ fn windows_that_do_not_fit_are_errors() -> Outcome {
 #[test]
 #[expect(clippy::reversed_empty_ranges, reason = "reversed rows are what is refused")]
 fn rows_outside_the_window_are_errors() -> Outcome {
-    let model = load(&tiny("llama"), Precision::F32)?;
-    for rows in [0..0, 3..3, 2..1, 0..4, 3..4] {
-        let peaks = model.engine().attention_peaks(&[1, 2, 3], rows.clone());
-        assert!(matches!(peaks, Err(Error::Rows { tokens: 3, .. })), "{rows:?}");
-        let predictions = model.engine().predictions(&[1, 2, 3], rows.clone(), &[HeadMask::default()]);
-        assert!(matches!(predictions, Err(Error::Rows { tokens: 3, .. })), "{rows:?}");
-    }
-    Ok(())
+    on_every_engine(&tiny("llama"), |engine| {
+        for rows in [0..0, 3..3, 2..1, 0..4, 3..4] {
+            let peaks = engine.attention_peaks(&[1, 2, 3], rows.clone());
+            assert!(matches!(peaks, Err(Error::Rows { tokens: 3, .. })), "{rows:?}");
+            let predictions = engine.predictions(&[1, 2, 3], rows.clone(), &[HeadMask::default()]);
+            assert!(matches!(predictions, Err(Error::Rows { tokens: 3, .. })), "{rows:?}");
+        }
+        Ok(())
+    })
 }
 
 #[test]
 fn heads_that_the_model_lacks_are_errors() -> Outcome {
-    let model = load(&tiny("llama"), Precision::F32)?;
-    for heads in ["[[3, 0]]", "[[0, 4]]"] {
-        let mask = mask(heads, MaskKind::Zero)?;
-        assert!(matches!(model.engine().losses(&[1, 2, 3], &mask), Err(Error::Mask(_))));
-        assert!(matches!(model.engine().predictions(&[1, 2, 3], 0..1, &[mask]), Err(Error::Mask(_))));
-    }
-    Ok(())
+    on_every_engine(&tiny("llama"), |engine| {
+        for heads in ["[[3, 0]]", "[[0, 4]]"] {
+            let mask = mask(heads, MaskKind::Zero)?;
+            assert!(matches!(engine.losses(&[1, 2, 3], &mask), Err(Error::Mask(_))));
+            assert!(matches!(engine.predictions(&[1, 2, 3], 0..1, &[mask]), Err(Error::Mask(_))));
+        }
+        Ok(())
+    })
 }
 
 #[test]
 fn an_empty_mask_changes_nothing() -> Outcome {
-    let model = load(&tiny("qwen2"), Precision::F32)?;
     let tokens = window(6, 150, 304);
-    let intact = model.engine().losses(&tokens, &HeadMask::default())?;
-    assert_eq!(intact.base, intact.masked);
-    let masked = model.engine().losses(&tokens, &mask("[[2, 1]]", MaskKind::Zero)?)?;
-    assert_eq!(masked.base, intact.base);
-    assert_ne!(masked.masked, intact.base);
-    Ok(())
+    on_every_engine(&tiny("qwen2"), |engine| {
+        let intact = engine.losses(&tokens, &HeadMask::default())?;
+        assert_eq!(intact.base, intact.masked);
+        let masked = engine.losses(&tokens, &mask("[[2, 1]]", MaskKind::Zero)?)?;
+        assert_eq!(masked.base, intact.base);
+        assert_ne!(masked.masked, intact.base);
+        Ok(())
+    })
 }
 
 #[test]
@@ -124,12 +147,12 @@ fn nan_weights_give_nan_losses() -> Outcome {
         }
     }
     serialize_to_file(tensors, None, &folder.path().join("model.safetensors"))?;
-    for precision in [Precision::F32, Precision::Bf16] {
-        let model = load(folder.path(), precision)?;
+    for options in all_engines() {
+        let model = load(folder.path(), &options)?;
         let tokens = window(8, 140, 304);
         for kind in [MaskKind::CausalUniform, MaskKind::Zero] {
             let losses = model.engine().losses(&tokens, &mask("[[1, 1]]", kind)?)?;
-            assert!(losses.base.iter().chain(&losses.masked).all(|loss| loss.is_nan()));
+            assert!(losses.base.iter().chain(&losses.masked).all(|loss| loss.is_nan()), "{options:?}");
         }
         assert_eq!(model.engine().attention_peaks(&tokens, 139..140)?.position(1, 0, 0), 0);
         assert_eq!(model.engine().predictions(&tokens, 139..140, &[HeadMask::default()])?, [[0]]);
@@ -185,7 +208,7 @@ fn large_model_hash() -> Outcome {
     write_large(folder.path())?;
     let mask = mask("[[1, 0], [1, 5], [2, 2]]", MaskKind::CausalUniform)?;
     for precision in [Precision::F32, Precision::Bf16] {
-        let options = EngineOptions { precision, ..EngineOptions::default() };
+        let options = EngineOptions { engine: EngineChoice::Candle, precision, ..EngineOptions::default() };
         let model = Model::load(&paths(folder.path())?, &options)?;
         let losses = model.engine().losses(&window(9, 512, 2048), &mask)?;
         assert!(losses.base.iter().chain(&losses.masked).all(|loss| loss.is_finite()));
@@ -211,4 +234,36 @@ fn any_number_of_threads_gives_the_same_bits() -> Outcome {
     }
     assert!(hashes.iter().all(|lines| *lines == hashes[0]), "{hashes:?}");
     Ok(())
+}
+
+#[test]
+fn the_native_engine_refuses_what_it_cannot_run_on() -> Outcome {
+    let native = EngineOptions { engine: EngineChoice::Native, ..EngineOptions::default() };
+    let elsewhere = EngineOptions { device: "cuda:0".to_owned(), ..native.clone() };
+    let error = Model::load(&paths(&tiny("llama"))?, &elsewhere).expect_err("the native engine runs on the cpu");
+    assert!(error.to_string().contains("cuda:0") && error.to_string().contains("candle"), "{error}");
+    let stranger = Level::ALL.into_iter().find(|level| !level.is_available()).ok_or("every level is available")?;
+    let options = EngineOptions { instructions: Some(stranger), ..native };
+    let error = Model::load(&paths(&tiny("llama"))?, &options).expect_err("a level of another processor");
+    assert!(error.to_string().contains(stranger.as_str()), "{error}");
+    Ok(())
+}
+
+/// Both engines compute the same function: their losses differ by roundings alone.
+#[test]
+fn the_engines_agree() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    write_large(folder.path())?;
+    let mask = mask("[[1, 0], [1, 5], [2, 2]]", MaskKind::CausalUniform)?;
+    let tokens = window(12, 700, 2048);
+    let candle = EngineOptions { engine: EngineChoice::Candle, precision: Precision::F32, ..EngineOptions::default() };
+    let expected = load(folder.path(), &candle)?.engine().losses(&tokens, &mask)?;
+    on_every_engine(folder.path(), |engine| {
+        let losses = engine.losses(&tokens, &mask)?;
+        for (got, expected) in [(&losses.base, &expected.base), (&losses.masked, &expected.masked)] {
+            let off = got.iter().zip(expected).map(|(got, expected)| (got - expected).abs()).fold(0.0, f32::max);
+            assert!(off <= 2e-4, "{:?}: off by {off}", engine.numerics());
+        }
+        Ok(())
+    })
 }

@@ -5,7 +5,7 @@ mod fixture;
 use std::path::Path;
 
 use fixture::{Outcome, load, paths, tiny};
-use headwater_model::{EngineOptions, Error, Model, ModelPaths, Precision};
+use headwater_model::{EngineOptions, Error, Model, ModelPaths};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize_to_file};
 
 /// The error of loading `paths`, which must name `file`.
@@ -112,7 +112,7 @@ fn a_gguf_cut_anywhere_is_refused() -> Outcome {
 
 #[test]
 fn an_unchanged_copy_loads() -> Outcome {
-    load(changed_llama(|_| ())?.path(), Precision::F32)?;
+    load(changed_llama(|_| ())?.path(), &EngineOptions::default())?;
     Ok(())
 }
 

@@ -1,11 +1,14 @@
 //! Every tiny model against PyTorch's values; `tiny/README.md` says how they were made.
 
+#[path = "fixture/engines.rs"]
+mod engines;
 mod fixture;
 
 use std::path::Path;
 
+use engines::engines;
 use fixture::{Outcome, load, tiny};
-use headwater_model::{Engine, HeadMask, MaskKind, Precision};
+use headwater_model::{Engine, EngineOptions, HeadMask, MaskKind, Precision};
 use headwater_record::HeadSet;
 use serde::Deserialize;
 
@@ -125,13 +128,17 @@ fn check_predictions(engine: &dyn Engine, window: &Window, tally: &mut Tally) ->
 }
 
 fn float32_agrees(model: &Path, golden: &Path) -> Outcome {
-    let (model, goldens) = (load(model, Precision::F32)?, read(golden)?);
+    engines(Precision::F32).iter().try_for_each(|options| float32_agrees_on(model, golden, options))
+}
+
+fn float32_agrees_on(model: &Path, golden: &Path, options: &EngineOptions) -> Outcome {
+    let (model, goldens) = (load(model, options)?, read(golden)?);
     let mut tally = Tally::default();
     assert!(!goldens.windows.is_empty());
     for window in &goldens.windows {
         for masked in &window.masks {
             let losses = model.engine().losses(&window.ids, &masked.mask())?;
-            let what = format!("{} {:?} of {} tokens", masked.name, masked.kind, window.ids.len());
+            let what = format!("{} {:?} of {} tokens, {options:?}", masked.name, masked.kind, window.ids.len());
             let off = largest_difference(&losses.base, &window.base);
             assert!(off <= F32_NATS, "base beside {what}: off by {off}");
             let off = largest_difference(&losses.masked, &masked.losses);
@@ -145,7 +152,11 @@ fn float32_agrees(model: &Path, golden: &Path) -> Outcome {
 }
 
 fn bfloat16_is_near(model: &Path, golden: &Path) -> Outcome {
-    let (model, goldens) = (load(model, Precision::Bf16)?, read(golden)?);
+    engines(Precision::Bf16).iter().try_for_each(|options| bfloat16_is_near_on(model, golden, options))
+}
+
+fn bfloat16_is_near_on(model: &Path, golden: &Path, options: &EngineOptions) -> Outcome {
+    let (model, goldens) = (load(model, options)?, read(golden)?);
     let (mut sum, mut targets, mut largest) = (0.0, 0.0, 0.0_f64);
     for window in &goldens.windows {
         for masked in &window.masks {
@@ -157,9 +168,9 @@ fn bfloat16_is_near(model: &Path, golden: &Path) -> Outcome {
             }
         }
     }
-    assert!(largest <= BF16_NATS, "off by {largest}");
-    assert!((sum / targets).abs() <= BF16_MEAN_NATS, "mean off by {}", sum / targets);
-    assert!(largest > F32_NATS, "bfloat16 gives what float32 gives: off by {largest} at most");
+    assert!(largest <= BF16_NATS, "off by {largest}, {options:?}");
+    assert!((sum / targets).abs() <= BF16_MEAN_NATS, "mean off by {}, {options:?}", sum / targets);
+    assert!(largest > F32_NATS, "bfloat16 gives what float32 gives: off by {largest} at most, {options:?}");
     Ok(())
 }
 

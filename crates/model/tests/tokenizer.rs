@@ -3,7 +3,7 @@
 mod fixture;
 
 use fixture::{Outcome, load, paths, tiny};
-use headwater_model::{EngineOptions, Model, Precision, TokenSpan, Tokenizer};
+use headwater_model::{EngineOptions, Model, TokenSpan, Tokenizer};
 use serde::Deserialize;
 use tokenizers::Tokenizer as HfTokenizer;
 
@@ -36,7 +36,7 @@ fn agrees(tokenizer: &Tokenizer) -> Outcome {
 #[test]
 fn json_tokenizers_agree() -> Outcome {
     for name in ["llama", "llama3_rope", "mistral", "qwen2", "qwen3"] {
-        let model = load(&tiny(name), Precision::F32)?;
+        let model = load(&tiny(name), &EngineOptions::default())?;
         assert_eq!(model.tokenizer().bos(), None, "{name}");
         agrees(model.tokenizer())?;
     }
@@ -55,7 +55,7 @@ fn a_bos_that_the_tokenizer_adds_is_told_and_left_out() -> Outcome {
 #[test]
 fn gguf_tokenizers_agree() -> Outcome {
     for (name, bos) in [("llama-f32.gguf", None), ("llama-mixed.gguf", None), ("qwen2-mixed.gguf", Some(2))] {
-        let model = load(&tiny(name), Precision::F32)?;
+        let model = load(&tiny(name), &EngineOptions::default())?;
         assert_eq!(model.tokenizer().bos(), bos, "{name}");
         agrees(model.tokenizer())?;
     }
@@ -84,7 +84,7 @@ fn a_text_that_is_cut_gives_the_tokens_of_the_whole() -> Outcome {
             break;
         }
     }
-    let model = load(&tiny("llama"), Precision::F32)?;
+    let model = load(&tiny("llama"), &EngineOptions::default())?;
     let whole = HfTokenizer::from_file(tiny("llama/tokenizer.json")).map_err(|error| error.to_string())?;
     let whole = whole.encode(text.as_str(), false).map_err(|error| error.to_string())?;
     assert!(model.tokenizer().encode(&text)? == whole.get_ids(), "the ids differ");

@@ -252,7 +252,7 @@ impl<'a> Crew<'a> {
         }
         match self.scorer.model.engine().concurrency() {
             Concurrency::OneWindow => report.send(Message::Prepared(slot, prepared)),
-            Concurrency::WindowPerThread => self.spread(scope, report, slot, prepared),
+            Concurrency::WindowPerThread => self.spread(scope, &report, slot, prepared),
         }
     }
 
@@ -269,7 +269,7 @@ impl<'a> Crew<'a> {
     }
 
     /// Gives each window of a document to the pool; whoever ends the last one sums them up.
-    fn spread(self, scope: &ScopeFifo<'a>, report: Report, slot: Slot, prepared: Prepared) {
+    fn spread(self, scope: &ScopeFifo<'a>, report: &Report, slot: Slot, prepared: Prepared) {
         let windows = self.scorer.windowing.cut(&prepared.tokens).count();
         let document = Arc::new(Spread {
             prepared,
@@ -277,7 +277,7 @@ impl<'a> Crew<'a> {
             missing: AtomicUsize::new(windows),
         });
         if windows <= 1 {
-            return self.score_window(&document, 0, slot, &report);
+            return self.score_window(&document, 0, slot, report);
         }
         for window in 0..windows {
             let (document, report) = (Arc::clone(&document), report.clone());

@@ -30,10 +30,9 @@ impl<E: Operand> Task for SoftmaxBlock<'_, E> {
     fn run<S: Simd>(self, simd: S) {
         let width = self.sums.len() / self.totals.len();
         let depth = padded_depth(self.keys);
-        let mut visible_from = self.first_visible;
-        for (row, sums) in self.sums.chunks_exact_mut(width).enumerate() {
-            let visible = usize::try_from(visible_from).unwrap_or(0).min(self.keys);
-            visible_from += 1;
+        let rows = (self.first_visible..).zip(self.sums.chunks_exact_mut(width)).enumerate();
+        for (row, (visible, sums)) in rows {
+            let visible = usize::try_from(visible).unwrap_or(0).min(self.keys);
             let weights = &mut self.weights[row * KEY_BLOCK..][..depth];
             weights[visible..].fill(E::default());
             if visible == 0 {

@@ -20,6 +20,7 @@ struct Reference {
     values: Vec<Vec<f64>>,
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "rounding is what is asked for")]
 fn rounded<E: Operand>(x: f64) -> f64 {
     f64::from(E::from_f32(x as f32).to_f32())
 }

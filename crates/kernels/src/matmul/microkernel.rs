@@ -141,20 +141,20 @@ pub(crate) fn fma_tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
     let mut sums = [[simd.splat(0.0); VECTORS]; ROWS];
     for (k, terms) in panel.chunks_exact(PANEL).enumerate() {
         let mut column = [simd.splat(0.0); VECTORS];
-        for vector in 0..VECTORS {
-            column[vector] = simd.load(&terms[vector * S::LANES..][..S::LANES]);
+        for (column, terms) in column.iter_mut().zip(terms.chunks_exact(S::LANES)) {
+            *column = simd.load(terms);
         }
-        for row in 0..ROWS {
+        for (row, sums) in sums.iter_mut().enumerate() {
             // SAFETY: k < depth and row < ROWS, so the index is below the length asserted above.
             let term = simd.splat(unsafe { *rows.get_unchecked(row * stride + k) });
-            for vector in 0..VECTORS {
-                sums[row][vector] = simd.mul_add(term, column[vector], sums[row][vector]);
+            for (sum, column) in sums.iter_mut().zip(column) {
+                *sum = simd.mul_add(term, column, *sum);
             }
         }
     }
-    for row in 0..ROWS {
-        for vector in 0..VECTORS {
-            simd.store(sums[row][vector], &mut tile.0[row][vector * S::LANES..][..S::LANES]);
+    for (sums, to) in sums.iter().zip(&mut tile.0) {
+        for (sum, to) in sums.iter().zip(to.chunks_exact_mut(S::LANES)) {
+            simd.store(*sum, to);
         }
     }
 }
@@ -204,12 +204,14 @@ mod avx512_bf16 {
         for (pair, terms) in panel.chunks_exact(2 * PANEL).enumerate() {
             let (low, high) = terms.split_at(PANEL);
             let columns = [bits(low), bits(high)];
-            for row in 0..ROWS {
+            for (row, sums) in sums.iter_mut().enumerate() {
+                let at = row * stride + 2 * pair;
                 // SAFETY: 2 · pair + 1 < depth and row < ROWS, so both terms lie below the length asserted above.
-                let term = unsafe { rows.as_ptr().add(row * stride + 2 * pair).cast::<i32>().read_unaligned() };
-                let term = as_bf16(_mm512_set1_epi32(term));
-                sums[row][0] = _mm512_dpbf16_ps(sums[row][0], term, columns[0]);
-                sums[row][1] = _mm512_dpbf16_ps(sums[row][1], term, columns[1]);
+                let term = unsafe { rows.get_unchecked(at..at + 2) };
+                let term = u32::from(term[0].to_bits()) | u32::from(term[1].to_bits()) << 16;
+                let term = as_bf16(_mm512_set1_epi32(term.cast_signed()));
+                sums[0] = _mm512_dpbf16_ps(sums[0], term, columns[0]);
+                sums[1] = _mm512_dpbf16_ps(sums[1], term, columns[1]);
             }
         }
         for (to, [low, high]) in tile.0.iter_mut().zip(sums) {

@@ -211,7 +211,7 @@ impl<'a, E: Operand> Window<'a, E> {
                 let first = stream * block.rows * stride + head * layout.head_dim;
                 let out = &mut memory.attended[first..];
                 if let Some(peaks) = &mut peaks {
-                    peaks.note(instructions, queries, cache, (index * layout.heads + head, block), &mut memory.logits);
+                    peaks.note(instructions, queries, cache, (index * layout.heads + head, block, &mut memory.logits));
                 }
                 match masked.kind_of(head) {
                     None => attend(instructions, queries, cache, &mut memory.attention, (out, stride)),
@@ -329,8 +329,7 @@ impl Peaks {
         instructions: Instructions,
         queries: QueryBlock<'_, E>,
         cache: &KeyValues<E>,
-        (at, block): (usize, Block),
-        logits: &mut Vec<f32>,
+        (at, block, logits): (usize, Block, &mut Vec<f32>),
     ) {
         let end = block.first + block.rows;
         let asked = self.rows.start.max(block.first)..self.rows.end.min(end);

@@ -1,0 +1,94 @@
+//! What the processor reaches when it does nothing but multiply and add in registers: the figure to hold kernels against.
+
+use std::hint::black_box;
+
+use crate::dispatch::Task;
+use crate::simd::Simd;
+use crate::{Instructions, Level};
+
+/// Sums in flight: enough to hide the latency of a multiply-add wherever two are issued in a cycle.
+const SUMS: usize = 12;
+
+/// Rounds of [`SUMS`] instructions.
+const ROUNDS: usize = 100_000;
+
+/// Multiplies and adds in float32 for a fraction of a millisecond; returns how many operations that was, two for each
+/// multiply-add.
+#[must_use]
+pub fn saturate_f32(instructions: Instructions) -> u64 {
+    instructions.run(Saturate)
+}
+
+/// The same in bfloat16, as far as the level multiplies it; elsewhere in float32, into which bfloat16 is widened.
+#[must_use]
+pub fn saturate_bf16(instructions: Instructions) -> u64 {
+    match instructions.level() {
+        #[cfg(target_arch = "x86_64")]
+        Level::Amx => {
+            // SAFETY: the level was found available.
+            unsafe { crate::amx::saturate(ROUNDS / 16) }
+        }
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512Bf16 => {
+            // SAFETY: the level was found available.
+            unsafe { saturate_dots() }
+        }
+        _ => saturate_f32(instructions),
+    }
+}
+
+struct Saturate;
+
+impl Task for Saturate {
+    type Output = u64;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> u64 {
+        let term = simd.splat(black_box(0.0));
+        let mut sums = [simd.splat(0.0); SUMS];
+        for _ in 0..ROUNDS {
+            for sum in &mut sums {
+                *sum = simd.mul_add(term, term, *sum);
+            }
+        }
+        for sum in sums {
+            black_box(simd.sum(sum));
+        }
+        (ROUNDS * SUMS * S::LANES * 2) as u64
+    }
+}
+
+/// # Safety
+/// The processor has AVX-512 F and BF16.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bf16")]
+unsafe fn saturate_dots() -> u64 {
+    use std::arch::x86_64::{
+        _mm512_cvtne2ps_pbh, _mm512_dpbf16_ps, _mm512_reduce_add_ps, _mm512_set1_ps, _mm512_setzero_ps,
+    };
+    let zeros = _mm512_set1_ps(black_box(0.0));
+    let term = _mm512_cvtne2ps_pbh(zeros, zeros);
+    let mut sums = [_mm512_setzero_ps(); SUMS];
+    for _ in 0..ROUNDS {
+        for sum in &mut sums {
+            *sum = _mm512_dpbf16_ps(*sum, term, term);
+        }
+    }
+    for sum in sums {
+        black_box(_mm512_reduce_add_ps(sum));
+    }
+    (ROUNDS * SUMS * 32 * 2) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_level_counts_what_it_does() {
+        for instructions in Instructions::all() {
+            let (f32, bf16) = (saturate_f32(instructions), saturate_bf16(instructions));
+            assert!(f32 > 0 && bf16 >= f32, "{}: {f32} {bf16}", instructions.level());
+        }
+    }
+}
