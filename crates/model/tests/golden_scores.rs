@@ -69,15 +69,20 @@ fn fixture(options: &EngineOptions) -> Result<Option<Fixture>, Box<dyn Error>> {
     Ok(Some(Fixture { model, goldens, texts }))
 }
 
-/// The native engine as it comes, on lower levels of this processor, and the portable engine. The levels without vectors are left
-/// to the tiny models: here they would take minutes.
-fn engines(precision: Precision) -> Vec<EngineOptions> {
-    let options = |engine, instructions| EngineOptions { engine, instructions, precision, ..EngineOptions::default() };
+/// The native engine as it comes, and the portable one.
+fn engines(precision: Precision) -> [EngineOptions; 2] {
+    [EngineChoice::Native, EngineChoice::Candle].map(|engine| EngineOptions {
+        engine,
+        precision,
+        ..EngineOptions::default()
+    })
+}
+
+/// The native engine on the lower levels of this processor that have vectors: without them the real model takes minutes, and the
+/// tiny models run on every level.
+fn lower_levels(precision: Precision) -> impl Iterator<Item = EngineOptions> {
     let vectors = [Level::Avx512Bf16, Level::Avx512, Level::Avx2].into_iter().filter(|level| level.is_available());
-    let levels = std::iter::once(None).chain(vectors.map(Some));
-    let mut engines: Vec<EngineOptions> = levels.map(|level| options(EngineChoice::Native, level)).collect();
-    engines.push(options(EngineChoice::Candle, None));
-    engines
+    vectors.map(move |level| EngineOptions { instructions: Some(level), precision, ..EngineOptions::default() })
 }
 
 fn mean(losses: &[f32]) -> f64 {
@@ -135,7 +140,8 @@ fn float32_agrees_on(options: &EngineOptions) -> Outcome {
 
 #[test]
 fn bfloat16_influence_agrees_within_0_01_and_ranks_alike() -> Outcome {
-    engines(Precision::Bf16).iter().try_for_each(bfloat16_agrees_on)
+    let mut all = engines(Precision::Bf16).into_iter().chain(lower_levels(Precision::Bf16));
+    all.try_for_each(|options| bfloat16_agrees_on(&options))
 }
 
 fn bfloat16_agrees_on(options: &EngineOptions) -> Outcome {

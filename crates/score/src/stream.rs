@@ -192,7 +192,7 @@ impl<'a> Stream<'a> {
         self.ahead_bytes += bytes;
         let crew = self.crew;
         let report = Report(self.sender.clone());
-        scope.spawn_fifo(move |scope| crew.prepare(scope, report, slot, document));
+        scope.spawn_fifo(move |scope| crew.prepare(scope, &report, slot, document));
     }
 
     /// Puts a row in its place. Rows of a unit that failed meanwhile are dropped.
@@ -237,7 +237,7 @@ impl<'a> Crew<'a> {
     }
 
     /// Tokenises a document and sends it on its way.
-    fn prepare(self, scope: &ScopeFifo<'a>, report: Report, slot: Slot, document: Document) {
+    fn prepare(self, scope: &ScopeFifo<'a>, report: &Report, slot: Slot, document: Document) {
         if self.is_stopped() {
             return;
         }
@@ -252,7 +252,7 @@ impl<'a> Crew<'a> {
         }
         match self.scorer.model.engine().concurrency() {
             Concurrency::OneWindow => report.send(Message::Prepared(slot, prepared)),
-            Concurrency::WindowPerThread => self.spread(scope, &report, slot, prepared),
+            Concurrency::WindowPerThread => self.spread(scope, report, slot, prepared),
         }
     }
 
