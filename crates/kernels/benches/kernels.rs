@@ -51,26 +51,44 @@ fn products<E: Operand>(criterion: &mut Criterion, name: &str) {
         let qkv = weights::<E>(LAYOUT.width(), HIDDEN);
         group.throughput(flops(LAYOUT.width(), HIDDEN));
         group.bench_function("qkv", |b| {
-            b.iter(|| project(instructions, Rows::new(&narrow, ROWS, HIDDEN), &qkv, None, black_box(&mut out)));
+            b.iter(|| project(instructions, (&narrow, ROWS), &qkv, None, black_box(&mut out)));
         });
         let down = weights::<E>(HIDDEN, INNER);
         group.throughput(flops(HIDDEN, INNER));
         group.bench_function("down", |b| {
-            b.iter(|| project_add(instructions, Rows::new(&wide, ROWS, INNER), &down, None, black_box(&mut out)));
+            b.iter(|| project_add(instructions, (&wide, ROWS), &down, None, black_box(&mut out)));
         });
         let half = INNER * HIDDEN;
         let gated = Weights::<E>::pack_gated(&numbers(half), &numbers(half), INNER, HIDDEN);
         let mut inner = operands::<E>(ROWS * INNER);
         group.throughput(flops(2 * INNER, HIDDEN));
         group.bench_function("swiglu", |b| {
-            b.iter(|| swiglu(instructions, Rows::new(&narrow, ROWS, HIDDEN), &gated, None, (&mut inner, INNER)));
+            b.iter(|| swiglu(instructions, (&narrow, ROWS), &gated, None, (&mut inner, INNER)));
         });
         let head = weights::<E>(VOCAB, HIDDEN);
         let targets: Vec<u32> = (0_u32..).step_by(97).take(ROWS).collect();
         group.throughput(flops(VOCAB, HIDDEN));
         group.bench_function("cross-entropy", |b| {
-            b.iter(|| cross_entropy(instructions, Rows::new(&narrow, ROWS, HIDDEN), &head, &targets, &mut out));
+            b.iter(|| cross_entropy(instructions, (&narrow, ROWS), &head, &targets, &mut out));
         });
+        group.finish();
+    }
+}
+
+fn int8_products(criterion: &mut Criterion) {
+    for instructions in Instructions::all().filter(|instructions| Int8Weights::is_available(*instructions)) {
+        let mut group = criterion.benchmark_group(format!("int8 {}", instructions.level()));
+        group.sample_size(10);
+        let mut rows = Int8Rows::default();
+        Int8Weights::norm(instructions, &numbers(ROWS * HIDDEN), &[1.0; HIDDEN], 1e-5, &mut rows);
+        let mut out = vec![0.0; ROWS * INNER];
+        for (name, columns) in [("qkv", LAYOUT.width()), ("square", HIDDEN)] {
+            let weights = Int8Weights::pack(&numbers(columns * HIDDEN), columns, HIDDEN);
+            group.throughput(Throughput::Elements(2 * (ROWS * columns * HIDDEN) as u64));
+            group.bench_function(name, |b| {
+                b.iter(|| project(instructions, (&rows, ROWS), &weights, None, black_box(&mut out)));
+            });
+        }
         group.finish();
     }
 }
@@ -120,10 +138,10 @@ fn attention<E: Operand>(criterion: &mut Criterion, name: &str) {
         });
         let x = numbers(ROWS * HIDDEN);
         let weight = numbers(HIDDEN);
-        let mut normed = Buffer::<E>::zeros(ROWS * padded_depth(HIDDEN));
+        let mut normed = Buffer::<E>::EMPTY;
         group.throughput(Throughput::Elements(ROWS as u64));
         group.bench_function("norm (tokens)", |b| {
-            b.iter(|| rms_norm(instructions, black_box(&x), &weight, 1e-5, &mut normed));
+            b.iter(|| Weights::<E>::norm(instructions, black_box(&x), &weight, 1e-5, &mut normed));
         });
         group.finish();
     }
@@ -145,6 +163,7 @@ fn all(criterion: &mut Criterion) {
     peaks(criterion);
     products::<bf16>(criterion, "bf16");
     products::<f32>(criterion, "f32");
+    int8_products(criterion);
     attention::<bf16>(criterion, "attention bf16");
     attention::<f32>(criterion, "attention f32");
 }

@@ -1,4 +1,4 @@
-//! AMX: tiles of 16 rows by 64 bytes, and products of bfloat16 tiles.
+//! AMX: tiles of 16 rows by 64 bytes, and products of bfloat16 and int8 tiles.
 //!
 //! Rust has neither intrinsics nor detection for AMX, so both are written out. The compiler never uses tile registers, so
 //! the assembly need not name them as clobbered.
@@ -12,14 +12,14 @@ use std::sync::OnceLock;
 
 use half::bf16;
 
-use crate::matmul::{Epilogue, Product, Tile, tile_rows};
-use crate::operand::{DEPTH_STEP, PANEL};
+use crate::matmul::{Epilogue, Int8Product, Product, Tile, tile_rows};
+use crate::operand::PANEL;
 use crate::simd::Avx512;
 
 /// Rows of a tile of sums: two tile registers.
 const ROWS: usize = 32;
 
-/// Whether the processor has AMX-BF16 and the system lets this process use its tiles, which is asked for once.
+/// Whether the processor has AMX-BF16 and AMX-INT8, and the system lets this process use its tiles, which is asked for once.
 pub(crate) fn is_available() -> bool {
     static AVAILABLE: OnceLock<bool> = OnceLock::new();
     *AVAILABLE.get_or_init(|| processor_has_tiles() && system_saves_tiles() && request_permission())
@@ -28,10 +28,12 @@ pub(crate) fn is_available() -> bool {
 fn processor_has_tiles() -> bool {
     const AMX_BF16: u32 = 1 << 22;
     const AMX_TILE: u32 = 1 << 24;
+    const AMX_INT8: u32 = 1 << 25;
+    const ALL: u32 = AMX_BF16 | AMX_TILE | AMX_INT8;
     const OSXSAVE: u32 = 1 << 27;
     let most = __cpuid_count(0, 0).eax;
     let saves_state = __cpuid_count(1, 0).ecx & OSXSAVE != 0;
-    most >= 7 && saves_state && __cpuid_count(7, 0).edx & (AMX_BF16 | AMX_TILE) == AMX_BF16 | AMX_TILE
+    most >= 7 && saves_state && __cpuid_count(7, 0).edx & ALL == ALL
 }
 
 fn system_saves_tiles() -> bool {
@@ -112,7 +114,78 @@ pub(crate) unsafe fn multiply<P: Epilogue>(product: Product<'_, bf16>, epilogue:
     }
 }
 
-/// Computes 32 rows of one panel in four tiles.
+/// Computes an int8 product in tiles.
+///
+/// # Safety
+/// [`is_available`], and the processor has AVX-512 F, BW, DQ and VL, AVX2 and FMA.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+pub(crate) unsafe fn multiply_int8<P: Epilogue>(product: Int8Product<'_>, epilogue: &mut P) {
+    // SAFETY: the caller has seen that the processor has them.
+    let simd = unsafe { Avx512::new() };
+    // SAFETY: the caller has seen that tiles are available.
+    unsafe { configure() };
+    let mut sums = [[0; PANEL]; ROWS];
+    let mut tile = Tile::ZERO;
+    for panel in 0..product.panel_count() {
+        let (surplus, steps) = product.scales(panel);
+        for row in (0..product.count).step_by(ROWS) {
+            // SAFETY: tiles are configured on this thread.
+            unsafe { int8_tile(product.row_values(row), product.depth, product.panel(panel), &mut sums) };
+            for (index, (to, sums)) in tile.0.iter_mut().zip(&sums).enumerate() {
+                let row_step = product.row_step(row + index);
+                for column in 0..PANEL {
+                    to[column] = (sums[column] - surplus[column]) as f32 * (steps[column] * row_step);
+                }
+            }
+            epilogue.take(simd, &tile, tile_rows(row, ROWS, product.count), panel);
+        }
+    }
+}
+
+/// Multiplies 32 rows with one panel in four tiles: the loop of both kinds of product, which differ in the instruction alone.
+macro_rules! tile_loop {
+    ($dot:literal, $rows:expr, $row_bytes:expr, $panel:expr, $steps:expr, $out:expr) => {
+        // SAFETY: each step reads 32 rows of 64 bytes, `row_bytes` apart, and 16 rows of 128 bytes of the panel; the caller has
+        // asserted that both are there. The stores fill 32 rows of 128 bytes. No other memory is touched, and tile registers
+        // are used by nothing else.
+        unsafe {
+            asm!(
+                "tilezero tmm0",
+                "tilezero tmm1",
+                "tilezero tmm2",
+                "tilezero tmm3",
+                "2:",
+                "tileloadd tmm4, [{low} + {row_bytes}]",
+                "tileloadd tmm6, [{panel} + {panel_bytes}]",
+                "tileloadd tmm7, [{panel} + {panel_bytes} + 64]",
+                concat!($dot, " tmm0, tmm4, tmm6"),
+                concat!($dot, " tmm1, tmm4, tmm7"),
+                "tileloadd tmm5, [{high} + {row_bytes}]",
+                concat!($dot, " tmm2, tmm5, tmm6"),
+                concat!($dot, " tmm3, tmm5, tmm7"),
+                "add {low}, 64",
+                "add {high}, 64",
+                "add {panel}, 2048",
+                "dec {steps}",
+                "jnz 2b",
+                "tilestored [{out} + {panel_bytes}], tmm0",
+                "tilestored [{out} + {panel_bytes} + 64], tmm1",
+                "tilestored [{out} + {panel_bytes} + 2048], tmm2",
+                "tilestored [{out} + {panel_bytes} + 2112], tmm3",
+                low = inout(reg) $rows.as_ptr() => _,
+                high = inout(reg) $rows.as_ptr().byte_add(16 * $row_bytes) => _,
+                panel = inout(reg) $panel.as_ptr() => _,
+                steps = inout(reg) $steps => _,
+                out = in(reg) $out,
+                row_bytes = in(reg) $row_bytes,
+                panel_bytes = in(reg) 128_usize,
+                options(nostack),
+            );
+        }
+    };
+}
+
+/// Computes 32 rows of one panel of bfloat16.
 ///
 /// # Shapes
 /// - `rows`: 32 rows, `stride` apart
@@ -122,46 +195,24 @@ pub(crate) unsafe fn multiply<P: Epilogue>(product: Product<'_, bf16>, epilogue:
 /// Tiles are available and configured on this thread.
 unsafe fn tile_product(rows: &[bf16], stride: usize, panel: &[bf16], tile: &mut Tile) {
     let depth = panel.len() / PANEL;
-    assert!(depth.is_multiple_of(DEPTH_STEP) && depth > 0, "whole tiles");
+    assert!(depth.is_multiple_of(32) && depth > 0, "whole tiles");
     assert!(rows.len() >= (ROWS - 1) * stride + depth, "a tile has all its rows");
-    let row_bytes = stride * size_of::<bf16>();
-    // SAFETY: each of the depth / 32 steps reads 32 rows of 64 bytes, `row_bytes` apart, inside `rows`, and 16 rows of 128 bytes
-    // of `panel`; the stores fill the 32 rows of 128 bytes of `tile`. No other memory is touched, and tile registers are used
-    // by nothing else.
-    unsafe {
-        asm!(
-            "tilezero tmm0",
-            "tilezero tmm1",
-            "tilezero tmm2",
-            "tilezero tmm3",
-            "2:",
-            "tileloadd tmm4, [{low} + {row_bytes}]",
-            "tileloadd tmm6, [{panel} + {panel_bytes}]",
-            "tileloadd tmm7, [{panel} + {panel_bytes} + 64]",
-            "tdpbf16ps tmm0, tmm4, tmm6",
-            "tdpbf16ps tmm1, tmm4, tmm7",
-            "tileloadd tmm5, [{high} + {row_bytes}]",
-            "tdpbf16ps tmm2, tmm5, tmm6",
-            "tdpbf16ps tmm3, tmm5, tmm7",
-            "add {low}, 64",
-            "add {high}, 64",
-            "add {panel}, 2048",
-            "dec {steps}",
-            "jnz 2b",
-            "tilestored [{tile} + {panel_bytes}], tmm0",
-            "tilestored [{tile} + {panel_bytes} + 64], tmm1",
-            "tilestored [{tile} + {panel_bytes} + 2048], tmm2",
-            "tilestored [{tile} + {panel_bytes} + 2112], tmm3",
-            low = inout(reg) rows.as_ptr() => _,
-            high = inout(reg) rows[16 * stride..].as_ptr() => _,
-            panel = inout(reg) panel.as_ptr() => _,
-            steps = inout(reg) depth / DEPTH_STEP => _,
-            tile = in(reg) tile.as_mut_ptr(),
-            row_bytes = in(reg) row_bytes,
-            panel_bytes = in(reg) 128_usize,
-            options(nostack),
-        );
-    }
+    tile_loop!("tdpbf16ps", rows, stride * size_of::<bf16>(), panel, depth / 32, tile.as_mut_ptr());
+}
+
+/// Computes 32 rows of one panel of int8.
+///
+/// # Shapes
+/// - `rows`: 32 rows of unsigned bytes, `stride` apart
+/// - `panel`: `(depth / 4, 32, 4)`
+///
+/// # Safety
+/// Tiles are available and configured on this thread.
+unsafe fn int8_tile(rows: &[u8], stride: usize, panel: &[i8], sums: &mut [[i32; PANEL]; ROWS]) {
+    let depth = panel.len() / PANEL;
+    assert!(depth.is_multiple_of(64) && depth > 0, "whole tiles");
+    assert!(rows.len() >= (ROWS - 1) * stride + depth, "a tile has all its rows");
+    tile_loop!("tdpbusd", rows, stride, panel, depth / 64, sums.as_mut_ptr());
 }
 
 /// Multiplies tiles of zeros, four at a time, for `rounds` rounds; returns the number of operations.

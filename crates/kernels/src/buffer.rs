@@ -15,6 +15,8 @@ unsafe impl Plain for f32 {}
 unsafe impl Plain for half::bf16 {}
 // SAFETY: every bit pattern is an integer.
 unsafe impl Plain for i8 {}
+// SAFETY: as above.
+unsafe impl Plain for u8 {}
 
 /// 64 bytes.
 #[derive(Clone, Copy)]

@@ -14,9 +14,9 @@ pub enum Level {
     Avx2,
     /// AVX-512 F, BW, DQ and VL.
     Avx512,
-    /// AVX-512 with bfloat16 dot products.
+    /// AVX-512 with dot products of bfloat16 and int8.
     Avx512Bf16,
-    /// AMX tiles of bfloat16, beside AVX-512 with bfloat16.
+    /// AMX tiles of bfloat16 and int8, beside AVX-512 with both.
     Amx,
 }
 
@@ -48,7 +48,11 @@ impl Level {
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => has_avx512(),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512Bf16 => has_avx512() && std::arch::is_x86_feature_detected!("avx512bf16"),
+            Self::Avx512Bf16 => {
+                has_avx512()
+                    && std::arch::is_x86_feature_detected!("avx512bf16")
+                    && std::arch::is_x86_feature_detected!("avx512vnni")
+            }
             #[cfg(target_arch = "x86_64")]
             Self::Amx => Self::Avx512Bf16.is_available() && crate::amx::is_available(),
             #[cfg(not(target_arch = "x86_64"))]

@@ -4,10 +4,11 @@
 //! the processor has a [`Level`], and computes alone on the calling thread, in an order of additions that depends on the level
 //! and nothing else: not on other rows, other threads or the alignment of memory.
 //!
-//! - Products: [`Weights`] are packed once; [`project`], [`project_add`], [`swiglu`] and [`cross_entropy`] multiply [`Rows`]
-//!   with them and differ in what becomes of the sums.
+//! - Products: a [`Matrix`] of weights is packed once, as [`Weights`] of float32 or bfloat16 or as [`Int8Weights`];
+//!   [`Matrix::norm`] makes the rows that it multiplies; [`project`], [`project_add`], [`swiglu`] and [`cross_entropy`] differ in
+//!   what becomes of the sums.
 //! - Attention: [`split_heads`], [`attend`], [`RunningMean`].
-//! - Elsewhere: [`rms_norm`]; [`saturate_bf16`] and [`saturate_f32`] find what the processor could do at most.
+//! - [`saturate_bf16`] and [`saturate_f32`] find what the processor could do at most.
 //!
 //! Each kernel is written once, for any length of vector, and tested on every level that the machine has against a float64
 //! twin under an error bound; see `matmul` for the shape of products.
@@ -36,8 +37,9 @@ pub use attention::{
 pub use buffer::Buffer;
 pub use file_map::{FileMap, MapError};
 pub use level::{Instructions, Level, LevelError};
-pub use matmul::{ROW_STEP, Rows, Weights, cross_entropy, gated_bias, project, project_add, swiglu};
-pub use norm::rms_norm;
+pub use matmul::{
+    Int8Rows, Int8Weights, Matrix, ROW_STEP, Weights, cross_entropy, gated_bias, project, project_add, swiglu,
+};
 pub use operand::{Operand, padded_depth};
 pub use peak::{saturate_bf16, saturate_f32};
 pub use rotary::{HeadNorm, RotaryTable};

@@ -2,6 +2,7 @@
 
 use crate::Instructions;
 use crate::dispatch::Task;
+use crate::matmul::{Int8Rows, LARGEST, ZERO};
 use crate::operand::{Operand, padded_depth};
 use crate::simd::Simd;
 
@@ -19,7 +20,7 @@ use crate::simd::Simd;
 ///
 /// # Panics
 /// If `out` is too short.
-pub fn rms_norm<E: Operand>(instructions: Instructions, x: &[f32], weight: &[f32], eps: f32, out: &mut [E]) {
+pub(crate) fn rms_norm<E: Operand>(instructions: Instructions, x: &[f32], weight: &[f32], eps: f32, out: &mut [E]) {
     instructions.run(RmsNorm { x, weight, eps, out });
 }
 
@@ -44,6 +45,50 @@ impl<E: Operand> Task for RmsNorm<'_, '_, E> {
                 let at = vector * S::LANES;
                 let normed = simd.mul(simd.mul(simd.load(&x[at..]), scale), simd.load(&self.weight[at..]));
                 E::store(simd, normed, out);
+            }
+        }
+    }
+}
+
+/// Computes what [`rms_norm`] does and rounds each row to bytes: the largest magnitude of a row becomes 127 steps.
+pub(crate) fn rms_norm_int8(instructions: Instructions, x: &[f32], weight: &[f32], eps: f32, out: &mut Int8Rows) {
+    let stride = out.resize(x.len() / weight.len(), weight.len());
+    instructions.run(RmsNormInt8 { x, weight, eps, out, stride });
+}
+
+struct RmsNormInt8<'a, 'o> {
+    x: &'a [f32],
+    weight: &'a [f32],
+    eps: f32,
+    out: &'o mut Int8Rows,
+    stride: usize,
+}
+
+impl Task for RmsNormInt8<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self { x, weight, eps, out, stride } = self;
+        for (row, x) in x.chunks_exact(weight.len()).enumerate() {
+            let scale = scale(simd, x, eps);
+            let mut largest = simd.splat(0.0);
+            // zero times a number; what is none stays none, which a maximum could pass over
+            let mut zero = simd.splat(0.0);
+            for (x, weight) in x.chunks(S::LANES).zip(weight.chunks(S::LANES)) {
+                let product = simd.mul(simd.load(x), simd.load(weight));
+                largest = simd.max(largest, simd.max(product, simd.sub(simd.splat(0.0), product)));
+                zero = simd.mul_add(product, simd.splat(0.0), zero);
+            }
+            let largest = simd.greatest(largest) + simd.sum(zero);
+            // the norm's scale moves the largest magnitude and its step alike
+            let per_step = simd.splat(if largest > 0.0 { LARGEST / largest } else { 0.0 });
+            out.steps[row] = largest * scale / LARGEST;
+            let to = &mut out.values[row * stride..][..weight.len()];
+            for (vector, to) in to.chunks_mut(S::LANES).enumerate() {
+                let at = vector * S::LANES;
+                let product = simd.mul(simd.load(&x[at..]), simd.load(&weight[at..]));
+                simd.store_bytes(simd.mul_add(product, per_step, simd.splat(ZERO)), to);
             }
         }
     }

@@ -14,7 +14,7 @@ pub(crate) const PANEL: usize = 32;
 pub(crate) const DEPTH_STEP: usize = 32;
 
 /// A number that matrices are multiplied in, float32 or bfloat16. Sums are float32.
-pub trait Operand: Plain + Vectors {
+pub trait Operand: Plain + Vectors + std::fmt::Debug {
     /// Consecutive terms of a sum that lie side by side in a panel, as the processor's dot products take them.
     const GROUP: usize;
 

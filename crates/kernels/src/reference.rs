@@ -3,9 +3,9 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use crate::ROW_STEP;
 use crate::buffer::Buffer;
 use crate::operand::{Operand, padded_depth};
-use crate::{ROW_STEP, Rows};
 
 /// Unit roundoff of float32.
 pub(crate) const UNIT: f64 = 1.0 / (1 << 24) as f64;
@@ -20,7 +20,6 @@ pub(crate) fn numbers<E: Operand>(seed: u64, count: usize) -> Vec<f32> {
 pub(crate) struct Left<E> {
     values: Buffer<E>,
     rows: usize,
-    depth: usize,
 }
 
 impl<E: Operand> Left<E> {
@@ -32,11 +31,12 @@ impl<E: Operand> Left<E> {
         for (row, values) in stored.chunks_mut(stride).zip(values.chunks(depth)) {
             row.iter_mut().zip(values).for_each(|(to, from)| *to = E::from_f32(*from));
         }
-        Self { values: stored, rows, depth }
+        Self { values: stored, rows }
     }
 
-    pub(crate) fn rows(&self) -> Rows<'_, E> {
-        Rows::new(&self.values, self.rows, self.depth)
+    /// The rows and their number.
+    pub(crate) fn rows(&self) -> (&Buffer<E>, usize) {
+        (&self.values, self.rows)
     }
 }
 

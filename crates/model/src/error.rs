@@ -97,6 +97,14 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+    /// A precision that the engine or processor does not have.
+    #[error("precision {} cannot be used: {why}", .precision.as_str())]
+    Precision {
+        /// The precision.
+        precision: crate::Precision,
+        /// Why not.
+        why: String,
+    },
     /// Instructions that this processor does not have.
     #[error(transparent)]
     Instructions(#[from] headwater_kernels::LevelError),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use half::bf16;
-use headwater_kernels::{Instructions, Level};
+use headwater_kernels::{Instructions, Int8Weights, Level, Weights};
 use headwater_record::ContentHash;
 use headwater_record::run::Numerics;
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,9 @@ pub enum Precision {
     /// Weights and the inputs of every matrix product in bfloat16, sums in float32.
     #[default]
     Bf16,
+    /// The maps that follow a norm (Q, K, V, gate, up, vocabulary) in int8 with a scale for each output and token; the rest as in
+    /// [`Self::Bf16`]. Native engine only.
+    Int8,
 }
 
 impl Precision {
@@ -36,6 +39,7 @@ impl Precision {
         match self {
             Self::F32 => "f32",
             Self::Bf16 => "bf16",
+            Self::Int8 => "int8",
         }
     }
 }
@@ -198,6 +202,10 @@ fn load_engine(
         EngineChoice::Candle => false,
     };
     if !native {
+        if options.precision == Precision::Int8 {
+            let why = "the candle engine has none; the native engine on the cpu has".to_owned();
+            return Err(Error::Precision { precision: options.precision, why });
+        }
         return Ok(Box::new(CandleEngine::load(checkpoint, shape, options)?));
     }
     if options.device != CPU {
@@ -207,8 +215,15 @@ fn load_engine(
     let instructions = options.instructions.map_or_else(|| Ok(Instructions::best()), Instructions::new)?;
     let setting = (instructions, options.precision);
     Ok(match options.precision {
-        Precision::F32 => Box::new(NativeEngine::<f32>::load(checkpoint, shape, setting)?),
-        Precision::Bf16 => Box::new(NativeEngine::<bf16>::load(checkpoint, shape, setting)?),
+        Precision::F32 => Box::new(NativeEngine::<f32, Weights<f32>>::load(checkpoint, shape, setting)?),
+        Precision::Bf16 => Box::new(NativeEngine::<bf16, Weights<bf16>>::load(checkpoint, shape, setting)?),
+        Precision::Int8 if Int8Weights::is_available(instructions) => {
+            Box::new(NativeEngine::<bf16, Int8Weights>::load(checkpoint, shape, setting)?)
+        }
+        Precision::Int8 => {
+            let why = format!("instruction level {} has no products of int8", instructions.level());
+            return Err(Error::Precision { precision: options.precision, why });
+        }
     })
 }
 

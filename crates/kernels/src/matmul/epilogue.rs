@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-use super::{Epilogue, Product, Rows, Tile, Weights};
+use super::{Epilogue, Matrix, Rows, Tile};
 use crate::Instructions;
+use crate::buffer::Buffer;
 use crate::dispatch::Task;
 use crate::operand::{Operand, PANEL, padded_depth};
 use crate::simd::{MOST_LANES, Simd};
@@ -11,60 +12,62 @@ use crate::simd::{MOST_LANES, Simd};
 /// Outputs of each of the two halves of a gated panel.
 pub(super) const HALF: usize = PANEL / 2;
 
-/// Computes `rows` · `weights` + `bias`.
+/// Computes the first `count` of `rows`, times `weights`, plus `bias`.
 ///
 /// # Shapes
+/// - `rows`: rows of as many inputs as the weights have, [`padded_depth`] apart, memory in whole [`ROW_STEP`](crate::ROW_STEP)s
 /// - `bias`: `(columns,)`
 /// - `out`: `(rows, columns)`
 ///
 /// # Panics
 /// If `out` or `bias` is too short.
-pub fn project<E: Operand>(
+pub fn project<M: Matrix>(
     instructions: Instructions,
-    rows: Rows<'_, E>,
-    weights: &Weights<E>,
+    (rows, count): (&M::Rows, usize),
+    weights: &M,
     bias: Option<&[f32]>,
     out: &mut [f32],
 ) {
     let mut store = Store { out, stride: weights.columns(), columns: weights.columns(), bias };
-    E::multiply(instructions, Product::new(rows, weights.panels(), weights.depth()), &mut store);
+    weights.multiply(instructions, (rows, count), &mut store);
 }
 
 /// Adds `rows` · `weights` + `bias` to `out`; shapes as in [`project`].
 ///
 /// # Panics
 /// If `out` or `bias` is too short.
-pub fn project_add<E: Operand>(
+pub fn project_add<M: Matrix>(
     instructions: Instructions,
-    rows: Rows<'_, E>,
-    weights: &Weights<E>,
+    (rows, count): (&M::Rows, usize),
+    weights: &M,
     bias: Option<&[f32]>,
     out: &mut [f32],
 ) {
     let mut add = AddTo { out, stride: weights.columns(), columns: weights.columns(), bias };
-    E::multiply(instructions, Product::new(rows, weights.panels(), weights.depth()), &mut add);
+    weights.multiply(instructions, (rows, count), &mut add);
 }
 
 /// Computes silu(`rows` · gate) ⊙ (`rows` · up), with the biases added to the products.
 ///
 /// # Shapes
-/// - `weights`: gate and up as [`Weights::pack_gated`] lays them out; `bias`, if any, in the same order
+/// - `weights`: gate and up as [`Matrix::pack_gated`] lays them out; `bias`, if any, in the same order
 /// - `out`: rows of `inner` numbers, [`padded_depth`] apart
 ///
 /// # Source
 /// Shazeer (2020), GLU Variants Improve Transformer, eq. 6.
 ///
 /// # Panics
-/// If `out` or `bias` is too short.
-pub fn swiglu<E: Operand>(
+/// If `bias` is too short.
+pub fn swiglu<M: Matrix, E: Operand>(
     instructions: Instructions,
-    rows: Rows<'_, E>,
-    weights: &Weights<E>,
+    (rows, count): (&M::Rows, usize),
+    weights: &M,
     bias: Option<&[f32]>,
-    (out, inner): (&mut [E], usize),
+    (out, inner): (&mut Buffer<E>, usize),
 ) {
+    out.grow(Rows::<E>::stored(count, inner));
     let mut gate = SwiGlu { out, stride: padded_depth(inner), inner, bias };
-    E::multiply(instructions, Product::new(rows, weights.panels(), weights.depth()), &mut gate);
+    weights.multiply(instructions, (rows, count), &mut gate);
 }
 
 /// Computes the cross-entropy of `targets` under the logits `rows` · `weights`, in nats, without storing a logit:
@@ -81,23 +84,23 @@ pub fn swiglu<E: Operand>(
 ///
 /// # Panics
 /// If `targets` or `losses` is shorter than `rows`.
-pub fn cross_entropy<E: Operand>(
+pub fn cross_entropy<M: Matrix>(
     instructions: Instructions,
-    rows: Rows<'_, E>,
-    weights: &Weights<E>,
+    (rows, count): (&M::Rows, usize),
+    weights: &M,
     targets: &[u32],
     losses: &mut [f32],
 ) {
-    let lanes = rows.rows * MOST_LANES;
+    let lanes = count * MOST_LANES;
     let mut online = CrossEntropy {
         greatest: vec![f32::MIN; lanes],
         sums: vec![0.0; lanes],
-        chosen: vec![f32::NAN; rows.rows],
-        targets: &targets[..rows.rows],
+        chosen: vec![f32::NAN; count],
+        targets: &targets[..count],
         vocab: weights.columns(),
     };
-    E::multiply(instructions, Product::new(rows, weights.panels(), weights.depth()), &mut online);
-    instructions.run(Finish { online: &online, losses: &mut losses[..rows.rows] });
+    weights.multiply(instructions, (rows, count), &mut online);
+    instructions.run(Finish { online: &online, losses: &mut losses[..count] });
 }
 
 /// Stores sums, plus `bias`, as rows of `columns` floats, `stride` apart.

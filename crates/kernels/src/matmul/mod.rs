@@ -5,19 +5,23 @@
 //! rows by one panel, in registers; an [`Epilogue`] consumes the tile while it is in the first-level cache, so that no
 //! product is ever stored only to be read again.
 //!
-//! Every sum runs over its terms in order, in a register of its own: it does not depend on what else is computed.
+//! Every sum runs over its terms in order, in a register of its own: it does not depend on what else is computed. A [`Matrix`]
+//! says what is multiplied: float32, bfloat16, or int8 with scales.
 //!
 //! Source: the scheme of Goto and van de Geijn (2008), Anatomy of High-Performance Matrix Multiplication, §4, with the
 //! panels packed once because weights do not change.
 
 mod epilogue;
+mod int8;
 mod microkernel;
 mod weights;
 
 pub use epilogue::{cross_entropy, project, project_add, swiglu};
-pub use weights::{Weights, gated_bias};
+pub use int8::{Int8Rows, Int8Weights};
+pub use weights::{Matrix, Weights, gated_bias};
 
 pub(crate) use epilogue::{AddTo, Store};
+pub(crate) use int8::{Int8Product, LARGEST, ZERO};
 pub(crate) use microkernel::{fma_tile, multiply_bf16, multiply_f32, tile_rows};
 
 use std::ops::Range;
@@ -33,7 +37,7 @@ const TILE_ROWS: usize = 32;
 
 /// The sums of one tile, `(row, column)`.
 #[repr(C, align(64))]
-pub(crate) struct Tile([[f32; PANEL]; TILE_ROWS]);
+pub(crate) struct Tile(pub(crate) [[f32; PANEL]; TILE_ROWS]);
 
 impl Tile {
     /// All sums zero.
@@ -50,8 +54,7 @@ impl Tile {
 /// Rows lie [`padded_depth`] numbers apart, with zeros beyond `depth`, and memory goes on to a multiple of [`ROW_STEP`] rows,
 /// whatever it holds there.
 #[derive(Clone, Copy, Debug)]
-pub struct Rows<'a, E> {
-    /// The numbers.
+pub(crate) struct Rows<'a, E> {
     values: &'a [E],
     rows: usize,
     stride: usize,
@@ -62,9 +65,13 @@ impl<'a, E: Operand> Rows<'a, E> {
     ///
     /// # Panics
     /// If `values` is too short.
-    #[must_use]
-    pub fn new(values: &'a [E], rows: usize, depth: usize) -> Self {
+    pub(crate) fn new(values: &'a [E], rows: usize, depth: usize) -> Self {
         Self::with_stride(values, rows, padded_depth(depth))
+    }
+
+    /// Numbers that `rows` rows of `depth` terms take.
+    pub(crate) fn stored(rows: usize, depth: usize) -> usize {
+        rows.next_multiple_of(ROW_STEP) * padded_depth(depth)
     }
 
     /// Takes `rows` rows from `values`, `stride` apart.

@@ -3,6 +3,7 @@
 use half::bf16;
 
 use super::*;
+use crate::buffer::Buffer;
 use crate::reference::{Left, UNIT, assert_close, dot, numbers};
 use crate::{Instructions, gated_bias};
 
@@ -142,7 +143,7 @@ fn check_swiglu<E: Operand>() {
         let bias = gated_bias(&gate_bias, &up_bias);
         for instructions in Instructions::all() {
             for bias in [None, Some(bias.as_slice())] {
-                let mut out = vec![E::default(); rows * padded_depth(inner)];
+                let mut out = Buffer::<E>::EMPTY;
                 swiglu(instructions, left.rows(), &weights, bias, (&mut out, inner));
                 for row in 0..rows {
                     let a = &a[row * depth..][..depth];
@@ -235,14 +236,97 @@ fn products_in_tiles_are_within_their_bound() {
     if Instructions::new(crate::Level::Avx512).is_err() {
         return; // epilogues beside tiles use AVX-512
     }
-    crate::amx_emulator::install();
+    prepare_tiles();
     for shape in [(1, 1, 1), (33, 40, 65), (97, 64, 96)] {
         let case = Case::<bf16>::new(shape);
         let mut out = vec![f32::NAN; case.rows * case.columns];
         let mut store = Store { out: &mut out, stride: case.columns, columns: case.columns, bias: None };
-        let product = Product::new(case.left.rows(), case.weights.panels(), case.depth);
+        let rows = Rows::new(case.left.rows().0, case.rows, case.depth);
+        let product = Product::new(rows, case.weights.panels(), case.depth);
         // SAFETY: the processor has AVX-512, and tiles or their emulator.
         unsafe { crate::amx::multiply(product, &mut store) };
         case.assert_product(&out, |_, _| 0.0, "tiles");
+    }
+}
+
+/// Permission to use tiles where the processor has them, else their emulator.
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+fn prepare_tiles() {
+    if !crate::amx::is_available() {
+        crate::amx_emulator::install();
+    }
+}
+
+/// A product of int8 against float64 on the rounded operands, which is exact up to the last multiplications by the scales.
+fn assert_int8_product(out: &[f32], x: &[f32], weights: &Int8Weights, columns: usize, what: &str) {
+    let depth = weights.depth();
+    let mut column_values = vec![0.0; depth];
+    for column in 0..columns {
+        weights.read_column(column, &mut column_values);
+        for (row, x) in x.chunks(depth).enumerate() {
+            let largest = x.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
+            let step = f64::from(largest) / 127.0;
+            let (mut sum, mut weight) = (0.0, 0.0);
+            for (x, w) in x.iter().zip(&column_values) {
+                sum += f64::from(*x) * f64::from(*w);
+                weight += f64::from(w.abs());
+            }
+            // half a step of each input, and where the kernel's own rounding falls the other way
+            let bound = weight * step * 0.502 + sum.abs() * 8.0 * UNIT + 1e-6;
+            assert_close(out[row * columns + column], sum, bound, &format!("{what} row {row}, column {column}"));
+        }
+    }
+}
+
+/// A norm whose weight undoes its scale, so that rows are what they were.
+fn int8_rows(instructions: Instructions, x: &[f32], depth: usize) -> (Int8Rows, Vec<f32>) {
+    let mut rows = Int8Rows::default();
+    let ones = vec![1.0; depth];
+    Int8Weights::norm(instructions, x, &ones, 0.0, &mut rows);
+    let normed = x.chunks(depth).flat_map(|x| {
+        let mean = x.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / depth as f64;
+        x.iter().map(move |x| (f64::from(*x) / mean.sqrt()) as f32).collect::<Vec<f32>>()
+    });
+    (rows, normed.collect())
+}
+
+#[test]
+fn int8_products_are_within_their_bound_and_the_same_in_tiles() {
+    let able = Instructions::all().filter(|instructions| Int8Weights::is_available(*instructions));
+    for instructions in able {
+        for (rows, columns, depth) in [(1, 1, 3), (13, 40, 64), (97, 33, 100), (40, 64, 576)] {
+            let x = numbers::<f32>(17, rows * depth);
+            let weights = Int8Weights::pack(&numbers::<f32>(18, columns * depth), columns, depth);
+            let (left, normed) = int8_rows(instructions, &x, depth);
+            let mut out = vec![f32::NAN; rows * columns];
+            project(instructions, (&left, rows), &weights, None, &mut out);
+            assert_int8_product(&out, &normed, &weights, columns, instructions.level().as_str());
+            #[cfg(target_os = "linux")]
+            if rows * columns * depth < 400_000 {
+                prepare_tiles();
+                let mut tiled = vec![f32::NAN; rows * columns];
+                let mut store = Store { out: &mut tiled, stride: columns, columns, bias: None };
+                // SAFETY: the processor has AVX-512, and tiles or their emulator.
+                unsafe { crate::amx::multiply_int8(Int8Product::new(&weights, &left, rows), &mut store) };
+                assert_eq!(tiled, out, "integers are exact, so tiles give the same bits");
+            }
+        }
+    }
+}
+
+#[test]
+fn int8_rows_of_zeros_and_of_no_numbers_stay_what_they_are() {
+    let able = Instructions::all().filter(|instructions| Int8Weights::is_available(*instructions));
+    for instructions in able {
+        let mut x = vec![0.0; 3 * 64];
+        x[64 + 5] = f32::NAN;
+        x[128..].copy_from_slice(&numbers::<f32>(19, 64));
+        let weights = Int8Weights::pack(&numbers::<f32>(20, 40 * 64), 40, 64);
+        let mut left = Int8Rows::default();
+        Int8Weights::norm(instructions, &x, &[1.0; 64], 1e-5, &mut left);
+        let mut out = vec![1.0; 3 * 40];
+        project(instructions, (&left, 3), &weights, None, &mut out);
+        assert!(out[..40].iter().all(|y| *y == 0.0), "{:?}", &out[..40]);
+        assert!(out[40..80].iter().all(|y| y.is_nan()) && out[80..].iter().all(|y| y.is_finite()));
     }
 }

@@ -1,11 +1,57 @@
 //! Weights in panels.
 
+use crate::Instructions;
 use crate::buffer::Buffer;
-use crate::matmul::Panels;
 use crate::matmul::epilogue::HALF;
+use crate::matmul::{Epilogue, Panels, Product, Rows};
+use crate::norm::rms_norm;
 use crate::operand::{Operand, PANEL, padded_depth, place};
 
-/// A weight matrix of `columns` outputs by `depth` inputs, in panels.
+/// A weight matrix, and the rows that it multiplies.
+pub trait Matrix: Multiply + Send + Sync + std::fmt::Debug {
+    /// Packs `values`, `(columns, depth)` in the order of rows as checkpoints store them.
+    ///
+    /// # Panics
+    /// If `values` has another length.
+    fn pack(values: &[f32], columns: usize, depth: usize) -> Self;
+
+    /// Packs two weights of the same shape for [`swiglu`](crate::swiglu): in each panel sixteen outputs of `gate`, then the same
+    /// sixteen of `up`.
+    ///
+    /// # Panics
+    /// If either has another length than `(columns, depth)`.
+    fn pack_gated(gate: &[f32], up: &[f32], columns: usize, depth: usize) -> Self;
+
+    /// Number of outputs, in whole panels after [`Self::pack_gated`].
+    fn columns(&self) -> usize;
+
+    /// Number of inputs.
+    fn depth(&self) -> usize;
+
+    /// Writes the inputs of output `column` into `to`, `(depth,)`.
+    ///
+    /// # Panics
+    /// If there is no such column, or `to` has another length than its inputs.
+    fn read_column(&self, column: usize, to: &mut [f32]);
+
+    /// Computes the root-mean-square norm of each row of `x`, as inputs; see [`rms_norm`].
+    ///
+    /// # Shapes
+    /// - `x`: `(rows, width)`; `weight`: `(width,)`
+    fn norm(instructions: Instructions, x: &[f32], weight: &[f32], eps: f32, rows: &mut Self::Rows);
+}
+
+/// What only this crate does with a matrix.
+#[expect(private_bounds, reason = "seals `Matrix`: nothing outside this crate implements or calls it")]
+pub trait Multiply: Sized {
+    /// Memory of rows of inputs.
+    type Rows: Default + Send + std::fmt::Debug;
+
+    /// Multiplies the first `count` rows of `rows` with the weights.
+    fn multiply<P: Epilogue>(&self, instructions: Instructions, rows: (&Self::Rows, usize), epilogue: &mut P);
+}
+
+/// A weight matrix of `columns` outputs by `depth` inputs, in panels of numbers.
 #[derive(Clone, Debug)]
 pub struct Weights<E> {
     panels: Buffer<E>,
@@ -14,36 +60,32 @@ pub struct Weights<E> {
 }
 
 impl<E: Operand> Weights<E> {
-    /// Room for `columns` outputs of `depth` inputs, all zero.
-    #[must_use]
-    pub fn zeros(columns: usize, depth: usize) -> Self {
+    fn zeros(columns: usize, depth: usize) -> Self {
         let panels = columns.div_ceil(PANEL) * PANEL * padded_depth(depth);
         Self { panels: Buffer::zeros(panels), columns, depth }
     }
 
-    /// Packs `values`, `(columns, depth)` in the order of rows as checkpoints store them.
-    ///
-    /// # Panics
-    /// If `values` has another length.
-    #[must_use]
-    pub fn pack(values: &[f32], columns: usize, depth: usize) -> Self {
+    pub(super) fn panels(&self) -> Panels<'_, E> {
+        Panels::new(&self.panels, self.panel_len(), self.columns.div_ceil(PANEL))
+    }
+
+    fn panel_len(&self) -> usize {
+        padded_depth(self.depth) * PANEL
+    }
+}
+
+impl<E: Operand> Matrix for Weights<E> {
+    fn pack(values: &[f32], columns: usize, depth: usize) -> Self {
         assert_eq!(values.len(), columns * depth, "a weight has one value for each input of each output");
         let mut weights = Self::zeros(columns, depth);
         let stride = weights.panel_len();
-        let rows = values.chunks(PANEL * depth.max(1));
-        for (panel, rows) in weights.panels.chunks_mut(stride.max(1)).zip(rows) {
+        for (panel, rows) in weights.panels.chunks_mut(stride).zip(values.chunks(PANEL * depth)) {
             pack_panel(panel, rows, depth, 0);
         }
         weights
     }
 
-    /// Packs two weights of the same shape for [`swiglu`](crate::swiglu): in each panel sixteen outputs of `gate`, then the same
-    /// sixteen of `up`.
-    ///
-    /// # Panics
-    /// If either has another length than `(columns, depth)`.
-    #[must_use]
-    pub fn pack_gated(gate: &[f32], up: &[f32], columns: usize, depth: usize) -> Self {
+    fn pack_gated(gate: &[f32], up: &[f32], columns: usize, depth: usize) -> Self {
         assert!(gate.len() == columns * depth && up.len() == gate.len(), "one value for each input of each output");
         let mut weights = Self::zeros(columns.div_ceil(HALF) * PANEL, depth);
         let stride = weights.panel_len();
@@ -55,11 +97,15 @@ impl<E: Operand> Weights<E> {
         weights
     }
 
-    /// Writes the inputs of output `column` into `to`, `(depth,)`.
-    ///
-    /// # Panics
-    /// If there is no such column, or `to` has another length than its inputs.
-    pub fn read_column(&self, column: usize, to: &mut [f32]) {
+    fn columns(&self) -> usize {
+        self.columns
+    }
+
+    fn depth(&self) -> usize {
+        self.depth
+    }
+
+    fn read_column(&self, column: usize, to: &mut [f32]) {
         assert!(column < self.columns && to.len() == self.depth, "a column of the weight");
         let panel = &self.panels[column / PANEL * self.panel_len()..];
         for (k, to) in to.iter_mut().enumerate() {
@@ -67,43 +113,32 @@ impl<E: Operand> Weights<E> {
         }
     }
 
-    /// Number of outputs.
-    #[must_use]
-    pub fn columns(&self) -> usize {
-        self.columns
+    fn norm(instructions: Instructions, x: &[f32], weight: &[f32], eps: f32, rows: &mut Buffer<E>) {
+        rows.grow(Rows::<E>::stored(x.len() / weight.len(), weight.len()));
+        rms_norm(instructions, x, weight, eps, rows);
     }
+}
 
-    /// Number of inputs.
-    #[must_use]
-    pub fn depth(&self) -> usize {
-        self.depth
-    }
+#[expect(private_bounds, reason = "see `Multiply`")]
+impl<E: Operand> Multiply for Weights<E> {
+    type Rows = Buffer<E>;
 
-    /// Bytes in memory.
-    #[must_use]
-    pub fn bytes(&self) -> usize {
-        size_of_val(&*self.panels)
-    }
-
-    pub(crate) fn panels(&self) -> Panels<'_, E> {
-        Panels::new(&self.panels, self.panel_len(), self.columns.div_ceil(PANEL))
-    }
-
-    fn panel_len(&self) -> usize {
-        padded_depth(self.depth) * PANEL
+    fn multiply<P: Epilogue>(&self, instructions: Instructions, (rows, count): (&Buffer<E>, usize), epilogue: &mut P) {
+        let rows = Rows::new(rows, count, self.depth);
+        E::multiply(instructions, Product::new(rows, self.panels(), self.depth), epilogue);
     }
 }
 
 /// Writes `rows`, `(column, depth)`, into the columns of `panel` from `first`.
 fn pack_panel<E: Operand>(panel: &mut [E], rows: &[f32], depth: usize, first: usize) {
-    for (column, row) in (first..).zip(rows.chunks(depth.max(1))) {
+    for (column, row) in (first..).zip(rows.chunks(depth)) {
         for (k, value) in row.iter().enumerate() {
             panel[place::<E>(k, column)] = E::from_f32(*value);
         }
     }
 }
 
-/// Lays out two biases, `(columns,)` each, as [`Weights::pack_gated`] lays out their weights.
+/// Lays out two biases, `(columns,)` each, as [`Matrix::pack_gated`] lays out their weights.
 #[must_use]
 pub fn gated_bias(gate: &[f32], up: &[f32]) -> Vec<f32> {
     let mut bias = vec![0.0; gate.len().div_ceil(HALF) * PANEL];

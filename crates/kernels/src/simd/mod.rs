@@ -51,6 +51,17 @@ pub(crate) trait Simd: Copy {
     /// Whether a > b in some lane.
     fn any_greater(self, a: Self::V, b: Self::V) -> bool;
 
+    /// Rounds numbers in [0, 255] to nearest, ties to even, and stores them as bytes.
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the caller bounds the numbers")]
+    fn store_bytes(self, x: Self::V, to: &mut [u8]) {
+        let mut lanes = [0.0; MOST_LANES];
+        self.store(self.round(x), &mut lanes);
+        for (to, x) in to.iter_mut().zip(lanes) {
+            *to = x as u8;
+        }
+    }
+
     /// e^x, relative error below 2⁻²²; 0 stays above 10⁻³⁸ for very negative x, and x above 88 gives e^88.
     ///
     /// # Source

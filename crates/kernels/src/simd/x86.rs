@@ -259,4 +259,11 @@ impl Simd for Avx512 {
     fn any_greater(self, a: __m512, b: __m512) -> bool {
         intrinsic!(_mm512_cmp_ps_mask(a, b, _CMP_GT_OQ) != 0)
     }
+
+    #[inline(always)]
+    fn store_bytes(self, x: __m512, to: &mut [u8]) {
+        let bytes = intrinsic!(_mm512_cvtusepi32_epi8(_mm512_cvtps_epi32(x)));
+        // SAFETY: masked lanes are not written, and `to` has room for all others; the token proves AVX-512BW and VL.
+        unsafe { _mm_mask_storeu_epi8(to.as_mut_ptr().cast(), first_lanes(to.len()), bytes) };
+    }
 }

@@ -1,47 +1,48 @@
 //! A decoder's weights, packed for the kernels.
 
 use candle_core::Tensor;
-use headwater_kernels::{Operand, Weights};
+use headwater_kernels::{Matrix, Operand, Weights};
 
 use crate::checkpoint::{Checkpoint, Part, Role};
 use crate::{Error, ModelShape};
 
 /// A linear map, with a bias where the checkpoint has one.
 #[derive(Debug)]
-pub(super) struct Linear<E> {
+pub(super) struct Linear<M> {
     /// `(out, in)`.
-    pub(super) weights: Weights<E>,
+    pub(super) weights: M,
     /// `(out,)`.
     pub(super) bias: Option<Vec<f32>>,
 }
 
-/// One layer: attention and MLP, each normed before and added to the residual stream.
+/// One layer: attention and MLP, each normed before and added to the residual stream. `N` are the maps that follow a norm, `E` is
+/// what the others multiply.
 #[derive(Debug)]
-pub(super) struct Layer<E> {
+pub(super) struct Layer<E, N> {
     pub(super) attention_norm: Vec<f32>,
     /// Q, K and V, one below the other.
-    pub(super) projections: Linear<E>,
+    pub(super) projections: Linear<N>,
     /// Qwen3's norms of every head's Q and K, `(head_dim,)`.
     pub(super) head_norms: [Option<Vec<f32>>; 2],
-    pub(super) output: Linear<E>,
+    pub(super) output: Linear<Weights<E>>,
     pub(super) mlp_norm: Vec<f32>,
     /// Gate and up, side by side in every panel.
-    pub(super) gate_up: Linear<E>,
-    pub(super) down: Linear<E>,
+    pub(super) gate_up: Linear<N>,
+    pub(super) down: Linear<Weights<E>>,
 }
 
 /// A decoder's weights.
 #[derive(Debug)]
-pub(super) struct Decoder<E> {
+pub(super) struct Decoder<E, N> {
     /// `(vocab, hidden)`; `None` if tied to the projection.
-    embedding: Option<Weights<E>>,
-    pub(super) layers: Vec<Layer<E>>,
+    embedding: Option<N>,
+    pub(super) layers: Vec<Layer<E, N>>,
     pub(super) norm: Vec<f32>,
-    pub(super) head: Weights<E>,
+    pub(super) head: N,
     pub(super) eps: f32,
 }
 
-impl<E: Operand> Decoder<E> {
+impl<E: Operand, N: Matrix> Decoder<E, N> {
     /// Reads and packs the weights of `checkpoint`.
     #[expect(clippy::cast_possible_truncation, reason = "ε is stored as float32 in checkpoints")]
     pub(super) fn load(checkpoint: &mut Checkpoint<'_>, shape: &ModelShape) -> Result<Self, Error> {
@@ -70,7 +71,7 @@ struct LayerReader<'r, 'c> {
 }
 
 impl LayerReader<'_, '_> {
-    fn read<E: Operand>(mut self) -> Result<Layer<E>, Error> {
+    fn read<E: Operand, N: Matrix>(mut self) -> Result<Layer<E, N>, Error> {
         Ok(Layer {
             attention_norm: self.norm(Part::AttentionNorm)?,
             projections: self.stacked([Part::Query, Part::Key, Part::Value])?,
@@ -83,7 +84,7 @@ impl LayerReader<'_, '_> {
     }
 
     /// Parts with the same inputs as one map, their outputs one after the other.
-    fn stacked<E: Operand, const N: usize>(&mut self, parts: [Part; N]) -> Result<Linear<E>, Error> {
+    fn stacked<M: Matrix, const PARTS: usize>(&mut self, parts: [Part; PARTS]) -> Result<Linear<M>, Error> {
         let mut values = Vec::new();
         let (mut columns, mut depth) = (0, 0);
         for part in parts {
@@ -91,25 +92,22 @@ impl LayerReader<'_, '_> {
             (columns, depth) = (columns + weight.dim(0)?, weight.dim(1)?);
             values.extend(floats(&weight)?);
         }
-        Ok(Linear {
-            weights: Weights::pack(&values, columns, depth),
-            bias: self.biases(parts)?.map(|all| all.concat()),
-        })
+        Ok(Linear { weights: M::pack(&values, columns, depth), bias: self.biases(parts)?.map(|all| all.concat()) })
     }
 
-    fn gated<E: Operand>(&mut self) -> Result<Linear<E>, Error> {
+    fn gated<M: Matrix>(&mut self) -> Result<Linear<M>, Error> {
         let gate = floats(&self.checkpoint.weight(self.index, Part::Gate)?)?;
         let up = floats(&self.checkpoint.weight(self.index, Part::Up)?)?;
         let (columns, depth) = (self.shape.intermediate, self.shape.hidden);
-        let weights = Weights::pack_gated(&gate, &up, columns, depth);
+        let weights = M::pack_gated(&gate, &up, columns, depth);
         let bias = self.biases([Part::Gate, Part::Up])?;
         Ok(Linear { weights, bias: bias.map(|[gate, up]| headwater_kernels::gated_bias(&gate, &up)) })
     }
 
     /// The biases of `parts`, zero where one has none; `None` if none has.
-    fn biases<const N: usize>(&mut self, parts: [Part; N]) -> Result<Option<[Vec<f32>; N]>, Error> {
+    fn biases<const PARTS: usize>(&mut self, parts: [Part; PARTS]) -> Result<Option<[Vec<f32>; PARTS]>, Error> {
         let mut any = false;
-        let mut all = [const { Vec::new() }; N];
+        let mut all = [const { Vec::new() }; PARTS];
         for (bias, part) in all.iter_mut().zip(parts) {
             *bias = match self.checkpoint.bias(self.index, part)? {
                 Some(values) => {
@@ -132,8 +130,8 @@ impl LayerReader<'_, '_> {
 }
 
 /// Packs a float32 weight, `(out, in)`.
-fn pack<E: Operand>(weight: &Tensor) -> Result<Weights<E>, Error> {
-    Ok(Weights::pack(&floats(weight)?, weight.dim(0)?, weight.dim(1)?))
+fn pack<M: Matrix>(weight: &Tensor) -> Result<M, Error> {
+    Ok(M::pack(&floats(weight)?, weight.dim(0)?, weight.dim(1)?))
 }
 
 fn floats(tensor: &Tensor) -> Result<Vec<f32>, Error> {

@@ -7,9 +7,9 @@
 use std::ops::Range;
 
 use headwater_kernels::{
-    AttentionScratch, Buffer, HeadLayout, HeadNorm, Instructions, KeyValues, Operand, QueryBlock, ROW_STEP,
-    RotaryTable, Rows, RunningMean, attend, attention_logits, cross_entropy, padded_depth, project, project_add,
-    rms_norm, split_heads, swiglu,
+    AttentionScratch, Buffer, HeadLayout, HeadNorm, Instructions, KeyValues, Matrix, Operand, QueryBlock, ROW_STEP,
+    RotaryTable, RunningMean, attend, attention_logits, cross_entropy, padded_depth, project, project_add, split_heads,
+    swiglu,
 };
 
 use super::decoder::{Decoder, Layer, Linear};
@@ -21,11 +21,11 @@ const LOGIT_ROWS: usize = 32;
 
 /// What one thread computes a window in, kept from one window to the next.
 #[derive(Debug)]
-pub(super) struct Memory<E> {
+pub(super) struct Memory<E, R> {
     /// The residual stream, block by block: `(s, r, hidden)` each.
     residual: Vec<f32>,
     /// Normed rows, `(s · r, hidden)`.
-    normed: Buffer<E>,
+    normed: R,
     /// Queries, keys and values, `(s · r, query + 2 kv)`.
     projections: Vec<f32>,
     /// Queries of one stream.
@@ -47,11 +47,11 @@ struct StreamMemory<E> {
     mean: RunningMean,
 }
 
-impl<E: Operand> Default for Memory<E> {
+impl<E: Operand, R: Default> Default for Memory<E, R> {
     fn default() -> Self {
         Self {
             residual: Vec::new(),
-            normed: Buffer::EMPTY,
+            normed: R::default(),
             projections: Vec::new(),
             queries: Buffer::EMPTY,
             attended: Buffer::EMPTY,
@@ -64,9 +64,9 @@ impl<E: Operand> Default for Memory<E> {
 }
 
 /// What all windows share.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Network<'a, E> {
-    pub(super) decoder: &'a Decoder<E>,
+#[derive(Debug)]
+pub(super) struct Network<'a, E, N> {
+    pub(super) decoder: &'a Decoder<E, N>,
     pub(super) shape: &'a ModelShape,
     pub(super) layout: HeadLayout,
     pub(super) rotary: &'a RotaryTable,
@@ -75,9 +75,9 @@ pub(super) struct Network<'a, E> {
 
 /// A window on its way through the layers.
 #[derive(Debug)]
-pub(super) struct Window<'a, E> {
-    network: Network<'a, E>,
-    memory: &'a mut Memory<E>,
+pub(super) struct Window<'a, E, N: Matrix> {
+    network: Network<'a, E, N>,
+    memory: &'a mut Memory<E, N::Rows>,
     tokens: &'a [u32],
     streams: usize,
 }
@@ -97,9 +97,9 @@ pub(super) struct Peaks {
     pub(super) positions: Vec<u32>,
 }
 
-impl<'a, E: Operand> Window<'a, E> {
+impl<'a, E: Operand, N: Matrix> Window<'a, E, N> {
     /// Embeds `tokens` as one stream.
-    pub(super) fn embed(network: Network<'a, E>, memory: &'a mut Memory<E>, tokens: &'a [u32]) -> Self {
+    pub(super) fn embed(network: Network<'a, E, N>, memory: &'a mut Memory<E, N::Rows>, tokens: &'a [u32]) -> Self {
         let hidden = network.shape.hidden;
         memory.residual.resize(tokens.len() * hidden, 0.0);
         for (token, row) in tokens.iter().zip(memory.residual.chunks_exact_mut(hidden)) {
@@ -125,19 +125,17 @@ impl<'a, E: Operand> Window<'a, E> {
 
     fn set_streams(&mut self, streams: usize) {
         self.streams = streams;
-        let Self { network: Network { shape, layout, .. }, memory, .. } = self;
+        let Self { network: Network { layout, .. }, memory, .. } = self;
         let rows = streams * ROW_STEP;
-        memory.normed.grow(rows * padded_depth(shape.hidden));
         memory.projections.resize(rows * layout.width(), 0.0);
         memory.queries.grow(layout.block_len());
         memory.attended.grow(rows * padded_depth(layout.query_width()));
-        memory.inner.grow(rows * padded_depth(shape.intermediate));
         while memory.streams.len() < streams {
             memory.streams.push(StreamMemory { cache: KeyValues::new(*layout), mean: RunningMean::default() });
         }
     }
 
-    fn blocks(&self) -> impl Iterator<Item = Block> + use<E> {
+    fn blocks(&self) -> impl Iterator<Item = Block> + use<E, N> {
         let tokens = self.tokens.len();
         (0..tokens).step_by(ROW_STEP).map(move |first| Block { first, rows: ROW_STEP.min(tokens - first) })
     }
@@ -183,17 +181,17 @@ impl<'a, E: Operand> Window<'a, E> {
     /// Adds attention to the residual stream of a block.
     fn attention(
         &mut self,
-        layer: &Layer<E>,
+        layer: &Layer<E, N>,
         block: Block,
         masked: &[MaskedHeads],
         (index, mut peaks): (usize, Option<&mut Peaks>),
     ) {
         let range = self.residual(block);
-        let Self { network: Network { shape, layout, rotary, instructions, decoder }, memory, streams, .. } = self;
+        let Self { network: Network { layout, rotary, instructions, decoder, .. }, memory, streams, .. } = self;
         let (layout, instructions) = (*layout, *instructions);
         let rows = *streams * block.rows;
-        rms_norm(instructions, &memory.residual[range.clone()], &layer.attention_norm, decoder.eps, &mut memory.normed);
-        let normed = Rows::new(&memory.normed, rows, shape.hidden); // (s·r, hidden)
+        N::norm(instructions, &memory.residual[range.clone()], &layer.attention_norm, decoder.eps, &mut memory.normed);
+        let normed = (&memory.normed, rows); // (s·r, hidden)
         let Linear { weights, bias } = &layer.projections;
         project(instructions, normed, weights, bias.as_deref(), &mut memory.projections); // (s·r, query + 2 kv)
         let norms =
@@ -224,21 +222,21 @@ impl<'a, E: Operand> Window<'a, E> {
                 }
             }
         }
-        let attended = Rows::new(&memory.attended, rows, layout.query_width()); // (s·r, query)
+        let attended = (&memory.attended, rows); // (s·r, query)
         let Linear { weights, bias } = &layer.output;
         project_add(instructions, attended, weights, bias.as_deref(), &mut memory.residual[range]); // (s·r, hidden)
     }
 
     /// Adds the MLP to the residual stream of a block.
-    fn mlp(&mut self, layer: &Layer<E>, block: Block) {
+    fn mlp(&mut self, layer: &Layer<E, N>, block: Block) {
         let range = self.residual(block);
         let Self { network: Network { shape, instructions, decoder, .. }, memory, streams, .. } = self;
         let (rows, instructions) = (*streams * block.rows, *instructions);
-        rms_norm(instructions, &memory.residual[range.clone()], &layer.mlp_norm, decoder.eps, &mut memory.normed);
-        let normed = Rows::new(&memory.normed, rows, shape.hidden); // (s·r, hidden)
+        N::norm(instructions, &memory.residual[range.clone()], &layer.mlp_norm, decoder.eps, &mut memory.normed);
+        let normed = (&memory.normed, rows); // (s·r, hidden)
         let Linear { weights, bias } = &layer.gate_up;
         swiglu(instructions, normed, weights, bias.as_deref(), (&mut memory.inner, shape.intermediate));
-        let inner = Rows::new(&memory.inner, rows, shape.intermediate); // (s·r, intermediate)
+        let inner = (&memory.inner, rows); // (s·r, intermediate)
         let Linear { weights, bias } = &layer.down;
         project_add(instructions, inner, weights, bias.as_deref(), &mut memory.residual[range]); // (s·r, hidden)
     }
@@ -248,14 +246,14 @@ impl<'a, E: Operand> Window<'a, E> {
         let mut losses = vec![Vec::with_capacity(self.tokens.len()); self.streams];
         for block in self.blocks() {
             let range = self.residual(block);
-            let Self { network: Network { shape, instructions, decoder, .. }, memory, tokens, streams } = self;
+            let Self { network: Network { instructions, decoder, .. }, memory, tokens, streams } = self;
             let rows = *streams * block.rows;
-            rms_norm(*instructions, &memory.residual[range], &decoder.norm, decoder.eps, &mut memory.normed);
+            N::norm(*instructions, &memory.residual[range], &decoder.norm, decoder.eps, &mut memory.normed);
             // the last position has no target: its loss is dropped below
             let next = |position: usize| tokens.get(position + 1).copied().unwrap_or_default();
             let targets = (0..rows).map(|row| next(block.first + row % block.rows)).collect::<Vec<u32>>();
             let mut all = vec![0.0; rows];
-            let normed = Rows::new(&memory.normed, rows, shape.hidden); // (s·r, hidden)
+            let normed = (&memory.normed, rows); // (s·r, hidden)
             cross_entropy(*instructions, normed, &decoder.head, &targets, &mut all); // (s·r,)
             for (losses, block) in losses.iter_mut().zip(all.chunks_exact(block.rows)) {
                 losses.extend_from_slice(block);
@@ -295,9 +293,9 @@ impl<'a, E: Operand> Window<'a, E> {
     fn logits(&mut self, hidden_rows: &[f32]) {
         let Self { network: Network { shape, instructions, decoder, .. }, memory, .. } = self;
         let rows = hidden_rows.len() / shape.hidden;
-        rms_norm(*instructions, hidden_rows, &decoder.norm, decoder.eps, &mut memory.normed);
+        N::norm(*instructions, hidden_rows, &decoder.norm, decoder.eps, &mut memory.normed);
         memory.logits.resize(rows * shape.vocab, 0.0);
-        project(*instructions, Rows::new(&memory.normed, rows, shape.hidden), &decoder.head, None, &mut memory.logits);
+        project(*instructions, (&memory.normed, rows), &decoder.head, None, &mut memory.logits);
     }
 }
 

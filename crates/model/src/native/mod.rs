@@ -11,7 +11,7 @@ mod forward;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use headwater_kernels::{HeadLayout, Instructions, Operand, RotaryTable};
+use headwater_kernels::{HeadLayout, Instructions, Matrix, Operand, RotaryTable};
 use headwater_record::HeadSet;
 use headwater_record::run::Numerics;
 
@@ -21,21 +21,22 @@ use crate::{AttentionPeaks, Concurrency, Engine, Error, HeadMask, ModelShape, Pr
 use decoder::Decoder;
 use forward::{Memory, Network, Window};
 
-/// The fast engine on a CPU; `E` is what products multiply.
+/// The fast engine on a CPU. `N` are the maps that follow a norm (Q, K, V, gate, up, vocabulary); `E` is what attention and
+/// the other maps multiply.
 #[derive(Debug)]
-pub(crate) struct NativeEngine<E> {
+pub(crate) struct NativeEngine<E, N: Matrix> {
     shape: ModelShape,
     layout: HeadLayout,
-    decoder: Decoder<E>,
+    decoder: Decoder<E, N>,
     instructions: Instructions,
     precision: Precision,
     /// Angles of as many positions as the longest window so far.
     rotary: Mutex<Arc<RotaryTable>>,
     /// Memory of windows that are done, for the next ones.
-    idle: Mutex<Vec<Memory<E>>>,
+    idle: Mutex<Vec<Memory<E, N::Rows>>>,
 }
 
-impl<E: Operand> NativeEngine<E> {
+impl<E: Operand, N: Matrix> NativeEngine<E, N> {
     /// Packs the weights of `checkpoint`.
     pub(crate) fn load(
         checkpoint: &mut Checkpoint<'_>,
@@ -49,7 +50,7 @@ impl<E: Operand> NativeEngine<E> {
     }
 
     /// Runs `work` on `tokens`, embedded as one stream.
-    fn with_window<T>(&self, tokens: &[u32], work: impl FnOnce(Window<'_, E>) -> T) -> T {
+    fn with_window<T>(&self, tokens: &[u32], work: impl FnOnce(Window<'_, E, N>) -> T) -> T {
         let rotary = self.rotary(tokens.len());
         let mut memory = lock(&self.idle).pop().unwrap_or_default();
         let network = Network {
@@ -80,7 +81,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl<E: Operand> Engine for NativeEngine<E> {
+impl<E: Operand, N: Matrix> Engine for NativeEngine<E, N> {
     fn shape(&self) -> &ModelShape {
         &self.shape
     }
