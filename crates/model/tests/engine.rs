@@ -30,9 +30,9 @@ fn window(seed: u64, tokens: usize, vocab: u32) -> Vec<u32> {
     (0..tokens).map(|_| random.random_range(0..vocab)).collect()
 }
 
-/// Every engine in either precision.
+/// Every engine in every precision that it has.
 fn all_engines() -> impl Iterator<Item = EngineOptions> {
-    [Precision::F32, Precision::Bf16].into_iter().flat_map(engines)
+    [Precision::F32, Precision::Bf16, Precision::Int8].into_iter().flat_map(engines)
 }
 
 /// Loads the model at `path` into every engine, in float32, and runs `test` on each.
@@ -246,6 +246,18 @@ fn the_native_engine_refuses_what_it_cannot_run_on() -> Outcome {
     let options = EngineOptions { instructions: Some(stranger), ..native };
     let error = Model::load(&paths(&tiny("llama"))?, &options).expect_err("a level of another processor");
     assert!(error.to_string().contains(stranger.as_str()), "{error}");
+    Ok(())
+}
+
+#[test]
+fn int8_is_refused_where_it_cannot_run() -> Outcome {
+    let int8 = EngineOptions { precision: Precision::Int8, ..EngineOptions::default() };
+    let plain = EngineOptions { instructions: Some(Level::Plain), ..int8.clone() };
+    let candle = EngineOptions { engine: EngineChoice::Candle, ..int8 };
+    for (options, said) in [(plain, "plain"), (candle, "candle")] {
+        let error = Model::load(&paths(&tiny("llama"))?, &options).expect_err("there are no products of int8");
+        assert!(error.to_string().contains("int8") && error.to_string().contains(said), "{error}");
+    }
     Ok(())
 }
 

@@ -144,7 +144,18 @@ fn bfloat16_influence_agrees_within_0_01_and_ranks_alike() -> Outcome {
     all.try_for_each(|options| bfloat16_agrees_on(&options))
 }
 
+/// Int8 where the processor has it: three of the least different documents may change places.
+#[test]
+fn int8_influence_agrees_within_0_05_and_ranks_almost_alike() -> Outcome {
+    let options = EngineOptions { precision: Precision::Int8, ..EngineOptions::default() };
+    if Level::Avx512Bf16.is_available() { influence_agrees_on(&options, 0.05, 0.98) } else { Ok(()) }
+}
+
 fn bfloat16_agrees_on(options: &EngineOptions) -> Outcome {
+    influence_agrees_on(options, 0.01, 0.999)
+}
+
+fn influence_agrees_on(options: &EngineOptions, most: f64, least_spearman: f64) -> Outcome {
     let Some(Fixture { model, goldens, texts }) = fixture(options)? else { return Ok(()) };
     let mut influences = Vec::new();
     for golden in &goldens.documents {
@@ -153,7 +164,8 @@ fn bfloat16_agrees_on(options: &EngineOptions) -> Outcome {
         let losses = model.engine().losses(&ids[..ids.len().min(goldens.window_tokens)], &mask)?;
         let (base, masked) = (mean(&losses.base), mean(&losses.masked));
         let influence = (masked - base) / base;
-        assert!((influence - golden.influence).abs() <= 0.01, "{}: {influence}", golden.id);
+        let off = (influence - golden.influence).abs();
+        assert!(off <= most, "{}: {influence}, off by {off}, {:?}", golden.id, model.numerics());
         influences.push((influence, golden.influence));
     }
     let rank =
@@ -161,6 +173,6 @@ fn bfloat16_agrees_on(options: &EngineOptions) -> Outcome {
     let n = influences.len() as f64;
     let squares: f64 = influences.iter().map(|(a, b)| (rank(|p| p.0, *a) - rank(|p| p.1, *b)).powi(2)).sum();
     let spearman = 1.0 - 6.0 * squares / (n * (n * n - 1.0));
-    assert!(spearman >= 0.999, "Spearman against float32: {spearman}, {:?}", model.numerics());
+    assert!(spearman >= least_spearman, "Spearman against float32: {spearman}, {:?}", model.numerics());
     Ok(())
 }

@@ -26,6 +26,10 @@ const BF16_NATS: f64 = 1.5;
 /// Largest mean difference over all targets of a model: single targets go both ways.
 const BF16_MEAN_NATS: f64 = 0.02;
 
+/// Largest mean difference over all targets of a model in int8, whose steps are up to 1/127 of the largest of 32 numbers, four times
+/// those of bfloat16.
+const INT8_MEAN_NATS: f64 = 0.08;
+
 #[derive(Deserialize)]
 struct Goldens {
     windows: Vec<Window>,
@@ -152,10 +156,16 @@ fn float32_agrees_on(model: &Path, golden: &Path, options: &EngineOptions) -> Ou
 }
 
 fn bfloat16_is_near(model: &Path, golden: &Path) -> Outcome {
-    engines(Precision::Bf16).iter().try_for_each(|options| bfloat16_is_near_on(model, golden, options))
+    let bounds = (BF16_NATS, BF16_MEAN_NATS);
+    engines(Precision::Bf16).iter().try_for_each(|options| rounded_is_near(model, golden, options, bounds))
 }
 
-fn bfloat16_is_near_on(model: &Path, golden: &Path, options: &EngineOptions) -> Outcome {
+fn int8_is_near(model: &Path, golden: &Path) -> Outcome {
+    let bounds = (4.0 * BF16_NATS, INT8_MEAN_NATS);
+    engines(Precision::Int8).iter().try_for_each(|options| rounded_is_near(model, golden, options, bounds))
+}
+
+fn rounded_is_near(model: &Path, golden: &Path, options: &EngineOptions, (most, most_mean): (f64, f64)) -> Outcome {
     let (model, goldens) = (load(model, options)?, read(golden)?);
     let (mut sum, mut targets, mut largest) = (0.0, 0.0, 0.0_f64);
     for window in &goldens.windows {
@@ -168,9 +178,9 @@ fn bfloat16_is_near_on(model: &Path, golden: &Path, options: &EngineOptions) -> 
             }
         }
     }
-    assert!(largest <= BF16_NATS, "off by {largest}, {options:?}");
-    assert!((sum / targets).abs() <= BF16_MEAN_NATS, "mean off by {}, {options:?}", sum / targets);
-    assert!(largest > F32_NATS, "bfloat16 gives what float32 gives: off by {largest} at most, {options:?}");
+    assert!(largest <= most, "off by {largest}, {options:?}");
+    assert!((sum / targets).abs() <= most_mean, "mean off by {}, {options:?}", sum / targets);
+    assert!(largest > F32_NATS, "it gives what float32 gives: off by {largest} at most, {options:?}");
     Ok(())
 }
 
@@ -187,6 +197,11 @@ macro_rules! goldens {
             #[test]
             fn bfloat16_is_near_and_differs() -> Outcome {
                 bfloat16_is_near(&tiny($model), &tiny($golden))
+            }
+
+            #[test]
+            fn int8_is_near_and_differs() -> Outcome {
+                int8_is_near(&tiny($model), &tiny($golden))
             }
         }
     )*};
