@@ -183,20 +183,32 @@ fn the_place_of_the_corpus_changes_no_score_and_no_choice() -> Outcome {
 
 #[test]
 fn threads_change_no_byte() -> Outcome {
-    for precision in ["f32", "bf16"] {
-        let set = format!("model.precision={precision}");
+    for (engine, precision) in [("native", "f32"), ("native", "bf16"), ("candle", "f32"), ("candle", "bf16")] {
+        let (engine, set) = (format!("model.engine={engine}"), format!("model.precision={precision}"));
         let sites = ["1", "2", "4"].map(|threads| {
             let site = Site::new()?;
-            let mut command = site.command(&["run", PIPELINE, "--set", &set]);
+            let mut command = site.command(&["run", PIPELINE, "--set", &set, "--set", &engine]);
             let finished = finish(command.env("RAYON_NUM_THREADS", threads))?;
             assert_eq!(finished.code, Some(0), "{finished:#?}");
             site.artefacts()
         });
         let [one, two, four] = sites;
         let one = one?;
-        assert_same(&one, &two?, &format!("1 and 2 threads in {precision}"));
-        assert_same(&one, &four?, &format!("1 and 4 threads in {precision}"));
+        assert_same(&one, &two?, &format!("1 and 2 threads in {precision}, {engine}"));
+        assert_same(&one, &four?, &format!("1 and 4 threads in {precision}, {engine}"));
     }
+    Ok(())
+}
+
+#[test]
+fn a_run_keeps_to_the_instruction_level_that_it_began_with() -> Outcome {
+    let site = Site::new()?;
+    let plain = ["--set", "model.instructions=plain"];
+    let finished = site.done("run", &plain)?;
+    assert!(finished.stderr.contains("(native, plain)"), "{}", finished.stderr);
+    assert_eq!(site.json("run.json")?["scoring"]["numerics"]["instructions"], "plain");
+    let finished = site.stage("run", &["--set", "model.engine=candle"])?;
+    finished.says(1, &["begun with other settings", "native", "candle", "--rescore"]);
     Ok(())
 }
 

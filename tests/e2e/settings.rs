@@ -102,6 +102,27 @@ fn sources_are_checked() -> Outcome {
 }
 
 #[test]
+fn engines_precisions_and_instruction_levels_are_checked() -> Outcome {
+    let site = Site::new()?;
+    let cases: [(&[&str], &[&str]); 6] = [
+        (&["model.engine=nativ"], &["unknown value `nativ`", "did you mean `native`?"]),
+        (&["model.instructions=sse9"], &["no instruction level `sse9`", "avx512-bf16", "plain"]),
+        (
+            &["model.engine=native", "model.device=cuda:0"],
+            &["`cuda:0` cannot be used", "native engine runs on the cpu"],
+        ),
+        (&["model.engine=candle", "model.precision=int8"], &["int8 cannot be used", "candle"]),
+        (&["model.instructions=plain", "model.precision=int8"], &["int8 cannot be used", "plain"]),
+        (&["model.precision=fp8"], &["fp8", "bf16"]),
+    ];
+    for (settings, parts) in cases {
+        refused(&site, settings, parts)?;
+    }
+    let stranger = if cfg!(target_arch = "x86_64") { "neon" } else { "avx2" };
+    refused(&site, &[&format!("model.instructions={stranger}")], &["cannot run instruction level", stranger])
+}
+
+#[test]
 fn usage_errors_are_the_users() -> Outcome {
     let site = Site::new()?;
     site.headwater(&[])?.says(1, &["Usage:"]);

@@ -82,20 +82,16 @@ def check(options: argparse.Namespace, job: peers.Job, goldens: dict) -> int:
     return int(worst > TOLERANCE)
 
 
-def measure_all(options: argparse.Namespace, job: peers.Job) -> tuple[dict[str, list[dict]], dict[str, str]]:
-    """Runs the peers in turn, round by round; one that fails is not run again. Returns results and failures by peer."""
-    results: dict[str, list[dict]] = {name: [] for name in options.peers}
-    failures: dict[str, str] = {}
-    for number in range(options.rounds):
-        for name in options.peers:
-            if name in failures:
-                continue
-            try:
-                results[name].append(measure_one(name, job, options))
-            except peers.PeerFailed as failure:
-                failures[name] = str(failure)
-                print(f"round {number + 1}  {name}: failed: {failure}", file=sys.stderr)
-    return results, failures
+def measure_round(options: argparse.Namespace, job: peers.Job, results: dict[str, list[dict]], failures: dict[str, str]) -> None:
+    """Runs each peer once, save those that failed before."""
+    for name in options.peers:
+        if name in failures:
+            continue
+        try:
+            results[name].append(measure_one(name, job, options))
+        except peers.PeerFailed as failure:
+            failures[name] = str(failure)
+            print(f"{name} failed: {failure}", file=sys.stderr)
 
 
 def measure_one(name: str, job: peers.Job, options: argparse.Namespace) -> dict:
@@ -176,12 +172,16 @@ def main() -> int:
         "documents": [{"id": document.id, "tokens": len(document.ids)} for document in texts],
         "tokens": job.tokens,
     }
-    print(f"{len(texts)} documents, {job.tokens} tokens, {options.threads} threads on {header['processor']}\n")
-    results, failures = measure_all(options, job)
-    rows = [summarise(name, results) for name in options.peers if results[name]]
+    print(f"{len(texts)} documents, {job.tokens} tokens, {options.threads} threads on {header['processor']}\n", flush=True)
+    results: dict[str, list[dict]] = {name: [] for name in options.peers}
+    failures: dict[str, str] = {}
+    for _ in range(options.rounds):
+        measure_round(options, job, results, failures)
+        rows = [summarise(name, results) for name in options.peers if results[name]]
+        if options.json:
+            result = header | {"peers": rows, "failures": failures}
+            options.json.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
     print_table(rows)
-    if options.json:
-        options.json.write_text(json.dumps(header | {"peers": rows, "failures": failures}, indent=1, ensure_ascii=False) + "\n")
     return int(bool(failures))
 
 
