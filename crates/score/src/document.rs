@@ -3,6 +3,8 @@
 //! Source: AttentionInfluence §3, eq. 5: influence = (masked − base) / base, from mean next-token cross-entropies. The
 //! paper is silent on documents longer than the context; here they are cut into consecutive, independent windows.
 
+use std::ops::ControlFlow;
+
 use headwater_model::{Engine, Error, HeadMask, WindowLosses};
 
 use crate::LongDocuments;
@@ -83,7 +85,7 @@ pub fn document_score<'l>(windows: impl IntoIterator<Item = &'l WindowLosses>) -
 }
 
 /// Scores a document of `tokens`, window by window; `None` if it has no target. `on_window` is told the tokens of every window
-/// done.
+/// done, and may end the document there.
 ///
 /// # Errors
 /// What the engine says.
@@ -92,12 +94,14 @@ pub fn score(
     mask: &HeadMask,
     windowing: Windowing,
     tokens: &[u32],
-    on_window: &dyn Fn(usize),
+    on_window: &dyn Fn(usize) -> ControlFlow<()>,
 ) -> Result<Option<DocumentScore>, Error> {
     let mut losses = Vec::new();
     for window in windowing.cut(tokens) {
         losses.extend(window_losses(engine, mask, windowing.bos, window)?);
-        on_window(window.len());
+        if on_window(window.len()).is_break() {
+            break;
+        }
     }
     Ok(document_score(&losses))
 }
@@ -231,7 +235,10 @@ mod tests {
     fn run(windowing: Windowing, tokens: &[u32]) -> (Option<DocumentScore>, Vec<Vec<u32>>) {
         let engine = Arithmetic::new();
         let done = RefCell::new(0);
-        let on_window = |tokens| *done.borrow_mut() += tokens;
+        let on_window = |tokens| {
+            *done.borrow_mut() += tokens;
+            ControlFlow::Continue(())
+        };
         let score = score(&engine, &HeadMask::default(), windowing, tokens, &on_window).expect("arithmetic works");
         (score, engine.windows.into_inner().expect("no other test panics"))
     }

@@ -2,7 +2,7 @@
 //!
 //! [`begin()`] fixes what a run is made of in `run.json`, or compares with what began it. A sidecar under the current fingerprint
 //! *is* the done record ([`done_units`] finds them by one listing). [`score_units`] scores units and writes each sidecar
-//! whole or not at all. So a run that is killed resumes by starting it again.
+//! whole or not at all. So a run that is killed resumes by starting it again. [`score_rows`] scores without sidecars.
 //!
 //! The arithmetic of one document is in [`document`], apart from all I/O.
 
@@ -20,5 +20,5 @@ pub use config::{LongDocuments, ScoreConfig};
 pub use error::Error;
 pub use relabel::{Relabelled, relabel_unit};
 pub use sidecar::{SidecarFooter, SidecarRow, encode_sidecar};
-pub use stream::{UnitWork, Watch, score_units};
+pub use stream::{Sink, UnitRows, UnitWork, Watch, score_rows, score_units};
 pub use unit::{Advance, Scorer, UnitReport};

@@ -1,10 +1,11 @@
 //! Units on their way through the model, several at a time.
 //!
-//! The calling thread reads documents and writes sidecars; the threads of the pool tokenise and score. So reading and writing
-//! hide behind the model, and a thread is idle only when no window is left, however small the units are. Where the engine takes
-//! one window on all threads, or has a device of its own, the calling thread feeds it.
+//! The calling thread reads documents and hands on rows, which become sidecars; the threads of the pool tokenise and score. So
+//! reading and writing hide behind the model, and a thread is idle only when no window is left, however small the units are. Where
+//! the engine takes one window on all threads, or has a device of its own, the calling thread feeds it.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -13,7 +14,7 @@ use std::sync::{Arc, PoisonError};
 use bytes::Bytes;
 use headwater_corpus::{Columns, Document, DocumentText, PlannedShard, UnitDocuments, read_unit};
 use headwater_model::{Concurrency, WindowLosses};
-use headwater_record::Status;
+use headwater_record::{Status, UnitKey};
 use headwater_store::Place;
 use rayon::ScopeFifo;
 
@@ -27,7 +28,7 @@ const AHEAD_BYTES: usize = 4 << 20;
 /// What a document counts for beside its text, so that rows without text are bounded too.
 const DOCUMENT_BYTES: usize = 256;
 
-/// A unit to score.
+/// A unit to score into a sidecar.
 #[derive(Debug)]
 pub struct UnitWork<'a> {
     /// Its shard.
@@ -40,15 +41,41 @@ pub struct UnitWork<'a> {
     pub path: String,
 }
 
+impl UnitWork<'_> {
+    fn rows(&self) -> UnitRows<'_> {
+        UnitRows { shard: self.shard, columns: self.columns, unit: &self.footer.unit }
+    }
+}
+
+/// The documents of a unit, to score.
+#[derive(Clone, Copy, Debug)]
+pub struct UnitRows<'a> {
+    /// Its shard.
+    pub shard: &'a PlannedShard,
+    /// The columns to read.
+    pub columns: &'a Columns,
+    /// The unit, or a part of one.
+    pub unit: &'a UnitKey,
+}
+
 /// Whoever wants the units scored.
 pub trait Watch: Sync {
     /// Whether the unit at `index` need not be scored after all. Asked before it is read.
     fn skips(&self, index: usize) -> bool;
 
+    /// Whether no more need be scored: what is in hand is dropped, without a word on its units. Asked often, from any thread;
+    /// once true, always true.
+    fn is_over(&self) -> bool {
+        false
+    }
+
+    /// Is told of a document that was tokenised, as far as its row is known without the model, from any thread.
+    fn tokenised(&self, _row: &SidecarRow) {}
+
     /// Is told of work newly done, from any thread.
     fn advance(&self, advance: Advance);
 
-    /// Is told what the unit at `index` came to: its sidecar is written, or it failed and has none.
+    /// Is told what the unit at `index` came to: its rows are taken, or it failed.
     ///
     /// # Errors
     /// An error ends the scoring.
@@ -64,11 +91,27 @@ pub trait Watch: Sync {
 /// A sidecar's bytes depend on the unit and the fingerprint alone: each window is scored alone, and a document's losses are summed
 /// in the order of its windows.
 pub fn score_units(scorer: &Scorer<'_>, units: &[UnitWork<'_>], run: &Place, watch: &dyn Watch) -> Result<(), Error> {
+    let documents: Vec<UnitRows<'_>> = units.iter().map(UnitWork::rows).collect();
+    score_rows(scorer, &documents, watch, &|index, rows| {
+        let work = &units[index];
+        let sidecar = encode_sidecar(&work.footer, rows)?;
+        Ok(run.write(&work.path, Bytes::from(sidecar))?)
+    })
+}
+
+/// Takes the rows of the unit at an index, in the order of the shard.
+pub type Sink<'a> = &'a dyn Fn(usize, &[SidecarRow]) -> Result<(), Error>;
+
+/// Scores `units` and gives each one's rows to `sink`, on the calling thread.
+///
+/// # Errors
+/// Those that `watch` returns; an error of `sink` is what its unit comes to.
+pub fn score_rows(scorer: &Scorer<'_>, units: &[UnitRows<'_>], watch: &dyn Watch, sink: Sink<'_>) -> Result<(), Error> {
     let (sender, receiver) = channel();
     let stop = AtomicBool::new(false);
     let crew = Crew { scorer, units, watch, stop: &stop };
     rayon::in_place_scope_fifo(|scope| {
-        let mut stream = Stream { crew, run, sender, open: BTreeMap::new(), ahead_bytes: 0 };
+        let mut stream = Stream { crew, sink, sender, open: BTreeMap::new(), ahead_bytes: 0 };
         let outcome = stream.run(scope, &receiver);
         // what is still queued would be scored for nothing
         stop.store(true, Ordering::Relaxed);
@@ -80,7 +123,7 @@ pub fn score_units(scorer: &Scorer<'_>, units: &[UnitWork<'_>], run: &Place, wat
 #[derive(Clone, Copy)]
 struct Crew<'a> {
     scorer: &'a Scorer<'a>,
-    units: &'a [UnitWork<'a>],
+    units: &'a [UnitRows<'a>],
     watch: &'a dyn Watch,
     stop: &'a AtomicBool,
 }
@@ -98,6 +141,8 @@ enum Message {
     Prepared(Slot, Prepared),
     /// Done.
     Scored(Slot, Result<SidecarRow, Error>),
+    /// No more is wanted.
+    Over,
     /// A thread of the pool panicked; the scope will pass the panic on.
     Panicked,
 }
@@ -115,7 +160,7 @@ struct OpenUnit {
 /// The calling thread's side.
 struct Stream<'a> {
     crew: Crew<'a>,
-    run: &'a Place,
+    sink: Sink<'a>,
     sender: Sender<Message>,
     open: BTreeMap<usize, OpenUnit>,
     ahead_bytes: usize,
@@ -126,7 +171,7 @@ impl<'a> Stream<'a> {
         let mut next = 0;
         let mut reading: Option<(usize, UnitDocuments)> = None;
         loop {
-            while self.ahead_bytes < AHEAD_BYTES {
+            while self.ahead_bytes < AHEAD_BYTES && !self.crew.watch.is_over() {
                 let Some((unit, documents)) = &mut reading else {
                     if next == self.crew.units.len() {
                         break;
@@ -149,14 +194,19 @@ impl<'a> Stream<'a> {
                     }
                 }
             }
-            if self.open.is_empty() && reading.is_none() && next == self.crew.units.len() {
+            let is_done = self.open.is_empty() && reading.is_none() && next == self.crew.units.len();
+            if is_done || self.crew.watch.is_over() {
                 return Ok(());
             }
             // `self` keeps a sender, so the channel is open; a message is due because documents are in hand
             match receiver.recv() {
-                Ok(Message::Panicked) | Err(_) => return Ok(()),
+                Ok(Message::Over | Message::Panicked) | Err(_) => return Ok(()),
                 Ok(Message::Prepared(slot, prepared)) if self.open.contains_key(&slot.unit) => {
                     let row = self.crew.score_here(slot, prepared);
+                    if self.crew.watch.is_over() {
+                        // the row may be of a part of the document
+                        return Ok(());
+                    }
                     self.put(slot, row)?;
                 }
                 Ok(Message::Prepared(..)) => {}
@@ -171,7 +221,7 @@ impl<'a> Stream<'a> {
             return Ok(None);
         }
         let work = &self.crew.units[unit];
-        match read_unit(work.shard, work.columns, &work.footer.unit) {
+        match read_unit(work.shard, work.columns, work.unit) {
             Ok(documents) => {
                 self.open.insert(unit, OpenUnit::default());
                 Ok(Some(documents))
@@ -217,28 +267,33 @@ impl<'a> Stream<'a> {
         self.crew.watch.unit(unit, Err(error))
     }
 
-    /// Writes the sidecar of a unit whose rows are all there.
+    /// Hands on the rows of a unit if all are there.
     fn finish_if_complete(&mut self, unit: usize) -> Result<(), Error> {
         if !self.open.get(&unit).is_some_and(|open| open.is_read && open.missing == 0) {
             return Ok(());
         }
         let rows: Vec<SidecarRow> = self.open.remove(&unit).into_iter().flat_map(|open| open.rows).flatten().collect();
-        let work = &self.crew.units[unit];
-        let written = encode_sidecar(&work.footer, &rows)
-            .and_then(|bytes| Ok(self.run.write(&work.path, Bytes::from(bytes))?))
-            .map(|()| UnitReport::of(&rows));
-        self.crew.watch.unit(unit, written)
+        let taken = (self.sink)(unit, &rows).map(|()| UnitReport::of(&rows));
+        self.crew.watch.unit(unit, taken)
     }
 }
 
 impl<'a> Crew<'a> {
-    fn is_stopped(self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+    /// Whether nothing is to be scored any more; if the calling thread does not know yet, it is told.
+    fn is_stopped(self, report: &Report) -> bool {
+        if self.stop.load(Ordering::Relaxed) {
+            return true;
+        }
+        let is_over = self.watch.is_over();
+        if is_over {
+            report.send(Message::Over);
+        }
+        is_over
     }
 
     /// Tokenises a document and sends it on its way.
     fn prepare(self, scope: &ScopeFifo<'a>, report: &Report, slot: Slot, document: Document) {
-        if self.is_stopped() {
+        if self.is_stopped(report) {
             return;
         }
         let row = document.row;
@@ -246,8 +301,9 @@ impl<'a> Crew<'a> {
             Ok(prepared) => prepared,
             Err(error) => return report.send(Message::Scored(slot, Err(self.failed(slot, row, error)))),
         };
+        self.watch.tokenised(&prepared.row);
         if prepared.row.status != Status::Scored {
-            self.watch.advance(Advance { documents: 1, tokens: prepared.tokens.len() as u64 });
+            self.watch.advance(Advance { documents: 1, windows: 0, tokens: prepared.tokens.len() as u64 });
             return report.send(Message::Scored(slot, Ok(prepared.row)));
         }
         match self.scorer.model.engine().concurrency() {
@@ -260,11 +316,14 @@ impl<'a> Crew<'a> {
     fn score_here(self, slot: Slot, prepared: Prepared) -> Result<SidecarRow, Error> {
         let Prepared { mut row, tokens } = prepared;
         let Scorer { model, mask, windowing, .. } = self.scorer;
-        let on_window = |tokens: usize| self.watch.advance(Advance { documents: 0, tokens: tokens as u64 });
+        let on_window = |tokens: usize| {
+            self.watch.advance(Advance::window(tokens));
+            if self.watch.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
         let score = score(model.engine(), mask, *windowing, &tokens, &on_window);
         let score = score.map_err(|error| self.failed(slot, row.row, error))?;
         fill(&mut row, score);
-        self.watch.advance(Advance { documents: 1, tokens: 0 });
+        self.watch.advance(Advance { documents: 1, ..Advance::default() });
         Ok(row)
     }
 
@@ -286,7 +345,7 @@ impl<'a> Crew<'a> {
     }
 
     fn score_window(self, document: &Spread, window: usize, slot: Slot, report: &Report) {
-        if self.is_stopped() {
+        if self.is_stopped(report) {
             return;
         }
         let Scorer { model, mask, windowing, .. } = self.scorer;
@@ -296,13 +355,13 @@ impl<'a> Crew<'a> {
                 Ok(losses) => document.lock()[window] = losses,
                 Err(error) => return report.send(Message::Scored(slot, Err(self.failed(slot, row.row, error)))),
             }
-            self.watch.advance(Advance { documents: 0, tokens: window_tokens.len() as u64 });
+            self.watch.advance(Advance::window(window_tokens.len()));
         }
         // the last one sees what all others stored, through the lock
         if document.missing.fetch_sub(1, Ordering::AcqRel) <= 1 {
             let mut row = row.clone();
             fill(&mut row, document_score(document.lock().iter().flatten()));
-            self.watch.advance(Advance { documents: 1, tokens: 0 });
+            self.watch.advance(Advance { documents: 1, ..Advance::default() });
             report.send(Message::Scored(slot, Ok(row)));
         }
     }

@@ -15,8 +15,17 @@ use crate::document::{DocumentScore, Windowing};
 pub struct Advance {
     /// Rows, whatever their status.
     pub documents: u64,
+    /// Windows that went through the model; no more than one is told of at a time.
+    pub windows: u64,
     /// Tokens that went through the model, or were found too short to.
     pub tokens: u64,
+}
+
+impl Advance {
+    /// One window of `tokens`, without BOS.
+    pub(crate) fn window(tokens: usize) -> Self {
+        Self { documents: 0, windows: 1, tokens: tokens as u64 }
+    }
 }
 
 /// What is needed to score documents.

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::Write;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use arrow::array::{AsArray, RecordBatch};
@@ -87,7 +88,8 @@ fn documents_agree_in_every_window_and_in_their_standard_errors() -> Result<(), 
         let tokens = model.tokenizer().encode(&texts[&golden.id])?;
         let run = |long_documents| {
             let windowing = Windowing { window_tokens: goldens.window_tokens, long_documents, bos: None };
-            score(model.engine(), &mask, windowing, &tokens, &|_| ()).map(|score| score.expect("there are targets"))
+            score(model.engine(), &mask, windowing, &tokens, &|_| ControlFlow::Continue(()))
+                .map(|score| score.expect("there are targets"))
         };
         compare(&golden.id, &run(LongDocuments::First)?, &golden.first_window);
         if let Some(expected) = &golden.all_windows {
