@@ -1,5 +1,6 @@
 //! The built `headwater` command on tiny models and corpora, from the pipeline to the artefacts.
 
+mod bench;
 mod corpus;
 mod kill;
 mod memory;

@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -33,8 +34,11 @@ pub(crate) enum LogFormat {
 pub(crate) enum Command {
     /// Run every stage, resuming where an earlier run stopped.
     Run(RunArgs),
-    /// Show what would be scored: shards, units, bytes. Reads footers only and writes nothing.
+    /// Show what would be scored, and how long it takes once `bench` was run: shards, units, bytes, tokens, hours. Reads
+    /// footers only and writes nothing.
     Plan(PipelineArgs),
+    /// Measure how fast this machine scores documents of the corpus, and how long all of it takes. Writes nothing to the run.
+    Bench(BenchArgs),
     /// Find the model's retrieval heads and check that masking them hurts: heads.json, heads.svg.
     Heads(HeadsArgs),
     /// Score the documents of the plan that have no score yet.
@@ -73,6 +77,16 @@ pub(crate) struct PipelineArgs {
     /// Override a key, such as select.fraction=0.1 (a TOML value, else a string). May be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) overrides: Vec<String>,
+}
+
+/// Arguments of `bench`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct BenchArgs {
+    #[command(flatten)]
+    pub(crate) pipeline: PipelineArgs,
+    /// For how long to measure.
+    #[arg(long, default_value = "30", value_parser = parse_seconds, allow_negative_numbers = true)]
+    pub(crate) seconds: Duration,
 }
 
 /// Arguments of `run`.
@@ -146,6 +160,15 @@ impl Part {
     }
 }
 
+/// Longest time that `bench` measures.
+const MOST_SECONDS: f64 = 86_400.0;
+
+fn parse_seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse::<f64>().ok().filter(|seconds| *seconds > 0.0 && *seconds <= MOST_SECONDS);
+    let seconds = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds.ok_or_else(|| format!("`{text}` is no number of seconds above 0, at most {MOST_SECONDS}; 30 is usual"))
+}
+
 fn parse_part(text: &str) -> Result<Part, String> {
     let wrong = || format!("`{text}` is not I/N with 0 ≤ I < N, such as 0/8");
     let (index, of) = text.split_once('/').ok_or_else(wrong)?;
@@ -162,6 +185,12 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn seconds_are_positive_numbers() {
+        assert_eq!(parse_seconds("0.5"), Ok(Duration::from_millis(500)));
+        assert!(["0", "-1", "NaN", "inf", "1e9", "", "30s"].iter().all(|text| parse_seconds(text).is_err()));
     }
 
     #[test]

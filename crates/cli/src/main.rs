@@ -1,7 +1,9 @@
 //! The `headwater` command: arguments, environment, clock, printing. Every stage's work is in the other crates.
 
 mod args;
+mod estimate;
 mod failure;
+mod measurement;
 mod pipeline;
 mod progress;
 mod stages;
@@ -53,6 +55,7 @@ fn run(command: &Command, console: &Console) -> anyhow::Result<Outcome> {
     match command {
         Command::Run(args) => Session::open(&args.pipeline, console)?.run(args),
         Command::Plan(args) => Session::open(args, console)?.show_plan(),
+        Command::Bench(args) => Session::open(&args.pipeline, console)?.bench(args),
         Command::Heads(args) => Session::open(&args.pipeline, console)?.find_heads(args),
         Command::Score(args) => Session::open(&args.pipeline, console)?.score_only(args),
         Command::Select(args) => Session::open(args, console)?.select_only(),

@@ -56,7 +56,7 @@ fn default_unit_bytes() -> ByteCount {
 }
 
 /// The `[model]` table.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ModelConfig {
     /// A bundled name, a path, `hf:owner/name[@revision]` or `pip:package==version`.
@@ -76,7 +76,7 @@ pub(crate) struct ModelConfig {
 }
 
 /// `auto`, or a level that a fleet of different processors has in common.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "String")]
 pub(crate) struct InstructionsChoice(pub(crate) Option<Level>);
 

@@ -17,6 +17,7 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 pub(crate) struct Console {
     bars: MultiProgress,
     style: Style,
+    format: LogFormat,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +37,12 @@ impl Console {
             LogFormat::Text if io::stderr().is_terminal() => Style::Bars,
             LogFormat::Text => Style::Lines,
         };
-        Self { bars: MultiProgress::new(), style }
+        Self { bars: MultiProgress::new(), style, format }
+    }
+
+    /// How a result is to be printed.
+    pub(crate) fn format(&self) -> LogFormat {
+        self.format
     }
 
     /// Prints a line that is no result.

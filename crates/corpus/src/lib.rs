@@ -1,6 +1,7 @@
 //! The corpus: lists shards, plans units of work from footers alone, streams documents, writes subsets.
 //!
 //! - [`plan()`]: sources as configured → shards with identities and units
+//! - [`spread()`]: a plan → small pieces from all over it
 //! - [`read_unit`]: one unit → its documents, one at a time
 //! - [`write_subset`]: some rows of a shard → a new Parquet file with the same schema and footer
 //!
@@ -20,6 +21,7 @@ mod leaf;
 mod listing;
 mod plan;
 mod source;
+mod spread;
 mod subset;
 mod subset_footer;
 mod units;
@@ -29,4 +31,5 @@ pub use documents::{Document, DocumentText, UnitDocuments, read_unit};
 pub use error::{Class, Error, Result};
 pub use plan::{Plan, PlannedShard, PlannedSource, plan};
 pub use source::{OnBadShard, PlanOptions, SourceConfig};
+pub use spread::{Piece, spread};
 pub use subset::{INFLUENCE_COLUMN, KeptRows, Subset, SubsetOptions, write_subset};

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use headwater_record::run::SkippedShard;
-use headwater_record::{ShardId, UnitKey};
+use headwater_record::{ByteCount, ShardId, UnitKey};
 use headwater_store::{Entry, Place};
 use parquet::file::metadata::ParquetMetaData;
 
@@ -63,10 +63,29 @@ impl PlannedShard {
         self.place.describe(&self.path)
     }
 
+    /// Text in `unit`, a unit of this shard or a part of one, as the footer lets estimate it.
+    ///
+    /// # Units
+    /// Uncompressed bytes of the text column, as Parquet encodes it: four bytes a row more than the text, and less where texts repeat.
+    #[must_use]
+    pub fn text_bytes(&self, columns: &Columns, unit: &UnitKey) -> ByteCount {
+        let leaf = columns::leaf(self.metadata.file_metadata().schema_descr(), &columns.text);
+        ByteCount(leaf.map_or(0, |leaf| units::text_bytes(&self.metadata, leaf, unit)))
+    }
+
     /// Opens the version of the file that was planned.
     pub(crate) fn open(&self) -> Result<StoredShard> {
         let entry = Entry { path: self.path.clone(), bytes: self.bytes, etag: self.etag.clone() };
         StoredShard::open(&self.place, &entry)
+    }
+}
+
+impl PlannedSource {
+    /// Text in the planned units, as the footers let estimate it; see [`PlannedShard::text_bytes`].
+    #[must_use]
+    pub fn text_bytes(&self) -> ByteCount {
+        let units = self.shards.iter().flat_map(|shard| shard.units.iter().map(move |unit| (shard, unit)));
+        units.map(|(shard, unit)| shard.text_bytes(&self.columns, unit)).sum()
     }
 }
 

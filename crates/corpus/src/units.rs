@@ -1,7 +1,7 @@
 //! Cuts row groups into units.
 
 use headwater_record::{ContentHash, ShardId, UnitKey};
-use parquet::file::metadata::ParquetMetaData;
+use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 
 /// Rows of a unit, at most: bounds what a row costs beside its text.
 const UNIT_ROWS: u64 = 1 << 18;
@@ -16,15 +16,35 @@ pub(crate) fn cut(shard: &ShardId, metadata: &ParquetMetaData, text: usize, unit
     let mut first_row = 0;
     for (row_group, group) in (0_u32..).zip(metadata.row_groups()) {
         let rows = u64::try_from(group.num_rows()).unwrap_or(0);
-        let bytes = u64::try_from(group.column(text).uncompressed_size()).unwrap_or(0);
+        let bytes = group_bytes(group, text);
         let parts = (bytes.saturating_add(unit_bytes / 2) / unit_bytes).max(rows.div_ceil(UNIT_ROWS)).max(1).min(rows);
         for part in 0..parts {
-            let rows = rows / parts + u64::from(part < rows % parts);
-            units.push(UnitKey { shard: shard.clone(), row_group, first_row, rows });
-            first_row += rows;
+            let (before, rows) = part_of(rows, part, parts);
+            units.push(UnitKey { shard: shard.clone(), row_group, first_row: first_row + before, rows });
         }
+        first_row += rows;
     }
     units
+}
+
+/// The rows before part `part` of `parts`, which are of equal length (± 1 row), and the rows of the part.
+pub(crate) fn part_of(rows: u64, part: u64, parts: u64) -> (u64, u64) {
+    let (each, longer) = (rows / parts, rows % parts);
+    (part * each + part.min(longer), each + u64::from(part < longer))
+}
+
+/// Bytes of text in a row group, as the footer gives them.
+fn group_bytes(group: &RowGroupMetaData, text: usize) -> u64 {
+    u64::try_from(group.column(text).uncompressed_size()).unwrap_or(0)
+}
+
+/// Bytes of text in a unit: its row group's, by rows.
+pub(crate) fn text_bytes(metadata: &ParquetMetaData, text: usize, unit: &UnitKey) -> u64 {
+    let index = usize::try_from(unit.row_group).unwrap_or(usize::MAX);
+    let Some(group) = metadata.row_groups().get(index) else { return 0 };
+    let rows = u128::try_from(group.num_rows()).unwrap_or(0).max(1);
+    let bytes = u128::from(group_bytes(group, text)) * u128::from(unit.rows) / rows;
+    u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 
 /// Where a unit falls in [0, 2^64) when a sample is drawn under `seed`.
@@ -43,6 +63,12 @@ pub(crate) fn is_sampled(drawn: u64, sample: f64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parts_follow_one_another() {
+        let parts: Vec<(u64, u64)> = (0..3).map(|part| part_of(8, part, 3)).collect();
+        assert_eq!(parts, [(0, 3), (3, 3), (6, 2)]);
+    }
 
     #[test]
     fn a_sample_is_nested_and_of_the_share() {

@@ -10,7 +10,7 @@ use arrow::array::{
 };
 use arrow::datatypes::Int32Type;
 use headwater_corpus::{
-    Class, Document, DocumentText, Domain, Error, OnBadShard, Plan, PlanOptions, SourceConfig, plan, read_unit,
+    Class, Document, DocumentText, Domain, Error, OnBadShard, Plan, PlanOptions, SourceConfig, plan, read_unit, spread,
 };
 use headwater_record::ByteCount;
 use parquet::arrow::ArrowWriter;
@@ -292,5 +292,52 @@ fn a_tiny_sample_keeps_one_unit_and_a_copy_elsewhere_is_the_same_shard() -> Outc
     };
     assert_eq!(units(here.path(), 1e-9)?.len(), 1);
     assert_eq!(units(here.path(), 0.5)?, units(there.path(), 0.5)?);
+    Ok(())
+}
+
+#[test]
+fn pieces_cover_a_plan_once_and_begin_spread_over_it() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    for shard in 0..4 {
+        let texts =
+            StringArray::from_iter_values((0..64).map(|row| format!("shard {shard} row {row:02} {}", "x".repeat(80))));
+        write(&folder.path().join(format!("{shard}.parquet")), &[("text", Arc::new(texts))], 40)?;
+    }
+    let plan = plan_of(&source(&[entry(folder.path(), "*.parquet")]), 2000)?;
+    let rows = |pieces: &[headwater_corpus::Piece<'_>]| -> Result<Vec<(String, u64)>, Box<dyn std::error::Error>> {
+        let mut rows = Vec::new();
+        for piece in pieces {
+            for document in read_unit(piece.shard, &piece.source.columns, &piece.unit)? {
+                rows.push((piece.shard.path.clone(), document?.row));
+            }
+        }
+        Ok(rows)
+    };
+    let all = spread(&plan, 300, usize::MAX);
+    let mut seen = rows(&all)?;
+    let first: std::collections::BTreeSet<String> = all.iter().take(4).map(|piece| piece.shard.path.clone()).collect();
+    assert_eq!(first.len(), 4, "the first four pieces are of four shards: {first:?}");
+    seen.sort();
+    assert!(seen.len() == 4 * 64 && seen.windows(2).all(|pair| pair[0] != pair[1]), "every row once");
+    assert!(all.iter().all(|piece| piece.unit.rows <= 4), "a row has about 100 bytes");
+    let few = spread(&plan, 300, 8);
+    let shards: Vec<usize> = plan.sources[0]
+        .shards
+        .iter()
+        .map(|shard| few.iter().filter(|piece| piece.shard.path == shard.path).count())
+        .collect();
+    assert_eq!(shards, [2, 2, 2, 2]);
+    assert!(spread(&Plan { sources: Vec::new() }, 300, 8).is_empty());
+    Ok(())
+}
+
+#[test]
+fn text_is_estimated_from_footers() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let texts = StringArray::from_iter_values((0..30).map(|row| format!("{row:0100}")));
+    write(&folder.path().join("a.parquet"), &[("text", Arc::new(texts))], 10)?;
+    let plan = plan_of(&source(&[entry(folder.path(), "*.parquet")]), 500)?;
+    let bytes = plan.sources[0].text_bytes().0;
+    assert!((3000..4500).contains(&bytes), "{bytes}: 3,000 bytes of text, with lengths and page headers");
     Ok(())
 }

@@ -20,6 +20,7 @@ mod probe;
 mod retrieval;
 mod search;
 mod sentences;
+mod stand_in;
 
 pub use config::{HeadsConfig, Sentences};
 pub use error::{Error, Weakness};
@@ -29,3 +30,4 @@ pub use probe::{Probe, ProbeSettings, Vocabulary, build_probes};
 pub use retrieval::{RetrievalScores, head_set, retrieval_scores};
 pub use search::{FindOptions, find_heads, forward_passes};
 pub use sentences::{MAX_SENTENCE_TOKENS, bundled_sentences, sentences_of};
+pub use stand_in::stand_in_heads;

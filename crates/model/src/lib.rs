@@ -16,6 +16,7 @@ mod candle;
 mod checkpoint;
 mod engine;
 mod error;
+mod flops;
 mod gguf;
 mod load;
 mod native;
@@ -26,6 +27,7 @@ mod tokenizer;
 
 pub use engine::{AttentionPeaks, Concurrency, Engine, HeadMask, MaskKind, WindowLosses};
 pub use error::Error;
+pub use flops::saturate;
 pub use headwater_kernels::{Level, LevelError};
 pub use load::{EngineChoice, EngineOptions, Model, ModelPaths, Precision};
 pub use shape::{Architecture, ModelShape, RopeScaling};

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use headwater_corpus::{DocumentText, Plan, read_unit};
-use headwater_heads::{FindOptions, Sentences, check_heads, find_heads, forward_passes, sentences_of};
+use headwater_heads::{FindOptions, Sentences, check_heads, find_heads, forward_passes, sentences_of, stand_in_heads};
 use headwater_model::Model;
-use headwater_record::HeadsFile;
+use headwater_record::{HeadSet, HeadsFile};
 use headwater_report::heads_svg;
 use headwater_store::Created;
 
@@ -35,6 +35,15 @@ impl Request {
     pub(super) fn new(weak: WeakArgs, again: bool) -> Self {
         Self { weak, again }
     }
+}
+
+/// A head set that need not be the run's.
+#[derive(Debug)]
+pub(super) struct Substitute {
+    pub(super) heads: HeadSet,
+    /// Where it comes from, for people.
+    pub(super) origin: String,
+    pub(super) is_stand_in: bool,
 }
 
 impl Session<'_> {
@@ -73,6 +82,22 @@ impl Session<'_> {
     /// Reads the head set of the run, if it has one, and checks that it is the one the pipeline asks for.
     pub(super) fn read_heads(&self, model: &Model) -> Result<Option<HeadsFile>> {
         self.stored_heads()?.map(|stored| self.agreed(stored, model)).transpose()
+    }
+
+    /// The head set of the run, or else the pinned one, or else a stand-in: for whoever asks only how long scoring takes.
+    pub(super) fn heads_or_stand_in(&self, model: &Model) -> Result<Substitute> {
+        let config = &self.pipeline.heads;
+        let found = |heads, origin: &str| Substitute { heads, origin: origin.to_owned(), is_stand_in: false };
+        let reason = match (self.stored_heads()?, &config.file) {
+            (Some(stored), _) => match self.differences(&stored, model)? {
+                differences if differences.is_empty() => return Ok(found(stored.heads, HEADS_FILE)),
+                differences => format!("{HEADS_FILE} was made with other settings: {}", differences.join("; ")),
+            },
+            (None, Some(path)) => return Ok(found(pinned_heads(path, model)?.heads, path)),
+            (None, None) => format!("there is no {HEADS_FILE} yet"),
+        };
+        let heads = stand_in_heads(model.shape().layers, model.shape().heads, config.fraction)?;
+        Ok(Substitute { heads, origin: format!("stand-in, as {reason}"), is_stand_in: true })
     }
 
     fn stored_heads(&self) -> Result<Option<HeadsFile>> {
@@ -138,9 +163,7 @@ impl Session<'_> {
 
     fn make_heads(&self, model: &Model, plan: &Plan, weak: WeakArgs) -> Result<HeadsFile> {
         let Some(path) = &self.pipeline.heads.file else { return self.search(model, plan, weak) };
-        let pinned = read_pinned(path)?;
-        check_heads(&pinned, model.shape(), &model.weights_hash()).with_context(|| format!("{path} cannot be used"))?;
-        Ok(HeadsFile { weights: Some(model.weights_hash()), ..pinned })
+        pinned_heads(path, model)
     }
 
     fn search(&self, model: &Model, plan: &Plan, weak: WeakArgs) -> Result<HeadsFile> {
@@ -192,6 +215,13 @@ impl Session<'_> {
             tracing::warn!("the head set is weak: masking it barely hurts retrieval, so influence may mean little");
         }
     }
+}
+
+/// The head set that `path` pins, as one of `model`.
+fn pinned_heads(path: &str, model: &Model) -> Result<HeadsFile> {
+    let pinned = read_pinned(path)?;
+    check_heads(&pinned, model.shape(), &model.weights_hash()).with_context(|| format!("{path} cannot be used"))?;
+    Ok(HeadsFile { weights: Some(model.weights_hash()), ..pinned })
 }
 
 fn read_pinned(path: &str) -> Result<HeadsFile> {

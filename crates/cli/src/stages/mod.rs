@@ -1,5 +1,6 @@
 //! The stages of a pipeline, each rerunnable alone from what the earlier ones left in the run's folder.
 
+mod bench;
 mod heads;
 pub(crate) mod model;
 mod plan;

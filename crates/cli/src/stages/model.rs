@@ -68,7 +68,8 @@ fn fetch(name: &str, console: &Console) -> Result<ModelFiles> {
 }
 
 /// `$XDG_CACHE_HOME/headwater`, or what the system uses instead.
-fn cache_folder() -> Result<PathBuf> {
-    let strategy = choose_base_strategy().context("there is no home folder to keep models in; set XDG_CACHE_HOME")?;
+pub(super) fn cache_folder() -> Result<PathBuf> {
+    let strategy = choose_base_strategy()
+        .context("there is no home folder to keep models and measurements in; set XDG_CACHE_HOME")?;
     Ok(strategy.cache_dir().join("headwater"))
 }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use headwater_corpus::{Class, Domain, OnBadShard, Plan, PlannedShard, PlannedSource};
 use headwater_model::{HeadMask, Model};
 use headwater_record::run::{Labels, RunShard, RunSource, SEMANTICS, ScoringInputs, SkippedShard};
-use headwater_record::{HeadsFile, RunFile, Status, UnitKey};
+use headwater_record::{HeadSet, HeadsFile, RunFile, Status, UnitKey};
 use headwater_score::document::Windowing;
 use headwater_score::{
     Advance, Candidate, OnChange, Relabelled, Scorer, SidecarFooter, UnitReport, UnitWork, Watch, begin, done_units,
@@ -202,7 +202,7 @@ impl Session<'_> {
         let file = self.run_file(plan, model, heads)?;
         let run = begin(&self.place, Candidate { file, on_change: request.on_change })?;
         let (pending, done) = self.divide(plan, &run, request.part)?;
-        let scorer = self.scorer(model, heads, &run.scoring);
+        let scorer = self.scorer(model, &heads.heads, run.scoring.window_tokens);
         let total = pending.iter().map(|work| work.unit.rows).sum();
         if !done.is_empty() {
             self.console.say(&format!("{:>12} {} units were done before", "score", done.len()));
@@ -219,7 +219,7 @@ impl Session<'_> {
     }
 
     /// Whether `error` is the fault of a shard that the pipeline allows to skip.
-    fn may_skip(&self, error: &headwater_score::Error) -> bool {
+    pub(super) fn may_skip(&self, error: &headwater_score::Error) -> bool {
         let unreadable = matches!(error, headwater_score::Error::Corpus(error) if error.class() == Class::Data);
         unreadable && self.pipeline.run.on_bad_shard == OnBadShard::Skip
     }
@@ -237,18 +237,20 @@ impl Session<'_> {
         skip_shard(&self.place, run, &work.source.name, &shard)
     }
 
-    fn scorer<'m>(&self, model: &'m Model, heads: &HeadsFile, inputs: &ScoringInputs) -> Scorer<'m> {
+    /// What scores as the pipeline says, with `heads` masked.
+    pub(super) fn scorer<'m>(&self, model: &'m Model, heads: &HeadSet, window_tokens: usize) -> Scorer<'m> {
         let config = &self.pipeline.score;
         Scorer {
             model,
-            mask: HeadMask { set: heads.heads.clone(), kind: config.mask },
-            windowing: Windowing {
-                window_tokens: inputs.window_tokens,
-                long_documents: config.long_documents,
-                bos: model.tokenizer().bos(),
-            },
+            mask: HeadMask { set: heads.clone(), kind: config.mask },
+            windowing: Windowing { window_tokens, long_documents: config.long_documents, bos: model.tokenizer().bos() },
             min_tokens: config.min_tokens,
         }
+    }
+
+    /// The window that the model takes of what the pipeline asks for.
+    pub(super) fn window_tokens(&self, model: &Model) -> usize {
+        self.pipeline.score.window_for(model.shape().context_tokens, model.tokenizer().bos())
     }
 
     /// Splits the requested part of the plan into what is pending and what is done, in plan order.
@@ -277,7 +279,7 @@ impl Session<'_> {
             tokenizer: model.tokenizer().hash(),
             heads: heads.heads.clone(),
             mask: config.mask.as_str().to_owned(),
-            window_tokens: config.window_for(model.shape().context_tokens, model.tokenizer().bos()),
+            window_tokens: self.window_tokens(model),
             long_documents: config.long_documents.as_str().to_owned(),
             min_tokens: config.min_tokens,
             numerics: model.numerics(),
@@ -321,7 +323,8 @@ fn run_source(source: &PlannedSource, scoring: &ScoringInputs) -> RunSource {
     }
 }
 
+/// The time, as RFC 3339.
 #[expect(clippy::disallowed_methods, reason = "the clock enters here")]
-fn now() -> String {
+pub(super) fn now() -> String {
     humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
 }

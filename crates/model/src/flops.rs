@@ -1,0 +1,114 @@
+//! Arithmetic of a forward pass, counted from the sizes of a model: what a speed is held against.
+//!
+//! Counted are products of matrices, two operations for each multiply-add, as mathematics asks for them: a causal attention head
+//! sees `t` positions from position `t`, whatever an engine computes and throws away. Norms, rotations, exponentials and the
+//! running means of masked heads are left out; together they are a few operations for each number that passes through a layer.
+
+use headwater_kernels::{Instructions, Level, LevelError, saturate_bf16, saturate_f32};
+
+use crate::{HeadMask, ModelShape, Precision};
+
+impl ModelShape {
+    /// Operations of [`Engine::losses`](crate::Engine::losses) for a window of `tokens`, BOS included, under `mask`: the layers
+    /// below the first masked head once, all above and the vocabulary projection intact and masked.
+    ///
+    /// # Units
+    /// Floating-point operations, two for each multiply-add.
+    #[must_use]
+    pub fn losses_flops(&self, tokens: usize, mask: &HeadMask) -> f64 {
+        let (layers, heads) = (self.layers as f64, self.heads as f64);
+        let shared = mask.set.first_layer().map_or(layers, |layer| layer as f64);
+        let masked = mask.set.as_slice().len() as f64;
+        let streams = if mask.set.as_slice().is_empty() { 1.0 } else { 2.0 };
+        let passes = shared + streams * (layers - shared);
+        let vocabulary = streams * self.vocabulary_flops();
+        tokens as f64 * (passes * self.layer_flops() + vocabulary)
+            + (passes * heads - masked) * self.head_flops(tokens as f64)
+    }
+
+    /// Operations of the projections and the MLP of one layer for one token.
+    fn layer_flops(&self) -> f64 {
+        let (queries, keys) = (self.heads * self.head_dim, self.kv_heads * self.head_dim);
+        let attention = self.hidden * (queries + 2 * keys) + queries * self.hidden;
+        2.0 * (attention + 3 * self.hidden * self.intermediate) as f64
+    }
+
+    /// Operations of the projection on the vocabulary for one token.
+    fn vocabulary_flops(&self) -> f64 {
+        2.0 * (self.hidden * self.vocab) as f64
+    }
+
+    /// Operations of one intact head of one layer over a window: QKᵀ and its product with V, over `1 + 2 + … + tokens` positions.
+    fn head_flops(&self, tokens: f64) -> f64 {
+        let visible = tokens * (tokens + 1.0) / 2.0;
+        2.0 * 2.0 * self.head_dim as f64 * visible
+    }
+}
+
+/// Multiplies and adds in registers on the calling thread for a fraction of a millisecond, as fast as the processor can at
+/// `level`, `None` for its highest. Returns the operations done: what a forward pass in `precision` does in the same time falls short
+/// of it.
+///
+/// # Errors
+/// [`LevelError::Unavailable`] if this processor cannot run the level.
+pub fn saturate(precision: Precision, level: Option<Level>) -> Result<u64, LevelError> {
+    let instructions = level.map_or_else(|| Ok(Instructions::best()), Instructions::new)?;
+    Ok(match precision {
+        Precision::F32 => saturate_f32(instructions),
+        Precision::Bf16 => saturate_bf16(instructions),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use headwater_record::HeadSet;
+    use headwater_record::heads::HeadId;
+
+    use super::*;
+    use crate::{Architecture, MaskKind, RopeScaling};
+
+    fn tiny() -> ModelShape {
+        ModelShape {
+            architecture: Architecture::Llama,
+            layers: 3,
+            heads: 4,
+            kv_heads: 2,
+            head_dim: 5,
+            hidden: 7,
+            intermediate: 11,
+            vocab: 13,
+            context_tokens: 64,
+            norm_eps: 1e-5,
+            rope_theta: 1e4,
+            rope_scaling: RopeScaling::None,
+        }
+    }
+
+    fn mask(heads: &[(u16, u16)]) -> Result<HeadMask, headwater_record::Error> {
+        let set = HeadSet::new(heads.iter().copied().map(HeadId::from).collect())?;
+        Ok(HeadMask { set, kind: MaskKind::CausalUniform })
+    }
+
+    #[test]
+    fn operations_are_those_counted_by_hand() -> Result<(), headwater_record::Error> {
+        // a layer, for one token: Q 7·20, K and V 7·10 each, O 20·7, gate, up and down 7·11 each, two operations a product
+        let layer = 2 * (140 + 70 + 70 + 140 + 3 * 77);
+        let vocabulary = 2 * 7 * 13;
+        // a head, for three tokens: 1 + 2 + 3 pairs, 5 products each for the logits and for the values
+        let head = 2 * 6 * (5 + 5);
+        let intact = 3 * 3 * layer + 3 * 4 * head + 3 * vocabulary;
+        assert_eq!(tiny().losses_flops(3, &HeadMask::default()), f64::from(intact));
+        // layer 0 once, layers 1 and 2 twice, without two of the heads
+        let both = 3 * 5 * layer + (5 * 4 - 2) * head + 2 * 3 * vocabulary;
+        assert_eq!(tiny().losses_flops(3, &mask(&[(1, 0), (2, 3)])?), f64::from(both));
+        Ok(())
+    }
+
+    #[test]
+    fn every_level_of_the_processor_can_be_saturated() {
+        for precision in [Precision::F32, Precision::Bf16] {
+            assert!(saturate(precision, None).is_ok_and(|operations| operations > 0));
+            assert!(saturate(precision, Some(Level::Plain)).is_ok_and(|operations| operations > 0));
+        }
+    }
+}
