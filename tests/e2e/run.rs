@@ -201,6 +201,20 @@ fn threads_change_no_byte() -> Outcome {
 }
 
 #[test]
+fn int8_says_how_it_ranks_before_it_scores() -> Outcome {
+    if !headwater_model::Level::Avx512Bf16.is_available() {
+        return Ok(()); // refused there: see `engines_precisions_and_instruction_levels_are_checked`
+    }
+    let site = Site::new()?;
+    let finished = site.done("run", &["--set", "model.precision=int8"])?;
+    let said = finished.stderr.lines().find(|line| line.contains("int8 ranks")).ok_or("a line on fidelity")?;
+    assert!(said.contains("documents of this corpus as bf16 does") && said.contains("correlation"), "{said}");
+    let again = site.done("run", &["--set", "model.precision=int8"])?;
+    assert!(!again.stderr.contains("int8 ranks"), "nothing is scored, so nothing is compared: {}", again.stderr);
+    Ok(())
+}
+
+#[test]
 fn a_run_keeps_to_the_instruction_level_that_it_began_with() -> Outcome {
     let site = Site::new()?;
     let plain = ["--set", "model.instructions=plain"];

@@ -160,7 +160,8 @@ pub(crate) fn share(hits: impl Iterator<Item = bool>) -> f64 {
 }
 
 /// Spearman's rank correlation, tied values sharing their mean rank; 0 if either side has no spread.
-fn spearman(a: &[f64], b: &[f64]) -> f64 {
+#[must_use]
+pub fn spearman(a: &[f64], b: &[f64]) -> f64 {
     let (a, b) = (ranks(a), ranks(b));
     let (mean_a, mean_b) = (mean(a.iter().copied()), mean(b.iter().copied()));
     let products = |x: &[f64], mean_x: f64, y: &[f64], mean_y: f64| -> f64 {

@@ -8,9 +8,9 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use half::bf16;
 use headwater_kernels::{
-    AttentionScratch, Buffer, HeadLayout, Instructions, KeyValues, Operand, QueryBlock, ROW_STEP, RotaryTable, Rows,
-    RunningMean, Weights, attend, cross_entropy, padded_depth, project, project_add, rms_norm, saturate_bf16,
-    saturate_f32, split_heads, swiglu,
+    AttentionScratch, Buffer, HeadLayout, Instructions, Int8Rows, Int8Weights, KeyValues, Matrix, Operand, QueryBlock,
+    ROW_STEP, RotaryTable, RunningMean, Weights, attend, cross_entropy, padded_depth, project, project_add,
+    saturate_bf16, saturate_f32, split_heads, swiglu,
 };
 
 const HIDDEN: usize = 576;

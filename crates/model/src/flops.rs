@@ -55,7 +55,8 @@ pub fn saturate(precision: Precision, level: Option<Level>) -> Result<u64, Level
     let instructions = level.map_or_else(|| Ok(Instructions::best()), Instructions::new)?;
     Ok(match precision {
         Precision::F32 => saturate_f32(instructions),
-        Precision::Bf16 => saturate_bf16(instructions),
+        // int8 is held against what it is offered instead of
+        Precision::Bf16 | Precision::Int8 => saturate_bf16(instructions),
     })
 }
 

@@ -1,6 +1,7 @@
 //! The stages of a pipeline, each rerunnable alone from what the earlier ones left in the run's folder.
 
 mod bench;
+mod fidelity;
 mod heads;
 pub(crate) mod model;
 mod plan;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use etcetera::{BaseStrategy, choose_base_strategy};
-use headwater_model::{EngineOptions, Model, ModelPaths};
+use headwater_model::{EngineOptions, Model, ModelPaths, Precision};
 use headwater_store::model::{Fetcher, ModelFiles, ModelSpec};
 
 use crate::failure::Outcome;
@@ -14,9 +14,27 @@ use crate::progress::Console;
 use crate::stages::Session;
 
 impl Session<'_> {
-    /// Fetches the model if need be, checks its hash and loads it.
+    /// Fetches the model if need be, checks its hash, loads it and says what it is.
     pub(super) fn load_model(&self) -> Result<(Model, Duration)> {
         let began = Instant::now();
+        let (model, name) = self.load_model_in(self.pipeline.model.precision)?;
+        let numerics = model.numerics();
+        self.console.say(&format!(
+            "{:>12} {name}: {} layers × {} heads, {} on {} ({}{}{})",
+            "model",
+            model.shape().layers,
+            model.shape().heads,
+            numerics.precision,
+            numerics.device,
+            numerics.engine,
+            if numerics.instructions.is_empty() { "" } else { ", " },
+            numerics.instructions,
+        ));
+        Ok((model, began.elapsed()))
+    }
+
+    /// Loads the model in `precision`; returns its name too.
+    pub(super) fn load_model_in(&self, precision: Precision) -> Result<(Model, String)> {
         let files = fetch(&self.pipeline.model.name, self.console)?;
         let paths = ModelPaths {
             weights: files.weights,
@@ -29,23 +47,9 @@ impl Session<'_> {
             engine: config.engine,
             instructions: config.instructions.0,
             device: config.device.clone(),
-            precision: config.precision,
+            precision,
         };
-        let model = Model::load(&paths, &options)?;
-        let numerics = model.numerics();
-        self.console.say(&format!(
-            "{:>12} {}: {} layers × {} heads, {} on {} ({}{}{})",
-            "model",
-            files.name,
-            model.shape().layers,
-            model.shape().heads,
-            numerics.precision,
-            numerics.device,
-            numerics.engine,
-            if numerics.instructions.is_empty() { "" } else { ", " },
-            numerics.instructions,
-        ));
-        Ok((model, began.elapsed()))
+        Ok((Model::load(&paths, &options)?, files.name))
     }
 }
 

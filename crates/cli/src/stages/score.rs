@@ -198,10 +198,13 @@ impl Session<'_> {
 
     /// Scores what is pending of the requested part.
     pub(super) fn score(&self, plan: &Plan, model: &Model, heads: &HeadsFile, request: &Request) -> Result<Scored> {
-        let began = Instant::now();
         let file = self.run_file(plan, model, heads)?;
         let run = begin(&self.place, Candidate { file, on_change: request.on_change })?;
         let (pending, done) = self.divide(plan, &run, request.part)?;
+        if !pending.is_empty() {
+            self.say_fidelity(plan, model, heads)?;
+        }
+        let began = Instant::now();
         let scorer = self.scorer(model, &heads.heads, run.scoring.window_tokens);
         let total = pending.iter().map(|work| work.unit.rows).sum();
         if !done.is_empty() {

@@ -264,9 +264,9 @@ mod vnni {
                 let columns = half * 16..half * 16 + 16;
                 let surplus = integers(&surplus[columns.clone()]);
                 let sum = _mm512_cvtepi32_ps(_mm512_sub_epi32(sum, surplus));
-                let steps = _mm512_mul_ps(floats(&steps[columns.clone()]), row_step);
+                let value = _mm512_mul_ps(sum, _mm512_mul_ps(floats(&steps[columns.clone()]), row_step));
                 // SAFETY: half a row of a tile has room for 16 floats.
-                unsafe { _mm512_storeu_ps(to[columns].as_mut_ptr(), _mm512_mul_ps(sum, steps)) };
+                unsafe { _mm512_storeu_ps(to[columns].as_mut_ptr(), value) };
             }
         }
     }

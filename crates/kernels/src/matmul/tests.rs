@@ -279,6 +279,7 @@ fn assert_int8_product(out: &[f32], x: &[f32], weights: &Int8Weights, columns: u
 }
 
 /// A norm whose weight undoes its scale, so that rows are what they were.
+#[expect(clippy::cast_possible_truncation, reason = "values that float32 is to hold")]
 fn int8_rows(instructions: Instructions, x: &[f32], depth: usize) -> (Int8Rows, Vec<f32>) {
     let mut rows = Int8Rows::default();
     let ones = vec![1.0; depth];
