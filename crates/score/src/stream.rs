@@ -111,7 +111,7 @@ pub fn score_rows(scorer: &Scorer<'_>, units: &[UnitRows<'_>], watch: &dyn Watch
     let stop = AtomicBool::new(false);
     let crew = Crew { scorer, units, watch, stop: &stop };
     rayon::in_place_scope_fifo(|scope| {
-        let mut stream = Stream { crew, sink, sender, open: BTreeMap::new(), ahead_bytes: 0 };
+        let mut stream = Stream { crew, sink, sender, next: 0, reading: None, open: BTreeMap::new(), ahead_bytes: 0 };
         let outcome = stream.run(scope, &receiver);
         // what is still queued would be scored for nothing
         stop.store(true, Ordering::Relaxed);
@@ -157,62 +157,94 @@ struct OpenUnit {
     is_read: bool,
 }
 
+/// Whether there was anything to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    Read,
+    AtTheEnd,
+}
+
 /// The calling thread's side.
 struct Stream<'a> {
     crew: Crew<'a>,
     sink: Sink<'a>,
     sender: Sender<Message>,
+    /// The unit to read after the one being read.
+    next: usize,
+    /// The unit being read, and what is left of it.
+    reading: Option<(usize, UnitDocuments)>,
     open: BTreeMap<usize, OpenUnit>,
     ahead_bytes: usize,
 }
 
 impl<'a> Stream<'a> {
     fn run(&mut self, scope: &ScopeFifo<'a>, receiver: &Receiver<Message>) -> Result<(), Error> {
-        let mut next = 0;
-        let mut reading: Option<(usize, UnitDocuments)> = None;
         loop {
-            while self.ahead_bytes < AHEAD_BYTES && !self.crew.watch.is_over() {
-                let Some((unit, documents)) = &mut reading else {
-                    if next == self.crew.units.len() {
-                        break;
-                    }
-                    reading = self.begin(next)?.map(|documents| (next, documents));
-                    next += 1;
-                    continue;
-                };
-                let unit = *unit;
-                match documents.next() {
-                    Some(Ok(document)) => self.take(scope, unit, document),
-                    Some(Err(error)) => {
-                        reading = None;
-                        self.fail(unit, error.into())?;
-                    }
-                    None => {
-                        reading = None;
-                        self.open.entry(unit).or_default().is_read = true;
-                        self.finish_if_complete(unit)?;
-                    }
+            // first what waits, so that an engine that this thread feeds does not wait until all is read ahead
+            while let Ok(message) = receiver.try_recv() {
+                if self.receive(message)?.is_break() {
+                    return Ok(());
                 }
             }
-            let is_done = self.open.is_empty() && reading.is_none() && next == self.crew.units.len();
-            if is_done || self.crew.watch.is_over() {
+            if self.crew.watch.is_over() {
+                return Ok(());
+            }
+            if self.ahead_bytes < AHEAD_BYTES && self.read(scope)? == Progress::Read {
+                continue;
+            }
+            if self.open.is_empty() && self.reading.is_none() && self.next == self.crew.units.len() {
                 return Ok(());
             }
             // `self` keeps a sender, so the channel is open; a message is due because documents are in hand
-            match receiver.recv() {
-                Ok(Message::Over | Message::Panicked) | Err(_) => return Ok(()),
-                Ok(Message::Prepared(slot, prepared)) if self.open.contains_key(&slot.unit) => {
-                    let row = self.crew.score_here(slot, prepared);
-                    if self.crew.watch.is_over() {
-                        // the row may be of a part of the document
-                        return Ok(());
-                    }
-                    self.put(slot, row)?;
-                }
-                Ok(Message::Prepared(..)) => {}
-                Ok(Message::Scored(slot, row)) => self.put(slot, row)?,
+            let Ok(message) = receiver.recv() else { return Ok(()) };
+            if self.receive(message)?.is_break() {
+                return Ok(());
             }
         }
+    }
+
+    /// Reads on: opens the next unit, or takes the next document of the open one, or closes it.
+    fn read(&mut self, scope: &ScopeFifo<'a>) -> Result<Progress, Error> {
+        let Some((unit, documents)) = &mut self.reading else {
+            if self.next == self.crew.units.len() {
+                return Ok(Progress::AtTheEnd);
+            }
+            self.reading = self.begin(self.next)?.map(|documents| (self.next, documents));
+            self.next += 1;
+            return Ok(Progress::Read);
+        };
+        let unit = *unit;
+        match documents.next() {
+            Some(Ok(document)) => self.take(scope, unit, document),
+            Some(Err(error)) => {
+                self.reading = None;
+                self.fail(unit, error.into())?;
+            }
+            None => {
+                self.reading = None;
+                self.open.entry(unit).or_default().is_read = true;
+                self.finish_if_complete(unit)?;
+            }
+        }
+        Ok(Progress::Read)
+    }
+
+    /// Deals with a message; breaks if it says that all is over.
+    fn receive(&mut self, message: Message) -> Result<ControlFlow<()>, Error> {
+        match message {
+            Message::Over | Message::Panicked => return Ok(ControlFlow::Break(())),
+            Message::Prepared(slot, prepared) if self.open.contains_key(&slot.unit) => {
+                let row = self.crew.score_here(slot, prepared);
+                if self.crew.watch.is_over() {
+                    // the row may be of a part of the document
+                    return Ok(ControlFlow::Break(()));
+                }
+                self.put(slot, row)?;
+            }
+            Message::Prepared(..) => {}
+            Message::Scored(slot, row) => self.put(slot, row)?,
+        }
+        Ok(ControlFlow::Continue(()))
     }
 
     /// Opens the documents of a unit; `None` if it is skipped or cannot be read.
