@@ -9,6 +9,9 @@ use crate::{Instructions, Level};
 /// Sums in flight: enough to hide the latency of a multiply-add wherever two are issued in a cycle.
 const SUMS: usize = 12;
 
+/// The same where a vector of eight takes two registers.
+const PORTABLE_SUMS: usize = 6;
+
 /// Rounds of [`SUMS`] instructions.
 const ROUNDS: usize = 100_000;
 
@@ -16,7 +19,10 @@ const ROUNDS: usize = 100_000;
 /// multiply-add.
 #[must_use]
 pub fn saturate_f32(instructions: Instructions) -> u64 {
-    instructions.run(Saturate)
+    match instructions.level() {
+        Level::Plain | Level::Neon => instructions.run(Saturate::<PORTABLE_SUMS>),
+        _ => instructions.run(Saturate::<SUMS>),
+    }
 }
 
 /// The same in bfloat16, as far as the level multiplies it; elsewhere in float32, into which bfloat16 is widened.
@@ -37,9 +43,9 @@ pub fn saturate_bf16(instructions: Instructions) -> u64 {
     }
 }
 
-struct Saturate;
+struct Saturate<const SUMS: usize>;
 
-impl Task for Saturate {
+impl<const SUMS: usize> Task for Saturate<SUMS> {
     type Output = u64;
 
     #[inline(always)]

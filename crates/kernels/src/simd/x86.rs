@@ -42,11 +42,11 @@ macro_rules! intrinsic {
 impl Simd for Avx2 {
     type V = __m256;
     const LANES: usize = 8;
-    const TILE_ROWS: usize = 3;
+    const TILE_ROWS: usize = 6;
 
     #[inline(always)]
     fn tile(self, rows: &[f32], stride: usize, panel: &[f32], tile: &mut Tile) {
-        fma_tile::<Self, 3, 4>(self, rows, stride, panel, tile);
+        fma_tile::<Self, 6, 2>(self, rows, stride, panel, tile);
     }
 
     #[inline(always)]
