@@ -104,7 +104,7 @@ fn sources_are_checked() -> Outcome {
 #[test]
 fn engines_precisions_and_instruction_levels_are_checked() -> Outcome {
     let site = Site::new()?;
-    let cases: [(&[&str], &[&str]); 6] = [
+    let cases: [(&[&str], &[&str]); 7] = [
         (&["model.engine=nativ"], &["unknown value `nativ`", "did you mean `native`?"]),
         (&["model.instructions=sse9"], &["no instruction level `sse9`", "avx512-bf16", "plain"]),
         (
@@ -113,6 +113,7 @@ fn engines_precisions_and_instruction_levels_are_checked() -> Outcome {
         ),
         (&["model.engine=candle", "model.precision=int8"], &["int8 cannot be used", "candle"]),
         (&["model.instructions=plain", "model.precision=int8"], &["int8 cannot be used", "plain"]),
+        (&["model.engine=candle", "model.instructions=plain"], &["level plain was asked for", "native engine"]),
         (&["model.precision=fp8"], &["fp8", "bf16"]),
     ];
     for (settings, parts) in cases {

@@ -1,7 +1,7 @@
 //! AMX: tiles of 16 rows by 64 bytes, and products of bfloat16 and int8 tiles.
 //!
-//! Rust has neither intrinsics nor detection for AMX, so both are written out. The compiler never uses tile registers, so
-//! the assembly need not name them as clobbered.
+//! Rust has neither intrinsics nor detection for AMX, so both are written out. The compiler never uses tile registers, so what one
+//! block of assembly leaves in them no other code sees; they are named as clobbered all the same.
 //!
 //! Source: Intel 64 and IA-32 Architectures Software Developer's Manual, vol. 1, ch. 18; Linux, Documentation/arch/x86/xstate.rst.
 
@@ -179,6 +179,7 @@ macro_rules! tile_loop {
                 out = in(reg) $out,
                 row_bytes = in(reg) $row_bytes,
                 panel_bytes = in(reg) 128_usize,
+                out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _, out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
                 options(nostack),
             );
         }
@@ -241,6 +242,7 @@ pub(crate) unsafe fn saturate(rounds: usize) -> u64 {
             "dec {rounds}",
             "jnz 2b",
             rounds = inout(reg) rounds => _,
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _, out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
             options(nostack, nomem),
         );
     }

@@ -41,9 +41,13 @@ impl<T: Plain> Buffer<T> {
     }
 
     /// Makes room for at least `len` numbers; new ones are zero.
+    ///
+    /// # Panics
+    /// If they are more than memory could hold.
     pub fn grow(&mut self, len: usize) {
         if len > self.len {
-            self.lines.resize((len * size_of::<T>()).div_ceil(size_of::<Line>()), Line([0; 64]));
+            let bytes = len.checked_mul(size_of::<T>()).expect("a buffer fits into the address space");
+            self.lines.resize(bytes.div_ceil(size_of::<Line>()), Line([0; 64]));
             self.len = len;
         }
     }

@@ -30,7 +30,7 @@ impl FileMap {
     pub fn open(path: &Path) -> Result<Self, MapError> {
         let wrong = |source| MapError { path: path.to_owned(), source };
         let file = fs_err::File::open(path).map_err(wrong)?;
-        // SAFETY: the map is private and read-only, and is dropped before nothing else that depends on it. The one way
+        // SAFETY: the map is private and read-only, and outlives every slice of it. The one way
         // to break it is another process truncating or rewriting the file in place while it is mapped; that would change
         // weights under any reader, and the documentation of the model cache forbids it.
         let map = unsafe { memmap2::Mmap::map(file.file()) }.map_err(wrong)?;

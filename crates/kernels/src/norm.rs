@@ -40,7 +40,8 @@ impl<E: Operand> Task for RmsNorm<'_, '_, E> {
         let stride = padded_depth(width);
         for (row, x) in self.x.chunks_exact(width).enumerate() {
             let scale = simd.splat(scale(simd, x, self.eps));
-            let out = &mut self.out[row * stride..][..width];
+            let (out, padding) = self.out[row * stride..][..stride].split_at_mut(width);
+            padding.fill(E::default());
             for (vector, out) in out.chunks_mut(S::LANES).enumerate() {
                 let at = vector * S::LANES;
                 let normed = simd.mul(simd.mul(simd.load(&x[at..]), scale), simd.load(&self.weight[at..]));

@@ -97,6 +97,12 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+    /// An instruction level for an engine that chooses its own instructions.
+    #[error("instruction level {level} was asked for, but only the native engine, on the cpu, has levels")]
+    InstructionsUnused {
+        /// The level.
+        level: headwater_kernels::Level,
+    },
     /// A precision that the engine or processor does not have.
     #[error("precision {} cannot be used: {why}", .precision.as_str())]
     Precision {

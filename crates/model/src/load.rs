@@ -27,8 +27,8 @@ pub enum Precision {
     /// Weights and the inputs of every matrix product in bfloat16, sums in float32.
     #[default]
     Bf16,
-    /// The maps that follow a norm (Q, K, V, gate, up, vocabulary) in int8 with a scale for each output and token; the rest as in
-    /// [`Self::Bf16`]. Native engine only.
+    /// The maps that follow a norm (Q, K, V, gate, up, vocabulary) and the embedding in int8, with a scale for each output and
+    /// token; the rest as in [`Self::Bf16`]. Native engine only.
     Int8,
 }
 
@@ -202,6 +202,9 @@ fn load_engine(
         EngineChoice::Candle => false,
     };
     if !native {
+        if let Some(level) = options.instructions {
+            return Err(Error::InstructionsUnused { level });
+        }
         if options.precision == Precision::Int8 {
             let why = "the candle engine has none; the native engine on the cpu has".to_owned();
             return Err(Error::Precision { precision: options.precision, why });

@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
-use headwater_corpus::{Columns, Document, DocumentText, PlannedShard, UnitDocuments, read_unit};
+use headwater_corpus::{Columns, Document, DocumentText, Piece, PlannedShard, UnitDocuments, read_unit};
 use headwater_model::{Concurrency, WindowLosses};
 use headwater_record::{Status, UnitKey};
 use headwater_store::Place;
@@ -22,7 +22,7 @@ use crate::document::{document_score, score, window_losses};
 use crate::unit::{Prepared, fill, prepare};
 use crate::{Advance, Error, Scorer, SidecarFooter, SidecarRow, UnitReport, encode_sidecar};
 
-/// Text that is read ahead of the model, in bytes; a longer document is held alone.
+/// Text that is read ahead of the model, in bytes; no more is read while that much is in hand, so that one document may exceed it.
 const AHEAD_BYTES: usize = 4 << 20;
 
 /// What a document counts for beside its text, so that rows without text are bounded too.
@@ -99,10 +99,16 @@ pub fn score_units(scorer: &Scorer<'_>, units: &[UnitWork<'_>], run: &Place, wat
     })
 }
 
+impl<'a> From<&'a Piece<'a>> for UnitRows<'a> {
+    fn from(piece: &'a Piece<'a>) -> Self {
+        Self { shard: piece.shard, columns: &piece.source.columns, unit: &piece.unit }
+    }
+}
+
 /// Takes the rows of the unit at an index, in the order of the shard.
 pub type Sink<'a> = &'a dyn Fn(usize, &[SidecarRow]) -> Result<(), Error>;
 
-/// Scores `units` and gives each one's rows to `sink`, on the calling thread.
+/// Scores `units` and gives each one's rows to `sink`, on the calling thread, which is not to be the only thread of the pool.
 ///
 /// # Errors
 /// Those that `watch` returns; an error of `sink` is what its unit comes to.
@@ -111,12 +117,20 @@ pub fn score_rows(scorer: &Scorer<'_>, units: &[UnitRows<'_>], watch: &dyn Watch
     let stop = AtomicBool::new(false);
     let crew = Crew { scorer, units, watch, stop: &stop };
     rayon::in_place_scope_fifo(|scope| {
+        // what is still queued at the end, or after a panic of `sink` or `watch`, would be scored for nothing
+        let _stopper = Stopper(&stop);
         let mut stream = Stream { crew, sink, sender, next: 0, reading: None, open: BTreeMap::new(), ahead_bytes: 0 };
-        let outcome = stream.run(scope, &receiver);
-        // what is still queued would be scored for nothing
-        stop.store(true, Ordering::Relaxed);
-        outcome
+        stream.run(scope, &receiver)
     })
+}
+
+/// Stops the pool when the calling thread is done, or panics.
+struct Stopper<'a>(&'a AtomicBool);
+
+impl Drop for Stopper<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// What every thread has at hand.
@@ -216,13 +230,12 @@ impl<'a> Stream<'a> {
         let unit = *unit;
         match documents.next() {
             Some(Ok(document)) => self.take(scope, unit, document),
-            Some(Err(error)) => {
-                self.reading = None;
-                self.fail(unit, error.into())?;
-            }
+            Some(Err(error)) => self.fail(unit, error.into())?,
             None => {
                 self.reading = None;
-                self.open.entry(unit).or_default().is_read = true;
+                if let Some(open) = self.open.get_mut(&unit) {
+                    open.is_read = true;
+                }
                 self.finish_if_complete(unit)?;
             }
         }
@@ -266,7 +279,7 @@ impl<'a> Stream<'a> {
     fn take(&mut self, scope: &ScopeFifo<'a>, unit: usize, document: Document) {
         let text = if let DocumentText::Text(text) = &document.text { text.len() } else { 0 };
         let bytes = DOCUMENT_BYTES + text;
-        let open = self.open.entry(unit).or_default();
+        let Some(open) = self.open.get_mut(&unit) else { return };
         let slot = Slot { unit, number: open.rows.len() };
         open.rows.push(None);
         open.bytes.push(bytes);
@@ -291,7 +304,9 @@ impl<'a> Stream<'a> {
         }
     }
 
+    /// Gives up on a unit: it is not read on, and what is still under way of it is dropped.
     fn fail(&mut self, unit: usize, error: Error) -> Result<(), Error> {
+        self.reading.take_if(|(reading, _)| *reading == unit);
         if let Some(open) = self.open.remove(&unit) {
             let missing = open.rows.iter().zip(&open.bytes).filter(|(row, _)| row.is_none());
             self.ahead_bytes -= missing.map(|(_, bytes)| bytes).sum::<usize>();

@@ -17,9 +17,10 @@ use crate::progress::Step;
 use crate::stages::Session;
 
 /// Documents that are compared, from all over the corpus.
-const DOCUMENTS: u64 = 64;
+const DOCUMENTS: usize = 64;
 
-/// Tokens of each that are scored: enough for an influence, few enough that the comparison takes less than a minute.
+/// Tokens of each that are scored: enough for an influence, few enough that the comparison costs what 30,000 tokens cost in either
+/// precision.
 const TOKENS: usize = 512;
 
 /// Text of one piece of the corpus: about one document.
@@ -36,16 +37,15 @@ type Influences = BTreeMap<(usize, usize), f64>;
 
 impl Session<'_> {
     /// Says how `model`, in int8, ranks documents of `plan` against bfloat16; says nothing in other precisions.
+    ///
+    /// Meanwhile both models are in memory.
     pub(super) fn say_fidelity(&self, plan: &Plan, model: &Model, heads: &HeadsFile) -> Result<()> {
         if self.pipeline.model.precision != Precision::Int8 {
             return Ok(());
         }
-        let mut pieces = spread(plan, PIECE_BYTES, usize::try_from(DOCUMENTS)?);
-        let mut rows = 0;
-        pieces.retain(|piece| {
-            rows += piece.unit.rows;
-            rows <= DOCUMENTS || rows == piece.unit.rows
-        });
+        let mut pieces = spread(plan, PIECE_BYTES, DOCUMENTS);
+        let each = (DOCUMENTS / pieces.len().max(1)).max(1) as u64;
+        pieces.iter_mut().for_each(|piece| piece.unit.rows = piece.unit.rows.min(each));
         let step = self.console.step("int8", "documents", 2 * pieces.iter().map(|piece| piece.unit.rows).sum::<u64>());
         let int8 = self.influences(model, heads, &pieces, &step)?;
         let (reference, _) = self.load_model_in(Precision::Bf16)?;
@@ -76,10 +76,7 @@ impl Session<'_> {
             ..scorer.windowing
         };
         let scorer = Scorer { windowing, ..scorer };
-        let units: Vec<UnitRows<'_>> = pieces
-            .iter()
-            .map(|piece| UnitRows { shard: piece.shard, columns: &piece.source.columns, unit: &piece.unit })
-            .collect();
+        let units: Vec<UnitRows<'_>> = pieces.iter().map(UnitRows::from).collect();
         let influences = Mutex::new(Influences::new());
         score_rows(&scorer, &units, &Comparison { session: self, step }, &|piece, rows| {
             let scored = rows.iter().enumerate().filter_map(|(row, scores)| Some(((piece, row), scores.influence?)));
@@ -113,9 +110,6 @@ impl Watch for Comparison<'_> {
         _: usize,
         outcome: Result<UnitReport, headwater_score::Error>,
     ) -> Result<(), headwater_score::Error> {
-        match outcome {
-            Err(error) if !self.session.may_skip(&error) => Err(error),
-            _ => Ok(()),
-        }
+        self.session.passed_over(outcome)
     }
 }

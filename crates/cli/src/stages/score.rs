@@ -201,7 +201,7 @@ impl Session<'_> {
         let file = self.run_file(plan, model, heads)?;
         let run = begin(&self.place, Candidate { file, on_change: request.on_change })?;
         let (pending, done) = self.divide(plan, &run, request.part)?;
-        if !pending.is_empty() {
+        if done.is_empty() && !pending.is_empty() {
             self.say_fidelity(plan, model, heads)?;
         }
         let began = Instant::now();
@@ -219,6 +219,17 @@ impl Session<'_> {
         let tally = watch.tally.into_inner().unwrap_or_else(PoisonError::into_inner);
         let Tally { run, documents, tokens, rejects, .. } = tally;
         Ok(Scored { run, documents, tokens, rejects, took: began.elapsed() })
+    }
+
+    /// Passes over what a unit came to, for whoever only measures, but for errors that the pipeline does not allow.
+    pub(super) fn passed_over(
+        &self,
+        outcome: Result<UnitReport, headwater_score::Error>,
+    ) -> Result<(), headwater_score::Error> {
+        match outcome {
+            Err(error) if !self.may_skip(&error) => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Whether `error` is the fault of a shard that the pipeline allows to skip.

@@ -168,6 +168,7 @@ impl<'a, E: Operand> QueryBlock<'a, E> {
     /// The queries of `head` among those that [`split_heads`] wrote to `queries` for `rows` positions from `first` on.
     #[must_use]
     pub fn new(queries: &'a [E], layout: HeadLayout, head: usize, (first, rows): (usize, usize)) -> Self {
+        assert!(layout.head_dim <= MOST_WIDTH, "a head is at most {MOST_WIDTH} wide");
         let values = &queries[head * layout.query_stride()..][..layout.query_stride()];
         Self { values, head, head_dim: layout.head_dim, first, rows }
     }
@@ -181,7 +182,7 @@ impl<'a, E: Operand> QueryBlock<'a, E> {
 /// - `queries`: [`HeadLayout::block_len`] numbers
 ///
 /// # Panics
-/// If there are more rows than a block has, or a head is wider than 4,096.
+/// If there are more rows than a block has, the window is longer than the cache was reset for, or a head is wider than 4,096.
 pub fn split_heads<E: Operand>(
     instructions: Instructions,
     (projections, first): (&mut [f32], usize),
@@ -191,6 +192,7 @@ pub fn split_heads<E: Operand>(
 ) {
     let rows = projections.len() / cache.layout.width();
     assert!(rows <= ROW_STEP, "a block has at most {ROW_STEP} rows");
+    assert!(first + rows <= cache.capacity, "the cache was made for a window as long as this");
     instructions.run(SplitHeads { projections, first, rotary, norms, queries, cache });
     cache.clear_values_from(first + rows);
 }

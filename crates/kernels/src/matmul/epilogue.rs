@@ -51,7 +51,7 @@ pub fn project_add<M: Matrix>(
 ///
 /// # Shapes
 /// - `weights`: gate and up as [`Matrix::pack_gated`] lays them out; `bias`, if any, in the same order
-/// - `out`: rows of `inner` numbers, [`padded_depth`] apart
+/// - `out`: rows of `inner` numbers, [`padded_depth`] apart; one buffer serves one `inner`, since its padding stays as it is
 ///
 /// # Source
 /// Shazeer (2020), GLU Variants Improve Transformer, eq. 6.
@@ -103,23 +103,21 @@ pub fn cross_entropy<M: Matrix>(
     instructions.run(Finish { online: &online, losses: &mut losses[..count] });
 }
 
-/// Stores sums, plus `bias`, as rows of `columns` floats, `stride` apart.
-pub(crate) struct Store<'a> {
+/// Stores sums, plus `bias`, as rows of `columns` floats, `stride` apart; `ADD` adds them to what is there.
+pub(crate) struct Out<'a, const ADD: bool> {
     pub(crate) out: &'a mut [f32],
     pub(crate) stride: usize,
     pub(crate) columns: usize,
     pub(crate) bias: Option<&'a [f32]>,
 }
 
-/// Adds sums, plus `bias`, to rows of `columns` floats, `stride` apart.
-pub(crate) struct AddTo<'a> {
-    pub(crate) out: &'a mut [f32],
-    pub(crate) stride: usize,
-    pub(crate) columns: usize,
-    pub(crate) bias: Option<&'a [f32]>,
-}
+/// Stores sums.
+pub(crate) type Store<'a> = Out<'a, false>;
 
-impl Epilogue for Store<'_> {
+/// Adds sums to what is there.
+pub(crate) type AddTo<'a> = Out<'a, true>;
+
+impl<const ADD: bool> Epilogue for Out<'_, ADD> {
     #[inline(always)]
     fn take<S: Simd>(&mut self, simd: S, tile: &Tile, rows: Range<usize>, panel: usize) {
         let columns = panel * PANEL..self.columns.min((panel + 1) * PANEL);
@@ -130,24 +128,7 @@ impl Epilogue for Store<'_> {
                 if let Some(bias) = self.bias {
                     sum = simd.add(sum, simd.load(&bias[columns.start + vector * S::LANES..columns.end]));
                 }
-                simd.store(sum, out);
-            }
-        }
-    }
-}
-
-impl Epilogue for AddTo<'_> {
-    #[inline(always)]
-    fn take<S: Simd>(&mut self, simd: S, tile: &Tile, rows: Range<usize>, panel: usize) {
-        let columns = panel * PANEL..self.columns.min((panel + 1) * PANEL);
-        for (row, sums) in rows.zip(&tile.0) {
-            let out = &mut self.out[row * self.stride..][columns.clone()];
-            for (vector, out) in out.chunks_mut(S::LANES).enumerate() {
-                let mut sum = simd.load(&sums[vector * S::LANES..]);
-                if let Some(bias) = self.bias {
-                    sum = simd.add(sum, simd.load(&bias[columns.start + vector * S::LANES..columns.end]));
-                }
-                simd.store(simd.add(simd.load(out), sum), out);
+                simd.store(if ADD { simd.add(simd.load(out), sum) } else { sum }, out);
             }
         }
     }

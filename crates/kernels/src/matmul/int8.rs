@@ -122,10 +122,6 @@ impl Matrix for Int8Weights {
         self.columns
     }
 
-    fn depth(&self) -> usize {
-        self.depth
-    }
-
     fn read_column(&self, column: usize, to: &mut [f32]) {
         assert!(column < self.columns && to.len() == self.depth, "a column of the weight");
         let panel = &self.panels[column / PANEL * self.panel_len()..];

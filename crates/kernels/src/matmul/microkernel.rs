@@ -14,7 +14,7 @@ use crate::{Instructions, Level};
 
 const _: () = assert!(ROW_STEP.is_multiple_of(TILE_ROWS));
 
-/// Computes a float32 product: fused multiply-adds on every level.
+/// Computes a float32 product with the multiply-adds of the level.
 pub(crate) fn multiply_f32<P: Epilogue>(instructions: Instructions, product: Product<'_, f32>, epilogue: &mut P) {
     instructions.run(Float32 { product, epilogue });
 }
@@ -122,8 +122,8 @@ fn widen_pairs(from: &[bf16], to: &mut [f32]) {
     }
 }
 
-/// Computes `ROWS` rows of one panel with fused multiply-adds, `VECTORS` vectors of columns at a time: as many sums as there are
-/// registers for, beside the columns and a term.
+/// Computes `ROWS` rows of one panel with multiply-adds, `VECTORS` vectors of columns at a time: as many sums as the level has registers
+/// for, beside the columns and a term.
 ///
 /// # Shapes
 /// - `rows`: `ROWS` rows, `stride` apart

@@ -258,8 +258,7 @@ fn prepare_tiles() {
 }
 
 /// A product of int8 against float64 on the rounded operands, which is exact up to the last multiplications by the scales.
-fn assert_int8_product(out: &[f32], x: &[f32], weights: &Int8Weights, columns: usize, what: &str) {
-    let depth = weights.depth();
+fn assert_int8_product(out: &[f32], x: &[f32], weights: &Int8Weights, (columns, depth): (usize, usize), what: &str) {
     let mut column_values = vec![0.0; depth];
     for column in 0..columns {
         weights.read_column(column, &mut column_values);
@@ -301,7 +300,7 @@ fn int8_products_are_within_their_bound_and_the_same_in_tiles() {
             let (left, normed) = int8_rows(instructions, &x, depth);
             let mut out = vec![f32::NAN; rows * columns];
             project(instructions, (&left, rows), &weights, None, &mut out);
-            assert_int8_product(&out, &normed, &weights, columns, instructions.level().as_str());
+            assert_int8_product(&out, &normed, &weights, (columns, depth), instructions.level().as_str());
             #[cfg(target_os = "linux")]
             if rows * columns * depth < 400_000 {
                 prepare_tiles();

@@ -25,9 +25,6 @@ pub trait Matrix: Multiply + Send + Sync + std::fmt::Debug {
     /// Number of outputs, in whole panels after [`Self::pack_gated`].
     fn columns(&self) -> usize;
 
-    /// Number of inputs.
-    fn depth(&self) -> usize;
-
     /// Writes the inputs of output `column` into `to`, `(depth,)`.
     ///
     /// # Panics
@@ -99,10 +96,6 @@ impl<E: Operand> Matrix for Weights<E> {
 
     fn columns(&self) -> usize {
         self.columns
-    }
-
-    fn depth(&self) -> usize {
-        self.depth
     }
 
     fn read_column(&self, column: usize, to: &mut [f32]) {

@@ -62,7 +62,7 @@ pub(crate) trait Simd: Copy {
         }
     }
 
-    /// e^x, relative error below 2⁻²²; 0 stays above 10⁻³⁸ for very negative x, and x above 88 gives e^88.
+    /// e^x, relative error below 2⁻²²; x below −87 gives e^−87, about 10⁻³⁸, and x above 88 gives e^88.
     ///
     /// # Source
     /// Cephes `expf` (Moshier 1989): 2^n · e^r with r = x − n·ln 2 in two parts, and its polynomial of degree 7.

@@ -21,7 +21,7 @@ use crate::{AttentionPeaks, Concurrency, Engine, Error, HeadMask, ModelShape, Pr
 use decoder::Decoder;
 use forward::{Memory, Network, Window};
 
-/// The fast engine on a CPU. `N` are the maps that follow a norm (Q, K, V, gate, up, vocabulary); `E` is what attention and
+/// The fast engine on a CPU. `N` are the maps that follow a norm (Q, K, V, gate, up, vocabulary) and the embedding; `E` is what attention and
 /// the other maps multiply.
 #[derive(Debug)]
 pub(crate) struct NativeEngine<E, N: Matrix> {

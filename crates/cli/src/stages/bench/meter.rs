@@ -201,10 +201,7 @@ impl Watch for Meter<'_> {
         _index: usize,
         outcome: Result<UnitReport, headwater_score::Error>,
     ) -> Result<(), headwater_score::Error> {
-        match outcome {
-            Err(error) if !self.session.may_skip(&error) => Err(error),
-            _ => Ok(()),
-        }
+        self.session.passed_over(outcome)
     }
 }
 

@@ -57,10 +57,7 @@ impl Session<'_> {
 
     /// Scores `pieces` until the time is up.
     fn measure(&self, scorer: &Scorer<'_>, pieces: &[Piece<'_>], limit: Duration) -> Result<Measured> {
-        let rows: Vec<UnitRows<'_>> = pieces
-            .iter()
-            .map(|piece| UnitRows { shard: piece.shard, columns: &piece.source.columns, unit: &piece.unit })
-            .collect();
+        let rows: Vec<UnitRows<'_>> = pieces.iter().map(UnitRows::from).collect();
         let meter = Meter::begin(self, scorer, limit);
         score_rows(scorer, &rows, &meter, &|_, _| Ok(()))?;
         let is_whole_corpus = !meter.is_over() && pieces.len() < MOST_PIECES;
