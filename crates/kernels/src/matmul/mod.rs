@@ -1,6 +1,6 @@
 //! Matrix products whose right-hand side is stored in panels, and what becomes of their sums.
 //!
-//! The right-hand side is cut into panels of [`PANEL`](crate::PANEL) columns that hold all terms of the sums, so that a
+//! The right-hand side is cut into panels of `PANEL` columns that hold all terms of the sums, so that a
 //! panel streams through the first-level cache while every block of rows meets it. A microkernel computes one tile, some
 //! rows by one panel, in registers; an [`Epilogue`] consumes the tile while it is in the first-level cache, so that no
 //! product is ever stored only to be read again.

@@ -31,7 +31,7 @@ pub trait Matrix: Multiply + Send + Sync + std::fmt::Debug {
     /// If there is no such column, or `to` has another length than its inputs.
     fn read_column(&self, column: usize, to: &mut [f32]);
 
-    /// Computes the root-mean-square norm of each row of `x`, as inputs; see [`rms_norm`].
+    /// Computes the root-mean-square norm of each row of `x`, as inputs: x · weight / √(mean(x²) + ε).
     ///
     /// # Shapes
     /// - `x`: `(rows, width)`; `weight`: `(width,)`
