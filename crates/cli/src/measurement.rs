@@ -4,7 +4,6 @@
 //! has to be loaded to find it.
 
 use anyhow::Result;
-use bytes::Bytes;
 use headwater_model::MaskKind;
 use headwater_record::ContentHash;
 use headwater_record::run::Numerics;
@@ -14,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::estimate::Speed;
 use crate::pipeline::{ModelConfig, Pipeline};
+use crate::stages::json_bytes;
 
 /// Where measurements lie in the cache.
 const FOLDER: &str = "bench";
@@ -77,9 +77,7 @@ pub(crate) struct Measurement {
 impl Measurement {
     /// Keeps the measurement in `cache`, in place of an older one of the same settings.
     pub(crate) fn keep(&self, cache: &Place) -> Result<()> {
-        let mut json = serde_json::to_vec_pretty(self)?;
-        json.push(b'\n');
-        Ok(cache.write(&self.settings.path()?, Bytes::from(json))?)
+        Ok(cache.write(&self.settings.path()?, json_bytes(self)?)?)
     }
 }
 
@@ -118,6 +116,7 @@ pub(crate) fn processor() -> String {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use headwater_model::{EngineChoice, Precision};
 
     use super::*;

@@ -144,7 +144,7 @@ fn bfloat16_influence_agrees_within_0_01_and_ranks_alike() -> Outcome {
     all.try_for_each(|options| bfloat16_agrees_on(&options))
 }
 
-/// Int8 where the processor has it: three of the least different documents may change places.
+/// Int8 where the processor has it. Seventeen documents tell ranks coarsely; `tests/bench/score/fidelity.py` compares hundreds.
 #[test]
 fn int8_influence_agrees_within_0_05_and_ranks_almost_alike() -> Outcome {
     let options = EngineOptions { precision: Precision::Int8, ..EngineOptions::default() };

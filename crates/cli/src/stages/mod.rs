@@ -151,7 +151,7 @@ impl<'a> Session<'a> {
 }
 
 /// Indented JSON with a final newline.
-fn json_bytes(value: &impl Serialize) -> Result<Bytes> {
+pub(crate) fn json_bytes(value: &impl Serialize) -> Result<Bytes> {
     let mut json = serde_json::to_vec_pretty(value)?;
     json.push(b'\n');
     Ok(Bytes::from(json))
