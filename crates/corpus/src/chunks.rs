@@ -1,76 +1,137 @@
-//! A shard in a store as the Parquet decoder wants to see it.
+//! A shard in a store as the Parquet decoder wants to see it: one column chunk at a time, read forward.
 
 use std::io::{self, Read};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use headwater_store::{Entry, Place, RangeReader};
+use headwater_store::{Entry, ForwardReader, Place, RangeReader};
 use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};
 
 use crate::Result;
 
-/// Bytes read at once while a page header of unknown length is parsed.
-const HEADER_BYTES: u64 = 4096;
+/// Largest piece of a column chunk that is fetched at once: a store's request takes about as long for much less, and a slow line
+/// carries it within any time limit.
+pub(crate) const PIECE_BYTES: u64 = 8 << 20;
 
-/// Reads ranges of a shard; remembers the store's error, which the decoder would flatten into text.
+/// Bytes handed to the decoder at once while it looks for the end of a page header; small, so that reading ahead begins in time.
+const STEP_BYTES: usize = 64 << 10;
+
+/// Where column chunks come from.
+pub(crate) trait Chunks {
+    /// Reads one column chunk.
+    type Chunk: ChunkReader + 'static;
+
+    /// The column chunk in `range`, in pieces of at most `piece_bytes`; nothing is read yet.
+    fn chunk(&self, range: Range<u64>, piece_bytes: u64) -> Result<Self::Chunk, ParquetError>;
+
+    /// Bytes beside the column chunks: the footer, an index.
+    fn bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError>;
+
+    /// Size of the file.
+    fn file_bytes(&self) -> u64;
+}
+
+/// The store's first error, which the decoder would flatten into text.
+#[derive(Clone, Debug, Default)]
+struct Failure(Arc<Mutex<Option<headwater_store::Error>>>);
+
+impl Failure {
+    fn note(&self, error: headwater_store::Error) -> ParquetError {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        ParquetError::General("the store failed".to_owned())
+    }
+}
+
+/// Reads ranges of a shard.
 #[derive(Clone, Debug)]
 pub(crate) struct StoredShard {
     reader: RangeReader,
-    failure: Arc<Mutex<Option<headwater_store::Error>>>,
+    failure: Failure,
 }
 
 impl StoredShard {
     pub(crate) fn open(place: &Place, entry: &Entry) -> Result<Self> {
-        Ok(Self { reader: place.reader(entry)?, failure: Arc::default() })
+        Ok(Self { reader: place.reader(entry)?, failure: Failure::default() })
     }
 
     /// The store's error behind a decoder's error, if there is one.
     pub(crate) fn take_failure(&self) -> Option<headwater_store::Error> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    fn read_range(&self, start: u64, bytes: u64) -> io::Result<Bytes> {
-        let end = start.checked_add(bytes).filter(|end| *end <= self.reader.len());
-        let end = end.ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "a page ends beyond the file"))?;
-        self.reader.read_range(start..end).map_err(|error| {
-            self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-            io::Error::other("the store failed")
-        })
+        self.failure.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
-impl Length for StoredShard {
-    fn len(&self) -> u64 {
+impl Chunks for StoredShard {
+    type Chunk = StoredChunk;
+
+    fn chunk(&self, range: Range<u64>, piece_bytes: u64) -> Result<StoredChunk, ParquetError> {
+        let end = range.end;
+        let reader = self.reader.forward(range, piece_bytes).map_err(|error| self.failure.note(error))?;
+        Ok(StoredChunk { reader: Arc::new(reader), end, failure: self.failure.clone() })
+    }
+
+    fn bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
+        let end = start.checked_add(length as u64).ok_or_else(too_short)?;
+        self.reader.read_range(start..end).map_err(|error| self.failure.note(error))
+    }
+
+    fn file_bytes(&self) -> u64 {
         self.reader.len()
     }
 }
 
-impl ChunkReader for StoredShard {
-    type T = HeaderRead;
+/// One column chunk of a shard in a store.
+#[derive(Clone, Debug)]
+pub(crate) struct StoredChunk {
+    reader: Arc<ForwardReader>,
+    end: u64,
+    failure: Failure,
+}
 
-    fn get_read(&self, start: u64) -> Result<HeaderRead, ParquetError> {
-        Ok(HeaderRead { shard: self.clone(), position: start, buffer: Bytes::new() })
+impl StoredChunk {
+    /// Starts to fetch the chunk without waiting for it; returns how many bytes are on their way.
+    pub(crate) fn begin(&self) -> Result<u64, ParquetError> {
+        self.reader.begin().map_err(|error| self.failure.note(error))
+    }
+}
+
+impl Length for StoredChunk {
+    fn len(&self) -> u64 {
+        self.reader.file_bytes()
+    }
+}
+
+impl ChunkReader for StoredChunk {
+    type T = ChunkRead;
+
+    fn get_read(&self, start: u64) -> Result<ChunkRead, ParquetError> {
+        Ok(ChunkRead { chunk: self.clone(), position: start, buffer: Bytes::new() })
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
-        Ok(self.read_range(start, length as u64)?)
+        let end = start.checked_add(length as u64).filter(|end| *end <= self.end).ok_or_else(too_short)?;
+        self.reader.all(start..end).map_err(|error| self.failure.note(error))
     }
+}
+
+fn too_short() -> ParquetError {
+    ParquetError::EOF("a page ends beyond its column chunk".to_owned())
 }
 
 /// Reads forward from a position in small steps.
 #[derive(Debug)]
-pub(crate) struct HeaderRead {
-    shard: StoredShard,
+pub(crate) struct ChunkRead {
+    chunk: StoredChunk,
     position: u64,
     buffer: Bytes,
 }
 
-impl Read for HeaderRead {
+impl Read for ChunkRead {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        if self.buffer.is_empty() {
-            let left = self.shard.reader.len().saturating_sub(self.position);
-            self.buffer = self.shard.read_range(self.position, left.min(HEADER_BYTES))?;
+        if self.buffer.is_empty() && self.position < self.chunk.end {
+            let some = self.chunk.reader.some(self.position, STEP_BYTES);
+            self.buffer = some.map_err(|error| io::Error::other(self.chunk.failure.note(error)))?;
             self.position += self.buffer.len() as u64;
         }
         let taken = self.buffer.split_to(out.len().min(self.buffer.len()));

@@ -1,16 +1,14 @@
 //! One unit → its documents.
 
 use std::fmt;
-use std::sync::Arc;
 
-use headwater_record::UnitKey;
+use headwater_record::{ShardId, UnitKey};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
-use parquet::file::reader::ChunkReader;
 
-use crate::chunks::StoredShard;
+use crate::chunks::{Chunks, PIECE_BYTES, StoredChunk, StoredShard};
 use crate::columns::{self, Columns, Domain};
-use crate::leaf::{LeafReader, Value};
+use crate::leaf::{self, LeafReader, Value};
 use crate::{Error, PlannedShard, Result};
 
 /// One row of a shard.
@@ -42,15 +40,20 @@ pub enum DocumentText {
 
 /// The documents of one unit, decoded as they are asked for.
 ///
-/// In memory are one decoded page of each column and the document at hand. After an error the iteration ends.
+/// In memory are one decoded page of each column, two fetched pieces of each, and the document at hand. After an error the
+/// iteration ends.
 pub struct UnitDocuments {
     leaves: Leaves,
     failure: Option<StoredShard>,
     shard: String,
+    shard_id: ShardId,
     columns: Columns,
     row_group: usize,
     row: u64,
     end: u64,
+    /// End of the row group.
+    group_end: u64,
+    is_sound: bool,
 }
 
 struct Leaves {
@@ -62,59 +65,155 @@ struct Leaves {
 /// Reads the documents of `unit`, of the text, id and domain columns alone.
 ///
 /// # Errors
-/// [`Error::ForeignUnit`] if the unit is not the shard's; [`Error::Corrupt`] naming the column that cannot be decoded; a
-/// failure of the disk or store.
+/// As [`UnitStart::open`].
 pub fn read_unit(shard: &PlannedShard, columns: &Columns, unit: &UnitKey) -> Result<UnitDocuments> {
-    if unit.shard != shard.id {
-        return Err(Error::ForeignUnit { shard: shard.location(), unit: unit.to_string() });
+    UnitStart::new(shard, columns, unit).open()
+}
+
+/// A unit whose documents will be read soon.
+#[derive(Debug)]
+pub struct UnitStart<'a> {
+    shard: &'a PlannedShard,
+    columns: &'a Columns,
+    unit: &'a UnitKey,
+    /// The shard and the unit's column chunks, once they are begun.
+    begun: Option<(StoredShard, UnitChunks<StoredChunk>)>,
+}
+
+impl<'a> UnitStart<'a> {
+    /// Looks forward to `unit`; nothing is fetched yet.
+    #[must_use]
+    pub const fn new(shard: &'a PlannedShard, columns: &'a Columns, unit: &'a UnitKey) -> Self {
+        Self { shard, columns, unit, begun: None }
     }
-    let stored = shard.open()?;
-    let opened = open(&Arc::new(stored.clone()), &shard.metadata, columns, unit, shard.location());
-    match (opened, stored.take_failure()) {
-        (Ok(documents), _) => Ok(UnitDocuments { failure: Some(stored), ..documents }),
-        (Err(_), Some(failure)) => Err(failure.into()),
-        (Err(error), None) => Err(error),
+
+    /// Starts to fetch the unit's columns without waiting for them, if it is at the beginning of its row group: elsewhere its first
+    /// bytes are not known before the columns are opened. Returns how many bytes are on their way. What fails here fails again in
+    /// [`UnitStart::open`].
+    pub fn begin(&mut self) -> u64 {
+        let is_first = rows_before(&self.shard.metadata, self.unit).is_some_and(|(before, _)| before == 0);
+        if self.begun.is_some() || !is_first || self.unit.shard != self.shard.id {
+            return 0;
+        }
+        let (Ok(stored), Ok(row_group)) = (self.shard.open(), usize::try_from(self.unit.row_group)) else { return 0 };
+        let found = UnitChunks::find(&stored, &self.shard.metadata, self.columns, row_group);
+        let Ok(chunks) = found else { return 0 };
+        let Ok(bytes) = chunks.each().map(|(_, chunk)| chunk.begin()).sum() else { return 0 };
+        self.begun = Some((stored, chunks));
+        bytes
+    }
+
+    /// Reads on to the first document.
+    ///
+    /// # Errors
+    /// [`Error::ForeignUnit`] if the unit is not the shard's; [`Error::Corrupt`] naming the column that cannot be decoded; a
+    /// failure of the disk or store.
+    pub fn open(self) -> Result<UnitDocuments> {
+        let Self { shard, columns, unit, begun } = self;
+        if unit.shard != shard.id {
+            return Err(Error::ForeignUnit { shard: shard.location(), unit: unit.to_string() });
+        }
+        let (stored, chunks) = match begun {
+            Some((stored, chunks)) => (stored, Some(chunks)),
+            None => (shard.open()?, None),
+        };
+        let opened = open(&stored, chunks, &shard.metadata, columns, (unit, &shard.location()));
+        match (opened, stored.take_failure()) {
+            (Ok(documents), _) => Ok(UnitDocuments { failure: Some(stored), ..documents }),
+            (Err(_), Some(failure)) => Err(failure.into()),
+            (Err(error), None) => Err(error),
+        }
+    }
+}
+
+/// The column chunks of a row group that documents are read from, each with its leaf.
+#[derive(Debug)]
+pub(crate) struct UnitChunks<C> {
+    text: (usize, C),
+    id: Option<(usize, C)>,
+    domain: Option<(usize, C)>,
+}
+
+impl<C> UnitChunks<C> {
+    fn find<S: Chunks<Chunk = C>>(
+        shard: &S,
+        metadata: &ParquetMetaData,
+        columns: &Columns,
+        row_group: usize,
+    ) -> Result<Self, (String, ParquetError)> {
+        let schema = metadata.file_metadata().schema_descr();
+        let chunk = |column: &str| -> Result<Option<(usize, C)>, (String, ParquetError)> {
+            let Some(leaf) = columns::leaf(schema, column) else { return Ok(None) };
+            let chunk = leaf::chunk(shard, metadata, (row_group, leaf), PIECE_BYTES);
+            chunk.map(|chunk| Some((leaf, chunk))).map_err(|error| (column.to_owned(), error))
+        };
+        let missing = || (columns.text.clone(), ParquetError::General("there is no such column".to_owned()));
+        Ok(Self {
+            text: chunk(&columns.text)?.ok_or_else(missing)?,
+            id: columns.id.as_deref().map(chunk).transpose()?.flatten(),
+            domain: match &columns.domain {
+                Domain::Column(column) => chunk(column)?,
+                Domain::Constant(_) => None,
+            },
+        })
+    }
+
+    fn each(&self) -> impl Iterator<Item = &(usize, C)> {
+        [Some(&self.text), self.id.as_ref(), self.domain.as_ref()].into_iter().flatten()
     }
 }
 
 /// Opens the columns of a unit and passes over the rows before it.
-pub(crate) fn open<R: ChunkReader + 'static>(
-    chunks: &Arc<R>,
+pub(crate) fn open<S: Chunks>(
+    chunks: &S,
+    begun: Option<UnitChunks<S::Chunk>>,
     metadata: &ParquetMetaData,
     columns: &Columns,
-    unit: &UnitKey,
-    shard: String,
+    (unit, shard): (&UnitKey, &str),
 ) -> Result<UnitDocuments> {
-    let foreign = || Error::ForeignUnit { shard: shard.clone(), unit: unit.to_string() };
+    let foreign = || Error::ForeignUnit { shard: shard.to_owned(), unit: unit.to_string() };
     let row_group = usize::try_from(unit.row_group).map_err(|_| foreign())?;
-    let skipped = rows_before(metadata, unit).ok_or_else(foreign)?;
+    let (skipped, group_end) = rows_before(metadata, unit).ok_or_else(foreign)?;
     let end = unit.first_row + unit.rows;
-    let schema = metadata.file_metadata().schema_descr();
-    let leaf = |column: &str| {
-        let index = columns::leaf(schema, column)?;
-        let opened = LeafReader::open(chunks, metadata, (row_group, index), skipped);
-        Some(opened.map_err(|source| Error::Corrupt {
-            shard: shard.clone(),
-            row_group,
-            first_row: unit.first_row,
-            last_row: end.saturating_sub(1),
-            column: column.to_owned(),
-            source,
-        }))
+    let corrupt = |(column, source)| Error::Corrupt {
+        shard: shard.to_owned(),
+        row_group,
+        first_row: unit.first_row,
+        last_row: end.saturating_sub(1),
+        column,
+        source,
     };
-    let text = leaf(&columns.text).ok_or_else(foreign)??;
-    let id = columns.id.as_deref().and_then(leaf).transpose()?;
-    let domain = match &columns.domain {
-        Domain::Column(column) => leaf(column).transpose()?,
-        Domain::Constant(_) => None,
+    let found = match begun {
+        Some(begun) => begun,
+        None => UnitChunks::find(chunks, metadata, columns, row_group).map_err(corrupt)?,
     };
-    let leaves = Leaves { text, id, domain };
-    let (columns, row) = (columns.clone(), unit.first_row);
-    Ok(UnitDocuments { leaves, failure: None, shard, columns, row_group, row, end })
+    let opened = |(leaf, chunk): (usize, S::Chunk)| {
+        let reader = LeafReader::open((chunks, chunk), metadata, (row_group, leaf), skipped);
+        let name = || metadata.file_metadata().schema_descr().column(leaf).name().to_owned();
+        reader.map_err(|source| corrupt((name(), source)))
+    };
+    let leaves = Leaves {
+        text: opened(found.text)?,
+        id: found.id.map(opened).transpose()?,
+        domain: found.domain.map(opened).transpose()?,
+    };
+    Ok(UnitDocuments {
+        leaves,
+        failure: None,
+        shard: shard.to_owned(),
+        shard_id: unit.shard.clone(),
+        columns: columns.clone(),
+        row_group,
+        row: unit.first_row,
+        end,
+        group_end,
+        is_sound: true,
+    })
 }
 
-/// Rows of the unit's row group that lie before the unit; `None` if the unit is not inside its row group.
-fn rows_before(metadata: &ParquetMetaData, unit: &UnitKey) -> Option<usize> {
+/// Rows of the unit's row group that lie before the unit, and the end of the row group in the shard; `None` if the unit is not
+/// inside its row group.
+fn rows_before(metadata: &ParquetMetaData, unit: &UnitKey) -> Option<(usize, u64)> {
     let row_group = usize::try_from(unit.row_group).ok()?;
     let rows = |index: usize| u64::try_from(metadata.row_group(index).num_rows()).unwrap_or(0);
     if row_group >= metadata.num_row_groups() {
@@ -123,10 +222,31 @@ fn rows_before(metadata: &ParquetMetaData, unit: &UnitKey) -> Option<usize> {
     let start: u64 = (0..row_group).map(rows).sum();
     let before = unit.first_row.checked_sub(start)?;
     let is_inside = before.checked_add(unit.rows)? <= rows(row_group);
-    usize::try_from(before).ok().filter(|_| is_inside)
+    Some((usize::try_from(before).ok().filter(|_| is_inside)?, start + rows(row_group)))
 }
 
 impl UnitDocuments {
+    /// Moves on to `unit`, so that no page that two units share is fetched or decoded twice. Returns false, and leaves everything as
+    /// it is, unless all documents of this unit were read and `unit` lies further on in the same row group.
+    pub fn advance_to(&mut self, unit: &UnitKey) -> bool {
+        let end = unit.first_row.checked_add(unit.rows).filter(|end| *end <= self.group_end);
+        let skipped = unit.first_row.checked_sub(self.row).and_then(|rows| usize::try_from(rows).ok());
+        let is_same =
+            self.shard_id == unit.shard && usize::try_from(unit.row_group).is_ok_and(|at| at == self.row_group);
+        let (Some(end), Some(skipped)) = (end, skipped) else { return false };
+        if !is_same || !self.is_sound || self.row != self.end {
+            return false;
+        }
+        let Leaves { text, id, domain } = &mut self.leaves;
+        let leaves = [Some(text), id.as_mut(), domain.as_mut()].into_iter().flatten();
+        // a reader that cannot pass on is of no more use; the unit is then opened anew and says why
+        self.is_sound = leaves.into_iter().all(|leaf| leaf.skip(skipped).is_ok());
+        if self.is_sound {
+            (self.row, self.end) = (unit.first_row, end);
+        }
+        self.is_sound
+    }
+
     fn read(&mut self) -> Result<Document, (String, ParquetError)> {
         let text_column = || self.columns.text.clone();
         let text = match self.leaves.text.next_value().map_err(|error| (text_column(), error))? {
@@ -168,6 +288,7 @@ impl Iterator for UnitDocuments {
         self.row += 1;
         Some(read.map_err(|(column, source)| {
             self.row = self.end;
+            self.is_sound = false;
             match self.failure.as_ref().and_then(StoredShard::take_failure) {
                 Some(failure) => failure.into(),
                 None => Error::Corrupt {

@@ -7,7 +7,8 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{
     FooterTail, ParquetMetaData, ParquetMetaDataOptions, ParquetMetaDataReader, ParquetStatisticsPolicy,
 };
-use parquet::file::reader::ChunkReader;
+
+use crate::chunks::Chunks;
 
 /// Bytes after the metadata: its length and the magic.
 const TAIL_BYTES: usize = 8;
@@ -28,14 +29,14 @@ pub(crate) struct Footer {
 ///
 /// # Errors
 /// Why the file is no readable Parquet shard; or the store's failure, which the caller finds in the store's reader.
-pub(crate) fn read(path: &str, shard: &impl ChunkReader) -> Result<Footer, String> {
-    let bytes = shard.len();
+pub(crate) fn read(path: &str, shard: &impl Chunks) -> Result<Footer, String> {
+    let bytes = shard.file_bytes();
     if bytes < TAIL_BYTES as u64 + MAGIC_BYTES {
         return Err(format!("it has {bytes} bytes and is too short to be a Parquet file"));
     }
     let first = bytes.min(FIRST_READ_BYTES);
     let length = usize::try_from(first).map_err(|error| error.to_string())?;
-    let end = shard.get_bytes(bytes - first, length).map_err(|error| plainly(&error))?;
+    let end = shard.bytes(bytes - first, length).map_err(|error| plainly(&error))?;
     let tail = FooterTail::try_from(&end[length - TAIL_BYTES..])
         .map_err(|_| "it does not end like a Parquet file: cut short while it was written or copied?".to_owned())?;
     if tail.is_encrypted_footer() {
@@ -49,7 +50,7 @@ pub(crate) fn read(path: &str, shard: &impl ChunkReader) -> Result<Footer, Strin
     let encoded = if whole <= first {
         end.slice(length - TAIL_BYTES - footer..length - TAIL_BYTES)
     } else {
-        shard.get_bytes(bytes - whole, footer).map_err(|error| plainly(&error))?
+        shard.bytes(bytes - whole, footer).map_err(|error| plainly(&error))?
     };
     let options = ParquetMetaDataOptions::new()
         .with_column_stats_policy(ParquetStatisticsPolicy::SkipAll)

@@ -10,17 +10,30 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::page_index::index_reader::decode_offset_index;
 use parquet::file::page_index::offset_index::PageLocation;
-use parquet::file::reader::{ChunkReader, SerializedPageReader};
+use parquet::file::reader::SerializedPageReader;
 
+use crate::chunks::Chunks;
 use crate::columns::{Kind, kind};
 use crate::footer::guarded;
+
+/// Finds a column chunk; nothing is read yet.
+pub(crate) fn chunk<S: Chunks>(
+    shard: &S,
+    metadata: &ParquetMetaData,
+    (row_group, leaf): (usize, usize),
+    piece_bytes: u64,
+) -> Result<S::Chunk, ParquetError> {
+    let (start, length) = metadata.row_group(row_group).column(leaf).byte_range();
+    let end = start.checked_add(length).ok_or_else(|| ParquetError::General("a column chunk has no end".to_owned()))?;
+    shard.chunk(start..end, piece_bytes)
+}
 
 /// Reads the pages of one column chunk, one page in memory at a time.
 ///
 /// With `Skips::Expected` the chunk's offset index is used if there is one, so that skipped pages are not touched at all;
-/// without it, their headers are.
-pub(crate) fn pages<R: ChunkReader + 'static>(
-    shard: &Arc<R>,
+/// without it, they are passed over.
+pub(crate) fn pages<S: Chunks>(
+    (shard, chunk): (&S, S::Chunk),
     metadata: &ParquetMetaData,
     (row_group, leaf): (usize, usize),
     skips: Skips,
@@ -28,10 +41,10 @@ pub(crate) fn pages<R: ChunkReader + 'static>(
     let group = metadata.row_group(row_group);
     let rows = usize::try_from(group.num_rows())?;
     let locations = match skips {
-        Skips::Expected => page_locations(shard.as_ref(), metadata, (row_group, leaf))?,
+        Skips::Expected => page_locations(shard, metadata, (row_group, leaf))?,
         Skips::None => None,
     };
-    Ok(Box::new(SerializedPageReader::new(Arc::clone(shard), group.column(leaf), rows, locations)?))
+    Ok(Box::new(SerializedPageReader::new(Arc::new(chunk), group.column(leaf), rows, locations)?))
 }
 
 /// Whether rows will be skipped.
@@ -42,8 +55,8 @@ pub(crate) enum Skips {
 }
 
 /// The offset index of a column chunk; `None` if there is none or it contradicts the footer.
-fn page_locations<R: ChunkReader>(
-    shard: &R,
+fn page_locations<S: Chunks>(
+    shard: &S,
     metadata: &ParquetMetaData,
     (row_group, leaf): (usize, usize),
 ) -> Result<Option<Vec<PageLocation>>, ParquetError> {
@@ -51,10 +64,10 @@ fn page_locations<R: ChunkReader>(
     let chunk = group.column(leaf);
     let Some((start, length)) = chunk.offset_index_offset().zip(chunk.offset_index_length()) else { return Ok(None) };
     let Some((start, length)) = u64::try_from(start).ok().zip(usize::try_from(length).ok()) else { return Ok(None) };
-    if start.saturating_add(length as u64) > shard.len() {
+    if start.saturating_add(length as u64) > shard.file_bytes() {
         return Ok(None);
     }
-    let encoded = shard.get_bytes(start, length)?;
+    let encoded = shard.bytes(start, length)?;
     let Ok(index) = guarded(|| decode_offset_index(&encoded)) else { return Ok(None) };
     let (chunk_start, chunk_bytes) = chunk.byte_range();
     let is_inside = |page: &PageLocation| {
@@ -95,30 +108,37 @@ enum Typed {
 
 impl LeafReader {
     /// Opens a column chunk and passes over its first `skipped` rows.
-    pub(crate) fn open<R: ChunkReader + 'static>(
-        shard: &Arc<R>,
+    pub(crate) fn open<S: Chunks>(
+        source: (&S, S::Chunk),
         metadata: &ParquetMetaData,
-        chunk: (usize, usize),
+        place: (usize, usize),
         skipped: usize,
     ) -> Result<Self, ParquetError> {
-        let column = metadata.file_metadata().schema_descr().column(chunk.1);
+        let column = metadata.file_metadata().schema_descr().column(place.1);
         let kind = kind(&column).ok_or_else(|| ParquetError::General("the column's type cannot be read".to_owned()))?;
         let skips = if skipped > 0 { Skips::Expected } else { Skips::None };
         let physical = column.physical_type();
-        let reader = get_column_reader(column, pages(shard, metadata, chunk, skips)?);
-        let mut typed = match physical {
+        let reader = get_column_reader(column, pages(source, metadata, place, skips)?);
+        let typed = match physical {
             Physical::INT32 => Typed::Int32(get_typed_column_reader(reader)),
             Physical::INT64 => Typed::Int64(get_typed_column_reader(reader)),
             Physical::BOOLEAN => Typed::Bool(get_typed_column_reader(reader)),
             _ => Typed::Bytes(get_typed_column_reader(reader)),
         };
-        let passed = guarded(|| match &mut typed {
-            Typed::Bytes(reader) => reader.skip_records(skipped),
-            Typed::Int32(reader) => reader.skip_records(skipped),
-            Typed::Int64(reader) => reader.skip_records(skipped),
-            Typed::Bool(reader) => reader.skip_records(skipped),
+        let mut leaf = Self { typed, kind, levels: Vec::new() };
+        leaf.skip(skipped)?;
+        Ok(leaf)
+    }
+
+    /// Passes over `rows` rows.
+    pub(crate) fn skip(&mut self, rows: usize) -> Result<(), ParquetError> {
+        let passed = guarded(|| match &mut self.typed {
+            Typed::Bytes(reader) => reader.skip_records(rows),
+            Typed::Int32(reader) => reader.skip_records(rows),
+            Typed::Int64(reader) => reader.skip_records(rows),
+            Typed::Bool(reader) => reader.skip_records(rows),
         })?;
-        if passed < skipped { Err(too_few_rows()) } else { Ok(Self { typed, kind, levels: Vec::new() }) }
+        if passed < rows { Err(too_few_rows()) } else { Ok(()) }
     }
 
     /// Reads the next row's value; `None` for null.

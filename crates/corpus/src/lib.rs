@@ -27,7 +27,7 @@ mod subset_footer;
 mod units;
 
 pub use columns::{Columns, Domain};
-pub use documents::{Document, DocumentText, UnitDocuments, read_unit};
+pub use documents::{Document, DocumentText, UnitDocuments, UnitStart, read_unit};
 pub use error::{Class, Error, Result};
 pub use plan::{Plan, PlannedShard, PlannedSource, plan};
 pub use source::{OnBadShard, PlanOptions, SourceConfig};

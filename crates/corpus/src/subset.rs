@@ -14,11 +14,11 @@ use parquet::column::writer::{ColumnCloseResult, ColumnWriter, get_column_writer
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesPtr};
-use parquet::file::reader::ChunkReader;
 use parquet::file::writer::{SerializedFileWriter, SerializedPageWriter, TrackedWrite};
 
+use crate::chunks::{Chunks, PIECE_BYTES};
 use crate::copy::{Copier, CopyError, Run, runs};
-use crate::leaf::{Skips, pages};
+use crate::leaf::{Skips, chunk, pages};
 use crate::subset_footer::{entries_with_influence, with_influence};
 use crate::{Error, PlannedShard, Result};
 
@@ -33,6 +33,12 @@ const LONG_VALUE_BYTES: i64 = 128;
 
 /// Source bytes, uncompressed, of the rows copied before the size of the output row group is looked at.
 const SLICE_BYTES: u64 = 32 << 20;
+
+/// Fetched bytes of all columns of a row group, two pieces of each.
+const AHEAD_BYTES: u64 = 64 << 20;
+
+/// The smallest piece of a column chunk, however many columns there are.
+const LEAST_PIECE_BYTES: u64 = 256 << 10;
 
 /// The most rows of such a slice.
 const SLICE_ROWS: usize = 16_384;
@@ -125,7 +131,7 @@ pub fn write_subset<W: Write + Send>(
     let stored = shard.open()?;
     let failure = Arc::new(Mutex::new(None));
     let written = copy_rows(
-        &Source { chunks: Arc::new(stored.clone()), metadata: &shard.metadata, location: shard.location() },
+        &Source { chunks: stored.clone(), metadata: &shard.metadata, location: shard.location() },
         kept,
         options,
         Watched { writer, failure: Arc::clone(&failure) },
@@ -170,20 +176,20 @@ impl<W: Write> Write for Watched<W> {
 }
 
 /// Where rows come from.
-struct Source<'a, R> {
-    chunks: Arc<R>,
+struct Source<'a, S> {
+    chunks: S,
     metadata: &'a ParquetMetaData,
     location: String,
 }
 
-impl<R> Source<'_, R> {
+impl<S> Source<'_, S> {
     fn encoding(&self, source: ParquetError) -> Error {
         Error::Encode { shard: self.location.clone(), source }
     }
 }
 
-fn copy_rows<R: ChunkReader + 'static, W: Write + Send>(
-    source: &Source<'_, R>,
+fn copy_rows<S: Chunks, W: Write + Send>(
+    source: &Source<'_, S>,
     kept: &KeptRows,
     options: &SubsetOptions,
     writer: W,
@@ -230,8 +236,8 @@ fn properties(metadata: &ParquetMetaData) -> Result<parquet::file::properties::W
 }
 
 /// Walks through the kept rows, slice by slice, with the columns of one source row group open.
-struct Cursor<'a, R> {
-    source: &'a Source<'a, R>,
+struct Cursor<'a, S> {
+    source: &'a Source<'a, S>,
     kept: &'a KeptRows,
     /// Kept rows already copied.
     done: usize,
@@ -250,8 +256,8 @@ struct Slice {
     runs: Vec<Run>,
 }
 
-impl<'a, R: ChunkReader + 'static> Cursor<'a, R> {
-    const fn new(source: &'a Source<'a, R>, kept: &'a KeptRows) -> Self {
+impl<'a, S: Chunks> Cursor<'a, S> {
+    const fn new(source: &'a Source<'a, S>, kept: &'a KeptRows) -> Self {
         Self { source, kept, done: 0, row_group: 0, start: 0, position: 0, columns: Vec::new() }
     }
 
@@ -293,8 +299,12 @@ impl<'a, R: ChunkReader + 'static> Cursor<'a, R> {
     fn open_columns(&mut self) -> Result<()> {
         let Source { chunks, metadata, location } = self.source;
         let schema = metadata.file_metadata().schema_descr();
-        for leaf in 0..schema.num_columns() {
-            let opened = pages(chunks, metadata, (self.row_group, leaf), Skips::Expected);
+        let columns = schema.num_columns();
+        let piece_bytes = (AHEAD_BYTES / (2 * columns.max(1) as u64)).clamp(LEAST_PIECE_BYTES, PIECE_BYTES);
+        for leaf in 0..columns {
+            let place = (self.row_group, leaf);
+            let opened = chunk(chunks, metadata, place, piece_bytes)
+                .and_then(|chunk| pages((chunks, chunk), metadata, place, Skips::Expected));
             let pages = opened.map_err(|source| Error::Corrupt {
                 shard: location.clone(),
                 row_group: self.row_group,
@@ -336,9 +346,9 @@ impl<'a, R: ChunkReader + 'static> Cursor<'a, R> {
 }
 
 /// Fills one output row group and appends it to the file.
-fn write_row_group<R: ChunkReader + 'static, W: Write + Send>(
+fn write_row_group<S: Chunks, W: Write + Send>(
     output: &mut SerializedFileWriter<W>,
-    cursor: &mut Cursor<'_, R>,
+    cursor: &mut Cursor<'_, S>,
     row_group_bytes: u64,
 ) -> Result<()> {
     let source = cursor.source;

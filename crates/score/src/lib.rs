@@ -8,6 +8,7 @@
 
 mod begin;
 mod config;
+mod crew;
 pub mod document;
 mod error;
 mod relabel;
@@ -20,5 +21,5 @@ pub use config::{LongDocuments, ScoreConfig};
 pub use error::Error;
 pub use relabel::{Relabelled, relabel_unit};
 pub use sidecar::{SidecarFooter, SidecarRow, encode_sidecar};
-pub use stream::{Sink, UnitRows, UnitWork, Watch, score_rows, score_units};
+pub use stream::{Phase, Sink, UnitRows, UnitWork, Watch, score_rows, score_units};
 pub use unit::{Advance, Scorer, UnitReport};

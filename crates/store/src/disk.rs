@@ -172,6 +172,17 @@ impl Write for Draft {
     }
 }
 
+/// Waits until no other process holds the lock of `path`, and takes it; it is freed when the value is dropped, or its process
+/// ends. The lock is a hidden file, which stays.
+pub(crate) fn lock(path: &Path) -> Result<fs::File> {
+    let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+    let lock = path.with_file_name(format!(".{name}{TEMPORARY}lock"));
+    let failed = |error| Error::writing(lock.display().to_string(), lock.display().to_string(), error);
+    let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(&lock).map_err(failed)?;
+    file.file().lock().map_err(failed)?;
+    Ok(file)
+}
+
 /// Makes `folder` and the folders above it that are missing, and flushes each one's entry.
 fn make_folder(folder: &Path) -> io::Result<()> {
     let missing: Vec<&Path> =

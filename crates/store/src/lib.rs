@@ -1,7 +1,8 @@
 //! Where Headwater reads from and writes to: local folders and object stores behind one synchronous face.
 //!
 //! [`Place`] is a folder, on disk or in a store. Its files appear whole or not at all ([`Place::write`], [`Place::writer`]) and
-//! can be claimed exactly once ([`Place::create`]). [`RangeReader`] reads parts of a listed file and notices when it changed.
+//! can be claimed exactly once ([`Place::create`]). [`RangeReader`] reads parts of a listed file and notices when it changed;
+//! [`ForwardReader`] reads one part forward, fetching ahead.
 //!
 //! [`model`] brings a language model's files to disk, checked against their hash.
 //!
@@ -10,16 +11,23 @@
 mod disk;
 mod entry;
 mod error;
+#[cfg(test)]
+mod faults;
+mod forward;
 mod location;
 pub mod model;
 mod place;
 mod range;
 mod remote;
 mod runtime;
+mod traffic;
+mod wire;
 mod writer;
 
 pub use entry::{Created, Entry};
 pub use error::{Cause, Error, Result};
+pub use forward::ForwardReader;
 pub use place::Place;
 pub use range::RangeReader;
+pub use traffic::{Traffic, traffic};
 pub use writer::PlaceWriter;

@@ -70,8 +70,12 @@ impl Place {
             let reason = "it names no bucket".to_owned();
             return Err(Error::InvalidLocation { location: "memory://".to_owned(), reason });
         }
-        let client = Client::shared(&bucket)?;
-        Ok(Self { shown: client.url(""), root: Root::Remote { client, prefix: String::new() } })
+        Ok(Self::of_client(Client::shared(&bucket)?))
+    }
+
+    /// The whole of what `client` serves.
+    pub(crate) fn of_client(client: Client) -> Self {
+        Self { shown: client.url(""), root: Root::Remote { client, prefix: String::new() } }
     }
 
     /// The folder `relative` inside this one.
@@ -152,6 +156,43 @@ impl Place {
         }
     }
 
+    /// Replaces a file by what `change` makes of it; nothing is written if that is `None`.
+    ///
+    /// Of several callers at once each sees what the others wrote: on a store by conditional writes, on disk by a lock file
+    /// beside it. So `change` may be called more than once.
+    ///
+    /// # Errors
+    /// Those of `change`; [`Error::NotFound`] if there is no file; as [`Place::write`].
+    pub fn update<E: From<Error>>(
+        &self,
+        relative: &str,
+        mut change: impl FnMut(Bytes) -> Result<Option<Bytes>, E>,
+    ) -> Result<(), E> {
+        let relative = self.checked(relative)?;
+        match &self.root {
+            Root::Disk(folder) => {
+                let path = folder.join(relative);
+                let _lock = disk::lock(&path)?;
+                match change(disk::read(&path)?)? {
+                    Some(bytes) => Ok(drafted(&path, &bytes)?.publish()?),
+                    None => Ok(()),
+                }
+            }
+            Root::Remote { client, prefix } => {
+                let key = join(prefix, relative);
+                loop {
+                    let (bytes, version) = client.read_version(&key)?;
+                    let Some(bytes) = change(bytes)? else { return Ok(()) };
+                    match client.replace(&key, bytes, version) {
+                        // somebody was faster: their version is read and changed
+                        Err(Error::Changed { .. }) => {}
+                        outcome => return Ok(outcome?),
+                    }
+                }
+            }
+        }
+    }
+
     /// Lists the files in the folder `relative_prefix` (empty for all) and below, sorted by path; empty if there are none.
     ///
     /// # Errors
@@ -210,7 +251,7 @@ impl Place {
                 Origin::Remote { client: client.clone(), key: join(prefix, path), version }
             }
         };
-        Ok(RangeReader::new(origin, self.describe(path)))
+        Ok(RangeReader::new(origin, &self.describe(path)))
     }
 
     /// Refuses paths that would leave the place or name nothing.

@@ -6,18 +6,21 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use futures::TryStreamExt;
-use object_store::aws::AmazonS3Builder;
-use object_store::azure::MicrosoftAzureBuilder;
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::http::HttpBuilder;
 use object_store::limit::LimitStore;
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store::{ClientOptions, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, RetryConfig};
+use object_store::{
+    ClientOptions, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, RetryConfig, UpdateVersion,
+};
 
 use crate::entry::{Created, Entry};
 use crate::location::Bucket;
 use crate::runtime::wait;
+use crate::wire::CountingConnector;
 use crate::{Error, Result};
 
 /// Requests that one bucket serves at the same time, all readers and writers together.
@@ -44,10 +47,14 @@ impl Client {
         }
         let url = format!("{}://{}", bucket.scheme, bucket.name);
         let store = connect(bucket).map_err(|error| Error::store(url, error))?;
-        let store: Arc<dyn ObjectStore> = Arc::new(LimitStore::new(store, MAX_REQUESTS));
-        let client = Self { store, bucket: Arc::new(bucket.clone()) };
+        let client = Self::new(Arc::new(LimitStore::new(store, MAX_REQUESTS)), bucket);
         clients.insert(bucket.clone(), client.clone());
         Ok(client)
+    }
+
+    /// The client of a store that is connected already.
+    pub(crate) fn new(store: Arc<dyn ObjectStore>, bucket: &Bucket) -> Self {
+        Self { store, bucket: Arc::new(bucket.clone()) }
     }
 
     /// The store itself, for writers.
@@ -79,6 +86,29 @@ impl Client {
         let (store, path) = (self.store(), self.path(key)?);
         let outcome = wait(async move { store.get(&path).await?.bytes().await })?;
         outcome.map_err(|error| Error::store(self.url(key), error))
+    }
+
+    /// Reads a whole object, and what names this version of it.
+    pub(crate) fn read_version(&self, key: &str) -> Result<(Bytes, UpdateVersion)> {
+        let (store, path) = (self.store(), self.path(key)?);
+        let read = async move {
+            let answer = store.get(&path).await?;
+            let version = UpdateVersion { e_tag: answer.meta.e_tag.clone(), version: answer.meta.version.clone() };
+            Ok((answer.bytes().await?, version))
+        };
+        wait(read)?.map_err(|error| Error::store(self.url(key), error))
+    }
+
+    /// Replaces the version of an object that was read.
+    ///
+    /// # Errors
+    /// [`Error::Changed`] if the object is another version by now.
+    pub(crate) fn replace(&self, key: &str, bytes: Bytes, version: UpdateVersion) -> Result<()> {
+        self.check_full_store(key, "writing")?;
+        let (store, path) = (self.store(), self.path(key)?);
+        let mode = PutMode::Update(version);
+        let outcome = wait(async move { store.put_opts(&path, bytes.into(), mode.into()).await })?;
+        outcome.map(drop).map_err(|error| Error::store(self.url(key), error))
     }
 
     /// Writes a whole object, replacing what was there.
@@ -160,18 +190,36 @@ pub(crate) struct Version {
     pub(crate) etag: Option<String>,
 }
 
-/// Makes a client; failed requests are retried by `object_store` with exponential back-off.
+/// Makes a client; failed requests are repeated by `object_store` with exponential back-off.
+///
+/// An endpoint that is written with `http://` is used without TLS; nothing more need be allowed.
 fn connect(bucket: &Bucket) -> object_store::Result<Box<dyn ObjectStore>> {
     let (name, retry) = (bucket.name.as_str(), RetryConfig::default());
+    let is_plain = |endpoint: Option<String>| endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"));
     Ok(match bucket.scheme.as_str() {
-        "s3" => Box::new(AmazonS3Builder::from_env().with_bucket_name(name).with_retry(retry).build()?),
-        "gs" => Box::new(GoogleCloudStorageBuilder::from_env().with_bucket_name(name).with_retry(retry).build()?),
-        "az" => Box::new(MicrosoftAzureBuilder::from_env().with_container_name(name).with_retry(retry).build()?),
+        "s3" => {
+            let mut builder = AmazonS3Builder::from_env().with_bucket_name(name).with_retry(retry);
+            if is_plain(builder.get_config_value(&AmazonS3ConfigKey::Endpoint)) {
+                builder = builder.with_allow_http(true);
+            }
+            Box::new(builder.with_http_connector(CountingConnector::default()).build()?)
+        }
+        "gs" => {
+            let builder = GoogleCloudStorageBuilder::from_env().with_bucket_name(name).with_retry(retry);
+            Box::new(builder.with_http_connector(CountingConnector::default()).build()?)
+        }
+        "az" => {
+            let mut builder = MicrosoftAzureBuilder::from_env().with_container_name(name).with_retry(retry);
+            if is_plain(builder.get_config_value(&AzureConfigKey::Endpoint)) {
+                builder = builder.with_allow_http(true);
+            }
+            Box::new(builder.with_http_connector(CountingConnector::default()).build()?)
+        }
         "memory" => Box::new(InMemory::new()),
         scheme => {
             let options = ClientOptions::new().with_allow_http(scheme == "http");
-            let url = format!("{scheme}://{name}");
-            Box::new(HttpBuilder::new().with_url(url).with_client_options(options).with_retry(retry).build()?)
+            let builder = HttpBuilder::new().with_url(format!("{scheme}://{name}")).with_client_options(options);
+            Box::new(builder.with_retry(retry).with_http_connector(CountingConnector::default()).build()?)
         }
     })
 }

@@ -12,6 +12,7 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::reader::{ChunkReader, Length};
 
 use super::open;
+use crate::chunks::Chunks;
 use crate::{Columns, Document, Domain, Result, footer, units};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -44,6 +45,22 @@ impl ChunkReader for Traced {
     }
 }
 
+impl Chunks for Traced {
+    type Chunk = Self;
+
+    fn chunk(&self, _range: Range<u64>, _piece_bytes: u64) -> Result<Self, ParquetError> {
+        Ok(self.clone())
+    }
+
+    fn bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
+        self.get_bytes(start, length)
+    }
+
+    fn file_bytes(&self) -> u64 {
+        self.len()
+    }
+}
+
 const ROWS: usize = 2000;
 
 /// A shard of one row group with a narrow text column between two fat ones.
@@ -73,7 +90,7 @@ fn trace(traced: &Traced, unit_bytes: u64, index: usize) -> Result<Trace, Box<dy
     let units: Vec<UnitKey> = units::cut(&footer.id, &footer.metadata, 1, unit_bytes);
     let columns = Columns { text: "text".into(), id: None, domain: Domain::Constant("d".into()) };
     traced.asked.lock().expect("no reader panics").clear();
-    let documents = open(&Arc::new(traced.clone()), &footer.metadata, &columns, &units[index], "x".into())?;
+    let documents = open(traced, None, &footer.metadata, &columns, (&units[index], "x"))?;
     let documents = documents.collect::<Result<Vec<_>>>()?;
     let (start, length) = footer.metadata.row_group(0).column(1).byte_range();
     let asked = traced.asked.lock().expect("no reader panics").clone();

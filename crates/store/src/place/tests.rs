@@ -2,6 +2,7 @@ use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
+use crate::faults::{Fault, Script, faulty};
 
 type Outcome = std::result::Result<(), Box<dyn std::error::Error>>;
 
@@ -169,5 +170,92 @@ async fn calls_from_an_async_context_do_not_panic() -> Outcome {
     let place = Place::in_memory("async")?;
     place.write("x", Bytes::from_static(b"x"))?;
     assert_eq!(place.read("x")?, "x");
+    Ok(())
+}
+
+fn updates_do_not_lose_each_other(place: &Place) -> Outcome {
+    place.write("counter", Bytes::from_static(b"0"))?;
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..8 {
+                    let outcome: Result<()> = place.update("counter", |bytes| {
+                        let count: u64 = std::str::from_utf8(&bytes).unwrap().parse().unwrap();
+                        Ok(Some(Bytes::from((count + 1).to_string())))
+                    });
+                    outcome.unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(place.read("counter")?, "32");
+    assert_eq!(place.list("")?.len(), 1, "a lock is listed");
+    place.update("counter", |_| Ok::<_, Error>(None))?;
+    assert_eq!(place.read("counter")?, "32");
+    assert!(matches!(place.update("nothing", |_| Ok::<_, Error>(None)), Err(Error::NotFound { .. })));
+    Ok(())
+}
+
+#[test]
+fn updates_of_several_writers_are_all_kept() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    updates_do_not_lose_each_other(&Place::open(&folder.path().display().to_string())?)?;
+    updates_do_not_lose_each_other(&Place::in_memory("updates")?)
+}
+
+#[test]
+fn an_upload_that_fails_is_aborted_and_leaves_nothing() -> Outcome {
+    let big = vec![7_u8; 40 << 20];
+    for at in 0..6 {
+        let script = Script { write_faults: vec![(Fault::Unavailable, at)], ..Script::default() };
+        let (place, progress) = faulty("uploads", script)?;
+        let mut writer = place.writer("out.bin")?;
+        let written = writer.write_all(&big).map_err(|error| error.downcast::<Error>().expect("sorted"));
+        let error = written.and_then(|()| writer.finish()).expect_err("a part failed");
+        assert!(error.is_transient(), "write {at}: {error:?}");
+        assert_eq!(place.list("")?, []);
+        // aborting goes on in the background
+        let patience = std::time::Instant::now();
+        while progress.aborted() == 0 && patience.elapsed().as_secs() < 10 {
+            std::thread::yield_now();
+        }
+        assert_eq!(progress.aborted(), 1, "write {at}");
+    }
+    Ok(())
+}
+
+#[test]
+fn failures_are_sorted_into_passing_and_final() -> Outcome {
+    let script = Script { faults: vec![(Fault::Unavailable, 0), (Fault::Denied, 1)], ..Script::default() };
+    let (place, _) = faulty("classes", script)?;
+    place.write("f", Bytes::from_static(b"abc"))?;
+    let reader = place.reader(&place.entry("f")?)?;
+    assert!(reader.read_range(0..1).expect_err("unavailable").is_transient());
+    let denied = reader.read_range(0..1).expect_err("denied");
+    assert!(
+        matches!(&denied, Error::PermissionDenied { path, .. } if path == "memory://classes/f")
+            && !denied.is_transient()
+    );
+    assert_eq!(reader.read_range(0..1)?, "a");
+    Ok(())
+}
+
+#[test]
+fn a_store_that_is_gone_leaves_only_whole_files() -> Outcome {
+    let big = vec![7_u8; 20 << 20];
+    for dies_at_write in 0..8 {
+        let (place, _) = faulty("gone", Script { dies_at_write: Some(dies_at_write), ..Script::default() })?;
+        // the upload is three parts and an end
+        let outcomes = [
+            place.write("a", Bytes::from_static(b"a")).is_ok(),
+            place.create("b", Bytes::from_static(b"b")).is_ok(),
+            place.writer("c").is_ok_and(|mut writer| writer.write_all(&big).is_ok() && writer.finish().is_ok()),
+            place.update("a", |_| Ok::<_, Error>(Some(Bytes::from_static(b"A")))).is_ok(),
+        ];
+        assert!(outcomes.is_sorted_by(|a, b| a >= b), "{outcomes:?}");
+        let found: Vec<(String, u64)> = place.list("")?.into_iter().map(|entry| (entry.path, entry.bytes)).collect();
+        let whole = [("a", 1), ("b", 1), ("c", 20 << 20)].map(|(path, bytes)| (path.to_owned(), bytes));
+        assert_eq!(found, whole[..outcomes.iter().take(3).filter(|done| **done).count()]);
+    }
     Ok(())
 }

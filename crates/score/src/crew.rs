@@ -1,0 +1,209 @@
+//! What the threads of the pool do with documents, and the writers with rows.
+
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use headwater_corpus::{Document, UnitDocuments};
+use headwater_model::{Concurrency, WindowLosses};
+use headwater_record::Status;
+use rayon::ScopeFifo;
+
+use crate::document::{document_score, score, window_losses};
+use crate::stream::{Phase, Rows, Sink, UnitRows, Watch};
+use crate::unit::{Prepared, fill, prepare};
+use crate::{Advance, Error, Scorer, SidecarRow, UnitReport};
+
+/// Stops the pool when the calling thread is done, or panics.
+pub(crate) struct Stopper<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for Stopper<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// What every thread has at hand.
+#[derive(Clone, Copy)]
+pub(crate) struct Crew<'a> {
+    pub(crate) scorer: &'a Scorer<'a>,
+    pub(crate) units: &'a [UnitRows<'a>],
+    pub(crate) watch: &'a dyn Watch,
+    pub(crate) stop: &'a AtomicBool,
+}
+
+/// A document's place: its unit, and its number there.
+#[derive(Clone, Copy)]
+pub(crate) struct Slot {
+    pub(crate) unit: usize,
+    pub(crate) number: usize,
+}
+
+/// What the pool reports to the calling thread.
+pub(crate) enum Message {
+    /// Tokenised; sent only where the calling thread feeds the engine.
+    Prepared(Slot, Prepared),
+    /// Done.
+    Scored(Slot, Result<SidecarRow, Error>),
+    /// A unit's rows are taken, or could not be.
+    Written(usize, Result<UnitReport, Error>),
+    /// No more is wanted.
+    Over,
+    /// A thread panicked; the scope will pass the panic on.
+    Panicked,
+}
+
+impl<'a> Crew<'a> {
+    /// Takes documents on from the unit at `before` to that at `unit`, if they belong together.
+    pub(crate) fn go_on(self, before: usize, unit: usize, mut documents: UnitDocuments) -> Option<UnitDocuments> {
+        let (before, after) = (self.units[before], self.units[unit]);
+        let is_same = std::ptr::eq(before.shard, after.shard) && before.columns == after.columns;
+        (is_same && documents.advance_to(after.unit)).then_some(documents)
+    }
+
+    /// Gives rows to `sink` until no more come.
+    pub(crate) fn write(self, rows: &Mutex<Receiver<Rows>>, sink: Sink<'_>, report: Report) {
+        loop {
+            let next = rows.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            let Ok((unit, rows)) = next else { return };
+            let began = Instant::now();
+            let taken = sink(unit, &rows).map(|()| UnitReport::of(&rows));
+            self.watch.spent(Phase::Write, began.elapsed());
+            report.send(Message::Written(unit, taken));
+        }
+    }
+
+    /// Whether nothing is to be scored any more; if the calling thread does not know yet, it is told.
+    fn is_stopped(self, report: &Report) -> bool {
+        if self.stop.load(Ordering::Relaxed) {
+            return true;
+        }
+        let is_over = self.watch.is_over();
+        if is_over {
+            report.send(Message::Over);
+        }
+        is_over
+    }
+
+    /// Tokenises a document and sends it on its way.
+    pub(crate) fn prepare(self, scope: &ScopeFifo<'a>, report: &Report, slot: Slot, document: Document) {
+        if self.is_stopped(report) {
+            return;
+        }
+        let row = document.row;
+        let began = Instant::now();
+        let prepared = prepare(document, self.scorer, self.units[slot.unit].columns);
+        self.watch.spent(Phase::Tokenise, began.elapsed());
+        let prepared = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => return report.send(Message::Scored(slot, Err(self.failed(slot, row, error)))),
+        };
+        self.watch.tokenised(&prepared.row);
+        if prepared.row.status != Status::Scored {
+            self.watch.advance(Advance { documents: 1, windows: 0, tokens: prepared.tokens.len() as u64 });
+            return report.send(Message::Scored(slot, Ok(prepared.row)));
+        }
+        match self.scorer.model.engine().concurrency() {
+            Concurrency::OneWindow => report.send(Message::Prepared(slot, prepared)),
+            Concurrency::WindowPerThread => self.spread(scope, report, slot, prepared),
+        }
+    }
+
+    /// Scores a document window by window on this thread.
+    pub(crate) fn score_here(self, slot: Slot, prepared: Prepared) -> Result<SidecarRow, Error> {
+        let Prepared { mut row, tokens } = prepared;
+        let Scorer { model, mask, windowing, .. } = self.scorer;
+        let on_window = |tokens: usize| {
+            self.watch.advance(Advance::window(tokens));
+            if self.watch.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let began = Instant::now();
+        let score = score(model.engine(), mask, *windowing, &tokens, &on_window);
+        self.watch.spent(Phase::Forward, began.elapsed());
+        let score = score.map_err(|error| self.failed(slot, row.row, error))?;
+        fill(&mut row, score);
+        self.watch.advance(Advance { documents: 1, ..Advance::default() });
+        Ok(row)
+    }
+
+    /// Gives each window of a document to the pool; whoever ends the last one sums them up.
+    fn spread(self, scope: &ScopeFifo<'a>, report: &Report, slot: Slot, prepared: Prepared) {
+        let windows = self.scorer.windowing.cut(&prepared.tokens).count();
+        let document = Arc::new(Spread {
+            prepared,
+            losses: Mutex::new((0..windows).map(|_| None).collect()),
+            missing: AtomicUsize::new(windows),
+        });
+        if windows <= 1 {
+            return self.score_window(&document, 0, slot, report);
+        }
+        for window in 0..windows {
+            let (document, report) = (Arc::clone(&document), report.clone());
+            scope.spawn_fifo(move |_| self.score_window(&document, window, slot, &report));
+        }
+    }
+
+    fn score_window(self, document: &Spread, window: usize, slot: Slot, report: &Report) {
+        if self.is_stopped(report) {
+            return;
+        }
+        let Scorer { model, mask, windowing, .. } = self.scorer;
+        let Prepared { row, tokens } = &document.prepared;
+        if let Some(window_tokens) = windowing.cut(tokens).nth(window) {
+            let began = Instant::now();
+            let losses = window_losses(model.engine(), mask, windowing.bos, window_tokens);
+            self.watch.spent(Phase::Forward, began.elapsed());
+            match losses {
+                Ok(losses) => document.lock()[window] = losses,
+                Err(error) => return report.send(Message::Scored(slot, Err(self.failed(slot, row.row, error)))),
+            }
+            self.watch.advance(Advance::window(window_tokens.len()));
+        }
+        // the last one sees what all others stored, through the lock
+        if document.missing.fetch_sub(1, Ordering::AcqRel) <= 1 {
+            let mut row = row.clone();
+            fill(&mut row, document_score(document.lock().iter().flatten()));
+            self.watch.advance(Advance { documents: 1, ..Advance::default() });
+            report.send(Message::Scored(slot, Ok(row)));
+        }
+    }
+
+    fn failed(self, slot: Slot, row: u64, source: headwater_model::Error) -> Error {
+        Error::Document { shard: self.units[slot.unit].shard.path.clone(), row, source: Box::new(source) }
+    }
+}
+
+/// A document whose windows are scored apart.
+struct Spread {
+    prepared: Prepared,
+    /// Of each window, in order.
+    losses: Mutex<Vec<Option<WindowLosses>>>,
+    missing: AtomicUsize,
+}
+
+impl Spread {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Option<WindowLosses>>> {
+        self.losses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A thread's line to the calling thread, which would wait for ever for what a panic has swallowed.
+#[derive(Clone)]
+pub(crate) struct Report(pub(crate) Sender<Message>);
+
+impl Report {
+    /// Sends; nobody listens any more once the calling thread has given up.
+    pub(crate) fn send(&self, message: Message) {
+        drop(self.0.send(message));
+    }
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.send(Message::Panicked);
+        }
+    }
+}
