@@ -21,8 +21,10 @@ pub(crate) const OUTPUT: &str = "out";
 /// The pipeline's file, relative to the site.
 pub(crate) const PIPELINE: &str = "pipeline.toml";
 
-/// Artefacts that hold times and may differ between equal runs.
-const TIMED: [&str; 2] = ["run.json", "metrics.json"];
+/// Whether an artefact holds times and may differ between equal runs.
+pub(crate) fn is_timed(path: &str) -> bool {
+    path == "run.json" || path == "metrics.json" || path.starts_with("metrics/")
+}
 
 /// A folder that commands run in, with all that a run needs.
 pub(crate) struct Site {
@@ -107,7 +109,7 @@ impl Site {
     pub(crate) fn artefacts(&self) -> Result<Artefacts, Box<dyn Error>> {
         let mut artefacts = self.all_artefacts()?;
         let hidden = |path: &str| path.rsplit('/').next().is_some_and(|name| name.starts_with('.'));
-        artefacts.retain(|path, _| !TIMED.contains(&path.as_str()) && !hidden(path));
+        artefacts.retain(|path, _| !is_timed(path) && !hidden(path));
         Ok(artefacts)
     }
 }

@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -79,11 +80,25 @@ pub(crate) struct PipelineArgs {
     pub(crate) overrides: Vec<String>,
 }
 
+/// What is about the machine that works, not about what is computed.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct WorkerArgs {
+    /// Compute with these instructions, which a fleet of different processors has in common: amx, avx512-bf16, avx512, avx2, neon
+    /// or plain. Short for --set model.instructions=LEVEL.
+    #[arg(long, value_name = "LEVEL")]
+    pub(crate) numerics: Option<String>,
+    /// Serve Prometheus metrics at http://ADDR/metrics while this runs, such as 0.0.0.0:9464.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) metrics_addr: Option<SocketAddr>,
+}
+
 /// Arguments of `bench`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct BenchArgs {
     #[command(flatten)]
     pub(crate) pipeline: PipelineArgs,
+    #[command(flatten)]
+    pub(crate) worker: WorkerArgs,
     /// For how long to measure.
     #[arg(long, default_value = "30", value_parser = parse_seconds, allow_negative_numbers = true)]
     pub(crate) seconds: Duration,
@@ -95,6 +110,8 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) pipeline: PipelineArgs,
     #[command(flatten)]
+    pub(crate) worker: WorkerArgs,
+    #[command(flatten)]
     pub(crate) change: ChangeArgs,
     #[command(flatten)]
     pub(crate) weak: WeakArgs,
@@ -105,6 +122,8 @@ pub(crate) struct RunArgs {
 pub(crate) struct HeadsArgs {
     #[command(flatten)]
     pub(crate) pipeline: PipelineArgs,
+    #[command(flatten)]
+    pub(crate) worker: WorkerArgs,
     #[command(flatten)]
     pub(crate) weak: WeakArgs,
     /// Find the heads again if heads.json was made with other settings.
@@ -118,8 +137,10 @@ pub(crate) struct ScoreArgs {
     #[command(flatten)]
     pub(crate) pipeline: PipelineArgs,
     #[command(flatten)]
+    pub(crate) worker: WorkerArgs,
+    #[command(flatten)]
     pub(crate) change: ChangeArgs,
-    /// Score only every N-th unit of the plan, beginning with unit I (0 ≤ I < N); needs heads.json.
+    /// Score only part I of N (0 ≤ I < N) of the plan, cut so that each holds about as much text; needs heads.json.
     #[arg(long, value_name = "I/N", value_parser = parse_part)]
     pub(crate) shard: Option<Part>,
     /// Rewrite the id and domain columns of the sidecars that are there, without the model, and stop.
@@ -143,7 +164,7 @@ pub(crate) struct WeakArgs {
     pub(crate) allow_weak_heads: bool,
 }
 
-/// Every `of`-th unit, beginning with unit `index`.
+/// Part `index` of `of` parts of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Part {
     pub(crate) index: usize,
@@ -154,9 +175,13 @@ impl Part {
     /// All units.
     pub(crate) const WHOLE: Self = Self { index: 0, of: 1 };
 
-    /// Whether the unit at `position` of the plan belongs to this part.
-    pub(crate) fn holds(self, position: usize) -> bool {
-        position % self.of == self.index
+    /// Whether a unit belongs to this part: one of `weight`, with `before` of `all` before it in the plan.
+    ///
+    /// A part is a stretch of the plan, so that units of one row group mostly have one worker, which reads the row group once.
+    pub(crate) fn holds(self, before: u64, weight: u64, all: u64) -> bool {
+        let middle = u128::from(before) * 2 + u128::from(weight);
+        let part = middle * self.of as u128 / (u128::from(all) * 2).max(1);
+        part.min(self.of as u128 - 1) == self.index as u128
     }
 }
 
@@ -194,9 +219,22 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_a_partition() {
+    fn parts_are_a_partition_into_stretches_of_equal_weight() {
         let parts: Vec<Part> = ["0/3", "1/3", "2/3"].iter().map(|text| parse_part(text).expect("a part")).collect();
-        assert!((0..10).all(|unit| parts.iter().filter(|part| part.holds(unit)).count() == 1));
+        for weights in [vec![1; 10], vec![5, 1, 1, 1, 100, 1, 1, 1], vec![7], vec![0, 0, 0], vec![u64::MAX / 4; 3]] {
+            let all = weights.iter().sum();
+            let mut before = 0;
+            let mut owners = Vec::new();
+            for weight in &weights {
+                let holders: Vec<usize> = (0..3).filter(|part| parts[*part].holds(before, *weight, all)).collect();
+                assert_eq!(holders.len(), 1, "{weights:?}");
+                owners.push(holders[0]);
+                before += weight;
+            }
+            assert!(owners.is_sorted(), "{weights:?}: {owners:?}");
+        }
+        let tenth = |part: &Part| (0..30).filter(|unit| part.holds(*unit, 1, 30)).count();
+        assert!(parts.iter().all(|part| tenth(part) == 10));
         assert!(["3/3", "0/0", "1", "-1/2", "a/b"].iter().all(|text| parse_part(text).is_err()));
     }
 }

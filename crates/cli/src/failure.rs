@@ -3,6 +3,7 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use crate::interrupt::Interrupted;
 use crate::text::printable;
 
 /// How a command ended.
@@ -20,15 +21,22 @@ pub(crate) enum Outcome {
     Transient,
 }
 
+impl Outcome {
+    /// The exit code.
+    pub(crate) const fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::UserError => 1,
+            Self::Partial => 2,
+            Self::Bug => 70,
+            Self::Transient => 75,
+        }
+    }
+}
+
 impl From<Outcome> for ExitCode {
     fn from(outcome: Outcome) -> Self {
-        Self::from(match outcome {
-            Outcome::Done => 0,
-            Outcome::UserError => 1,
-            Outcome::Partial => 2,
-            Outcome::Bug => 70,
-            Outcome::Transient => 75,
-        })
+        Self::from(outcome.code())
     }
 }
 
@@ -39,7 +47,7 @@ pub(crate) fn classify(error: &anyhow::Error) -> Outcome {
         let corpus = cause.downcast_ref::<headwater_corpus::Error>().is_some_and(headwater_corpus::Error::is_transient);
         let score = cause.downcast_ref::<headwater_score::Error>().is_some_and(headwater_score::Error::is_transient);
         let select = cause.downcast_ref::<headwater_select::Error>().is_some_and(headwater_select::Error::is_transient);
-        store || corpus || score || select
+        store || corpus || score || select || cause.is::<Interrupted>()
     });
     let bug = error.chain().any(|cause| {
         let boxed = cause.downcast_ref::<Box<headwater_model::Error>>().map(AsRef::as_ref);

@@ -2,8 +2,11 @@
 
 mod args;
 mod estimate;
+mod exposition;
 mod failure;
+mod interrupt;
 mod measurement;
+mod meters;
 mod pipeline;
 mod progress;
 mod stages;
@@ -33,6 +36,9 @@ fn main() -> ExitCode {
     };
     let console = Console::new(cli.log_format, cli.quiet);
     trace(&cli, &console);
+    if let Err(error) = interrupt::listen() {
+        tracing::warn!(%error, "signals cannot be caught: SIGTERM will end scoring at once");
+    }
     let outcome = catch_unwind(AssertUnwindSafe(|| run(&cli.command, &console)));
     match outcome {
         Ok(Ok(outcome)) => outcome.into(),
@@ -41,6 +47,9 @@ fn main() -> ExitCode {
             complain(&cli, &Chain(&error).to_string());
             if outcome == Outcome::Transient {
                 complain(&cli, "nothing that was computed is lost: run the same command again to go on");
+            }
+            if interrupt::is_asked() {
+                interrupt::end();
             }
             outcome.into()
         }
@@ -53,11 +62,11 @@ fn main() -> ExitCode {
 
 fn run(command: &Command, console: &Console) -> anyhow::Result<Outcome> {
     match command {
-        Command::Run(args) => Session::open(&args.pipeline, console)?.run(args),
+        Command::Run(args) => Session::open_worker(&args.pipeline, &args.worker, console)?.run(args),
         Command::Plan(args) => Session::open(args, console)?.show_plan(),
-        Command::Bench(args) => Session::open(&args.pipeline, console)?.bench(args),
-        Command::Heads(args) => Session::open(&args.pipeline, console)?.find_heads(args),
-        Command::Score(args) => Session::open(&args.pipeline, console)?.score_only(args),
+        Command::Bench(args) => Session::open_worker(&args.pipeline, &args.worker, console)?.bench(args),
+        Command::Heads(args) => Session::open_worker(&args.pipeline, &args.worker, console)?.find_heads(args),
+        Command::Score(args) => Session::open_worker(&args.pipeline, &args.worker, console)?.score_only(args),
         Command::Select(args) => Session::open(args, console)?.select_only(),
         Command::Recipe(args) => Session::open(args, console)?.recipe_only(),
         Command::Status(args) => Session::open(args, console)?.status(),

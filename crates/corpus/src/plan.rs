@@ -73,9 +73,20 @@ impl PlannedShard {
         ByteCount(leaf.map_or(0, |leaf| units::text_bytes(&self.metadata, leaf, unit)))
     }
 
+    /// Bytes of the text, id and domain columns of `unit`, a unit of this shard or a part of one, as they are stored and so
+    /// fetched; a share of its row group's, by rows.
+    #[must_use]
+    pub fn stored_bytes(&self, columns: &Columns, unit: &UnitKey) -> ByteCount {
+        let schema = self.metadata.file_metadata().schema_descr();
+        let domain = if let columns::Domain::Column(column) = &columns.domain { Some(column) } else { None };
+        let names = [Some(&columns.text), columns.id.as_ref(), domain].into_iter().flatten();
+        let leaves: Vec<usize> = names.filter_map(|name| columns::leaf(schema, name)).collect();
+        ByteCount(units::stored_bytes(&self.metadata, &leaves, unit))
+    }
+
     /// Opens the version of the file that was planned.
     pub(crate) fn open(&self) -> Result<StoredShard> {
-        let entry = Entry { path: self.path.clone(), bytes: self.bytes, etag: self.etag.clone() };
+        let entry = Entry { path: self.path.clone(), bytes: self.bytes, etag: self.etag.clone(), modified: None };
         StoredShard::open(&self.place, &entry)
     }
 }

@@ -89,7 +89,7 @@ pub struct SubsetOptions {
 
 impl Default for SubsetOptions {
     fn default() -> Self {
-        Self { row_group_bytes: ByteCount(128 << 20) }
+        Self { row_group_bytes: ByteCount(64 << 20) }
     }
 }
 

@@ -40,10 +40,20 @@ fn group_bytes(group: &RowGroupMetaData, text: usize) -> u64 {
 
 /// Bytes of text in a unit: its row group's, by rows.
 pub(crate) fn text_bytes(metadata: &ParquetMetaData, text: usize, unit: &UnitKey) -> u64 {
+    by_rows(metadata, unit, |group| group_bytes(group, text))
+}
+
+/// Bytes of `leaves` in a unit, as they are stored: its row group's, by rows.
+pub(crate) fn stored_bytes(metadata: &ParquetMetaData, leaves: &[usize], unit: &UnitKey) -> u64 {
+    by_rows(metadata, unit, |group| leaves.iter().map(|leaf| group.column(*leaf).byte_range().1).sum())
+}
+
+/// A unit's share, by rows, of what a row group has.
+fn by_rows(metadata: &ParquetMetaData, unit: &UnitKey, bytes: impl Fn(&RowGroupMetaData) -> u64) -> u64 {
     let index = usize::try_from(unit.row_group).unwrap_or(usize::MAX);
     let Some(group) = metadata.row_groups().get(index) else { return 0 };
     let rows = u128::try_from(group.num_rows()).unwrap_or(0).max(1);
-    let bytes = u128::from(group_bytes(group, text)) * u128::from(unit.rows) / rows;
+    let bytes = u128::from(bytes(group)) * u128::from(unit.rows) / rows;
     u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 

@@ -52,6 +52,8 @@ pub mod footer {
     pub const DOMAIN_COLUMN: &str = "headwater.domain_column";
     /// The constant domain of the source; empty if a column is used.
     pub const DOMAIN_VALUE: &str = "headwater.domain_value";
+    /// How many rows have each status, so that nobody need read them to know.
+    pub const STATUSES: &str = "headwater.statuses";
     /// Version of Headwater.
     pub const VERSION: &str = "headwater.version";
 }

@@ -1,10 +1,10 @@
 //! What a run is made of, fixed in `run.json` by whoever begins it and compared by everyone after.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use headwater_record::run::{RunSource, ScoringInputs, SkippedShard};
-use headwater_record::{RunFile, UnitKey};
+use headwater_record::run::{RunShard, RunSource, ScoringInputs, SkippedShard};
+use headwater_record::{RunFile, ShardId, UnitKey};
 use headwater_store::{Created, Place};
 
 use crate::Error;
@@ -44,28 +44,37 @@ pub fn begin(place: &Place, candidate: Candidate) -> Result<RunFile, Error> {
     if place.create(RUN_FILE, encode(&file)?)? == Created::New {
         return Ok(file);
     }
-    let there = read(place)?.ok_or_else(|| damaged("it vanished".to_owned()))?;
-    if on_change == OnChange::Refuse {
-        refuse_other_settings(&there.scoring, &file.scoring)?;
-        refuse_changed_shards(&there, &file)?;
-        refuse_smaller_plan(&there, &file)?;
-        refuse_other_labels(&there, &file)?;
-    }
-    let same_units = units(&there).eq(units(&file));
-    if on_change == OnChange::Refuse && same_units {
-        return Ok(there);
-    }
-    let file = RunFile { began: there.began, headwater: there.headwater, ..file };
-    rewrite(place, &file)?;
-    Ok(file)
+    change(place, |there| {
+        if on_change == OnChange::Refuse {
+            refuse_other_settings(&there.scoring, &file.scoring)?;
+            refuse_changed_shards(&there, &file)?;
+            refuse_smaller_plan(&there, &file)?;
+            refuse_other_labels(&there, &file)?;
+        }
+        let same_units = units(&there).eq(units(&file));
+        if on_change == OnChange::Refuse && same_units {
+            return Ok(there);
+        }
+        Ok(RunFile { began: there.began, headwater: there.headwater, ..file.clone() })
+    })
 }
 
-/// Replaces the description of a run that has begun.
+/// Changes the description of a run that has begun; returns it as it then is. Workers that change it at the same moment do not lose
+/// each other's changes, so `change` may be called more than once.
 ///
 /// # Errors
-/// What the store says.
-pub fn rewrite(place: &Place, file: &RunFile) -> Result<(), Error> {
-    Ok(place.write(RUN_FILE, encode(file)?)?)
+/// Those of `change`; [`Error::Damaged`] if the file cannot be understood; what the store says.
+pub fn change(place: &Place, mut change: impl FnMut(RunFile) -> Result<RunFile, Error>) -> Result<RunFile, Error> {
+    let mut changed = None;
+    place.update(RUN_FILE, |json| {
+        let there = decode(&json)?;
+        let file = change(there.clone())?;
+        let is_new = file != there;
+        let json = is_new.then(|| encode(&file)).transpose()?;
+        changed = Some(file);
+        Ok::<_, Error>(json)
+    })?;
+    changed.ok_or_else(|| damaged("it was not read".to_owned()))
 }
 
 /// The units of a plan, each with its source's name, in plan order.
@@ -80,16 +89,16 @@ fn units(file: &RunFile) -> impl Iterator<Item = (&str, &UnitKey)> {
 ///
 /// # Errors
 /// What the store says.
-pub fn skip_shard(place: &Place, file: RunFile, source: &str, shard: &SkippedShard) -> Result<RunFile, Error> {
-    let mut file = read(place)?.unwrap_or(file);
-    for source in file.sources.iter_mut().filter(|candidate| candidate.name == source) {
-        source.shards.retain(|planned| planned.path != shard.path);
-        source.skipped.retain(|skipped| skipped.path != shard.path);
-        source.skipped.push(shard.clone());
-        source.skipped.sort_by(|a, b| a.path.cmp(&b.path));
-    }
-    rewrite(place, &file)?;
-    Ok(file)
+pub fn skip_shard(place: &Place, source: &str, shard: &SkippedShard) -> Result<RunFile, Error> {
+    change(place, |mut file| {
+        for source in file.sources.iter_mut().filter(|candidate| candidate.name == source) {
+            source.shards.retain(|planned| planned.path != shard.path);
+            source.skipped.retain(|skipped| skipped.path != shard.path);
+            source.skipped.push(shard.clone());
+            source.skipped.sort_by(|a, b| a.path.cmp(&b.path));
+        }
+        Ok(file)
+    })
 }
 
 /// Reads the description of the run in `place`, if one was begun.
@@ -97,18 +106,7 @@ pub fn skip_shard(place: &Place, file: RunFile, source: &str, shard: &SkippedSha
 /// # Errors
 /// [`Error::Damaged`] if the file cannot be understood.
 pub fn read(place: &Place) -> Result<Option<RunFile>, Error> {
-    let Some(json) = place.read_if_exists(RUN_FILE)? else { return Ok(None) };
-    serde_json::from_slice(&json).map(Some).map_err(|error| damaged(error.to_string()))
-}
-
-/// The units of `source` that have a sidecar, found by one listing.
-///
-/// # Errors
-/// What the store says.
-pub fn done_units(place: &Place, source: &RunSource) -> Result<BTreeSet<UnitKey>, Error> {
-    let entries = place.list(&source.sidecar_folder())?;
-    let unit = |path: &str| path.rsplit('/').next()?.strip_suffix(".parquet")?.parse().ok();
-    Ok(entries.iter().filter_map(|entry| unit(&entry.path)).collect())
+    place.read_if_exists(RUN_FILE)?.map(|json| decode(&json)).transpose()
 }
 
 fn refuse_other_settings(there: &ScoringInputs, here: &ScoringInputs) -> Result<(), Error> {
@@ -124,10 +122,10 @@ fn refuse_changed_shards(there: &RunFile, here: &RunFile) -> Result<(), Error> {
         if before.text != source.text {
             columns.push(format!("text column of {}: {} → {}", source.name, before.text, source.text));
         }
-        let changed = source
-            .shards
-            .iter()
-            .filter(|shard| before.shards.iter().any(|before| before.path == shard.path && before.id != shard.id));
+        let known: BTreeMap<&str, &ShardId> =
+            before.shards.iter().map(|shard| (shard.path.as_str(), &shard.id)).collect();
+        let is_changed = |shard: &RunShard| known.get(shard.path.as_str()).is_some_and(|id| **id != shard.id);
+        let changed = source.shards.iter().filter(|shard| is_changed(shard));
         shards.extend(changed.map(|shard| format!("{}/{}", source.name, shard.path)));
     }
     if !columns.is_empty() {
@@ -163,6 +161,10 @@ fn refuse_other_labels(there: &RunFile, here: &RunFile) -> Result<(), Error> {
     };
     let differences: Vec<String> = here.sources.iter().filter_map(difference).collect();
     if differences.is_empty() { Ok(()) } else { Err(Error::OtherLabels { differences }) }
+}
+
+fn decode(json: &[u8]) -> Result<RunFile, Error> {
+    serde_json::from_slice(json).map_err(|error| damaged(error.to_string()))
 }
 
 fn encode(file: &RunFile) -> Result<Bytes, Error> {

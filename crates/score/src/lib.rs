@@ -14,12 +14,14 @@ mod error;
 mod relabel;
 mod sidecar;
 mod stream;
+mod survey;
 mod unit;
 
-pub use begin::{Candidate, OnChange, begin, done_units, read, rewrite, skip_shard};
+pub use begin::{Candidate, OnChange, begin, change, read, skip_shard};
 pub use config::{LongDocuments, ScoreConfig};
 pub use error::Error;
 pub use relabel::{Relabelled, relabel_unit};
 pub use sidecar::{SidecarFooter, SidecarRow, encode_sidecar};
 pub use stream::{Phase, Sink, UnitRows, UnitWork, Watch, score_rows, score_units};
+pub use survey::{Statuses, done_units, statuses};
 pub use unit::{Advance, Scorer, UnitReport};

@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::compute::concat_batches;
 use bytes::Bytes;
 use headwater_corpus::{Columns, PlannedShard, read_unit};
-use headwater_record::sidecar::{column, schema};
+use headwater_record::sidecar::{column, footer, schema};
 use headwater_store::Place;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
@@ -29,7 +29,7 @@ pub enum Relabelled {
 /// [`Error::Damaged`] if the sidecar cannot be read or does not match the shard's rows.
 pub fn relabel_unit(
     source: (&PlannedShard, &Columns),
-    footer: &SidecarFooter,
+    sidecar: &SidecarFooter,
     target: (&Place, &str),
 ) -> Result<Relabelled, Error> {
     let (run, path) = target;
@@ -37,7 +37,7 @@ pub fn relabel_unit(
     let bytes = run.read(path)?;
     let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(|error| damaged(error.to_string()))?;
     let there = reader.metadata().file_metadata().key_value_metadata().cloned().unwrap_or_default();
-    let wanted = footer.key_values();
+    let wanted = sidecar.key_values();
     if wanted.iter().all(|pair| there.contains(pair)) {
         return Ok(Relabelled::Unchanged);
     }
@@ -46,7 +46,7 @@ pub fn relabel_unit(
     let batch = concat_batches(&schema(), &batches).map_err(|error| damaged(error.to_string()))?;
     let (shard, columns) = source;
     let (mut ids, mut domains) = (Vec::new(), Vec::new());
-    for document in read_unit(shard, columns, &footer.unit)? {
+    for document in read_unit(shard, columns, &sidecar.unit)? {
         let document = document?;
         ids.push(document.id);
         domains.push(domain_of(columns, document.domain));
@@ -54,9 +54,11 @@ pub fn relabel_unit(
     if ids.len() != batch.num_rows() {
         return Err(damaged(format!("it has {} rows where its unit has {}", batch.num_rows(), ids.len())));
     }
-    let unit = footer.unit.to_string();
+    let unit = sidecar.unit.to_string();
     let replaced = replace(&batch, &ids, &domains).map_err(|source| Error::Columns { unit: unit.clone(), source })?;
-    let bytes = encode(&replaced, wanted).map_err(|source| Error::Sidecar { unit, source })?;
+    let counts = there.into_iter().filter(|pair| pair.key == footer::STATUSES);
+    let pairs = wanted.into_iter().chain(counts).collect();
+    let bytes = encode(&replaced, pairs).map_err(|source| Error::Sidecar { unit, source })?;
     run.write(path, Bytes::from(bytes))?;
     Ok(Relabelled::Rewritten)
 }

@@ -14,7 +14,7 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
-use crate::Error;
+use crate::{Error, UnitReport, survey};
 
 /// One row of a sidecar, apart from what is the same for the whole unit.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,7 +61,7 @@ pub struct SidecarFooter {
 }
 
 impl SidecarFooter {
-    /// The pairs that the Parquet footer holds; an absent column or value is empty.
+    /// The pairs that the Parquet footer holds beside the count of statuses; an absent column or value is empty.
     pub(crate) fn key_values(&self) -> Vec<KeyValue> {
         let Labels { id_column, domain_column, domain_value } = self.labels.clone();
         let pairs = [
@@ -88,7 +88,9 @@ pub fn encode_sidecar(footer: &SidecarFooter, rows: &[SidecarRow]) -> Result<Vec
     let columns = columns(footer, rows).map_err(|source| Error::Columns { unit: unit.clone(), source })?;
     let batch = RecordBatch::try_new(sidecar::schema(), columns)
         .map_err(|source| Error::Columns { unit: unit.clone(), source })?;
-    encode(&batch, footer.key_values()).map_err(|source| Error::Sidecar { unit, source })
+    let mut pairs = footer.key_values();
+    pairs.push(survey::encode(&UnitReport::of(rows).statuses));
+    encode(&batch, pairs).map_err(|source| Error::Sidecar { unit, source })
 }
 
 /// Encodes one batch with a footer.

@@ -23,6 +23,11 @@ fn etag(metadata: &std::fs::Metadata) -> String {
     format!("{:x}-{:x}.{:09}-{:x}", metadata.ino(), metadata.mtime(), metadata.mtime_nsec(), metadata.len())
 }
 
+/// The entry of a file at the relative `path`.
+fn described(metadata: &std::fs::Metadata, path: String) -> Entry {
+    Entry { path, bytes: metadata.len(), etag: Some(etag(metadata)), modified: metadata.modified().ok() }
+}
+
 /// Reads a whole file.
 pub(crate) fn read(path: &Path) -> Result<Bytes> {
     fs::read(path).map(Bytes::from).map_err(|error| Error::reading(path.display().to_string(), error))
@@ -58,7 +63,7 @@ pub(crate) fn entry(path: &Path, relative: &str) -> Result<Entry> {
         let source = io::Error::new(io::ErrorKind::IsADirectory, "it is a folder");
         return Err(Error::NotFound { path: path.display().to_string(), source: source.into() });
     }
-    Ok(Entry { path: relative.to_owned(), bytes: metadata.len(), etag: Some(etag(&metadata)) })
+    Ok(described(&metadata, relative.to_owned()))
 }
 
 /// Lists the files below `folder`, whose path relative to the place is `relative`; links are followed.
@@ -95,7 +100,7 @@ fn walk(folder: &Path, relative: &str, above: &mut Vec<(u64, u64)>, found: &mut 
         match fs::metadata(item.path()) {
             Ok(metadata) if metadata.is_dir() => walk(&item.path(), &path, above, found)?,
             Ok(_) if name.starts_with('.') && name.contains(TEMPORARY) => {}
-            Ok(metadata) => found.push(Entry { path, bytes: metadata.len(), etag: Some(etag(&metadata)) }),
+            Ok(metadata) => found.push(described(&metadata, path)),
             // A file that was removed while we looked, or a dangling link.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(Error::reading(item.path().display().to_string(), error)),

@@ -172,6 +172,9 @@ impl Place {
         match &self.root {
             Root::Disk(folder) => {
                 let path = folder.join(relative);
+                if change(disk::read(&path)?)?.is_none() {
+                    return Ok(());
+                }
                 let _lock = disk::lock(&path)?;
                 match change(disk::read(&path)?)? {
                     Some(bytes) => Ok(drafted(&path, &bytes)?.publish()?),

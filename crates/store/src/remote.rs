@@ -14,7 +14,7 @@ use object_store::limit::LimitStore;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
-    ClientOptions, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, RetryConfig, UpdateVersion,
+    ClientOptions, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, RetryConfig, UpdateVersion,
 };
 
 use crate::entry::{Created, Entry};
@@ -136,7 +136,7 @@ impl Client {
     pub(crate) fn entry(&self, key: &str, relative: &str) -> Result<Entry> {
         let (store, path) = (self.store(), self.path(key)?);
         let meta = wait(async move { store.head(&path).await })?.map_err(|error| Error::store(self.url(key), error))?;
-        Ok(Entry { path: relative.to_owned(), bytes: meta.size, etag: meta.e_tag })
+        Ok(described(meta, relative.to_owned()))
     }
 
     /// Lists the objects below `key`, with paths relative to `root`.
@@ -152,7 +152,8 @@ impl Client {
         let mut entries: Vec<Entry> = listed
             .into_iter()
             .filter_map(|meta| {
-                Some(Entry { path: relative(meta.location.as_ref())?, bytes: meta.size, etag: meta.e_tag })
+                let path = relative(meta.location.as_ref())?;
+                Some(described(meta, path))
             })
             .collect();
         entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
@@ -179,6 +180,11 @@ impl Client {
         }
         answer.bytes().await.map_err(failed)
     }
+}
+
+/// The entry of an object at the relative `path`.
+fn described(meta: ObjectMeta, path: String) -> Entry {
+    Entry { path, bytes: meta.size, etag: meta.e_tag, modified: Some(meta.last_modified.into()) }
 }
 
 /// What a listing said about an object, to recognise it by.

@@ -1,7 +1,5 @@
 //! The head set: found once, pinned in `heads.json`, the same for every worker.
 
-use std::time::{Duration, Instant};
-
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use headwater_corpus::{DocumentText, Plan, read_unit};
@@ -50,19 +48,19 @@ impl Session<'_> {
     /// Runs this stage alone.
     pub(crate) fn find_heads(&self, args: &HeadsArgs) -> Result<Outcome> {
         self.place.ensure_writable()?;
-        let (plan, _) = match self.pipeline.heads.sentences {
+        let plan = match self.pipeline.heads.sentences {
             Sentences::Corpus => self.plan()?,
-            _ => (Plan { sources: Vec::new() }, Duration::ZERO),
+            _ => Plan { sources: Vec::new() },
         };
-        let (model, _) = self.load_model()?;
+        let model = self.load_model()?;
         self.heads(&model, &plan, Request::new(args.weak, args.rescore))?;
         self.console.say(&format!("{:>12} {}", "heads", self.place.describe(HEADS_FILE)));
         Ok(Outcome::Done)
     }
 
     /// Reads `heads.json`, or makes it.
-    pub(super) fn heads(&self, model: &Model, plan: &Plan, request: Request) -> Result<(HeadsFile, Duration)> {
-        let began = Instant::now();
+    pub(super) fn heads(&self, model: &Model, plan: &Plan, request: Request) -> Result<HeadsFile> {
+        let _timer = self.meters.stage("heads");
         let file = match self.stored_heads()? {
             Some(stored) if request.again && !self.differences(&stored, model)?.is_empty() => {
                 let file = self.make_heads(model, plan, request.weak)?;
@@ -76,7 +74,7 @@ impl Session<'_> {
             self.place.write(HEADS_PICTURE, Bytes::from(heads_svg(&file)))?;
         }
         self.say_heads(&file);
-        Ok((file, began.elapsed()))
+        Ok(file)
     }
 
     /// Reads the head set of the run, if it has one, and checks that it is the one the pipeline asks for.

@@ -10,8 +10,7 @@ mod score;
 mod select;
 mod status;
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
@@ -20,11 +19,16 @@ use headwater_select::{REJECTS_PATH, SELECTION_PATH, subset_folder};
 use headwater_store::Place;
 use serde::Serialize;
 
-use crate::args::{PipelineArgs, RunArgs};
+use crate::args::{PipelineArgs, RunArgs, WorkerArgs};
+use crate::exposition;
 use crate::failure::Outcome;
+use crate::meters::Meters;
 use crate::pipeline::Pipeline;
 use crate::progress::Console;
 use crate::summary;
+
+/// Where the time of a process went, relative to the run.
+const METRICS_FILE: &str = "metrics.json";
 
 /// A pipeline being worked on.
 #[derive(Debug)]
@@ -38,26 +42,7 @@ pub(crate) struct Session<'a> {
     /// The run's output.
     place: Place,
     console: &'a Console,
-}
-
-/// `metrics.json`: where the time of the last `run` went. The only artefact, with `run.json`, that holds times.
-#[derive(Debug, Default, Serialize)]
-struct Metrics {
-    headwater: &'static str,
-    /// Seconds by stage.
-    seconds: BTreeMap<&'static str, f64>,
-    /// Documents scored by this process.
-    documents: u64,
-    /// Tokens scored by this process.
-    tokens: u64,
-    /// Greatest resident memory of this process.
-    peak_memory_bytes: Option<u64>,
-}
-
-impl Metrics {
-    fn add(&mut self, stage: &'static str, took: Duration) {
-        self.seconds.insert(stage, took.as_secs_f64());
-    }
+    meters: Arc<Meters>,
 }
 
 impl<'a> Session<'a> {
@@ -72,29 +57,32 @@ impl<'a> Session<'a> {
         let file = args.pipeline.display().to_string();
         let overrides = args.overrides.iter().map(|set| format!(" --set '{set}'"));
         let command_line = std::iter::once(file.clone()).chain(overrides).collect();
-        Ok(Self { pipeline, file, command_line, place, console })
+        Ok(Self { pipeline, file, command_line, place, console, meters: Arc::default() })
+    }
+
+    /// Opens a pipeline for a command that computes.
+    pub(crate) fn open_worker(args: &PipelineArgs, worker: &WorkerArgs, console: &'a Console) -> Result<Self> {
+        let mut args = args.clone();
+        args.overrides.extend(worker.numerics.iter().map(|level| format!("model.instructions={level}")));
+        let session = Self::open(&args, console)?;
+        if let Some(address) = worker.metrics_addr {
+            let address = exposition::serve(address, Arc::clone(&session.meters))?;
+            console.say(&format!("{:>12} http://{address}/metrics", "metrics"));
+        }
+        Ok(session)
     }
 
     /// Runs every stage.
     pub(crate) fn run(&self, args: &RunArgs) -> Result<Outcome> {
-        let mut metrics = Metrics { headwater: env!("CARGO_PKG_VERSION"), ..Metrics::default() };
         self.place.ensure_writable()?;
         self.rehearse_recipe()?;
-        let (plan, took) = self.plan()?;
-        metrics.add("plan", took);
-        let (model, took) = self.load_model()?;
-        metrics.add("model", took);
-        let (heads, took) = self.heads(&model, &plan, heads::Request::new(args.weak, args.change.rescore))?;
-        metrics.add("heads", took);
+        let plan = self.plan()?;
+        let model = self.load_model()?;
+        let heads = self.heads(&model, &plan, heads::Request::new(args.weak, args.change.rescore))?;
         let scored = self.score(&plan, &model, &heads, &score::Request::whole(args.change))?;
-        metrics.add("score", scored.took);
-        (metrics.documents, metrics.tokens) = (scored.documents, scored.tokens);
-        let (selection, took) = self.select(&scored.run, &plan)?;
-        metrics.add("select", took);
-        let (recipes, took) = self.recipe(&selection)?;
-        metrics.add("recipe", took);
-        metrics.peak_memory_bytes = peak_memory_bytes();
-        self.write_json("metrics.json", &metrics)?;
+        let selection = self.select(&scored.run, &plan)?;
+        let recipes = self.recipe(&selection)?;
+        self.write_json(METRICS_FILE, &self.meters.metrics())?;
         self.print_ending(&selection, &heads, recipes)?;
         Ok(self.verdict(&selection, &scored.run))
     }
@@ -155,12 +143,4 @@ pub(crate) fn json_bytes(value: &impl Serialize) -> Result<Bytes> {
     let mut json = serde_json::to_vec_pretty(value)?;
     json.push(b'\n');
     Ok(Bytes::from(json))
-}
-
-/// `VmHWM` of this process, where the system tells.
-fn peak_memory_bytes() -> Option<u64> {
-    let status = fs_err::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kib: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
-    kib.checked_mul(1024)
 }

@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use etcetera::{BaseStrategy, choose_base_strategy};
@@ -15,8 +14,8 @@ use crate::stages::Session;
 
 impl Session<'_> {
     /// Fetches the model if need be, checks its hash, loads it and says what it is.
-    pub(super) fn load_model(&self) -> Result<(Model, Duration)> {
-        let began = Instant::now();
+    pub(super) fn load_model(&self) -> Result<Model> {
+        let _timer = self.meters.stage("model");
         let (model, name) = self.load_model_in(self.pipeline.model.precision)?;
         let numerics = model.numerics();
         self.console.say(&format!(
@@ -30,7 +29,7 @@ impl Session<'_> {
             if numerics.instructions.is_empty() { "" } else { ", " },
             numerics.instructions,
         ));
-        Ok((model, began.elapsed()))
+        Ok(model)
     }
 
     /// Loads the model in `precision`; returns its name too.

@@ -1,7 +1,6 @@
 //! Planning: what there is to score, from footers alone.
 
 use std::io::Write;
-use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use comfy_table::{Cell, CellAlignment, Table, presets};
@@ -16,17 +15,16 @@ use crate::text::printable;
 
 impl Session<'_> {
     /// Plans the corpus.
-    pub(super) fn plan(&self) -> Result<(Plan, Duration)> {
-        let began = Instant::now();
+    pub(super) fn plan(&self) -> Result<Plan> {
+        let _timer = self.meters.stage("plan");
         let step = self.console.step("plan", "footers", 0);
         let plan = plan(&self.pipeline.corpus, &self.pipeline.plan_options(), &|footers| step.advance(footers))?;
         step.discard();
         self.refuse_own_output(&plan)?;
-        let took = began.elapsed();
         let units: usize = plan.sources.iter().flat_map(|source| &source.shards).map(|shard| shard.units.len()).sum();
         let shards: usize = plan.sources.iter().map(|source| source.shards.len()).sum();
         self.console.say(&format!("{:>12} {units} units in {shards} shards", "plan"));
-        Ok((plan, took))
+        Ok(plan)
     }
 
     /// Refuses a corpus that holds what this run writes.
@@ -46,7 +44,7 @@ impl Session<'_> {
 
     /// Prints the plan.
     pub(crate) fn show_plan(&self) -> Result<Outcome> {
-        let (plan, _) = self.plan()?;
+        let plan = self.plan()?;
         let known = self.known_speed();
         let lines: Vec<Line> = plan.sources.iter().map(Line::of).collect();
         let total = Line::total(&lines);

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
@@ -25,14 +24,14 @@ impl Session<'_> {
         })?;
         let selection = serde_json::from_slice(&json)
             .with_context(|| format!("{} is damaged", self.place.describe(SELECTION_PATH)))?;
-        let (written, _) = self.recipe(&selection)?;
+        let written = self.recipe(&selection)?;
         written.iter().for_each(|path| self.console.say(&format!("{:>12} {}", "written", self.place.describe(path))));
         Ok(Outcome::Done)
     }
 
     /// Writes a config for each trainer, the schedule as a table and as a picture; returns their paths.
-    pub(super) fn recipe(&self, selection: &SelectionFile) -> Result<(Vec<String>, Duration)> {
-        let began = Instant::now();
+    pub(super) fn recipe(&self, selection: &SelectionFile) -> Result<Vec<String>> {
+        let _timer = self.meters.stage("recipe");
         let recipes = self.recipes(selection)?;
         let picture = schedule_svg(&recipes.schedule, recipes.tokens_per_step);
         self.place.write(SCHEDULE_PICTURE, Bytes::from(picture))?;
@@ -41,7 +40,7 @@ impl Session<'_> {
             self.place.write(&file.path, Bytes::from(file.bytes))?;
             paths.push(file.path);
         }
-        Ok((paths, began.elapsed()))
+        Ok(paths)
     }
 
     /// Makes the recipes of a made-up selection, so that a setting that cannot work is found before hours of scoring.

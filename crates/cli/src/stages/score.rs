@@ -2,23 +2,26 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use headwater_corpus::{Class, Domain, OnBadShard, Plan, PlannedShard, PlannedSource};
 use headwater_model::{HeadMask, Model};
 use headwater_record::run::{Labels, RunShard, RunSource, SEMANTICS, ScoringInputs, SkippedShard};
-use headwater_record::{HeadSet, HeadsFile, RunFile, Status, UnitKey};
+use headwater_record::{ByteCount, HeadSet, HeadsFile, RunFile, UnitKey};
 use headwater_score::document::Windowing;
 use headwater_score::{
-    Advance, Candidate, OnChange, Relabelled, Scorer, SidecarFooter, UnitReport, UnitWork, Watch, begin, done_units,
-    relabel_unit, rewrite, score_units, skip_shard,
+    Advance, Candidate, OnChange, Phase, Relabelled, Scorer, SidecarFooter, UnitReport, UnitWork, Watch, begin, change,
+    done_units, relabel_unit, score_units, skip_shard,
 };
+use headwater_store::{Traffic, traffic};
 
 use crate::args::{ChangeArgs, Part, ScoreArgs};
 use crate::failure::Outcome;
+use crate::interrupt::{self, Interrupted, Listening};
+use crate::meters::unusable;
 use crate::progress::Step;
-use crate::stages::Session;
+use crate::stages::{METRICS_FILE, Session};
 
 /// What to score, and what to do about changes.
 #[derive(Clone, Copy, Debug)]
@@ -46,14 +49,16 @@ pub(super) struct Scored {
     /// The run as it now is.
     pub(super) run: RunFile,
     /// Documents scored by this process.
-    pub(super) documents: u64,
-    /// Tokens scored by this process.
-    pub(super) tokens: u64,
+    documents: u64,
     /// Rows that this process found unusable.
-    pub(super) rejects: u64,
-    /// How long it took.
-    pub(super) took: Duration,
+    rejects: u64,
 }
+
+/// Time between the starts of two workers, so that a thousand that are started together do not list the corpus at once.
+const STAGGER: Duration = Duration::from_millis(50);
+
+/// The latest start.
+const MOST_STAGGER: Duration = Duration::from_secs(30);
 
 /// A unit and where it belongs.
 struct Work<'a> {
@@ -93,7 +98,6 @@ impl<'a> Work<'a> {
 struct Tally<'a> {
     run: RunFile,
     documents: u64,
-    tokens: u64,
     rejects: u64,
     /// Source and path of the shards that turned out unreadable.
     unreadable: BTreeSet<(&'a str, &'a str)>,
@@ -121,6 +125,15 @@ impl Watch for Progress<'_> {
     fn advance(&self, advance: Advance) {
         self.step.advance_tokens(advance.tokens);
         self.step.advance(advance.documents);
+        self.session.meters.advance(advance.documents, advance.tokens);
+    }
+
+    fn is_over(&self) -> bool {
+        interrupt::is_asked()
+    }
+
+    fn spent(&self, phase: Phase, time: Duration) {
+        self.session.meters.spent(phase, time);
     }
 
     fn unit(
@@ -133,12 +146,12 @@ impl Watch for Progress<'_> {
         match outcome {
             Ok(report) => {
                 tally.documents += work.unit.rows;
-                tally.tokens += report.tokens;
-                tally.rejects += Status::UNUSABLE.iter().filter_map(|status| report.statuses.get(status)).sum::<u64>();
+                tally.rejects += unusable(&report);
+                self.session.meters.unit(&report);
             }
             Err(error) if self.session.may_skip(&error) => {
                 if tally.unreadable.insert(work.shard_name()) {
-                    tally.run = self.session.skip(work, tally.run.clone(), &error)?;
+                    tally.run = self.session.skip(work, &error)?;
                 }
             }
             Err(error) => return Err(error),
@@ -151,17 +164,24 @@ impl Session<'_> {
     /// Runs this stage alone.
     pub(crate) fn score_only(&self, args: &ScoreArgs) -> Result<Outcome> {
         self.place.ensure_writable()?;
-        let (plan, _) = self.plan()?;
+        let part = args.shard.unwrap_or(Part::WHOLE);
+        self.wait_for_turn(part);
+        let plan = self.plan()?;
         if args.relabel {
             return self.relabel(&plan);
         }
-        let (model, _) = self.load_model()?;
+        let model = self.load_model()?;
         let heads = self.read_heads(&model)?;
         let heads = heads.with_context(|| {
             format!("{} has no heads.json yet: run `headwater heads {}` first", self.place, self.file)
         })?;
-        let request = Request { part: args.shard.unwrap_or(Part::WHOLE), on_change: args.change.into() };
+        let request = Request { part, on_change: args.change.into() };
         let scored = self.score(&plan, &model, &heads, &request)?;
+        let metrics_file = match part {
+            Part::WHOLE => METRICS_FILE.to_owned(),
+            Part { index, of } => format!("metrics/score-{index}-of-{of}.json"),
+        };
+        self.write_json(&metrics_file, &self.meters.metrics())?;
         let share = scored.rejects as f64 / scored.documents.max(1) as f64;
         let rejected = share > self.pipeline.score.max_rejects;
         if rejected {
@@ -172,14 +192,19 @@ impl Session<'_> {
         Ok(if rejected || skipped { Outcome::Partial } else { Outcome::Done })
     }
 
+    /// Lets the workers of an array that reads from or writes to a store start one after another.
+    fn wait_for_turn(&self, part: Part) {
+        let is_remote = |path: &String| path.contains("://") && !path.starts_with("file://");
+        let places = self.pipeline.corpus.iter().flat_map(|source| &source.paths);
+        if part.of > 1 && places.chain([&self.pipeline.run.output]).any(is_remote) {
+            let all = STAGGER.saturating_mul(u32::try_from(part.of).unwrap_or(u32::MAX)).min(MOST_STAGGER);
+            std::thread::sleep(all.mul_f64(part.index as f64 / part.of as f64));
+        }
+    }
+
     /// Rewrites the id and domain columns of the sidecars that are there, without the model.
     fn relabel(&self, plan: &Plan) -> Result<Outcome> {
-        let mut run = self.begun_run()?;
-        for source in &mut run.sources {
-            if let Some(planned) = plan.sources.iter().find(|planned| planned.name == source.name) {
-                source.labels = labels(planned);
-            }
-        }
+        let run = relabelled(self.begun_run()?, plan);
         let (_, done) = self.divide(plan, &run, Part::WHOLE)?;
         let step = self.console.step("relabel", "units", done.len() as u64);
         let mut rewritten = 0_u64;
@@ -192,7 +217,7 @@ impl Session<'_> {
         }
         step.finish();
         self.console.say(&format!("{:>12} {rewritten} sidecars rewritten", "relabel"));
-        rewrite(&self.place, &run)?;
+        change(&self.place, |run| Ok(relabelled(run, plan)))?;
         Ok(Outcome::Done)
     }
 
@@ -204,21 +229,41 @@ impl Session<'_> {
         if done.is_empty() && !pending.is_empty() {
             self.say_fidelity(plan, model, heads)?;
         }
-        let began = Instant::now();
+        let timer = self.meters.stage("score");
         let scorer = self.scorer(model, &heads.heads, run.scoring.window_tokens);
         let total = pending.iter().map(|work| work.unit.rows).sum();
         if !done.is_empty() {
             self.console.say(&format!("{:>12} {} units were done before", "score", done.len()));
         }
         let units: Vec<UnitWork> = pending.iter().map(Work::to_score).collect();
-        let tally = Tally { run: run.clone(), documents: 0, tokens: 0, rejects: 0, unreadable: BTreeSet::new() };
+        let needed = pending.iter().map(|work| work.shard.stored_bytes(&work.source.columns, work.unit)).sum();
+        self.meters.wants(units.len() as u64, needed);
+        let read_before = traffic().read_bytes;
+        let tally = Tally { run: run.clone(), documents: 0, rejects: 0, unreadable: BTreeSet::new() };
         let step = self.console.step("score", "documents", total);
         let watch = Progress { session: self, pending: &pending, step, tally: Mutex::new(tally) };
+        let listening = Listening::begin();
         score_units(&scorer, &units, &self.place, &watch)?;
+        drop((listening, timer));
         watch.step.finish();
+        if !units.is_empty() {
+            self.say_traffic(ByteCount(traffic().read_bytes - read_before), needed);
+        }
         let tally = watch.tally.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let Tally { run, documents, tokens, rejects, .. } = tally;
-        Ok(Scored { run, documents, tokens, rejects, took: began.elapsed() })
+        let Tally { run, documents, rejects, .. } = tally;
+        if interrupt::is_asked() {
+            return Err(Interrupted.into());
+        }
+        Ok(Scored { run, documents, rejects })
+    }
+
+    /// Says what was fetched for what was needed.
+    fn say_traffic(&self, read: ByteCount, needed: ByteCount) {
+        let Traffic { requests, .. } = traffic();
+        let retries = traffic().retries();
+        let wire =
+            if requests == 0 { String::new() } else { format!(", {requests} requests, {retries} of them again") };
+        self.console.say(&format!("{:>12} {read} read for {needed} of text, id and domain columns{wire}", "score"));
     }
 
     /// Passes over what a unit came to, for whoever only measures, but for errors that the pipeline does not allow.
@@ -239,16 +284,11 @@ impl Session<'_> {
     }
 
     /// Takes the shard of `work` out of the run.
-    fn skip(
-        &self,
-        work: &Work<'_>,
-        run: RunFile,
-        error: &headwater_score::Error,
-    ) -> Result<RunFile, headwater_score::Error> {
+    fn skip(&self, work: &Work<'_>, error: &headwater_score::Error) -> Result<RunFile, headwater_score::Error> {
         let reason = error.to_string();
         tracing::warn!(shard = work.shard.location(), reason, "shard skipped");
         let shard = SkippedShard { path: work.shard.path.clone(), reason };
-        skip_shard(&self.place, run, &work.source.name, &shard)
+        skip_shard(&self.place, &work.source.name, &shard)
     }
 
     /// What scores as the pipeline says, with `heads` masked.
@@ -270,16 +310,26 @@ impl Session<'_> {
     /// Splits the requested part of the plan into what is pending and what is done, in plan order.
     fn divide<'p>(&self, plan: &'p Plan, run: &'p RunFile, part: Part) -> Result<(Vec<Work<'p>>, Vec<Work<'p>>)> {
         let (mut pending, mut done) = (Vec::new(), Vec::new());
-        let mut position = 0;
+        // a row costs something even without text
+        let weight = |source: &PlannedSource, shard: &PlannedShard, unit: &UnitKey| {
+            shard.text_bytes(&source.columns, unit).0.saturating_add(unit.rows)
+        };
+        let of_source = |source: &PlannedSource| -> u64 {
+            let units = source.shards.iter().flat_map(|shard| shard.units.iter().map(move |unit| (shard, unit)));
+            units.map(|(shard, unit)| weight(source, shard, unit)).sum()
+        };
+        let all: u64 = plan.sources.iter().map(of_source).sum();
+        let mut before = 0;
         for source in &plan.sources {
             let run = run.sources.iter().find(|run| run.name == source.name).context("a source left the run")?;
-            let finished: BTreeSet<UnitKey> = done_units(&self.place, run)?;
+            let finished = done_units(&self.place, run)?;
             for (shard, unit) in source.shards.iter().flat_map(|shard| shard.units.iter().map(move |u| (shard, u))) {
-                if part.holds(position) {
-                    let list = if finished.contains(unit) { &mut done } else { &mut pending };
+                let weight = weight(source, shard, unit);
+                if part.holds(before, weight, all) {
+                    let list = if finished.contains_key(unit) { &mut done } else { &mut pending };
                     list.push(Work { source, run, shard, unit });
                 }
-                position += 1;
+                before += weight;
             }
         }
         Ok((pending, done))
@@ -308,6 +358,16 @@ impl Session<'_> {
             sources,
         })
     }
+}
+
+/// `run` with the ids and domains of the plan.
+fn relabelled(mut run: RunFile, plan: &Plan) -> RunFile {
+    for source in &mut run.sources {
+        if let Some(planned) = plan.sources.iter().find(|planned| planned.name == source.name) {
+            source.labels = labels(planned);
+        }
+    }
+    run
 }
 
 /// Where the ids and domains of a planned source come from.

@@ -1,7 +1,5 @@
 //! Cutting each domain and writing what is kept.
 
-use std::time::{Duration, Instant};
-
 use anyhow::Result;
 use headwater_corpus::{Plan, PlannedSource};
 use headwater_record::{RunFile, SelectionFile};
@@ -17,16 +15,16 @@ impl Session<'_> {
     pub(crate) fn select_only(&self) -> Result<Outcome> {
         self.place.ensure_writable()?;
         let run = self.begun_run()?;
-        let (plan, _) = self.plan()?;
+        let plan = self.plan()?;
         refuse_other_labels(&run, &plan)?;
-        let (selection, _) = self.select(&run, &plan)?;
+        let selection = self.select(&run, &plan)?;
         summary::print_domains(&selection)?;
         Ok(self.verdict(&selection, &run))
     }
 
     /// Cuts every domain, writes the subset and the rejects, and last of all `selection.json`.
-    pub(super) fn select(&self, run: &RunFile, plan: &Plan) -> Result<(SelectionFile, Duration)> {
-        let began = Instant::now();
+    pub(super) fn select(&self, run: &RunFile, plan: &Plan) -> Result<SelectionFile> {
+        let _timer = self.meters.stage("select");
         let (config, seed): (&SelectConfig, u64) = (&self.pipeline.select, self.pipeline.run.seed);
         let sidecars = units(run)?.len() as u64;
         let step = self.console.step("cut", "sidecars read", 0);
@@ -39,7 +37,7 @@ impl Session<'_> {
         write_rejects(&self.place, run, &|read| step.advance(read))?;
         step.discard();
         write_selection(&self.place, &selection)?;
-        Ok((selection, began.elapsed()))
+        Ok(selection)
     }
 }
 

@@ -17,12 +17,12 @@ use self::meter::{Measured, Meter};
 use self::report::{CorpusReport, HeadsReport, Report};
 use super::heads::Substitute;
 use super::model::cache_folder;
-use super::peak_memory_bytes;
 use super::score::now;
 use crate::args::BenchArgs;
 use crate::estimate::{Speed, tokens};
 use crate::failure::{Chain, Outcome};
 use crate::measurement::{Known, Measurement, Settings, processor};
+use crate::meters::peak_memory_bytes;
 use crate::stages::Session;
 
 /// Text of one piece of the corpus, in bytes: small, so that even a slow machine sees several, and so that what is read in the middle
@@ -41,12 +41,12 @@ const PEAK_ROUND: Duration = Duration::from_millis(50);
 impl Session<'_> {
     /// Measures and prints; leaves nothing but the measurement in the user's cache.
     pub(crate) fn bench(&self, args: &BenchArgs) -> Result<Outcome> {
-        let (plan, _) = self.plan()?;
+        let plan = self.plan()?;
         let pieces = spread(&plan, PIECE_BYTES, MOST_PIECES);
         if pieces.is_empty() {
             bail!("the corpus of {} has no documents to measure with: every shard is empty", self.file);
         }
-        let (model, _) = self.load_model()?;
+        let model = self.load_model()?;
         let heads = self.heads_or_stand_in(&model)?;
         let scorer = self.scorer(&model, &heads.heads, self.window_tokens(&model));
         let measured = self.measure(&scorer, &pieces, args.seconds)?;

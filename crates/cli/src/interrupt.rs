@@ -1,0 +1,77 @@
+//! SIGTERM and Ctrl-C: scoring stops between two windows and keeps every finished unit; anything else stops at once.
+
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::{fmt, io, process};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use signal_hook::low_level::emulate_default_handler;
+
+use crate::failure::Outcome;
+
+/// The signal that came first; 0 for none.
+static ASKED: AtomicI32 = AtomicI32::new(0);
+
+/// Whether what is being done looks at [`is_asked`].
+static LISTENS: AtomicBool = AtomicBool::new(false);
+
+/// The process was asked to stop, and did.
+#[derive(Debug)]
+pub(crate) struct Interrupted;
+
+impl fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = if ASKED.load(Ordering::Relaxed) == SIGINT { "Ctrl-C" } else { "SIGTERM" };
+        write!(f, "stopped by {name}; finished units are kept, those in hand are dropped")
+    }
+}
+
+impl std::error::Error for Interrupted {}
+
+/// Whether the process was asked to stop.
+pub(crate) fn is_asked() -> bool {
+    ASKED.load(Ordering::Relaxed) != 0
+}
+
+/// Waits for signals on a thread of its own.
+pub(crate) fn listen() -> io::Result<()> {
+    let mut signals = Signals::new([SIGTERM, SIGINT])?;
+    std::thread::Builder::new().name("headwater-signals".to_owned()).spawn(move || {
+        for signal in &mut signals {
+            let is_first = ASKED.swap(signal, Ordering::Relaxed) == 0;
+            if !(is_first && LISTENS.load(Ordering::Relaxed)) {
+                // nothing is left to do when standard error is closed
+                drop(writeln!(io::stderr(), "error: {Interrupted}"));
+                end();
+            }
+        }
+    })?;
+    Ok(())
+}
+
+/// Ends the process as the signal asks: as if Ctrl-C were not caught, or with the code for trying again.
+pub(crate) fn end() -> ! {
+    if ASKED.load(Ordering::Relaxed) == SIGINT {
+        // shells end their loops only if the signal did it
+        drop(emulate_default_handler(SIGINT));
+    }
+    process::exit(i32::from(Outcome::Transient.code()))
+}
+
+/// While this lives, the first signal is left to whoever looks at [`is_asked`].
+#[derive(Debug)]
+pub(crate) struct Listening(());
+
+impl Listening {
+    pub(crate) fn begin() -> Self {
+        LISTENS.store(true, Ordering::Relaxed);
+        Self(())
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        LISTENS.store(false, Ordering::Relaxed);
+    }
+}
