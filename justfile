@@ -13,3 +13,5 @@ readers:
     python3 -m unittest discover tests/readers
 trainers:
     python3 -m unittest discover tests/trainers
+jobs:
+    python3 -m unittest discover tests/jobs

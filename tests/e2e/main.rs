@@ -12,5 +12,7 @@ mod run;
 mod scores;
 mod settings;
 mod shards;
+mod signals;
 mod site;
 mod smollm;
+mod stores;

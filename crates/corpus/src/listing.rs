@@ -45,18 +45,29 @@ fn list_entry(name: &str, written: &str) -> Result<Vec<Listed>> {
         let glob = GlobBuilder::new(&rest).literal_separator(true).build().map_err(pattern)?.compile_matcher();
         return Ok(keep(&place, place.list("")?, |path| glob.is_match(path)));
     }
-    if !rest.is_empty() {
-        match place.entry(&rest) {
-            Ok(entry) => return Ok(vec![Listed { place, entry }]),
-            Err(error) if error.is_not_found() => {}
-            Err(error) => return Err(error.into()),
-        }
+    // what looks like a file is asked for as one first
+    let is_likely_file = rest.ends_with(EXTENSION);
+    if is_likely_file && let Some(file) = file(&place, &rest)? {
+        return Ok(vec![file]);
     }
-    let folder = if rest.is_empty() { place } else { place.child(&rest) };
-    match folder.list("") {
-        Ok(entries) => Ok(keep(&folder, entries, |path| path.ends_with(EXTENSION))),
-        // A web server: only the file itself could have been there.
-        Err(headwater_store::Error::ReadOnly { .. }) if !rest.is_empty() => Ok(Vec::new()),
+    let folder = if rest.is_empty() { place.clone() } else { place.child(&rest) };
+    let listed = match folder.list("") {
+        Ok(entries) => keep(&folder, entries, |path| path.ends_with(EXTENSION)),
+        // a web server has files alone
+        Err(headwater_store::Error::ReadOnly { .. }) if !rest.is_empty() => Vec::new(),
+        Err(error) => return Err(error.into()),
+    };
+    if listed.is_empty() && !rest.is_empty() && !is_likely_file {
+        return Ok(file(&place, &rest)?.into_iter().collect());
+    }
+    Ok(listed)
+}
+
+/// The file at `path`, if there is one.
+fn file(place: &Place, path: &str) -> Result<Option<Listed>> {
+    match place.entry(path) {
+        Ok(entry) => Ok(Some(Listed { place: place.clone(), entry })),
+        Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(error.into()),
     }
 }

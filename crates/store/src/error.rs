@@ -251,33 +251,104 @@ impl Error {
         use object_store::Error as Store;
         let path = path.into();
         match source {
-            Store::NotFound { source, .. } => Self::NotFound { path, source },
+            Store::NotFound { source, .. } => Self::NotFound { path, source: brief(source) },
             Store::Precondition { .. } => Self::Changed { path },
             Store::PermissionDenied { source, .. } | Store::Unauthenticated { source, .. } => {
-                Self::PermissionDenied { path, source }
+                Self::PermissionDenied { path, source: brief(source) }
             }
-            Store::Generic { source, .. } if is_passing(source.as_ref()) => Self::Unavailable { path, source },
-            Store::Generic { source, .. } | Store::NotSupported { source } => Self::Refused { path, source },
-            other => Self::Refused { path, source: other.into() },
+            Store::Generic { source, .. } => match trouble(source.as_ref()) {
+                Trouble::Passing => Self::Unavailable { path, source: brief(source) },
+                Trouble::Credentials => Self::PermissionDenied { path, source: brief(source) },
+                Trouble::Missing => Self::NotFound { path, source: brief(source) },
+                Trouble::Final => Self::Refused { path, source: brief(source) },
+            },
+            other => Self::Refused { path, source: brief(other.into()) },
         }
     }
 }
 
-/// Whether a store's failure is one that passes: no connection, a cut answer, or a server that says it is overloaded.
-fn is_passing(failure: &(dyn StdError + 'static)) -> bool {
+/// What kind of failure a store's is.
+enum Trouble {
+    /// No connection, a cut answer, or a server that says it is overloaded.
+    Passing,
+    /// Wrong, missing or expired credentials.
+    Credentials,
+    /// No such bucket.
+    Missing,
+    Final,
+}
+
+/// Looks through a failure and its causes.
+fn trouble(failure: &(dyn StdError + 'static)) -> Trouble {
     let mut cause = Some(failure);
     while let Some(error) = cause {
-        if error.is::<object_store::client::HttpError>() || has_passing_status(&error.to_string()) {
-            return true;
+        if error.is::<object_store::client::HttpError>() {
+            return Trouble::Passing;
         }
-        cause = error.source();
+        let text = error.to_string();
+        match status(&text) {
+            Some(408 | 429 | 500..=599) => return Trouble::Passing,
+            Some(401 | 403) => return Trouble::Credentials,
+            // S3 tells of expired credentials so
+            Some(400) if EXPIRED.iter().any(|code| text.contains(code)) => return Trouble::Credentials,
+            Some(404) => return Trouble::Missing,
+            _ => cause = error.source(),
+        }
     }
-    false
+    Trouble::Final
 }
 
-/// Whether `text` is `object_store`'s sentence for a status that servers send while they are overloaded or restarting; the
-/// error type that carries the number is private to that crate.
-fn has_passing_status(text: &str) -> bool {
-    let status = text.strip_prefix("Server returned non-2xx status code: ").and_then(|rest| rest.get(..3));
-    status.and_then(|digits| digits.parse::<u16>().ok()).is_some_and(|status| matches!(status, 408 | 429 | 500..=599))
+/// Codes of errors about credentials that come with the status 400.
+const EXPIRED: [&str; 3] =
+    ["<Code>ExpiredToken</Code>", "<Code>InvalidToken</Code>", "<Code>TokenRefreshRequired</Code>"];
+
+/// What `object_store` says before a status; the error type that carries the number is private to that crate.
+const STATUS: &str = "Server returned non-2xx status code: ";
+
+/// The status in `text`, if it is the sentence for one.
+fn status(text: &str) -> Option<u16> {
+    text.strip_prefix(STATUS)?.get(..3)?.parse().ok()
+}
+
+/// A failure without the document that the server sent with it, but for its code and message: some repeat the request, with the
+/// name of the key that signed it.
+fn brief(failure: Cause) -> Cause {
+    let text = failure.to_string();
+    let Some((said, document)) = text.split_once("<?xml").or_else(|| text.split_once("<Error>")) else {
+        return failure;
+    };
+    let part = |name: &str| {
+        let (_, rest) = document.split_once(&format!("<{name}>"))?;
+        Some(rest.split_once("</")?.0)
+    };
+    let parts: Vec<&str> = ["Code", "Message"].into_iter().filter_map(part).collect();
+    format!("{said}{}", parts.join(": ")).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_server_repeats_of_a_request_is_left_out() {
+        let document = "Error performing GET http://h/b: Server returned non-2xx status code: 403 Forbidden: <?xml version=\"1.0\"?>\
+                        <Error><Code>SignatureDoesNotMatch</Code><Message>It does not match.</Message>\
+                        <AWSAccessKeyId>AKIDX</AWSAccessKeyId><StringToSign>AWS4-HMAC x</StringToSign></Error>";
+        let source = brief(document.into()).to_string();
+        assert!(source.ends_with("403 Forbidden: SignatureDoesNotMatch: It does not match."), "{source}");
+        assert_eq!(brief("no connection".into()).to_string(), "no connection");
+    }
+
+    #[test]
+    fn statuses_decide_what_kind_of_failure_it_is() {
+        let sorted = |text: &str| {
+            let text = format!("{STATUS}{text}");
+            Error::store("s3://b", object_store::Error::Generic { store: "S3", source: text.into() })
+        };
+        assert!(sorted("503 Service Unavailable: SlowDown").is_transient());
+        assert!(matches!(sorted("403 Forbidden: x"), Error::PermissionDenied { .. }));
+        assert!(matches!(sorted("400 Bad Request: <Error><Code>ExpiredToken</Code>"), Error::PermissionDenied { .. }));
+        assert!(matches!(sorted("400 Bad Request: <Error><Code>InvalidRange</Code>"), Error::Refused { .. }));
+        assert!(sorted("404 Not Found: <Error><Code>NoSuchBucket</Code>").is_not_found());
+    }
 }

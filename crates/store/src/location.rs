@@ -45,6 +45,13 @@ impl Location {
         let Some((scheme, rest)) = text.split_once("://") else {
             return Ok(Self::Disk(PathBuf::from(text)));
         };
+        if let Some((_, place)) = rest.split('/').next().unwrap_or_default().rsplit_once('@') {
+            // not repeated, as it would be in `run.json` and in logs
+            return Err(Error::InvalidLocation {
+                location: format!("{scheme}://…@{place}"),
+                reason: "it holds credentials; stores take them from the environment".to_owned(),
+            });
+        }
         match scheme {
             "file" if rest.starts_with('/') => {
                 let url = Url::parse(text).map_err(|error| invalid(&error.to_string()))?;

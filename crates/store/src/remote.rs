@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
@@ -25,6 +26,10 @@ use crate::{Error, Result};
 
 /// Requests that one bucket serves at the same time, all readers and writers together.
 const MAX_REQUESTS: usize = 64;
+
+/// Pauses between tries of a listing: the first, doubled each time, and the last.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LAST_PAUSE: Duration = Duration::from_secs(5);
 
 /// The client of one bucket.
 #[derive(Clone, Debug)]
@@ -142,9 +147,7 @@ impl Client {
     /// Lists the objects below `key`, with paths relative to `root`.
     pub(crate) fn list(&self, root: &str, key: &str) -> Result<Vec<Entry>> {
         self.check_full_store(key, "listing")?;
-        let (store, path) = (self.store(), self.path(key)?);
-        let listed = wait(async move { store.list(Some(&path)).try_collect::<Vec<_>>().await })?;
-        let listed = listed.map_err(|error| Error::store(self.url(key), error))?;
+        let listed = self.list_whole(key)?;
         let relative = |path: &str| {
             let below = path.strip_prefix(root)?;
             if root.is_empty() { Some(below.to_owned()) } else { below.strip_prefix('/').map(str::to_owned) }
@@ -160,6 +163,22 @@ impl Client {
         Ok(entries)
     }
 
+    /// Lists everything below `key`. `object_store` repeats requests that fail, but not a listing whose answer was cut; that is done
+    /// here.
+    fn list_whole(&self, key: &str) -> Result<Vec<ObjectMeta>> {
+        let path = self.path(key)?;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let (store, path) = (self.store(), path.clone());
+            let listed = wait(async move { store.list(Some(&path)).try_collect::<Vec<_>>().await })?;
+            match listed.map_err(|error| Error::store(self.url(key), error)) {
+                Err(error) if error.is_transient() && pause <= LAST_PAUSE => std::thread::sleep(pause),
+                outcome => return outcome,
+            }
+            pause *= 2;
+        }
+    }
+
     /// Reads a range of the object version that `expected` describes.
     ///
     /// # Errors
@@ -169,17 +188,23 @@ impl Client {
         let path = self.path(key)?;
         let options = GetOptions {
             range: Some(GetRange::Bounded(range.clone())),
-            // A weak tag never matches in an If-Match; it is compared with the answer's below.
-            if_match: expected.etag.clone().filter(|etag| !etag.starts_with("W/")),
+            // a weak tag never matches in an If-Match; it is compared with the answer's below
+            if_match: expected.etag.as_deref().filter(|etag| !etag.starts_with("W/")).map(quoted),
             ..GetOptions::default()
         };
         let answer = self.store.get_opts(&path, options).await.map_err(failed)?;
-        let other_tag = expected.etag.is_some() && answer.meta.e_tag.is_some() && answer.meta.e_tag != expected.etag;
+        let tags = expected.etag.as_deref().zip(answer.meta.e_tag.as_deref());
+        let other_tag = tags.is_some_and(|(expected, got)| quoted(expected) != quoted(got));
         if other_tag || answer.meta.size != expected.bytes || answer.range != range {
             return Err(Error::Changed { path: self.url(key) });
         }
         answer.bytes().await.map_err(failed)
     }
+}
+
+/// An entity tag as headers write it: Azure's listings leave the quotes out.
+fn quoted(etag: &str) -> String {
+    if etag.ends_with('"') { etag.to_owned() } else { format!("\"{etag}\"") }
 }
 
 /// The entry of an object at the relative `path`.

@@ -1,0 +1,177 @@
+//! A store gives what a disk gives, on every server; and what names of keys may do.
+
+use crate::corpus;
+use crate::site::{assert_same, tiny};
+
+use super::servers::{ACCESS_KEY, SECRET_KEY, Store};
+use super::{Lake, Outcome, local_artefacts, said};
+
+/// Runs the corpus from and to `store` and compares with a run on disk.
+fn gives_what_a_disk_gives(store: Store) -> Outcome {
+    let name = store.url.clone();
+    let lake = Lake::new(store)?;
+    let ended = lake.done("run", &[])?;
+    assert!(ended.stderr.contains("requests, 0 of them again"), "{}", ended.stderr);
+    assert_same(&local_artefacts()?, &lake.artefacts()?, &name);
+    let before = lake.all_artefacts()?;
+    lake.done("run", &[])?;
+    assert_eq!(lake.metrics()?["documents"], 0, "{name}: the scores are found again");
+    let status = lake.done("status", &[])?.stdout;
+    for part in ["0 documents left", "not scored: ", "selection: written", "AbortIncompleteMultipartUpload"] {
+        assert!(status.contains(part), "{status}");
+    }
+    // another cut replaces what a cut replaces, by conditional and plain puts
+    lake.done("select", &["--set", "select.fraction=0.5"])?;
+    assert_ne!(before.get("selection.json"), lake.all_artefacts()?.get("selection.json"));
+    Ok(())
+}
+
+#[test]
+fn s3_gives_what_a_disk_gives() -> Outcome {
+    gives_what_a_disk_gives(Store::s3()?)
+}
+
+#[test]
+fn moto_gives_what_a_disk_gives() -> Outcome {
+    Store::moto()?.map_or(Ok(()), gives_what_a_disk_gives)
+}
+
+#[test]
+fn google_gives_what_a_disk_gives() -> Outcome {
+    gives_what_a_disk_gives(Store::google()?)
+}
+
+#[test]
+fn azurite_gives_what_a_disk_gives() -> Outcome {
+    Store::azurite()?.map_or(Ok(()), gives_what_a_disk_gives)
+}
+
+#[test]
+fn a_web_server_serves_shards() -> Outcome {
+    // the bucket without credentials is a plain web server
+    let store = Store::s3_for_all()?;
+    let address = format!("http://{}/lake/corpus", store.proxy.address);
+    let lake = Lake::new(store)?;
+    let files = ["books/a.parquet", "books/b.parquet"].map(|path| format!("\"{address}/{path}\"")).join(", ");
+    let table = format!("[[corpus]]\nname = \"web\"\npaths = [{files}]\n");
+    lake.site.write(crate::site::PIPELINE, &crate::site::pipeline(&table, &tiny("llama")))?;
+    lake.done("run", &[])?;
+    let scored: usize = lake.site.artefacts().map_err(said)?.keys().filter(|path| path.starts_with("scores/")).count();
+    assert!(scored > 0);
+    for (paths, parts) in
+        [("corpus/books/*.parquet", "web servers can only be read"), ("corpus/none.parquet", "matches no Parquet file")]
+    {
+        let table = table.replace(&files, &format!("\"{}\"", address.replace("corpus", paths)));
+        lake.site.write(crate::site::PIPELINE, &crate::site::pipeline(&table, &tiny("llama")))?;
+        lake.stage("plan", &[])?.says(1, &[parts]);
+    }
+    Ok(())
+}
+
+#[test]
+fn workers_that_do_the_same_units_leave_one_result() -> Outcome {
+    let lake = Lake::new(Store::s3()?)?;
+    lake.done("heads", &[])?;
+    let spawn = || lake.command(&["score", crate::site::PIPELINE, "--quiet"]).spawn();
+    let workers = [spawn()?, spawn()?, spawn()?];
+    for mut worker in workers {
+        assert_eq!(worker.wait()?.code(), Some(0));
+    }
+    lake.done("run", &[])?;
+    assert_same(&local_artefacts()?, &lake.artefacts()?, "three workers");
+    Ok(())
+}
+
+#[test]
+fn the_parts_of_an_array_make_the_whole() -> Outcome {
+    let lake = Lake::new(Store::s3()?)?;
+    lake.done("heads", &[])?;
+    for part in ["2/3", "0/3", "1/3"] {
+        lake.done("score", &["--shard", part])?;
+    }
+    let artefacts = lake.all_artefacts()?;
+    assert!((0..3).all(|part| artefacts.contains_key(&format!("metrics/score-{part}-of-3.json"))));
+    lake.done("run", &[])?;
+    assert_eq!(lake.metrics()?["documents"], 0);
+    assert_same(&local_artefacts()?, &lake.artefacts()?, "three parts");
+    Ok(())
+}
+
+#[test]
+fn keys_of_any_name_are_read_and_none_leaves_the_output() -> Outcome {
+    let store = Store::s3()?;
+    let rows = corpus::bytes(&corpus::book_rows(1, 18).map_err(said)?, 7).map_err(said)?;
+    let odd = [
+        "a b.parquet",
+        "ünï/cödé.parquet",
+        "100%25.parquet",
+        "plus+plus.parquet",
+        "semi;colon=.parquet",
+        "~x/#1.parquet",
+    ];
+    for (number, key) in odd.iter().enumerate() {
+        let rows = corpus::bytes(&corpus::book_rows(number as u64, 18).map_err(said)?, 7).map_err(said)?;
+        store.put(&format!("odd/{key}"), rows)?;
+    }
+    store.put("elsewhere/x.parquet", rows)?;
+    let lake = Lake::new(store)?;
+    let table = format!("[[corpus]]\nname = \"odd\"\npaths = [\"{}/odd/\"]\n", lake.store.url);
+    let pipeline =
+        crate::site::pipeline(&table, &tiny("llama")).replace("output = \"out\"", "output = \"s3://lake/out\"");
+    lake.site.write(crate::site::PIPELINE, &pipeline)?;
+    lake.done("run", &["--set", "select.fraction=1.0"])?;
+    let artefacts = lake.all_artefacts()?;
+    for key in odd {
+        assert_eq!(
+            artefacts.keys().filter(|path| path.starts_with("selected/") && path.ends_with(key)).count(),
+            1,
+            "{key}"
+        );
+    }
+    assert_eq!(lake.store.objects("elsewhere")?.len(), 1);
+    for name in ["../up", "/abs", "a/b", ".hidden", "a b", "", "ü"] {
+        let refused = lake.stage("plan", &["--set", &format!("corpus.name=\"{name}\"")])?;
+        refused.says(1, &["name"]);
+    }
+    Ok(())
+}
+
+#[test]
+fn secrets_show_up_nowhere() -> Outcome {
+    let lake = Lake::new(Store::s3()?)?;
+    let mut said = String::new();
+    for (stage, code) in [("run", 0), ("status", 0), ("plan", 0)] {
+        let mut command = lake.command(&[stage, crate::site::PIPELINE, "--log-format", "json"]);
+        let ended = crate::site::finish(command.env("HEADWATER_LOG", "trace")).map_err(super::said)?;
+        assert_eq!(ended.code, Some(code), "{}", ended.stderr);
+        said.push_str(&ended.stdout);
+        said.push_str(&ended.stderr);
+    }
+    // a key that the store refuses
+    let mut command = lake.command(&["run", crate::site::PIPELINE]);
+    let refused =
+        crate::site::finish(command.env("AWS_SECRET_ACCESS_KEY", "canary-wrong-secret")).map_err(super::said)?;
+    refused.says(1, &["permission denied", "credentials"]);
+    said.push_str(&refused.stderr);
+    for (path, bytes) in lake.all_artefacts()? {
+        said.push_str(&format!("{path}: {}", String::from_utf8_lossy(&bytes)));
+    }
+    assert!(!said.contains(SECRET_KEY) && !said.contains("canary"), "a secret is said");
+    assert!(!said.contains(ACCESS_KEY), "an access key is said");
+    Ok(())
+}
+
+#[test]
+fn secrets_in_addresses_are_refused_without_repeating_them() -> Outcome {
+    let lake = Lake::new(Store::s3()?)?;
+    for address in
+        ["https://user:canary-pass@host/a.parquet", "s3://key:canary-pass@bucket/x", "http://canary-pass@host/a"]
+    {
+        let table = format!("[[corpus]]\nname = \"a\"\npaths = [\"{address}\"]\n");
+        lake.site.write(crate::site::PIPELINE, &crate::site::pipeline(&table, &tiny("llama")))?;
+        let refused = lake.stage("plan", &[])?;
+        refused.says(1, &["credentials", "environment"]);
+        assert!(!refused.stderr.contains("canary"), "{}", refused.stderr);
+    }
+    Ok(())
+}
