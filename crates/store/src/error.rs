@@ -52,6 +52,14 @@ pub enum Error {
         /// Path or URL.
         path: String,
     },
+    /// The environment names an AWS profile that is not there.
+    #[error("AWS_PROFILE is `{name}`, but there is no such profile in {}", files.join(" or "))]
+    Profile {
+        /// Its name.
+        name: String,
+        /// The files that were looked at.
+        files: Vec<String>,
+    },
     /// A URL of a kind that no store here serves.
     #[error("{location}: unknown scheme `{scheme}`; known are {}", KNOWN_SCHEMES.join(", "))]
     UnsupportedScheme {

@@ -17,6 +17,7 @@ mod forward;
 mod location;
 pub mod model;
 mod place;
+mod profile;
 mod range;
 mod remote;
 mod runtime;

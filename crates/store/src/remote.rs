@@ -20,6 +20,7 @@ use object_store::{
 
 use crate::entry::{Created, Entry};
 use crate::location::Bucket;
+use crate::profile::with_profile;
 use crate::runtime::wait;
 use crate::wire::CountingConnector;
 use crate::{Error, Result};
@@ -51,7 +52,7 @@ impl Client {
             return Ok(client.clone());
         }
         let url = format!("{}://{}", bucket.scheme, bucket.name);
-        let store = connect(bucket).map_err(|error| Error::store(url, error))?;
+        let store = connect(bucket, &url)?;
         let client = Self::new(Arc::new(LimitStore::new(store, MAX_REQUESTS)), bucket);
         clients.insert(bucket.clone(), client.clone());
         Ok(client)
@@ -224,33 +225,39 @@ pub(crate) struct Version {
 /// Makes a client; failed requests are repeated by `object_store` with exponential back-off.
 ///
 /// An endpoint that is written with `http://` is used without TLS; nothing more need be allowed.
-fn connect(bucket: &Bucket) -> object_store::Result<Box<dyn ObjectStore>> {
+fn connect(bucket: &Bucket, url: &str) -> Result<Box<dyn ObjectStore>> {
+    let failed = |error| Error::store(url, error);
     let (name, retry) = (bucket.name.as_str(), RetryConfig::default());
     let is_plain = |endpoint: Option<String>| endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"));
     Ok(match bucket.scheme.as_str() {
         "s3" => {
-            let mut builder = AmazonS3Builder::from_env().with_bucket_name(name).with_retry(retry);
-            if is_plain(builder.get_config_value(&AmazonS3ConfigKey::Endpoint)) {
+            let variable = |name: &str| std::env::var_os(name)?.into_string().ok();
+            let mut builder = with_profile(AmazonS3Builder::from_env(), &variable)?;
+            let endpoints = [AmazonS3ConfigKey::Endpoint, AmazonS3ConfigKey::S3Endpoint];
+            if endpoints.iter().any(|key| is_plain(builder.get_config_value(key))) {
                 builder = builder.with_allow_http(true);
             }
-            Box::new(builder.with_http_connector(CountingConnector::default()).build()?)
+            builder = builder.with_bucket_name(name).with_retry(retry);
+            Box::new(builder.with_http_connector(CountingConnector::default()).build().map_err(failed)?)
         }
         "gs" => {
             let builder = GoogleCloudStorageBuilder::from_env().with_bucket_name(name).with_retry(retry);
-            Box::new(builder.with_http_connector(CountingConnector::default()).build()?)
+            Box::new(builder.with_http_connector(CountingConnector::default()).build().map_err(failed)?)
         }
         "az" => {
             let mut builder = MicrosoftAzureBuilder::from_env().with_container_name(name).with_retry(retry);
             if is_plain(builder.get_config_value(&AzureConfigKey::Endpoint)) {
                 builder = builder.with_allow_http(true);
             }
-            Box::new(builder.with_http_connector(CountingConnector::default()).build()?)
+            Box::new(builder.with_http_connector(CountingConnector::default()).build().map_err(failed)?)
         }
         "memory" => Box::new(InMemory::new()),
         scheme => {
             let options = ClientOptions::new().with_allow_http(scheme == "http");
             let builder = HttpBuilder::new().with_url(format!("{scheme}://{name}")).with_client_options(options);
-            Box::new(builder.with_retry(retry).with_http_connector(CountingConnector::default()).build()?)
+            Box::new(
+                builder.with_retry(retry).with_http_connector(CountingConnector::default()).build().map_err(failed)?,
+            )
         }
     })
 }

@@ -47,6 +47,36 @@ fn azurite_gives_what_a_disk_gives() -> Outcome {
 }
 
 #[test]
+fn profiles_give_credentials_as_the_environment_does() -> Outcome {
+    let lake = Lake::new(Store::s3()?)?;
+    let endpoint = format!("http://{}", lake.proxy().address);
+    lake.site.write(
+        "keys.json",
+        &format!(r#"{{"Version": 1, "AccessKeyId": "{ACCESS_KEY}", "SecretAccessKey": "{SECRET_KEY}"}}"#),
+    )?;
+    let config = format!(
+        "[profile keys]\nregion = us-east-1\nendpoint_url = {endpoint}\n\
+         [profile command]\nregion = us-east-1\nendpoint_url = {endpoint}\ncredential_process = cat keys.json\n\
+         [profile broken]\nregion = us-east-1\nendpoint_url = {endpoint}\ncredential_process = cat none.json\n"
+    );
+    lake.site.write("config", &config)?;
+    let keys = format!("[keys]\naws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {SECRET_KEY}\n");
+    lake.site.write("credentials", &keys)?;
+    let plan = |profile: &str| {
+        let mut command = lake.site.command(&["plan", crate::site::PIPELINE]);
+        command.env("AWS_PROFILE", profile);
+        command.env("AWS_CONFIG_FILE", "config").env("AWS_SHARED_CREDENTIALS_FILE", "credentials");
+        crate::site::finish(&mut command).map_err(super::said)
+    };
+    for profile in ["keys", "command"] {
+        assert_eq!(plan(profile)?.code, Some(0), "{profile}: {}", plan(profile)?.stderr);
+    }
+    plan("broken")?.says(1, &["profile `broken`", "none.json"]);
+    plan("other")?.says(1, &["AWS_PROFILE is `other`", "config or credentials"]);
+    Ok(())
+}
+
+#[test]
 fn a_web_server_serves_shards() -> Outcome {
     // the bucket without credentials is a plain web server
     let store = Store::s3_for_all()?;

@@ -1,0 +1,301 @@
+//! AWS profiles: what `~/.aws/config` and `~/.aws/credentials` say, which `object_store` does not read.
+//!
+//! Read are keys, region, endpoint and `credential_process`. Profiles that assume a role or sign on (SSO) are resolved by the AWS
+//! command line, if it is installed: it knows every kind there is. The file format is that of
+//! <https://docs.aws.amazon.com/cli/latest/userguide/cli-configure-files.html>, of which an INI library would refuse the nested
+//! settings; those are passed over here.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use object_store::CredentialProvider;
+use object_store::aws::{AmazonS3Builder, AwsCredential};
+use serde::Deserialize;
+use tokio::sync::Mutex;
+
+use crate::{Error, Result};
+
+/// Variables that say where credentials come from; a profile is not looked at then.
+const OTHER_SOURCES: [&str; 5] = [
+    "AWS_ACCESS_KEY_ID",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_SKIP_SIGNATURE",
+];
+
+/// Settings of profiles whose credentials the AWS command line has to resolve.
+const RESOLVED_BY_AWS: [&str; 5] = ["role_arn", "source_profile", "sso_session", "sso_start_url", "login_session"];
+
+/// Credentials are renewed that long before they expire.
+const RENEWED_BEFORE: Duration = Duration::from_secs(300);
+
+type Settings = BTreeMap<String, String>;
+
+/// Lets `builder` use the profile that `variable`, the environment, names, unless the environment holds credentials itself.
+///
+/// # Errors
+/// [`Error::Profile`] if it names a profile that is not there.
+pub(crate) fn with_profile(
+    builder: AmazonS3Builder,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<AmazonS3Builder> {
+    if OTHER_SOURCES.iter().any(|name| variable(name).is_some()) {
+        return Ok(builder);
+    }
+    let named = variable("AWS_PROFILE").or_else(|| variable("AWS_DEFAULT_PROFILE"));
+    let name = named.as_deref().unwrap_or("default");
+    let file = |given: &str, usual: &str| {
+        variable(given).map(PathBuf::from).or_else(|| Some(Path::new(&variable("HOME")?).join(usual)))
+    };
+    let files = [file("AWS_CONFIG_FILE", ".aws/config"), file("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials")];
+    let mut found: Option<Settings> = None;
+    for file in files.iter().flatten() {
+        // a file that is not there says nothing
+        let Ok(text) = fs_err::read_to_string(file) else { continue };
+        if let Some(settings) = section(&text, name) {
+            found.get_or_insert_default().extend(settings);
+        }
+    }
+    match (found, &named) {
+        (Some(settings), _) => Ok(apply(builder, name, &settings, variable)),
+        (None, None) => Ok(builder),
+        (None, Some(name)) => {
+            let files = files.iter().flatten().map(|file| file.display().to_string()).collect();
+            Err(Error::Profile { name: name.clone(), files })
+        }
+    }
+}
+
+fn apply(
+    mut builder: AmazonS3Builder,
+    name: &str,
+    settings: &Settings,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> AmazonS3Builder {
+    let is_free = |names: &[&str]| names.iter().all(|name| variable(name).is_none());
+    let setting = |name: &str| settings.get(name);
+    if let Some(region) = setting("region").filter(|_| is_free(&["AWS_REGION", "AWS_DEFAULT_REGION"])) {
+        builder = builder.with_region(region);
+    }
+    let endpoints = ["AWS_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"];
+    if let Some(endpoint) = setting("endpoint_url").filter(|_| is_free(&endpoints)) {
+        builder = builder.with_endpoint(endpoint);
+    }
+    if let Some((key, secret)) = setting("aws_access_key_id").zip(setting("aws_secret_access_key")) {
+        builder = builder.with_access_key_id(key).with_secret_access_key(secret);
+        return setting("aws_session_token").into_iter().fold(builder, AmazonS3Builder::with_token);
+    }
+    let command = match setting("credential_process") {
+        Some(command) => {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", command]);
+            shell
+        }
+        None if RESOLVED_BY_AWS.iter().any(|name| setting(name).is_some()) => {
+            let mut aws = Command::new("aws");
+            aws.args(["configure", "export-credentials", "--format", "process", "--profile", name]);
+            aws
+        }
+        None => return builder,
+    };
+    builder.with_credentials(Arc::new(ProcessCredentials::new(name, command)))
+}
+
+/// The settings of profile `name` in a file; `None` if it has no such section. `config` files put `profile` before names.
+fn section(text: &str, name: &str) -> Option<Settings> {
+    let mut settings = None;
+    let mut is_ours = false;
+    for line in text.lines() {
+        let trimmed = line.trim();
+        if trimmed.starts_with(['#', ';']) {
+            continue;
+        }
+        if let Some(title) = trimmed.strip_prefix('[').and_then(|rest| rest.split(']').next()) {
+            let title = title.trim();
+            let profile = title.strip_prefix("profile").filter(|rest| rest.starts_with(char::is_whitespace));
+            is_ours = profile.map_or(title, str::trim).trim_matches(['"', '\'']) == name;
+            if is_ours {
+                settings.get_or_insert_with(Settings::new);
+            }
+            continue;
+        }
+        // indented lines are settings of a setting, such as those of `s3 =`
+        let is_nested = line.starts_with([' ', '\t']);
+        if let (true, false, Some((key, value))) = (is_ours, is_nested, trimmed.split_once('='))
+            && !value.trim().is_empty()
+        {
+            settings.get_or_insert_with(Settings::new).insert(key.trim().to_lowercase(), value.trim().to_owned());
+        }
+    }
+    settings
+}
+
+/// Credentials that a command prints, kept until shortly before they expire.
+#[derive(Debug)]
+struct ProcessCredentials {
+    profile: String,
+    command: Arc<std::sync::Mutex<Command>>,
+    kept: Mutex<Option<Kept>>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    credential: Arc<AwsCredential>,
+    expires: Option<SystemTime>,
+}
+
+/// What the command prints
+/// (<https://docs.aws.amazon.com/sdkref/latest/guide/feature-process-credentials.html>).
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Printed {
+    access_key_id: String,
+    secret_access_key: String,
+    session_token: Option<String>,
+    expiration: Option<chrono::DateTime<chrono::FixedOffset>>,
+}
+
+impl ProcessCredentials {
+    fn new(profile: &str, mut command: Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self { profile: profile.to_owned(), command: Arc::new(std::sync::Mutex::new(command)), kept: Mutex::default() }
+    }
+
+    async fn fetch(&self) -> std::result::Result<Kept, String> {
+        let command = Arc::clone(&self.command);
+        let run = move || {
+            let mut command = command.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let program = command.get_program().to_string_lossy().into_owned();
+            command.output().map_err(|error| format!("{program} cannot be run: {error}"))
+        };
+        let output = tokio::task::spawn_blocking(run).await.map_err(|error| error.to_string())??;
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).trim().to_owned());
+        }
+        // what was printed holds secrets, so no error repeats it
+        let printed: Printed = serde_json::from_slice(&output.stdout)
+            .map_err(|error| format!("what it printed are no credentials (line {})", error.line()))?;
+        let credential = AwsCredential {
+            key_id: printed.access_key_id,
+            secret_key: printed.secret_access_key,
+            token: printed.session_token,
+        };
+        Ok(Kept { credential: Arc::new(credential), expires: printed.expiration.map(SystemTime::from) })
+    }
+}
+
+impl Kept {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "credentials expire by the clock; nothing that is computed depends on it"
+    )]
+    fn is_fresh(&self) -> bool {
+        self.expires.is_none_or(|expires| SystemTime::now() + RENEWED_BEFORE < expires)
+    }
+}
+
+#[async_trait]
+impl CredentialProvider for ProcessCredentials {
+    type Credential = AwsCredential;
+
+    async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
+        let mut kept = self.kept.lock().await;
+        if let Some(kept) = kept.as_ref().filter(|kept| kept.is_fresh()) {
+            return Ok(Arc::clone(&kept.credential));
+        }
+        let fetched = self.fetch().await.map_err(|reason| object_store::Error::Unauthenticated {
+            path: self.profile.clone(),
+            source: format!("the command of AWS profile `{}` gave no credentials: {reason}", self.profile).into(),
+        })?;
+        let credential = Arc::clone(&fetched.credential);
+        *kept = Some(fetched);
+        Ok(credential)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONFIG: &str = "\
+# ours
+[default]
+region = eu-west-1
+[profile lake]
+region=eu-central-1
+s3 =
+    max_concurrent_requests = 20
+    region = nowhere
+endpoint_url = http://lake
+[profile lake2]
+credential_process = cat keys
+";
+
+    #[test]
+    fn sections_are_told_apart_and_nested_settings_passed_over() {
+        let lake = section(CONFIG, "lake").expect("it is there");
+        let pairs: Vec<(&str, &str)> = lake.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        assert_eq!(pairs, [("endpoint_url", "http://lake"), ("region", "eu-central-1")]);
+        assert_eq!(section(CONFIG, "default").map(|settings| settings.len()), Some(1));
+        assert_eq!(section("[lake]\naws_access_key_id = a\n", "lake").map(|settings| settings.len()), Some(1));
+        assert_eq!(section(CONFIG, "pond"), None);
+    }
+
+    #[test]
+    fn a_profile_that_is_not_there_is_an_error_only_if_it_was_named() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let home = folder.path().display().to_string();
+        let variable = |profile: Option<&'static str>| {
+            let home = home.clone();
+            move |name: &str| match name {
+                "HOME" => Some(home.clone()),
+                "AWS_PROFILE" => profile.map(str::to_owned),
+                _ => None,
+            }
+        };
+        assert!(with_profile(AmazonS3Builder::new(), &variable(None)).is_ok());
+        let missing =
+            with_profile(AmazonS3Builder::new(), &variable(Some("pond"))).map(drop).map_err(|e| e.to_string());
+        assert!(
+            missing.as_ref().is_err_and(|text| text.contains("`pond`") && text.contains(".aws/config")),
+            "{missing:?}"
+        );
+    }
+
+    #[test]
+    fn credentials_of_a_command_are_kept_until_they_expire() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let count = folder.path().join("count");
+        let tries = |expiration: &str| {
+            fs_err::write(&count, "").expect("written");
+            let json = format!(r#"{{"Version":1,"AccessKeyId":"a","SecretAccessKey":"b"{expiration}}}"#);
+            let mut command = Command::new("sh");
+            command.args(["-c", &format!("echo x >> {}; echo '{json}'", count.display())]);
+            let provider = Arc::new(ProcessCredentials::new("p", command));
+            for _ in 0..3 {
+                let provider = Arc::clone(&provider);
+                let got = crate::runtime::wait(async move { provider.get_credential().await });
+                assert_eq!(got.expect("it ran").expect("credentials").key_id, "a");
+            }
+            fs_err::read_to_string(&count).expect("read").lines().count()
+        };
+        assert_eq!(tries(""), 1);
+        assert_eq!(tries(r#","Expiration":"2999-01-01T00:00:00+02:00""#), 1);
+        assert_eq!(tries(r#","Expiration":"2020-01-01T00:00:00Z""#), 3);
+    }
+
+    #[test]
+    fn what_a_command_printed_is_not_repeated() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo '{\"SecretAccessKey\": \"canary\"}'"]);
+        let provider = ProcessCredentials::new("p", command);
+        let failed = crate::runtime::wait(async move { provider.get_credential().await }).expect("it ran");
+        let text = failed.expect_err("no credentials").to_string();
+        assert!(text.contains("profile `p`") && !text.contains("canary"), "{text}");
+    }
+}
