@@ -92,11 +92,21 @@ impl PlannedShard {
 }
 
 impl PlannedSource {
+    /// The planned units, each with its shard, in the order of the plan.
+    pub fn units(&self) -> impl Iterator<Item = (&PlannedShard, &UnitKey)> {
+        self.shards.iter().flat_map(|shard| shard.units.iter().map(move |unit| (shard, unit)))
+    }
+
     /// Text in the planned units, as the footers let estimate it; see [`PlannedShard::text_bytes`].
     #[must_use]
     pub fn text_bytes(&self) -> ByteCount {
-        let units = self.shards.iter().flat_map(|shard| shard.units.iter().map(move |unit| (shard, unit)));
-        units.map(|(shard, unit)| shard.text_bytes(&self.columns, unit)).sum()
+        self.units().map(|(shard, unit)| shard.text_bytes(&self.columns, unit)).sum()
+    }
+
+    /// What scoring the planned units fetches beside footers; see [`PlannedShard::stored_bytes`].
+    #[must_use]
+    pub fn stored_bytes(&self) -> ByteCount {
+        self.units().map(|(shard, unit)| shard.stored_bytes(&self.columns, unit)).sum()
     }
 }
 

@@ -68,9 +68,12 @@ impl<'a> Crew<'a> {
         loop {
             let next = rows.lock().unwrap_or_else(PoisonError::into_inner).recv();
             let Ok((unit, rows)) = next else { return };
+            let name = self.units[unit].unit;
+            let _span = tracing::debug_span!("unit", %name, rows = rows.len()).entered();
             let began = Instant::now();
             let taken = sink(unit, &rows).map(|()| UnitReport::of(&rows));
             self.watch.spent(Phase::Write, began.elapsed());
+            tracing::debug!(is_written = taken.is_ok(), "scored");
             report.send(Message::Written(unit, taken));
         }
     }

@@ -89,8 +89,18 @@ impl Session<'_> {
 }
 
 /// Columns that need no measurement.
-const HEADER: [&str; 9] =
-    ["source", "text / id / domain", "shards", "skipped", "bytes", "units", "documents", "≈ text", "≈ tokens"];
+const HEADER: [&str; 10] = [
+    "source",
+    "text / id / domain",
+    "shards",
+    "skipped",
+    "bytes",
+    "to read",
+    "units",
+    "documents",
+    "≈ text",
+    "≈ tokens",
+];
 
 /// A line of the plan's table.
 #[derive(Debug)]
@@ -100,6 +110,7 @@ struct Line {
     shards: u64,
     skipped: u64,
     bytes: ByteCount,
+    to_read: ByteCount,
     units: u64,
     documents: u64,
     text: ByteCount,
@@ -120,6 +131,7 @@ impl Line {
             shards: source.shards.len() as u64,
             skipped: source.skipped.len() as u64,
             bytes: source.shards.iter().map(|shard| ByteCount(shard.bytes)).sum(),
+            to_read: source.stored_bytes(),
             units,
             documents,
             text: source.text_bytes(),
@@ -133,6 +145,7 @@ impl Line {
             shards: lines.iter().map(|line| line.shards).sum(),
             skipped: lines.iter().map(|line| line.skipped).sum(),
             bytes: lines.iter().map(|line| line.bytes).sum(),
+            to_read: lines.iter().map(|line| line.to_read).sum(),
             units: lines.iter().map(|line| line.units).sum(),
             documents: lines.iter().map(|line| line.documents).sum(),
             text: lines.iter().map(|line| line.text).sum(),
@@ -145,6 +158,7 @@ impl Line {
             TokenCount(self.shards).to_string(),
             TokenCount(self.skipped).to_string(),
             self.bytes.to_string(),
+            self.to_read.to_string(),
             TokenCount(self.units).to_string(),
             TokenCount(self.documents).to_string(),
             self.text.to_string(),

@@ -314,16 +314,14 @@ impl Session<'_> {
         let weight = |source: &PlannedSource, shard: &PlannedShard, unit: &UnitKey| {
             shard.text_bytes(&source.columns, unit).0.saturating_add(unit.rows)
         };
-        let of_source = |source: &PlannedSource| -> u64 {
-            let units = source.shards.iter().flat_map(|shard| shard.units.iter().map(move |unit| (shard, unit)));
-            units.map(|(shard, unit)| weight(source, shard, unit)).sum()
-        };
+        let of_source =
+            |source: &PlannedSource| -> u64 { source.units().map(|(shard, unit)| weight(source, shard, unit)).sum() };
         let all: u64 = plan.sources.iter().map(of_source).sum();
         let mut before = 0;
         for source in &plan.sources {
             let run = run.sources.iter().find(|run| run.name == source.name).context("a source left the run")?;
             let finished = done_units(&self.place, run)?;
-            for (shard, unit) in source.shards.iter().flat_map(|shard| shard.units.iter().map(move |u| (shard, u))) {
+            for (shard, unit) in source.units() {
                 let weight = weight(source, shard, unit);
                 if part.holds(before, weight, all) {
                     let list = if finished.contains_key(unit) { &mut done } else { &mut pending };
