@@ -76,6 +76,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A store holds an object whose key cannot be a path, as it has `..` or empty parts.
+    #[error("{path}: a key below cannot be a path; rename that object or choose narrower paths")]
+    UnusableKey {
+        /// What was listed.
+        path: String,
+        /// The key, and what is wrong with it.
+        source: Cause,
+    },
     /// A web server was asked to store or list something.
     #[error("{path}: web servers can only be read, one file at a time; {operation} needs a folder or an object store")]
     ReadOnly {
@@ -261,6 +269,7 @@ impl Error {
         match source {
             Store::NotFound { source, .. } => Self::NotFound { path, source: brief(source) },
             Store::Precondition { .. } => Self::Changed { path },
+            Store::InvalidPath { source } => Self::UnusableKey { path, source: source.into() },
             Store::PermissionDenied { source, .. } | Store::Unauthenticated { source, .. } => {
                 Self::PermissionDenied { path, source: brief(source) }
             }

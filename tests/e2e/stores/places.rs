@@ -1,18 +1,33 @@
 //! A store gives what a disk gives, on every server; and what names of keys may do.
 
 use crate::corpus;
-use crate::site::{assert_same, tiny};
+use crate::site::{PIPELINE, Site, assert_same, files_below, repository, tiny};
 
 use super::servers::{ACCESS_KEY, SECRET_KEY, Store};
 use super::{Lake, Outcome, local_artefacts, said};
 
+/// The site of [`Site::new`] with a part of the quickstart's corpus as a third source.
+fn site() -> Result<Site, super::Failure> {
+    let site = Site::new().map_err(said)?;
+    fs_err::create_dir(site.path("corpus/sample"))?;
+    for (path, bytes) in files_below(&repository("pipelines/data/sample")).map_err(said)? {
+        if path.ends_with(".parquet") && !path.contains('/') {
+            fs_err::write(site.path("corpus/sample").join(path), bytes)?;
+        }
+    }
+    let table = "[[corpus]]\nname = \"sample\"\npaths = [\"corpus/sample/*.parquet\"]\nsample = 0.2\n\n[model]";
+    site.write(PIPELINE, &site.read(PIPELINE)?.replace("[model]", table))?;
+    Ok(site)
+}
+
 /// Runs the corpus from and to `store` and compares with a run on disk.
 fn gives_what_a_disk_gives(store: Store) -> Outcome {
-    let name = store.url.clone();
-    let lake = Lake::new(store)?;
+    let (name, disk) = (store.url.clone(), site()?);
+    disk.done("run", &[]).map_err(said)?;
+    let lake = Lake::of(site()?, store)?;
     let ended = lake.done("run", &[])?;
     assert!(ended.stderr.contains("requests, 0 of them again"), "{}", ended.stderr);
-    assert_same(&local_artefacts()?, &lake.artefacts()?, &name);
+    assert_same(&disk.artefacts().map_err(said)?, &lake.artefacts()?, &name);
     let before = lake.all_artefacts()?;
     lake.done("run", &[])?;
     assert_eq!(lake.metrics()?["documents"], 0, "{name}: the scores are found again");
@@ -63,7 +78,7 @@ fn profiles_give_credentials_as_the_environment_does() -> Outcome {
     let keys = format!("[keys]\naws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {SECRET_KEY}\n");
     lake.site.write("credentials", &keys)?;
     let plan = |profile: &str| {
-        let mut command = lake.site.command(&["plan", crate::site::PIPELINE]);
+        let mut command = lake.site.command(&["plan", PIPELINE]);
         command.env("AWS_PROFILE", profile);
         command.env("AWS_CONFIG_FILE", "config").env("AWS_SHARED_CREDENTIALS_FILE", "credentials");
         crate::site::finish(&mut command).map_err(super::said)
@@ -84,7 +99,7 @@ fn a_web_server_serves_shards() -> Outcome {
     let lake = Lake::new(store)?;
     let files = ["books/a.parquet", "books/b.parquet"].map(|path| format!("\"{address}/{path}\"")).join(", ");
     let table = format!("[[corpus]]\nname = \"web\"\npaths = [{files}]\n");
-    lake.site.write(crate::site::PIPELINE, &crate::site::pipeline(&table, &tiny("llama")))?;
+    lake.site.write(PIPELINE, &crate::site::pipeline(&table, &tiny("llama")))?;
     lake.done("run", &[])?;
     let scored: usize = lake.site.artefacts().map_err(said)?.keys().filter(|path| path.starts_with("scores/")).count();
     assert!(scored > 0);
@@ -92,7 +107,7 @@ fn a_web_server_serves_shards() -> Outcome {
         [("corpus/books/*.parquet", "web servers can only be read"), ("corpus/none.parquet", "matches no Parquet file")]
     {
         let table = table.replace(&files, &format!("\"{}\"", address.replace("corpus", paths)));
-        lake.site.write(crate::site::PIPELINE, &crate::site::pipeline(&table, &tiny("llama")))?;
+        lake.site.write(PIPELINE, &crate::site::pipeline(&table, &tiny("llama")))?;
         lake.stage("plan", &[])?.says(1, &[parts]);
     }
     Ok(())
@@ -102,7 +117,7 @@ fn a_web_server_serves_shards() -> Outcome {
 fn workers_that_do_the_same_units_leave_one_result() -> Outcome {
     let lake = Lake::new(Store::s3()?)?;
     lake.done("heads", &[])?;
-    let spawn = || lake.command(&["score", crate::site::PIPELINE, "--quiet"]).spawn();
+    let spawn = || lake.command(&["score", PIPELINE, "--quiet"]).spawn();
     let workers = [spawn()?, spawn()?, spawn()?];
     for mut worker in workers {
         assert_eq!(worker.wait()?.code(), Some(0));
@@ -148,7 +163,7 @@ fn keys_of_any_name_are_read_and_none_leaves_the_output() -> Outcome {
     let table = format!("[[corpus]]\nname = \"odd\"\npaths = [\"{}/odd/\"]\n", lake.store.url);
     let pipeline =
         crate::site::pipeline(&table, &tiny("llama")).replace("output = \"out\"", "output = \"s3://lake/out\"");
-    lake.site.write(crate::site::PIPELINE, &pipeline)?;
+    lake.site.write(PIPELINE, &pipeline)?;
     lake.done("run", &["--set", "select.fraction=1.0"])?;
     let artefacts = lake.all_artefacts()?;
     for key in odd {
@@ -167,18 +182,32 @@ fn keys_of_any_name_are_read_and_none_leaves_the_output() -> Outcome {
 }
 
 #[test]
+fn keys_that_lead_out_of_the_output_are_refused() -> Outcome {
+    let Some(store) = Store::moto()? else { return Ok(()) };
+    let lake = Lake::new(store)?;
+    for key in ["up/../x.parquet", "abs//x.parquet", "dot/./x.parquet"] {
+        lake.store.put_raw(key)?;
+        let folder = key.split('/').next().unwrap_or_default();
+        let table = format!("[[corpus]]\nname = \"s\"\npaths = [\"s3://lake/{folder}\"]\n");
+        lake.site.write(PIPELINE, &crate::site::pipeline(&table, &tiny("llama")))?;
+        lake.stage("plan", &[])?.says(1, &["a key below cannot be a path", key, "narrower paths"]);
+    }
+    Ok(())
+}
+
+#[test]
 fn secrets_show_up_nowhere() -> Outcome {
     let lake = Lake::new(Store::s3()?)?;
     let mut said = String::new();
     for (stage, code) in [("run", 0), ("status", 0), ("plan", 0)] {
-        let mut command = lake.command(&[stage, crate::site::PIPELINE, "--log-format", "json"]);
+        let mut command = lake.command(&[stage, PIPELINE, "--log-format", "json"]);
         let ended = crate::site::finish(command.env("HEADWATER_LOG", "trace")).map_err(super::said)?;
         assert_eq!(ended.code, Some(code), "{}", ended.stderr);
         said.push_str(&ended.stdout);
         said.push_str(&ended.stderr);
     }
     // a key that the store refuses
-    let mut command = lake.command(&["run", crate::site::PIPELINE]);
+    let mut command = lake.command(&["run", PIPELINE]);
     let refused =
         crate::site::finish(command.env("AWS_SECRET_ACCESS_KEY", "canary-wrong-secret")).map_err(super::said)?;
     refused.says(1, &["permission denied", "credentials"]);
@@ -198,7 +227,7 @@ fn secrets_in_addresses_are_refused_without_repeating_them() -> Outcome {
         ["https://user:canary-pass@host/a.parquet", "s3://key:canary-pass@bucket/x", "http://canary-pass@host/a"]
     {
         let table = format!("[[corpus]]\nname = \"a\"\npaths = [\"{address}\"]\n");
-        lake.site.write(crate::site::PIPELINE, &crate::site::pipeline(&table, &tiny("llama")))?;
+        lake.site.write(PIPELINE, &crate::site::pipeline(&table, &tiny("llama")))?;
         let refused = lake.stage("plan", &[])?;
         refused.says(1, &["credentials", "environment"]);
         assert!(!refused.stderr.contains("canary"), "{}", refused.stderr);
