@@ -64,7 +64,7 @@ impl<'a> Crew<'a> {
     }
 
     /// Gives rows to `sink` until no more come.
-    pub(crate) fn write(self, rows: &Mutex<Receiver<Rows>>, sink: Sink<'_>, report: Report) {
+    pub(crate) fn write(self, rows: &Mutex<Receiver<Rows>>, sink: Sink<'_>, report: &Report) {
         loop {
             let next = rows.lock().unwrap_or_else(PoisonError::into_inner).recv();
             let Ok((unit, rows)) = next else { return };

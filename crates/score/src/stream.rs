@@ -143,8 +143,8 @@ pub fn score_rows(scorer: &Scorer<'_>, units: &[UnitRows<'_>], watch: &dyn Watch
     let crew = Crew { scorer, units, watch, stop: &stop };
     std::thread::scope(|threads| {
         for _ in 0..WRITERS {
-            let report = Report(sender.clone());
-            threads.spawn(|| crew.write(&rows, sink, report));
+            let (report, rows) = (Report(sender.clone()), &rows);
+            threads.spawn(move || crew.write(rows, sink, &report));
         }
         rayon::in_place_scope_fifo(|scope| {
             // what is still queued at the end, or after a panic of `watch`, would be scored for nothing

@@ -14,7 +14,7 @@ use crate::Error;
 const TAIL_BYTES: u64 = 32 << 10;
 
 /// Bytes of a Parquet file after its footer: the footer's length and the magic.
-const FOOTER_TAIL_BYTES: u64 = 8;
+const FOOTER_TAIL_BYTES: usize = 8;
 
 /// Sidecars read at the same time, to hide the latency of a store.
 const READERS: usize = 32;
@@ -59,14 +59,13 @@ fn statuses_of(place: &Place, entry: &Entry) -> Result<Statuses, Error> {
     let no_parquet = || damaged("it does not end like a Parquet file");
     let file = place.reader(entry)?;
     let mut tail = file.read_range(entry.bytes.saturating_sub(TAIL_BYTES)..entry.bytes)?;
-    let end = tail.len().checked_sub(FOOTER_TAIL_BYTES as usize).ok_or_else(no_parquet)?;
+    let end = tail.len().checked_sub(FOOTER_TAIL_BYTES).ok_or_else(no_parquet)?;
     let footer_bytes = FooterTail::try_from(&tail[end..]).map_err(|_| no_parquet())?.metadata_length();
-    let wanted = footer_bytes as u64 + FOOTER_TAIL_BYTES;
-    if wanted > tail.len() as u64 {
-        let start = entry.bytes.checked_sub(wanted).ok_or_else(no_parquet)?;
+    if footer_bytes > end {
+        let start = entry.bytes.checked_sub(footer_bytes as u64 + FOOTER_TAIL_BYTES as u64).ok_or_else(no_parquet)?;
         tail = file.read_range(start..entry.bytes)?;
     }
-    let end = tail.len() - FOOTER_TAIL_BYTES as usize;
+    let end = tail.len() - FOOTER_TAIL_BYTES;
     let metadata = ParquetMetaDataReader::decode_metadata(&tail[end - footer_bytes..end]);
     let metadata = metadata.map_err(|error| damaged(&error.to_string()))?;
     let pairs = metadata.file_metadata().key_value_metadata();

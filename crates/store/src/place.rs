@@ -233,12 +233,18 @@ impl Place {
         }
     }
 
-    /// Checks, before long work, that its results can be written here: on disk by beginning a file and dropping it.
+    /// Checks, before long work, that its results can be written here: on disk by beginning a file and dropping it, in a store by
+    /// a listing, which tells of a missing bucket and of wrong credentials.
     ///
     /// # Errors
-    /// As [`Place::write`]. A store tells only when something is written.
+    /// As [`Place::write`] and [`Place::list`]. That a store's credentials do not allow writing shows only when something is written.
     pub fn ensure_writable(&self) -> Result<()> {
-        self.writer("run.json").map(drop)
+        const ANY_FILE: &str = "run.json";
+        match &self.root {
+            Root::Disk(_) => self.writer(ANY_FILE).map(drop),
+            // there is nothing below a file, so the answer is short
+            Root::Remote { .. } => self.list(ANY_FILE).map(drop),
+        }
     }
 
     /// Reads ranges of a listed file, as long as it is the version that was listed.

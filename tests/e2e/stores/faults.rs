@@ -69,10 +69,23 @@ fn refusals_are_not_tried_again() -> Outcome {
             true => Verdict::Refuse(status, code),
             false => Verdict::Pass,
         });
-        let ended = lake.stage("run", &[])?;
+        let ended = lake.stage("plan", &[])?;
         ended.says(1, &["s3://lake/corpus", code]);
         let tries = lake.proxy().calls().iter().filter(|(_, verdict)| *verdict != Verdict::Pass).count();
         assert_eq!(tries, 1, "{status}");
+    }
+    Ok(())
+}
+
+#[test]
+fn an_output_that_cannot_be_used_is_told_of_before_any_work() -> Outcome {
+    let lake = Lake::new(Store::s3()?)?;
+    for (output, parts) in
+        [("s3://nowhere/out", ["s3://nowhere", "NoSuchBucket"]), ("http://127.0.0.1:1/out", ["web servers", "read"])]
+    {
+        let ended = lake.stage("run", &["--set", &format!("run.output={output}")])?;
+        ended.says(1, &parts);
+        assert!(!ended.stderr.contains("plan") && !ended.stderr.contains("model"), "{}", ended.stderr);
     }
     Ok(())
 }

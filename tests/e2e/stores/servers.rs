@@ -263,6 +263,7 @@ fn serve(runtime: &Runtime, service: S3Service) -> Result<String, Failure> {
 }
 
 /// The program `name` on the path.
+#[expect(clippy::print_stdout, reason = "a test says what it leaves out")]
 fn program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     let found = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|program| program.is_file());
@@ -301,6 +302,7 @@ fn ask(port: u16, request: &str) -> Result<(), Failure> {
 /// The request that makes the container, signed with the account's key
 /// (<https://learn.microsoft.com/rest/api/storageservices/authorize-with-shared-key>); `object_store` makes none.
 fn container_request(port: u16) -> Result<String, Failure> {
+    #[expect(clippy::disallowed_methods, reason = "a signature holds the time")]
     let (date, version) = (httpdate::fmt_http_date(std::time::SystemTime::now()), "2023-11-03");
     let headers = format!("x-ms-date:{date}\nx-ms-version:{version}");
     // verb, eleven standard headers that are not given, those of Azure, and the resource, with the account twice on an emulator
