@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::corpus;
 use crate::site::{Outcome, PIPELINE, Site, assert_same, pipeline, tiny};
@@ -43,7 +44,10 @@ fn ask(address: &str, what: &str) -> Result<String, Box<dyn std::error::Error>> 
 
 /// Waits until some units are scored; returns the metrics then.
 fn under_way(address: &str) -> Result<String, Box<dyn std::error::Error>> {
+    let began = Instant::now();
     loop {
+        assert!(began.elapsed() < Duration::from_secs(120), "nothing is scored");
+        std::thread::sleep(Duration::from_millis(5));
         let answer = ask(address, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")?;
         let units = answer.lines().find_map(|line| line.strip_prefix("headwater_units_total "));
         if units.is_some_and(|units| units.parse::<u64>().is_ok_and(|units| units > 3)) {
@@ -79,10 +83,11 @@ fn sigterm_keeps_finished_units_and_asks_for_another_try() -> Outcome {
 #[test]
 fn sigterm_outside_of_scoring_ends_at_once() -> Outcome {
     let site = Site::new()?;
-    // a pipe that nobody writes to: reading the pipeline waits for ever
+    // a pipe that nothing is written to: reading the pipeline waits for ever
     assert!(Command::new("mkfifo").arg(site.path("pipe.toml")).status()?.success());
     let mut child = site.command(&["plan", "pipe.toml"]).stderr(Stdio::piped()).spawn()?;
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    // opens once the command reads, which is after it began to listen for signals
+    let _pipe = fs_err::OpenOptions::new().write(true).open(site.path("pipe.toml"))?;
     assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status()?.success());
     assert_eq!(child.wait()?.code(), Some(75));
     Ok(())
@@ -105,7 +110,7 @@ fn metrics_are_served_while_scoring() -> Outcome {
         "headwater_stage{stage=\"score\"} 1",
         "headwater_stage_seconds_total{stage=\"model\"} ",
         "headwater_phase_seconds_total{phase=\"forward\"} ",
-        "headwater_phase_seconds_total{phase=\"fetch\"} ",
+        "headwater_fetch_wait_seconds_total ",
         "# EOF",
     ];
     for part in wanted {

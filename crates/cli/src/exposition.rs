@@ -1,7 +1,7 @@
 //! `--metrics-addr`: the meters as Prometheus text over HTTP.
 //!
-//! The server is a thread that answers one connection after another: no library that is kept up serves a single page without bringing
-//! an async runtime into this crate.
+//! The server is a few lines on threads: no library that is kept up serves a single page without bringing an async runtime into this
+//! crate.
 
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -22,7 +22,7 @@ use crate::meters::{Meters, Metrics};
 /// Longest request that is looked at: a line and its headers.
 const REQUEST_BYTES: u64 = 16 << 10;
 
-/// How long a client may take to ask, and to take the answer.
+/// How long a client may pause while it asks, or takes the answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 const TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -34,11 +34,13 @@ pub(crate) fn serve(address: SocketAddr, meters: Arc<Meters>) -> Result<SocketAd
     let bound = listener.local_addr()?;
     std::thread::Builder::new().name("headwater-metrics".to_owned()).spawn(move || {
         for connection in listener.incoming() {
-            // a client that went away is no concern of the run's
-            let outcome = connection.and_then(|connection| answer(&connection, &meters));
-            if let Err(error) = outcome {
-                tracing::debug!(%error, "a metrics request was not answered");
-            }
+            let meters = Arc::clone(&meters);
+            // a client that is slow, or goes away, is no concern of anybody else's
+            std::thread::spawn(move || {
+                if let Err(error) = connection.and_then(|connection| answer(&connection, &meters)) {
+                    tracing::debug!(%error, "a metrics request was not answered");
+                }
+            });
         }
     })?;
     Ok(bound)
@@ -123,6 +125,9 @@ fn text(metrics: &Metrics) -> Result<String, fmt::Error> {
     );
     let phases = seconds("phase", &metrics.phase_seconds);
     registry.register_with_unit("phase", "Time by phase of scoring, summed over threads", Unit::Seconds, phases);
+    let waited = Counter::<f64, AtomicU64>::default();
+    waited.inc_by(metrics.fetch_wait_seconds);
+    registry.register_with_unit("fetch_wait", "Time that threads waited for bytes of shards", Unit::Seconds, waited);
     let mut body = String::new();
     encode(&mut body, &registry)?;
     Ok(body)

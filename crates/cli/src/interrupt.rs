@@ -1,7 +1,7 @@
 //! SIGTERM and Ctrl-C: scoring stops between two windows and keeps every finished unit; anything else stops at once.
 
-use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::time::Duration;
 use std::{fmt, io, process};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -22,7 +22,7 @@ pub(crate) struct Interrupted;
 
 impl fmt::Display for Interrupted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = if ASKED.load(Ordering::Relaxed) == SIGINT { "Ctrl-C" } else { "SIGTERM" };
+        let name = if ASKED.load(Ordering::SeqCst) == SIGINT { "Ctrl-C" } else { "SIGTERM" };
         write!(f, "stopped by {name}; finished units are kept, those in hand are dropped")
     }
 }
@@ -31,19 +31,30 @@ impl std::error::Error for Interrupted {}
 
 /// Whether the process was asked to stop.
 pub(crate) fn is_asked() -> bool {
-    ASKED.load(Ordering::Relaxed) != 0
+    ASKED.load(Ordering::SeqCst) != 0
 }
 
-/// Waits for signals on a thread of its own.
-pub(crate) fn listen() -> io::Result<()> {
+/// How long scoring may take to stop; a store that does not answer must not hold the process until it is killed.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits for signals on a thread of its own; `complain` prints why the process ends.
+pub(crate) fn listen(complain: impl Fn(&str) + Send + Clone + 'static) -> io::Result<()> {
     let mut signals = Signals::new([SIGTERM, SIGINT])?;
     std::thread::Builder::new().name("headwater-signals".to_owned()).spawn(move || {
         for signal in &mut signals {
-            let is_first = ASKED.swap(signal, Ordering::Relaxed) == 0;
-            if !(is_first && LISTENS.load(Ordering::Relaxed)) {
-                // nothing is left to do when standard error is closed
-                drop(writeln!(io::stderr(), "error: {Interrupted}"));
+            let is_first = ASKED.swap(signal, Ordering::SeqCst) == 0;
+            let complain = complain.clone();
+            let give_up = move || {
+                complain(&Interrupted.to_string());
                 end();
+            };
+            if is_first && LISTENS.load(Ordering::SeqCst) {
+                std::thread::spawn(move || {
+                    std::thread::sleep(PATIENCE);
+                    give_up();
+                });
+            } else {
+                give_up();
             }
         }
     })?;
@@ -52,7 +63,7 @@ pub(crate) fn listen() -> io::Result<()> {
 
 /// Ends the process as the signal asks: as if Ctrl-C were not caught, or with the code for trying again.
 pub(crate) fn end() -> ! {
-    if ASKED.load(Ordering::Relaxed) == SIGINT {
+    if ASKED.load(Ordering::SeqCst) == SIGINT {
         // shells end their loops only if the signal did it
         drop(emulate_default_handler(SIGINT));
     }
@@ -65,13 +76,13 @@ pub(crate) struct Listening(());
 
 impl Listening {
     pub(crate) fn begin() -> Self {
-        LISTENS.store(true, Ordering::Relaxed);
+        LISTENS.store(true, Ordering::SeqCst);
         Self(())
     }
 }
 
 impl Drop for Listening {
     fn drop(&mut self) {
-        LISTENS.store(false, Ordering::Relaxed);
+        LISTENS.store(false, Ordering::SeqCst);
     }
 }

@@ -36,7 +36,8 @@ fn main() -> ExitCode {
     };
     let console = Console::new(cli.log_format, cli.quiet);
     trace(&cli, &console);
-    if let Err(error) = interrupt::listen() {
+    let format = cli.log_format;
+    if let Err(error) = interrupt::listen(move |message| complain(format, message)) {
         tracing::warn!(%error, "signals cannot be caught: SIGTERM will end scoring at once");
     }
     let outcome = catch_unwind(AssertUnwindSafe(|| run(&cli.command, &console)));
@@ -44,9 +45,9 @@ fn main() -> ExitCode {
         Ok(Ok(outcome)) => outcome.into(),
         Ok(Err(error)) => {
             let outcome = classify(&error);
-            complain(&cli, &Chain(&error).to_string());
+            complain(format, &Chain(&error).to_string());
             if outcome == Outcome::Transient {
-                complain(&cli, "nothing that was computed is lost: run the same command again to go on");
+                complain(format, "nothing that was computed is lost: run the same command again to go on");
             }
             if interrupt::is_asked() {
                 interrupt::end();
@@ -54,7 +55,7 @@ fn main() -> ExitCode {
             outcome.into()
         }
         Err(_) => {
-            complain(&cli, "this is a bug in headwater; please report it with the lines above");
+            complain(format, "this is a bug in headwater; please report it with the lines above");
             Outcome::Bug.into()
         }
     }
@@ -96,8 +97,8 @@ fn trace(cli: &Cli, console: &Console) {
 }
 
 /// Prints an error.
-fn complain(cli: &Cli, message: &str) {
-    match cli.log_format {
+fn complain(format: LogFormat, message: &str) {
+    match format {
         LogFormat::Json => tracing::error!(message),
         // nothing is left to do when standard error is closed
         LogFormat::Text => drop(writeln!(std::io::stderr(), "error: {message}")),

@@ -43,8 +43,10 @@ pub(crate) struct Metrics {
     pub(crate) stage: Option<&'static str>,
     /// Seconds by stage, of the clock.
     pub(crate) seconds: BTreeMap<&'static str, f64>,
-    /// Seconds by phase of scoring, summed over threads. `fetch` is the part of all waiting that was for bytes not there yet.
+    /// Seconds by phase of scoring, summed over threads.
     pub(crate) phase_seconds: BTreeMap<&'static str, f64>,
+    /// Seconds that threads waited for bytes of shards that were not there yet; a part of `read` while scoring.
+    pub(crate) fetch_wait_seconds: f64,
     /// Units scored by this process.
     pub(crate) units: u64,
     /// Units that this process is to score.
@@ -70,7 +72,7 @@ pub(crate) struct TrafficMetrics {
     pub(crate) requests: u64,
     pub(crate) received_bytes: u64,
     pub(crate) sent_bytes: u64,
-    /// Requests that failed in a way that passes, and were repeated.
+    /// Requests that failed in a way that passes; each was repeated, unless it was the last try.
     pub(crate) retries: u64,
     /// The same by reason.
     pub(crate) retries_by_reason: BTreeMap<&'static str, u64>,
@@ -141,15 +143,13 @@ impl Meters {
             (stages.current.map(|(name, _)| name), seconds)
         };
         let phases = PHASES.iter().zip(&self.phases).map(|((_, name), nanos)| (*name, get(nanos)));
-        let mut phase_seconds: BTreeMap<&'static str, f64> =
-            phases.map(|(name, nanos)| (name, Duration::from_nanos(nanos).as_secs_f64())).collect();
         let traffic = traffic();
-        phase_seconds.insert("fetch", traffic.waited.as_secs_f64());
         Metrics {
             headwater: env!("CARGO_PKG_VERSION"),
             stage,
             seconds,
-            phase_seconds,
+            phase_seconds: phases.map(|(name, nanos)| (name, Duration::from_nanos(nanos).as_secs_f64())).collect(),
+            fetch_wait_seconds: traffic.waited.as_secs_f64(),
             units: get(&self.units),
             units_wanted: get(&self.units_wanted),
             documents: get(&self.documents),

@@ -8,6 +8,7 @@ use parquet::file::metadata::ParquetMetaData;
 
 use crate::chunks::{Chunks, PIECE_BYTES, StoredChunk, StoredShard};
 use crate::columns::{self, Columns, Domain};
+use crate::groups::Span;
 use crate::leaf::{self, LeafReader, Value};
 use crate::{Error, PlannedShard, Result};
 
@@ -88,16 +89,14 @@ impl<'a> UnitStart<'a> {
     }
 
     /// Starts to fetch the unit's columns without waiting for them, if it is at the beginning of its row group: elsewhere its first
-    /// bytes are not known before the columns are opened. Returns how many bytes are on their way. What fails here fails again in
+    /// bytes are not known before the columns are opened; and if its footer is in memory. Returns how many bytes are on their way. What fails here fails again in
     /// [`UnitStart::open`].
     pub fn begin(&mut self) -> u64 {
-        let is_first = rows_before(&self.shard.metadata, self.unit).is_some_and(|(before, _)| before == 0);
-        if self.begun.is_some() || !is_first || self.unit.shard != self.shard.id {
-            return 0;
-        }
-        let (Ok(stored), Ok(row_group)) = (self.shard.open(), usize::try_from(self.unit.row_group)) else { return 0 };
-        let found = UnitChunks::find(&stored, &self.shard.metadata, self.columns, row_group);
-        let Ok(chunks) = found else { return 0 };
+        let span =
+            self.shard.groups.span(self.unit).filter(|span| span.before == 0 && self.unit.shard == self.shard.id);
+        let (None, Some(span), Some(footer)) = (&self.begun, span, self.shard.kept_footer()) else { return 0 };
+        let Ok(stored) = self.shard.open() else { return 0 };
+        let Ok(chunks) = UnitChunks::find(&stored, &footer, self.columns, span.row_group) else { return 0 };
         let Ok(bytes) = chunks.each().map(|(_, chunk)| chunk.begin()).sum() else { return 0 };
         self.begun = Some((stored, chunks));
         bytes
@@ -117,7 +116,11 @@ impl<'a> UnitStart<'a> {
             Some((stored, chunks)) => (stored, Some(chunks)),
             None => (shard.open()?, None),
         };
-        let opened = open(&stored, chunks, &shard.metadata, columns, (unit, &shard.location()));
+        let location = shard.location();
+        let span = shard.groups.span(unit);
+        let span = span.ok_or_else(|| Error::ForeignUnit { shard: location.clone(), unit: unit.to_string() })?;
+        let footer = shard.footer(&stored)?;
+        let opened = open(&stored, chunks, &footer, columns, (unit, span, &location));
         match (opened, stored.take_failure()) {
             (Ok(documents), _) => Ok(UnitDocuments { failure: Some(stored), ..documents }),
             (Err(_), Some(failure)) => Err(failure.into()),
@@ -169,11 +172,9 @@ pub(crate) fn open<S: Chunks>(
     begun: Option<UnitChunks<S::Chunk>>,
     metadata: &ParquetMetaData,
     columns: &Columns,
-    (unit, shard): (&UnitKey, &str),
+    (unit, span, shard): (&UnitKey, Span, &str),
 ) -> Result<UnitDocuments> {
-    let foreign = || Error::ForeignUnit { shard: shard.to_owned(), unit: unit.to_string() };
-    let row_group = usize::try_from(unit.row_group).map_err(|_| foreign())?;
-    let (skipped, group_end) = rows_before(metadata, unit).ok_or_else(foreign)?;
+    let Span { row_group, before: skipped, group_end } = span;
     let end = unit.first_row + unit.rows;
     let corrupt = |(column, source)| Error::Corrupt {
         shard: shard.to_owned(),
@@ -209,20 +210,6 @@ pub(crate) fn open<S: Chunks>(
         group_end,
         is_sound: true,
     })
-}
-
-/// Rows of the unit's row group that lie before the unit, and the end of the row group in the shard; `None` if the unit is not
-/// inside its row group.
-fn rows_before(metadata: &ParquetMetaData, unit: &UnitKey) -> Option<(usize, u64)> {
-    let row_group = usize::try_from(unit.row_group).ok()?;
-    let rows = |index: usize| u64::try_from(metadata.row_group(index).num_rows()).unwrap_or(0);
-    if row_group >= metadata.num_row_groups() {
-        return None;
-    }
-    let start: u64 = (0..row_group).map(rows).sum();
-    let before = unit.first_row.checked_sub(start)?;
-    let is_inside = before.checked_add(unit.rows)? <= rows(row_group);
-    Some((usize::try_from(before).ok().filter(|_| is_inside)?, start + rows(row_group)))
 }
 
 impl UnitDocuments {

@@ -4,14 +4,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use headwater_record::run::SkippedShard;
-use headwater_record::{ByteCount, ShardId, UnitKey};
-use headwater_store::{Entry, Place};
-use parquet::file::metadata::ParquetMetaData;
+use headwater_record::{ByteCount, UnitKey};
 
 use crate::chunks::StoredShard;
-use crate::columns::{self, Columns};
+use crate::columns::{self, Columns, Present};
 use crate::footer::{self, Footer};
+use crate::footers::Footers;
+use crate::groups::Groups;
 use crate::listing::{self, Listed};
+use crate::shard::PlannedShard;
 use crate::{Error, OnBadShard, PlanOptions, Result, SourceConfig, source, units};
 
 /// Footers read at the same time; they wait for the store, not for the processor.
@@ -37,60 +38,6 @@ pub struct PlannedSource {
     pub skipped: Vec<SkippedShard>,
 }
 
-/// One shard of a plan, with what reading it needs.
-#[derive(Clone, Debug)]
-pub struct PlannedShard {
-    /// Path relative to the fixed prefix of its `paths` entry.
-    pub path: String,
-    /// Identity.
-    pub id: ShardId,
-    /// Size of the file in bytes.
-    pub bytes: u64,
-    /// What the store called this version of the file.
-    pub etag: Option<String>,
-    /// Rows of the shard.
-    pub rows: u64,
-    /// The planned units, in row order.
-    pub units: Vec<UnitKey>,
-    pub(crate) place: Place,
-    pub(crate) metadata: Arc<ParquetMetaData>,
-}
-
-impl PlannedShard {
-    /// The shard's path or URL, for messages.
-    #[must_use]
-    pub fn location(&self) -> String {
-        self.place.describe(&self.path)
-    }
-
-    /// Text in `unit`, a unit of this shard or a part of one, as the footer lets estimate it.
-    ///
-    /// # Units
-    /// Uncompressed bytes of the text column, as Parquet encodes it: four bytes a row more than the text, and less where texts repeat.
-    #[must_use]
-    pub fn text_bytes(&self, columns: &Columns, unit: &UnitKey) -> ByteCount {
-        let leaf = columns::leaf(self.metadata.file_metadata().schema_descr(), &columns.text);
-        ByteCount(leaf.map_or(0, |leaf| units::text_bytes(&self.metadata, leaf, unit)))
-    }
-
-    /// Bytes of the text, id and domain columns of `unit`, a unit of this shard or a part of one, as they are stored and so
-    /// fetched; a share of its row group's, by rows.
-    #[must_use]
-    pub fn stored_bytes(&self, columns: &Columns, unit: &UnitKey) -> ByteCount {
-        let schema = self.metadata.file_metadata().schema_descr();
-        let domain = if let columns::Domain::Column(column) = &columns.domain { Some(column) } else { None };
-        let names = [Some(&columns.text), columns.id.as_ref(), domain].into_iter().flatten();
-        let leaves: Vec<usize> = names.filter_map(|name| columns::leaf(schema, name)).collect();
-        ByteCount(units::stored_bytes(&self.metadata, &leaves, unit))
-    }
-
-    /// Opens the version of the file that was planned.
-    pub(crate) fn open(&self) -> Result<StoredShard> {
-        let entry = Entry { path: self.path.clone(), bytes: self.bytes, etag: self.etag.clone(), modified: None };
-        StoredShard::open(&self.place, &entry)
-    }
-}
-
 impl PlannedSource {
     /// The planned units, each with its shard, in the order of the plan.
     pub fn units(&self) -> impl Iterator<Item = (&PlannedShard, &UnitKey)> {
@@ -100,13 +47,13 @@ impl PlannedSource {
     /// Text in the planned units, as the footers let estimate it; see [`PlannedShard::text_bytes`].
     #[must_use]
     pub fn text_bytes(&self) -> ByteCount {
-        self.units().map(|(shard, unit)| shard.text_bytes(&self.columns, unit)).sum()
+        self.units().map(|(shard, unit)| shard.text_bytes(unit)).sum()
     }
 
     /// What scoring the planned units fetches beside footers; see [`PlannedShard::stored_bytes`].
     #[must_use]
     pub fn stored_bytes(&self) -> ByteCount {
-        self.units().map(|(shard, unit)| shard.stored_bytes(&self.columns, unit)).sum()
+        self.units().map(|(shard, unit)| shard.stored_bytes(unit)).sum()
     }
 }
 
@@ -127,90 +74,113 @@ impl PlannedSource {
 /// path is reported.
 pub fn plan(sources: &[SourceConfig], options: &PlanOptions, on_progress: &(dyn Fn(u64) + Sync)) -> Result<Plan> {
     source::check(sources, options)?;
-    let sources = sources.iter().map(|source| plan_source(source, options, on_progress)).collect::<Result<_>>()?;
+    let footers = Arc::new(Footers::new());
+    let planning = |source| Planning { source, unit_bytes: options.unit_bytes.0, footers: Arc::clone(&footers) };
+    let sources = sources.iter().map(|source| plan_source(&planning(source), options, on_progress));
+    let sources = sources.collect::<Result<_>>()?;
     Ok(Plan { sources })
 }
 
 fn plan_source(
-    source: &SourceConfig,
+    planning: &Planning<'_>,
     options: &PlanOptions,
     on_progress: &(dyn Fn(u64) + Sync),
 ) -> Result<PlannedSource> {
+    let source = planning.source;
     let listed = listing::list(source)?;
-    let footers = read_footers(&listed, on_progress);
+    let planned = planning.all(&listed, on_progress);
     let (mut shards, mut present, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
-    for (file, footer) in listed.into_iter().zip(footers) {
+    for (file, planned) in listed.into_iter().zip(planned) {
         let location = file.place.describe(&file.entry.path);
-        let footer = match footer? {
-            Ok(footer) => footer,
+        match planned? {
+            Ok((shard, found)) => {
+                if shard.rows == 0 {
+                    tracing::warn!(shard = location, "shard has no rows");
+                }
+                shards.push(shard);
+                present.push(found);
+            }
             Err(reason) if options.on_bad_shard == OnBadShard::Skip => {
                 tracing::warn!(shard = location, reason, "shard skipped");
                 skipped.push(SkippedShard { path: file.entry.path, reason });
-                continue;
             }
             Err(reason) => return Err(Error::BadShard { shard: location, reason }),
-        };
-        let found = columns::check(source, &location, footer.metadata.file_metadata().schema_descr())?;
-        let shard = plan_shard(file, footer, found.text, options.unit_bytes.0);
-        if shard.rows == 0 {
-            tracing::warn!(shard = location, "shard has no rows");
         }
-        shards.push(shard);
-        present.push(found);
     }
-    let first = shards.first().map(|shard| (shard.location(), shard.metadata.file_metadata().schema_descr()));
-    let example = first.as_ref().map(|(location, schema)| (location.as_str(), *schema));
+    let first = shards.first().map(|shard| Ok::<_, Error>((shard.location(), shard.footer(&shard.open()?)?)));
+    let first = first.transpose()?;
+    let example = first.as_ref().map(|(location, footer)| (location.as_str(), footer.file_metadata().schema_descr()));
     let columns = columns::settle(source, &present, example)?;
     sample(&mut shards, source.sample, options.seed);
     Ok(PlannedSource { name: source.name.clone(), columns, shards, skipped })
 }
 
-fn plan_shard(file: Listed, footer: Footer, text: usize, unit_bytes: u64) -> PlannedShard {
-    let Footer { id, metadata } = footer;
-    PlannedShard {
-        units: units::cut(&id, &metadata, text, unit_bytes),
-        rows: u64::try_from(metadata.file_metadata().num_rows()).unwrap_or(0),
-        path: file.entry.path,
-        bytes: file.entry.bytes,
-        etag: file.entry.etag,
-        place: file.place,
-        id,
-        metadata,
-    }
+/// What planning any file of a source needs.
+struct Planning<'a> {
+    source: &'a SourceConfig,
+    unit_bytes: u64,
+    footers: Arc<Footers>,
 }
 
-/// Reads the footers of all files, in the order of the files. The inner error is the reason why a file is no shard.
-fn read_footers(files: &[Listed], on_progress: &(dyn Fn(u64) + Sync)) -> Vec<Result<Result<Footer, String>>> {
-    let next = AtomicUsize::new(0);
-    let read = Mutex::new(Vec::with_capacity(files.len()));
-    std::thread::scope(|scope| {
-        for _ in 0..READERS.min(files.len()) {
-            scope.spawn(|| {
-                while let Some((index, file)) = claim(files, &next) {
-                    let footer = read_footer(file);
-                    read.lock().unwrap_or_else(PoisonError::into_inner).push((index, footer));
-                    on_progress(1);
-                }
-            });
+/// A shard and the columns it has, or the reason why the file is no shard.
+type PlannedFile = Result<Result<(PlannedShard, Present), String>>;
+
+impl Planning<'_> {
+    /// Plans all files, in their order; several footers are read at a time, and each is let go unless there is room.
+    fn all(&self, files: &[Listed], on_progress: &(dyn Fn(u64) + Sync)) -> Vec<PlannedFile> {
+        let next = AtomicUsize::new(0);
+        let planned = Mutex::new(Vec::with_capacity(files.len()));
+        std::thread::scope(|scope| {
+            for _ in 0..READERS.min(files.len()) {
+                scope.spawn(|| {
+                    while let Some((index, file)) = claim(files, &next) {
+                        let shard = self.file(file);
+                        planned.lock().unwrap_or_else(PoisonError::into_inner).push((index, shard));
+                        on_progress(1);
+                    }
+                });
+            }
+        });
+        let mut planned = planned.into_inner().unwrap_or_else(PoisonError::into_inner);
+        planned.sort_unstable_by_key(|(index, _)| *index);
+        planned.into_iter().map(|(_, shard)| shard).collect()
+    }
+
+    fn file(&self, file: &Listed) -> PlannedFile {
+        let stored = StoredShard::open(&file.place, &file.entry)?;
+        let read = footer::read(&file.entry.path, &stored);
+        if let Some(failure) = stored.take_failure() {
+            return Err(failure.into());
         }
-    });
-    let mut read = read.into_inner().unwrap_or_else(PoisonError::into_inner);
-    read.sort_unstable_by_key(|(index, _)| *index);
-    read.into_iter().map(|(_, footer)| footer).collect()
+        let Footer { id, metadata } = match read {
+            Ok(footer) => footer,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let schema = metadata.file_metadata().schema_descr();
+        let present = columns::check(self.source, &file.place.describe(&file.entry.path), schema)?;
+        let labels = [(present.id, &self.source.id), (present.domain, &self.source.domain)];
+        let labels = labels.into_iter().filter(|(is_there, _)| *is_there);
+        let labels: Vec<usize> = labels.filter_map(|(_, name)| columns::leaf(schema, name)).collect();
+        let groups = Groups::of(&metadata, present.text, &labels);
+        self.footers.offer(&id, &metadata);
+        let shard = PlannedShard {
+            units: units::cut(&id, &groups, self.unit_bytes),
+            rows: u64::try_from(metadata.file_metadata().num_rows()).unwrap_or(0),
+            path: file.entry.path.clone(),
+            bytes: file.entry.bytes,
+            etag: file.entry.etag.clone(),
+            place: file.place.clone(),
+            id,
+            groups,
+            footers: Arc::clone(&self.footers),
+        };
+        Ok(Ok((shard, present)))
+    }
 }
 
 fn claim<'a>(files: &'a [Listed], next: &AtomicUsize) -> Option<(usize, &'a Listed)> {
     let index = next.fetch_add(1, Ordering::Relaxed);
     files.get(index).map(|file| (index, file))
-}
-
-fn read_footer(file: &Listed) -> Result<Result<Footer, String>> {
-    let shard = StoredShard::open(&file.place, &file.entry)?;
-    let footer = footer::read(&file.entry.path, &shard);
-    match shard.take_failure() {
-        Some(failure) => Err(failure.into()),
-        None => Ok(footer),
-    }
 }
 
 /// Keeps the sampled units of a source.

@@ -26,8 +26,8 @@ pub fn spread(plan: &Plan, piece_bytes: u64, most: usize) -> Vec<Piece<'_>> {
     let units = plan.sources.iter().flat_map(|source| {
         source.shards.iter().flat_map(move |shard| shard.units.iter().map(move |unit| (source, shard, unit)))
     });
-    let cut = |(source, shard, unit): (&PlannedSource, &PlannedShard, &UnitKey)| {
-        let bytes = shard.text_bytes(&source.columns, unit).0;
+    let cut = |(_, shard, unit): (&PlannedSource, &PlannedShard, &UnitKey)| {
+        let bytes = shard.text_bytes(unit).0;
         bytes.div_ceil(piece_bytes.max(1)).max(1).min(unit.rows)
     };
     let all: u64 = units.clone().map(cut).sum();

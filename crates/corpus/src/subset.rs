@@ -129,9 +129,10 @@ pub fn write_subset<W: Write + Send>(
         return Err(Error::RowOutOfRange { shard: shard.location(), row: *last, rows: shard.rows });
     }
     let stored = shard.open()?;
+    let footer = shard.footer(&stored)?;
     let failure = Arc::new(Mutex::new(None));
     let written = copy_rows(
-        &Source { chunks: stored.clone(), metadata: &shard.metadata, location: shard.location() },
+        &Source { chunks: stored.clone(), metadata: &footer, location: shard.location() },
         kept,
         options,
         Watched { writer, failure: Arc::clone(&failure) },

@@ -1,7 +1,8 @@
 //! Cuts row groups into units.
 
 use headwater_record::{ContentHash, ShardId, UnitKey};
-use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
+
+use crate::groups::Groups;
 
 /// Rows of a unit, at most: bounds what a row costs beside its text.
 const UNIT_ROWS: u64 = 1 << 18;
@@ -10,19 +11,15 @@ const UNIT_ROWS: u64 = 1 << 18;
 /// [`UNIT_ROWS`].
 ///
 /// # Units
-/// Bytes of text are the uncompressed size of column `text`, a leaf's index, as the footer gives it.
-pub(crate) fn cut(shard: &ShardId, metadata: &ParquetMetaData, text: usize, unit_bytes: u64) -> Vec<UnitKey> {
+/// Bytes of text are the uncompressed size of the text column, as the footer gives it.
+pub(crate) fn cut(shard: &ShardId, groups: &Groups, unit_bytes: u64) -> Vec<UnitKey> {
     let mut units = Vec::new();
-    let mut first_row = 0;
-    for (row_group, group) in (0_u32..).zip(metadata.row_groups()) {
-        let rows = u64::try_from(group.num_rows()).unwrap_or(0);
-        let bytes = group_bytes(group, text);
+    for (row_group, (start, rows, bytes)) in (0_u32..).zip(groups.texts()) {
         let parts = (bytes.saturating_add(unit_bytes / 2) / unit_bytes).max(rows.div_ceil(UNIT_ROWS)).max(1).min(rows);
         for part in 0..parts {
             let (before, rows) = part_of(rows, part, parts);
-            units.push(UnitKey { shard: shard.clone(), row_group, first_row: first_row + before, rows });
+            units.push(UnitKey { shard: shard.clone(), row_group, first_row: start + before, rows });
         }
-        first_row += rows;
     }
     units
 }
@@ -31,30 +28,6 @@ pub(crate) fn cut(shard: &ShardId, metadata: &ParquetMetaData, text: usize, unit
 pub(crate) fn part_of(rows: u64, part: u64, parts: u64) -> (u64, u64) {
     let (each, longer) = (rows / parts, rows % parts);
     (part * each + part.min(longer), each + u64::from(part < longer))
-}
-
-/// Bytes of text in a row group, as the footer gives them.
-fn group_bytes(group: &RowGroupMetaData, text: usize) -> u64 {
-    u64::try_from(group.column(text).uncompressed_size()).unwrap_or(0)
-}
-
-/// Bytes of text in a unit: its row group's, by rows.
-pub(crate) fn text_bytes(metadata: &ParquetMetaData, text: usize, unit: &UnitKey) -> u64 {
-    by_rows(metadata, unit, |group| group_bytes(group, text))
-}
-
-/// Bytes of `leaves` in a unit, as they are stored: its row group's, by rows.
-pub(crate) fn stored_bytes(metadata: &ParquetMetaData, leaves: &[usize], unit: &UnitKey) -> u64 {
-    by_rows(metadata, unit, |group| leaves.iter().map(|leaf| group.column(*leaf).byte_range().1).sum())
-}
-
-/// A unit's share, by rows, of what a row group has.
-fn by_rows(metadata: &ParquetMetaData, unit: &UnitKey, bytes: impl Fn(&RowGroupMetaData) -> u64) -> u64 {
-    let index = usize::try_from(unit.row_group).unwrap_or(usize::MAX);
-    let Some(group) = metadata.row_groups().get(index) else { return 0 };
-    let rows = u128::try_from(group.num_rows()).unwrap_or(0).max(1);
-    let bytes = u128::from(bytes(group)) * u128::from(unit.rows) / rows;
-    u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 
 /// Where a unit falls in [0, 2^64) when a sample is drawn under `seed`.

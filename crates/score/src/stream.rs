@@ -7,9 +7,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::ControlFlow;
-use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -139,12 +139,13 @@ pub type Sink<'a> = &'a (dyn Fn(usize, &[SidecarRow]) -> Result<(), Error> + Syn
 pub fn score_rows(scorer: &Scorer<'_>, units: &[UnitRows<'_>], watch: &dyn Watch, sink: Sink<'_>) -> Result<(), Error> {
     let (sender, receiver) = channel();
     let (writer, rows) = sync_channel(WRITERS);
-    let (stop, rows) = (AtomicBool::new(false), Mutex::new(rows));
+    // owned by the writers alone: if all of them panic, sending to them fails instead of waiting
+    let (stop, rows) = (AtomicBool::new(false), Arc::new(Mutex::new(rows)));
     let crew = Crew { scorer, units, watch, stop: &stop };
     std::thread::scope(|threads| {
-        for _ in 0..WRITERS {
-            let (report, rows) = (Report(sender.clone()), &rows);
-            threads.spawn(move || crew.write(rows, sink, &report));
+        for rows in vec![rows; WRITERS] {
+            let report = Report(sender.clone());
+            threads.spawn(move || crew.write(&rows, sink, &report));
         }
         rayon::in_place_scope_fifo(|scope| {
             // what is still queued at the end, or after a panic of `watch`, would be scored for nothing
@@ -365,7 +366,7 @@ impl<'a> Stream<'a> {
             return Ok(());
         }
         let rows: Vec<SidecarRow> = self.open.remove(&unit).into_iter().flat_map(|open| open.rows).flatten().collect();
-        // the writers listen until this end of the channel is dropped, unless one panicked: then the scope says so
+        // the writers listen until this end of the channel is dropped, unless all panicked: then the scope says so
         if self.writer.send((unit, rows)).is_ok() {
             self.writing += 1;
         }

@@ -182,10 +182,16 @@ impl Write for Draft {
 pub(crate) fn lock(path: &Path) -> Result<fs::File> {
     let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
     let lock = path.with_file_name(format!(".{name}{TEMPORARY}lock"));
-    let failed = |error| Error::writing(lock.display().to_string(), lock.display().to_string(), error);
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let failed = |error| Error::writing(folder.display().to_string(), lock.display().to_string(), error);
     let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(&lock).map_err(failed)?;
-    file.file().lock().map_err(failed)?;
-    Ok(file)
+    match file.file().lock() {
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+            tracing::warn!(path = %path.display(), "this file system has no locks; start workers that change a run one after another");
+            Ok(file)
+        }
+        outcome => outcome.map(|()| file).map_err(failed),
+    }
 }
 
 /// Makes `folder` and the folders above it that are missing, and flushes each one's entry.

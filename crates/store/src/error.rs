@@ -23,7 +23,9 @@ pub enum Error {
         source: Cause,
     },
     /// The caller may not read the path, or the credentials in the environment do not open it.
-    #[error("{path}: permission denied; check the file's permissions, or the store's credentials in the environment")]
+    #[error(
+        "{path}: permission denied; check the file's permissions, or the store's credentials in the environment (docs/stores.md)"
+    )]
     PermissionDenied {
         /// Path or URL.
         path: String,
@@ -61,7 +63,11 @@ pub enum Error {
         files: Vec<String>,
     },
     /// A URL of a kind that no store here serves.
-    #[error("{location}: unknown scheme `{scheme}`; known are {}", KNOWN_SCHEMES.join(", "))]
+    #[error(
+        "{location}: unknown scheme `{scheme}`; known are {} (s3a is s3, and abfss://container@account… is az://container with the \
+         account in the environment)",
+        KNOWN_SCHEMES.join(", ")
+    )]
     UnsupportedScheme {
         /// What was given.
         location: String,
@@ -269,6 +275,8 @@ impl Error {
         match source {
             Store::NotFound { source, .. } => Self::NotFound { path, source: brief(source) },
             Store::Precondition { .. } => Self::Changed { path },
+            // 409: another operation on the object is under way
+            Store::AlreadyExists { source, .. } => Self::Unavailable { path, source: brief(source) },
             Store::InvalidPath { source } => Self::UnusableKey { path, source: source.into() },
             Store::PermissionDenied { source, .. } | Store::Unauthenticated { source, .. } => {
                 Self::PermissionDenied { path, source: brief(source) }
@@ -277,6 +285,7 @@ impl Error {
                 Trouble::Passing => Self::Unavailable { path, source: brief(source) },
                 Trouble::Credentials => Self::PermissionDenied { path, source: brief(source) },
                 Trouble::Missing => Self::NotFound { path, source: brief(source) },
+                Trouble::Changed => Self::Changed { path },
                 Trouble::Final => Self::Refused { path, source: brief(source) },
             },
             other => Self::Refused { path, source: brief(other.into()) },
@@ -292,32 +301,52 @@ enum Trouble {
     Credentials,
     /// No such bucket.
     Missing,
+    /// Another version by now.
+    Changed,
     Final,
 }
 
 /// Looks through a failure and its causes.
 fn trouble(failure: &(dyn StdError + 'static)) -> Trouble {
+    // asked for credentials that the environment did not give, and nobody is there
+    if METADATA_SERVERS.iter().any(|server| failure.to_string().contains(server)) {
+        return Trouble::Credentials;
+    }
     let mut cause = Some(failure);
     while let Some(error) = cause {
-        if error.is::<object_store::client::HttpError>() {
+        let text = error.to_string();
+        let says = |codes: &[&str]| codes.iter().any(|code| text.contains(&format!("<Code>{code}</Code>")));
+        if error.is::<object_store::client::HttpError>() || text.starts_with(ERROR_IN_ANSWER) {
             return Trouble::Passing;
         }
-        let text = error.to_string();
         match status(&text) {
             Some(408 | 429 | 500..=599) => return Trouble::Passing,
+            Some(400) if says(&["RequestTimeout"]) => return Trouble::Passing,
             Some(401 | 403) => return Trouble::Credentials,
-            // S3 tells of expired credentials so
-            Some(400) if EXPIRED.iter().any(|code| text.contains(code)) => return Trouble::Credentials,
+            Some(400) if says(&EXPIRED) => return Trouble::Credentials,
             Some(404) => return Trouble::Missing,
+            Some(412) => return Trouble::Changed,
             _ => cause = error.source(),
         }
     }
     Trouble::Final
 }
 
-/// Codes of errors about credentials that come with the status 400.
-const EXPIRED: [&str; 3] =
-    ["<Code>ExpiredToken</Code>", "<Code>InvalidToken</Code>", "<Code>TokenRefreshRequired</Code>"];
+/// Where instances of AWS and Google ask for the credentials of their role.
+const METADATA_SERVERS: [&str; 2] = ["//169.254.169.254/", "//metadata.google.internal/"];
+
+/// Codes of errors about credentials that S3 and STS send with the status 400.
+const EXPIRED: [&str; 6] = [
+    "ExpiredToken",
+    "InvalidToken",
+    "TokenRefreshRequired",
+    "ExpiredTokenException",
+    "InvalidIdentityToken",
+    "InvalidIdentityTokenException",
+];
+
+/// What `object_store` says of an answer of status 200 that holds an error, as S3 sends at the end of an upload.
+const ERROR_IN_ANSWER: &str = "Server returned error response";
 
 /// What `object_store` says before a status; the error type that carries the number is private to that crate.
 const STATUS: &str = "Server returned non-2xx status code: ";
@@ -366,6 +395,14 @@ mod tests {
         assert!(matches!(sorted("403 Forbidden: x"), Error::PermissionDenied { .. }));
         assert!(matches!(sorted("400 Bad Request: <Error><Code>ExpiredToken</Code>"), Error::PermissionDenied { .. }));
         assert!(matches!(sorted("400 Bad Request: <Error><Code>InvalidRange</Code>"), Error::Refused { .. }));
+        assert!(sorted("400 Bad Request: <Error><Code>RequestTimeout</Code>").is_transient());
+        assert!(matches!(sorted("412 Precondition Failed: "), Error::Changed { .. }));
+        let generic =
+            |text: &str| Error::store("s3://b", object_store::Error::Generic { store: "S3", source: text.into() });
+        assert!(generic("Server returned error response: <Error><Code>SlowDown</Code></Error>").is_transient());
+        let nobody =
+            "Error performing PUT http://169.254.169.254/latest/api/token in 9s, after 10 retries - HTTP error";
+        assert!(matches!(generic(nobody), Error::PermissionDenied { .. }));
         assert!(sorted("404 Not Found: <Error><Code>NoSuchBucket</Code>").is_not_found());
     }
 }

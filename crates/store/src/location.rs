@@ -45,12 +45,15 @@ impl Location {
         let Some((scheme, rest)) = text.split_once("://") else {
             return Ok(Self::Disk(PathBuf::from(text)));
         };
-        if let Some((_, place)) = rest.split('/').next().unwrap_or_default().rsplit_once('@') {
-            // not repeated, as it would be in `run.json` and in logs
-            return Err(Error::InvalidLocation {
-                location: format!("{scheme}://…@{place}"),
-                reason: "it holds credentials; stores take them from the environment".to_owned(),
-            });
+        let secret = rest.split('/').next().unwrap_or_default().rsplit_once('@');
+        // secrets are not repeated: they would be in logs
+        let shown = secret.map_or_else(|| text.to_owned(), |(_, place)| format!("{scheme}://…@{place}"));
+        if !KNOWN_SCHEMES.contains(&scheme) {
+            return Err(Error::UnsupportedScheme { location: shown, scheme: scheme.to_owned() });
+        }
+        if secret.is_some() {
+            let reason = "it holds credentials; stores take them from the environment".to_owned();
+            return Err(Error::InvalidLocation { location: shown, reason });
         }
         match scheme {
             "file" if rest.starts_with('/') => {
@@ -76,7 +79,7 @@ impl Location {
                 let bucket = Bucket { scheme: scheme.to_owned(), name: name.to_owned() };
                 Ok(Self::Remote { bucket, prefix: prefix.trim_matches('/').to_owned() })
             }
-            _ => Err(Error::UnsupportedScheme { location: text.to_owned(), scheme: scheme.to_owned() }),
+            _ => Err(invalid("nothing serves it")),
         }
     }
 }
@@ -142,7 +145,11 @@ mod tests {
         let unknown = Location::parse("hdfs://n/p").map_err(|error| error.to_string());
         assert_eq!(
             unknown,
-            Err("hdfs://n/p: unknown scheme `hdfs`; known are file, s3, gs, az, http, https, memory".to_owned())
+            Err("hdfs://n/p: unknown scheme `hdfs`; known are file, s3, gs, az, http, https, memory (s3a is s3, and \
+                 abfss://container@account… is az://container with the account in the environment)"
+                .to_owned())
         );
+        let spark = Location::parse("abfss://box@account.dfs.core.windows.net/x").map_err(|error| error.to_string());
+        assert!(spark.is_err_and(|text| text.contains("az://container")));
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -10,9 +11,12 @@ use crate::disk::{self, Draft};
 use crate::entry::{Created, Entry};
 use crate::location::{Bucket, Location, split_fixed_prefix};
 use crate::range::{Origin, RangeReader};
-use crate::remote::{Client, Version};
+use crate::remote::{Client, FIRST_PAUSE, Version};
 use crate::writer::PlaceWriter;
 use crate::{Error, Result};
+
+/// The longest pause between two tries of an update; with those before it, about a minute.
+const LAST_UPDATE_PAUSE: Duration = Duration::from_secs(10);
 
 /// A folder on disk, a prefix in an object store, or a web server's folder.
 ///
@@ -183,14 +187,21 @@ impl Place {
             }
             Root::Remote { client, prefix } => {
                 let key = join(prefix, relative);
+                let mut pause = FIRST_PAUSE;
                 loop {
                     let (bytes, version) = client.read_version(&key)?;
                     let Some(bytes) = change(bytes)? else { return Ok(()) };
                     match client.replace(&key, bytes, version) {
                         // somebody was faster: their version is read and changed
-                        Err(Error::Changed { .. }) => {}
+                        Err(Error::Changed { .. }) if pause <= LAST_UPDATE_PAUSE => std::thread::sleep(pause),
+                        Err(Error::Changed { path }) => {
+                            let source = "others changed it again and again, or the store does not keep ETags".into();
+                            return Err(Error::Unavailable { path, source }.into());
+                        }
                         outcome => return Ok(outcome?),
                     }
+                    // two that wait equally long would meet again
+                    pause = pause.mul_f64(1.2) + Duration::from_millis(u64::from(std::process::id() % 50));
                 }
             }
         }

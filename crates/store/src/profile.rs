@@ -6,10 +6,11 @@
 //! settings; those are passed over here.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use object_store::CredentialProvider;
@@ -19,7 +20,7 @@ use tokio::sync::Mutex;
 
 use crate::{Error, Result};
 
-/// Variables that say where credentials come from; a profile is not looked at then.
+/// Variables that say where credentials come from; those of a profile are passed over then, its region and endpoint are not.
 const OTHER_SOURCES: [&str; 5] = [
     "AWS_ACCESS_KEY_ID",
     "AWS_WEB_IDENTITY_TOKEN_FILE",
@@ -34,6 +35,12 @@ const RESOLVED_BY_AWS: [&str; 5] = ["role_arn", "source_profile", "sso_session",
 /// Credentials are renewed that long before they expire.
 const RENEWED_BEFORE: Duration = Duration::from_secs(300);
 
+/// A command whose credentials expire soon is asked again no sooner.
+const ASKED_AGAIN_AFTER: Duration = Duration::from_secs(10);
+
+/// How long a command may take.
+const COMMAND_PATIENCE: Duration = Duration::from_secs(120);
+
 type Settings = BTreeMap<String, String>;
 
 /// Lets `builder` use the profile that `variable`, the environment, names, unless the environment holds credentials itself.
@@ -44,9 +51,7 @@ pub(crate) fn with_profile(
     builder: AmazonS3Builder,
     variable: &dyn Fn(&str) -> Option<String>,
 ) -> Result<AmazonS3Builder> {
-    if OTHER_SOURCES.iter().any(|name| variable(name).is_some()) {
-        return Ok(builder);
-    }
+    let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
     let named = variable("AWS_PROFILE").or_else(|| variable("AWS_DEFAULT_PROFILE"));
     let name = named.as_deref().unwrap_or("default");
     let file = |given: &str, usual: &str| {
@@ -62,7 +67,11 @@ pub(crate) fn with_profile(
         }
     }
     match (found, &named) {
-        (Some(settings), _) => Ok(apply(builder, name, &settings, variable)),
+        (Some(settings), _) => {
+            let builder = with_place(builder, &settings, &variable);
+            let elsewhere = OTHER_SOURCES.iter().any(|name| variable(name).is_some());
+            Ok(if elsewhere { builder } else { with_credentials(builder, name, &settings) })
+        }
         (None, None) => Ok(builder),
         (None, Some(name)) => {
             let files = files.iter().flatten().map(|file| file.display().to_string()).collect();
@@ -71,9 +80,9 @@ pub(crate) fn with_profile(
     }
 }
 
-fn apply(
+/// Sets region and endpoint, unless the environment does.
+fn with_place(
     mut builder: AmazonS3Builder,
-    name: &str,
     settings: &Settings,
     variable: &dyn Fn(&str) -> Option<String>,
 ) -> AmazonS3Builder {
@@ -86,22 +95,31 @@ fn apply(
     if let Some(endpoint) = setting("endpoint_url").filter(|_| is_free(&endpoints)) {
         builder = builder.with_endpoint(endpoint);
     }
-    if let Some((key, secret)) = setting("aws_access_key_id").zip(setting("aws_secret_access_key")) {
-        builder = builder.with_access_key_id(key).with_secret_access_key(secret);
+    builder
+}
+
+/// Sets where credentials come from. A role to assume counts before keys, which may be those that assume it.
+fn with_credentials(builder: AmazonS3Builder, name: &str, settings: &Settings) -> AmazonS3Builder {
+    let setting = |name: &str| settings.get(name);
+    let is_resolved_by_aws = RESOLVED_BY_AWS.iter().any(|name| setting(name).is_some());
+    if !is_resolved_by_aws
+        && let Some((key, secret)) = setting("aws_access_key_id").zip(setting("aws_secret_access_key"))
+    {
+        let builder = builder.with_access_key_id(key).with_secret_access_key(secret);
         return setting("aws_session_token").into_iter().fold(builder, AmazonS3Builder::with_token);
     }
     let command = match setting("credential_process") {
-        Some(command) => {
+        Some(command) if !is_resolved_by_aws => {
             let mut shell = Command::new("sh");
             shell.args(["-c", command]);
             shell
         }
-        None if RESOLVED_BY_AWS.iter().any(|name| setting(name).is_some()) => {
+        _ if is_resolved_by_aws => {
             let mut aws = Command::new("aws");
             aws.args(["configure", "export-credentials", "--format", "process", "--profile", name]);
             aws
         }
-        None => return builder,
+        _ => return builder,
     };
     builder.with_credentials(Arc::new(ProcessCredentials::new(name, command)))
 }
@@ -136,17 +154,23 @@ fn section(text: &str, name: &str) -> Option<Settings> {
 }
 
 /// Credentials that a command prints, kept until shortly before they expire.
-#[derive(Debug)]
 struct ProcessCredentials {
     profile: String,
     command: Arc<std::sync::Mutex<Command>>,
     kept: Mutex<Option<Kept>>,
 }
 
-#[derive(Debug)]
 struct Kept {
     credential: Arc<AwsCredential>,
     expires: Option<SystemTime>,
+    fetched: Instant,
+}
+
+impl fmt::Debug for ProcessCredentials {
+    /// Leaves out the command, which may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProcessCredentials").field("profile", &self.profile).finish_non_exhaustive()
+    }
 }
 
 /// What the command prints
@@ -173,7 +197,9 @@ impl ProcessCredentials {
             let program = command.get_program().to_string_lossy().into_owned();
             command.output().map_err(|error| format!("{program} cannot be run: {error}"))
         };
-        let output = tokio::task::spawn_blocking(run).await.map_err(|error| error.to_string())??;
+        let output = tokio::time::timeout(COMMAND_PATIENCE, tokio::task::spawn_blocking(run)).await;
+        let output = output.map_err(|_| format!("it took longer than {} s", COMMAND_PATIENCE.as_secs()))?;
+        let output = output.map_err(|error| error.to_string())??;
         if !output.status.success() {
             return Err(String::from_utf8_lossy(&output.stderr).trim().to_owned());
         }
@@ -185,7 +211,8 @@ impl ProcessCredentials {
             secret_key: printed.secret_access_key,
             token: printed.session_token,
         };
-        Ok(Kept { credential: Arc::new(credential), expires: printed.expiration.map(SystemTime::from) })
+        let expires = printed.expiration.map(SystemTime::from);
+        Ok(Kept { credential: Arc::new(credential), expires, fetched: Instant::now() })
     }
 }
 
@@ -195,7 +222,9 @@ impl Kept {
         reason = "credentials expire by the clock; nothing that is computed depends on it"
     )]
     fn is_fresh(&self) -> bool {
-        self.expires.is_none_or(|expires| SystemTime::now() + RENEWED_BEFORE < expires)
+        let lasts = |time: Duration| self.expires.is_none_or(|expires| SystemTime::now() + time < expires);
+        // a command that keeps what it prints may print what expires soon; it is not asked for every request
+        lasts(RENEWED_BEFORE) || (lasts(Duration::ZERO) && self.fetched.elapsed() < ASKED_AGAIN_AFTER)
     }
 }
 
@@ -220,6 +249,8 @@ impl CredentialProvider for ProcessCredentials {
 
 #[cfg(test)]
 mod tests {
+    use object_store::aws::AmazonS3ConfigKey;
+
     use super::*;
 
     const CONFIG: &str = "\
@@ -287,6 +318,26 @@ credential_process = cat keys
         assert_eq!(tries(""), 1);
         assert_eq!(tries(r#","Expiration":"2999-01-01T00:00:00+02:00""#), 1);
         assert_eq!(tries(r#","Expiration":"2020-01-01T00:00:00Z""#), 3);
+    }
+
+    #[test]
+    fn keys_of_the_environment_leave_region_and_endpoint_to_the_profile() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = folder.path().join("config");
+        fs_err::write(&config, CONFIG).expect("written");
+        let variable = |name: &str| match name {
+            "AWS_CONFIG_FILE" => Some(config.display().to_string()),
+            "AWS_PROFILE" => Some("lake".to_owned()),
+            "AWS_ACCESS_KEY_ID" => Some("of the environment".to_owned()),
+            // as if it were not set
+            "AWS_REGION" => Some(String::new()),
+            _ => None,
+        };
+        let builder = with_profile(AmazonS3Builder::new(), &variable).expect("a profile");
+        let value = |key| builder.get_config_value(&key);
+        assert_eq!(value(AmazonS3ConfigKey::Region).as_deref(), Some("eu-central-1"));
+        assert_eq!(value(AmazonS3ConfigKey::Endpoint).as_deref(), Some("http://lake"));
+        assert_eq!(value(AmazonS3ConfigKey::AccessKeyId), None);
     }
 
     #[test]

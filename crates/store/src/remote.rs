@@ -28,9 +28,9 @@ use crate::{Error, Result};
 /// Requests that one bucket serves at the same time, all readers and writers together.
 const MAX_REQUESTS: usize = 64;
 
-/// Pauses between tries of a listing: the first, doubled each time, and the last.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LAST_PAUSE: Duration = Duration::from_secs(5);
+/// Pauses between tries of what `object_store` does not repeat: the first, doubled each time, and the last.
+pub(crate) const FIRST_PAUSE: Duration = Duration::from_millis(100);
+pub(crate) const LAST_PAUSE: Duration = Duration::from_secs(5);
 
 /// The client of one bucket.
 #[derive(Clone, Debug)]
@@ -128,13 +128,20 @@ impl Client {
     /// Writes a whole object unless there is one.
     pub(crate) fn create(&self, key: &str, bytes: Bytes) -> Result<Created> {
         self.check_full_store(key, "writing")?;
-        let (store, path) = (self.store(), self.path(key)?);
-        match wait(async move { store.put_opts(&path, bytes.into(), PutMode::Create.into()).await })? {
-            Ok(_) => Ok(Created::New),
-            Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
-                Ok(Created::AlreadyThere)
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let (store, path, bytes) = (self.store(), self.path(key)?, bytes.clone());
+            match wait(async move { store.put_opts(&path, bytes.into(), PutMode::Create.into()).await })? {
+                Ok(_) => return Ok(Created::New),
+                // also what a store says while somebody else's put of the object is still under way
+                Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {}
+                Err(error) => return Err(Error::store(self.url(key), error)),
             }
-            Err(error) => Err(Error::store(self.url(key), error)),
+            match self.entry(key, key) {
+                Err(error) if error.is_not_found() && pause <= LAST_PAUSE => std::thread::sleep(pause),
+                outcome => return outcome.map(|_| Created::AlreadyThere),
+            }
+            pause *= 2;
         }
     }
 
@@ -172,10 +179,16 @@ impl Client {
         loop {
             let (store, path) = (self.store(), path.clone());
             let listed = wait(async move { store.list(Some(&path)).try_collect::<Vec<_>>().await })?;
-            match listed.map_err(|error| Error::store(self.url(key), error)) {
-                Err(error) if error.is_transient() && pause <= LAST_PAUSE => std::thread::sleep(pause),
-                outcome => return outcome,
+            match listed {
+                Err(error) if !was_repeated(&error) && pause <= LAST_PAUSE => {
+                    let error = Error::store(self.url(key), error);
+                    if !error.is_transient() {
+                        return Err(error);
+                    }
+                }
+                outcome => return outcome.map_err(|error| Error::store(self.url(key), error)),
             }
+            std::thread::sleep(pause);
             pause *= 2;
         }
     }
@@ -199,8 +212,18 @@ impl Client {
         if other_tag || answer.meta.size != expected.bytes || answer.range != range {
             return Err(Error::Changed { path: self.url(key) });
         }
-        answer.bytes().await.map_err(failed)
+        let bytes = answer.bytes().await.map_err(failed)?;
+        if bytes.len() as u64 == range.end - range.start {
+            return Ok(bytes);
+        }
+        let source = format!("{} bytes came where {} were announced", bytes.len(), range.end - range.start).into();
+        Err(Error::Unavailable { path: self.url(key), source })
     }
+}
+
+/// Whether `object_store` gave up on a request after repeating it, or refused to repeat it.
+fn was_repeated(error: &object_store::Error) -> bool {
+    error.to_string().contains("Error performing ")
 }
 
 /// An entity tag as headers write it: Azure's listings leave the quotes out.

@@ -10,7 +10,7 @@ use std::time::Duration;
 /// Totals since the process began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
-    /// Bytes of listed files that were asked for: footers and columns, each range once.
+    /// Bytes of listed files that were asked for: footers and columns. What failed while it was fetched ahead counts twice.
     pub read_bytes: u64,
     /// Time that callers waited for ranges that were not there yet.
     pub waited: Duration,
@@ -31,7 +31,7 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// Requests that failed in a way that passes. Each is repeated, unless it was the last try.
+    /// Requests that failed in a way that passes. Each is repeated, unless it was the last try, or a conditional put whose answer was lost.
     #[must_use]
     pub const fn retries(&self) -> u64 {
         self.throttled + self.server_errors + self.lost + self.cut

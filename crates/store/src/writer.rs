@@ -1,6 +1,7 @@
 //! Files written piece by piece that appear whole or not at all.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use bytes::Bytes;
 use object_store::buffered::BufWriter;
@@ -8,7 +9,7 @@ use tokio::io::AsyncWriteExt;
 
 use crate::disk::Draft;
 use crate::remote::Client;
-use crate::runtime::{spawn, wait};
+use crate::runtime::wait;
 use crate::{Error, Result};
 
 /// Bytes gathered before they are handed to a store; also the size of a part of a multipart upload.
@@ -16,6 +17,9 @@ const PART_BYTES: usize = 8 << 20;
 
 /// Parts on their way to a store at the same time; bounds memory to this many times [`PART_BYTES`].
 const PARTS_IN_FLIGHT: usize = 4;
+
+/// How long an upload's end without result is waited for.
+const ABORT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A file in the making. It appears with [`PlaceWriter::finish`]; dropped before, it leaves nothing.
 #[derive(Debug)]
@@ -30,8 +34,12 @@ enum Target {
 /// An upload to a store: one put if all fits one part, else a multipart upload.
 #[derive(Debug)]
 struct Upload {
+    client: Client,
+    key: String,
     url: String,
     part: Vec<u8>,
+    /// Bytes handed over so far.
+    sent: u64,
     /// `None` once it failed or finished.
     writer: Option<BufWriter>,
 }
@@ -45,7 +53,14 @@ impl PlaceWriter {
         client.check_full_store(key, "writing")?;
         let path = client.path(key)?;
         let writer = BufWriter::with_capacity(client.store(), path, PART_BYTES).with_max_concurrency(PARTS_IN_FLIGHT);
-        Ok(Self(Target::Store(Upload { url: client.url(key), part: Vec::new(), writer: Some(writer) })))
+        Ok(Self(Target::Store(Upload {
+            client: client.clone(),
+            key: key.to_owned(),
+            url: client.url(key),
+            part: Vec::new(),
+            sent: 0,
+            writer: Some(writer),
+        })))
     }
 
     /// Makes the file appear under its name, whole, replacing what was there.
@@ -87,6 +102,7 @@ impl Upload {
     /// Hands the gathered part over; waits while too many are on their way.
     fn send_part(&mut self) -> Result<()> {
         let part = Bytes::from(std::mem::take(&mut self.part));
+        self.sent += part.len() as u64;
         let mut writer = self.take()?;
         let (writer, outcome) = wait(async move {
             let outcome = writer.put(part).await;
@@ -102,10 +118,20 @@ impl Upload {
         }
         let mut writer = self.take()?;
         let outcome = wait(async move { writer.shutdown().await })?;
-        outcome.map_err(|error| match error.downcast::<object_store::Error>() {
+        let outcome = outcome.map_err(|error| match error.downcast::<object_store::Error>() {
             Ok(error) => Error::store(self.url.as_str(), error),
             Err(source) => Error::Io { path: self.url.clone(), source },
-        })
+        });
+        match outcome {
+            // the end of the upload was told twice, as the first answer was lost: the upload is gone because it is done
+            Err(Error::NotFound { path, source }) => match self.client.entry(&self.key, &self.key) {
+                Ok(entry) if entry.bytes == self.sent => Ok(()),
+                Ok(_) => Err(Error::Unavailable { path, source }),
+                Err(error) if error.is_not_found() => Err(Error::Unavailable { path, source }),
+                Err(error) => Err(error),
+            },
+            outcome => outcome,
+        }
     }
 
     fn take(&mut self) -> Result<BufWriter> {
@@ -119,14 +145,11 @@ impl Upload {
 impl Drop for Upload {
     fn drop(&mut self) {
         let Some(mut writer) = self.writer.take() else { return };
-        let url = std::mem::take(&mut self.url);
-        let aborted = spawn(async move {
-            if let Err(error) = writer.abort().await {
-                tracing::warn!(%url, %error, "could not abort an upload; the bucket's lifecycle rule must remove it");
-            }
-        });
-        if let Err(error) = aborted {
-            tracing::warn!(%error, "could not abort an upload");
+        let url = self.url.as_str();
+        // the process may be about to end; a store that does not answer must not hold it
+        let aborted = wait(async move { tokio::time::timeout(ABORT_PATIENCE, writer.abort()).await });
+        if !matches!(aborted, Ok(Ok(Ok(())))) {
+            tracing::warn!(%url, "could not abort an upload; the bucket's lifecycle rule must remove it");
         }
     }
 }

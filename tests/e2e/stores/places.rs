@@ -122,6 +122,15 @@ fn workers_that_do_the_same_units_leave_one_result() -> Outcome {
     for mut worker in workers {
         assert_eq!(worker.wait()?.code(), Some(0));
     }
+    let puts = lake
+        .proxy()
+        .calls()
+        .into_iter()
+        .map(|(call, _)| call)
+        .filter(|call| call.writes() && call.key.contains("/scores/"));
+    let puts: Vec<String> = puts.map(|call| call.key).collect();
+    let units: std::collections::BTreeSet<&String> = puts.iter().collect();
+    assert!(puts.len() > units.len(), "no unit was scored twice");
     lake.done("run", &[])?;
     assert_same(&local_artefacts()?, &lake.artefacts()?, "three workers");
     Ok(())

@@ -177,11 +177,7 @@ impl Session<'_> {
         })?;
         let request = Request { part, on_change: args.change.into() };
         let scored = self.score(&plan, &model, &heads, &request)?;
-        let metrics_file = match part {
-            Part::WHOLE => METRICS_FILE.to_owned(),
-            Part { index, of } => format!("metrics/score-{index}-of-{of}.json"),
-        };
-        self.write_json(&metrics_file, &self.meters.metrics())?;
+        self.write_json(&metrics_file(part), &self.meters.metrics())?;
         let share = scored.rejects as f64 / scored.documents.max(1) as f64;
         let rejected = share > self.pipeline.score.max_rejects;
         if rejected {
@@ -236,15 +232,20 @@ impl Session<'_> {
             self.console.say(&format!("{:>12} {} units were done before", "score", done.len()));
         }
         let units: Vec<UnitWork> = pending.iter().map(Work::to_score).collect();
-        let needed = pending.iter().map(|work| work.shard.stored_bytes(&work.source.columns, work.unit)).sum();
+        let needed = pending.iter().map(|work| work.shard.stored_bytes(work.unit)).sum();
         self.meters.wants(units.len() as u64, needed);
         let read_before = traffic().read_bytes;
         let tally = Tally { run: run.clone(), documents: 0, rejects: 0, unreadable: BTreeSet::new() };
         let step = self.console.step("score", "documents", total);
         let watch = Progress { session: self, pending: &pending, step, tally: Mutex::new(tally) };
         let listening = Listening::begin();
-        score_units(&scorer, &units, &self.place, &watch)?;
+        let ended = score_units(&scorer, &units, &self.place, &watch);
         drop((listening, timer));
+        if ended.is_err() || interrupt::is_asked() {
+            // what was done is told all the same, unless the store is the trouble
+            drop(self.write_json(&metrics_file(request.part), &self.meters.metrics()));
+        }
+        ended?;
         watch.step.finish();
         if !units.is_empty() {
             self.say_traffic(ByteCount(traffic().read_bytes - read_before), needed);
@@ -311,18 +312,16 @@ impl Session<'_> {
     fn divide<'p>(&self, plan: &'p Plan, run: &'p RunFile, part: Part) -> Result<(Vec<Work<'p>>, Vec<Work<'p>>)> {
         let (mut pending, mut done) = (Vec::new(), Vec::new());
         // a row costs something even without text
-        let weight = |source: &PlannedSource, shard: &PlannedShard, unit: &UnitKey| {
-            shard.text_bytes(&source.columns, unit).0.saturating_add(unit.rows)
-        };
+        let weight = |shard: &PlannedShard, unit: &UnitKey| shard.text_bytes(unit).0.saturating_add(unit.rows);
         let of_source =
-            |source: &PlannedSource| -> u64 { source.units().map(|(shard, unit)| weight(source, shard, unit)).sum() };
+            |source: &PlannedSource| -> u64 { source.units().map(|(shard, unit)| weight(shard, unit)).sum() };
         let all: u64 = plan.sources.iter().map(of_source).sum();
         let mut before = 0;
         for source in &plan.sources {
             let run = run.sources.iter().find(|run| run.name == source.name).context("a source left the run")?;
             let finished = done_units(&self.place, run)?;
             for (shard, unit) in source.units() {
-                let weight = weight(source, shard, unit);
+                let weight = weight(shard, unit);
                 if part.holds(before, weight, all) {
                     let list = if finished.contains_key(unit) { &mut done } else { &mut pending };
                     list.push(Work { source, run, shard, unit });
@@ -355,6 +354,14 @@ impl Session<'_> {
             scoring,
             sources,
         })
+    }
+}
+
+/// Where the metrics of a part go, relative to the run.
+fn metrics_file(part: Part) -> String {
+    match part {
+        Part::WHOLE => METRICS_FILE.to_owned(),
+        Part { index, of } => format!("metrics/score-{index}-of-{of}.json"),
     }
 }
 

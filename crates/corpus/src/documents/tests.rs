@@ -5,15 +5,17 @@ use std::sync::{Arc, Mutex};
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use bytes::Bytes;
-use headwater_record::UnitKey;
+use headwater_record::{ByteCount, UnitKey};
 use parquet::arrow::ArrowWriter;
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 use parquet::file::reader::{ChunkReader, Length};
 
-use super::open;
-use crate::chunks::Chunks;
-use crate::{Columns, Document, Domain, Result, footer, units};
+use super::{open, read_unit};
+use crate::chunks::{Chunks, StoredChunk, StoredShard};
+use crate::footers::Footers;
+use crate::groups::Groups;
+use crate::{Columns, Document, Domain, Plan, PlanOptions, Result, SourceConfig, footer, units};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -87,10 +89,12 @@ type Trace = (Vec<Document>, Vec<Range<u64>>, Range<u64>);
 /// Reads a unit; returns its documents and the ranges asked for, apart from the offset index.
 fn trace(traced: &Traced, unit_bytes: u64, index: usize) -> Result<Trace, Box<dyn std::error::Error>> {
     let footer = footer::read("x.parquet", traced)?;
-    let units: Vec<UnitKey> = units::cut(&footer.id, &footer.metadata, 1, unit_bytes);
+    let groups = Groups::of(&footer.metadata, 1, &[]);
+    let units: Vec<UnitKey> = units::cut(&footer.id, &groups, unit_bytes);
+    let span = groups.span(&units[index]).ok_or("no such rows")?;
     let columns = Columns { text: "text".into(), id: None, domain: Domain::Constant("d".into()) };
     traced.asked.lock().expect("no reader panics").clear();
-    let documents = open(traced, None, &footer.metadata, &columns, (&units[index], "x"))?;
+    let documents = open(traced, None, &footer.metadata, &columns, (&units[index], span, "x"))?;
     let documents = documents.collect::<Result<Vec<_>>>()?;
     let (start, length) = footer.metadata.row_group(0).column(1).byte_range();
     let asked = traced.asked.lock().expect("no reader panics").clone();
@@ -128,5 +132,120 @@ fn a_column_is_fetched_page_by_page_and_skipped_pages_are_not() -> Outcome {
     // Without an offset index the headers of skipped pages are read, their bodies are not.
     let bytes: u64 = asked.iter().map(|range| range.end - range.start).sum();
     assert!(bytes < (text.end - text.start) / 3 + 3 * 4096, "{bytes} of {text:?}");
+    Ok(())
+}
+
+/// A shard whose column chunks are fetched in tiny pieces.
+struct TinyPieces(StoredShard, u64);
+
+impl Chunks for TinyPieces {
+    type Chunk = StoredChunk;
+
+    fn chunk(&self, range: Range<u64>, _piece_bytes: u64) -> Result<StoredChunk, ParquetError> {
+        self.0.chunk(range, self.1)
+    }
+
+    fn bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
+        self.0.bytes(start, length)
+    }
+
+    fn file_bytes(&self) -> u64 {
+        self.0.file_bytes()
+    }
+}
+
+/// A plan of one shard, of four row groups with and without dictionaries, in a place of memory.
+fn planned(name: &str) -> Result<Plan, Box<dyn std::error::Error>> {
+    let texts = (0..ROWS).map(|row| format!("{row} {}", "word ".repeat(row % 90)));
+    let kinds = (0..ROWS).map(|row| ["prose", "code", "tables"][row / 7 % 3]);
+    let batch = RecordBatch::try_from_iter([
+        ("text", Arc::new(StringArray::from_iter_values(texts)) as ArrayRef),
+        ("domain", Arc::new(StringArray::from_iter_values(kinds))),
+    ])?;
+    let properties = WriterProperties::builder()
+        .set_max_row_group_row_count(Some(ROWS / 4))
+        .set_data_page_size_limit(3000)
+        .set_write_batch_size(16)
+        .build();
+    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties))?;
+    writer.write(&batch)?;
+    let place = headwater_store::Place::in_memory(name)?;
+    place.write("a.parquet", writer.into_inner()?.into())?;
+    let source = SourceConfig {
+        name: "s".into(),
+        paths: vec![format!("memory://{name}/a.parquet")],
+        text: "text".into(),
+        id: "id".into(),
+        domain: "domain".into(),
+        domain_value: None,
+        sample: 1.0,
+    };
+    let options = PlanOptions { unit_bytes: ByteCount(9000), ..PlanOptions::default() };
+    Ok(crate::plan(&[source], &options, &|_| {})?)
+}
+
+#[test]
+fn documents_are_the_same_however_small_the_pieces() -> Outcome {
+    let plan = planned("pieces")?;
+    let (source, shard) = (&plan.sources[0], &plan.sources[0].shards[0]);
+    let whole: Vec<Document> = shard
+        .units
+        .iter()
+        .map(|unit| read_unit(shard, &source.columns, unit)?.collect())
+        .collect::<Result<Vec<Vec<_>>>>()?
+        .concat();
+    assert!(whole.len() == ROWS && shard.units.len() > 12);
+    for piece_bytes in [64, 700, 5000] {
+        for first in [0, 1, 5] {
+            let stored = TinyPieces(shard.open()?, piece_bytes);
+            let footer = shard.footer(&stored.0)?;
+            let mut documents: Option<super::UnitDocuments> = None;
+            let mut read = Vec::new();
+            // one unit goes on where the one before it ended, or skips what another has
+            for unit in shard.units[first..].iter().step_by(first.max(1)) {
+                let span = shard.groups.span(unit).ok_or("no such rows")?;
+                let gone_on = documents.take().and_then(|mut before| before.advance_to(unit).then_some(before));
+                let mut now = match gone_on {
+                    Some(now) => now,
+                    None => open(&stored, None, &footer, &source.columns, (unit, span, "a.parquet"))?,
+                };
+                read.extend(now.by_ref().collect::<Result<Vec<Document>>>()?);
+                documents = Some(now);
+            }
+            let wanted = |row: u64| {
+                let index = shard.units.iter().position(|unit| row < unit.first_row + unit.rows).unwrap_or_default();
+                index >= first && (index - first).is_multiple_of(first.max(1))
+            };
+            let expected: Vec<Document> = whole.iter().filter(|document| wanted(document.row)).cloned().collect();
+            assert!(read == expected, "pieces of {piece_bytes} bytes from unit {first}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn footers_that_a_plan_had_no_room_for_are_read_again() -> Outcome {
+    let mut plan = planned("footers")?;
+    let source = &mut plan.sources[0];
+    let whole = |source: &crate::PlannedSource| -> Result<Vec<Document>> {
+        let units = source.units().map(|(shard, unit)| read_unit(shard, &source.columns, unit)?.collect());
+        Ok(units.collect::<Result<Vec<Vec<Document>>>>()?.concat())
+    };
+    let before = whole(source)?;
+    let footers = Arc::new(Footers::with_most_bytes(0));
+    for shard in &mut source.shards {
+        shard.footers = Arc::clone(&footers);
+        footers.offer(&shard.id, &shard.footer(&shard.open()?)?);
+    }
+    assert_eq!(whole(source)?, before);
+    assert_eq!(footers.count(), 1, "the one in use stays");
+    // another version under the same name is no longer the shard
+    let place = headwater_store::Place::in_memory("footers")?;
+    let mut other = place.read("a.parquet")?.to_vec();
+    let end = other.len() - 12;
+    other[end] ^= 1;
+    place.write("a.parquet", other.into())?;
+    source.shards[0].footers = Arc::new(Footers::with_most_bytes(0));
+    assert!(whole(source).is_err());
     Ok(())
 }

@@ -1,0 +1,85 @@
+//! What a plan keeps of each row group when it lets its footer go: where its rows begin and how much it holds.
+
+use headwater_record::UnitKey;
+use parquet::file::metadata::ParquetMetaData;
+
+/// The row groups of one shard.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Groups(Vec<Group>);
+
+#[derive(Clone, Copy, Debug)]
+struct Group {
+    /// First row, counted from the start of the shard.
+    start: u64,
+    rows: u64,
+    /// Uncompressed bytes of the text column, as the footer gives them.
+    text_bytes: u64,
+    /// Bytes of the text, id and domain columns, as they are stored.
+    stored_bytes: u64,
+}
+
+/// Where a unit lies in its row group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    /// Index of the row group.
+    pub(crate) row_group: usize,
+    /// Rows of the row group before the unit.
+    pub(crate) before: usize,
+    /// End of the row group in the shard.
+    pub(crate) group_end: u64,
+}
+
+impl Groups {
+    /// Takes what is needed from a footer; `text` and `labels` are the indices of leaves.
+    pub(crate) fn of(metadata: &ParquetMetaData, text: usize, labels: &[usize]) -> Self {
+        let mut start = 0;
+        let groups = metadata.row_groups().iter().map(|group| {
+            let rows = u64::try_from(group.num_rows()).unwrap_or(0);
+            let first_row = start;
+            start += rows;
+            let stored = std::iter::once(&text).chain(labels).map(|leaf| group.column(*leaf).byte_range().1);
+            Group {
+                start: first_row,
+                rows,
+                text_bytes: u64::try_from(group.column(text).uncompressed_size()).unwrap_or(0),
+                stored_bytes: stored.fold(0, u64::saturating_add),
+            }
+        });
+        Self(groups.collect())
+    }
+
+    /// First row, rows and bytes of text of every row group.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = (u64, u64, u64)> {
+        self.0.iter().map(|group| (group.start, group.rows, group.text_bytes))
+    }
+
+    /// Where `unit` lies; `None` if it is not inside its row group.
+    pub(crate) fn span(&self, unit: &UnitKey) -> Option<Span> {
+        let (row_group, group) = self.group(unit)?;
+        let before = unit.first_row.checked_sub(group.start)?;
+        let is_inside = before.checked_add(unit.rows)? <= group.rows;
+        let before = usize::try_from(before).ok().filter(|_| is_inside)?;
+        Some(Span { row_group, before, group_end: group.start + group.rows })
+    }
+
+    /// Bytes of text in a unit: its row group's, by rows.
+    pub(crate) fn text_bytes(&self, unit: &UnitKey) -> u64 {
+        self.by_rows(unit, |group| group.text_bytes)
+    }
+
+    /// Bytes of the three columns in a unit, as they are stored: its row group's, by rows.
+    pub(crate) fn stored_bytes(&self, unit: &UnitKey) -> u64 {
+        self.by_rows(unit, |group| group.stored_bytes)
+    }
+
+    fn by_rows(&self, unit: &UnitKey, bytes: impl Fn(&Group) -> u64) -> u64 {
+        let Some((_, group)) = self.group(unit) else { return 0 };
+        let bytes = u128::from(bytes(group)) * u128::from(unit.rows) / u128::from(group.rows.max(1));
+        u64::try_from(bytes).unwrap_or(u64::MAX)
+    }
+
+    fn group(&self, unit: &UnitKey) -> Option<(usize, &Group)> {
+        let row_group = usize::try_from(unit.row_group).ok()?;
+        Some((row_group, self.0.get(row_group)?))
+    }
+}

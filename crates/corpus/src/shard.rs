@@ -1,0 +1,84 @@
+//! One shard of a plan.
+
+use std::sync::Arc;
+
+use headwater_record::{ByteCount, ShardId, UnitKey};
+use headwater_store::{Entry, Place};
+use parquet::file::metadata::ParquetMetaData;
+
+use crate::chunks::StoredShard;
+use crate::footers::Footers;
+use crate::groups::Groups;
+use crate::{Error, Result, footer};
+
+/// One shard of a plan, with what reading it needs.
+#[derive(Clone, Debug)]
+pub struct PlannedShard {
+    /// Path relative to the fixed prefix of its `paths` entry.
+    pub path: String,
+    /// Identity.
+    pub id: ShardId,
+    /// Size of the file in bytes.
+    pub bytes: u64,
+    /// What the store called this version of the file.
+    pub etag: Option<String>,
+    /// Rows of the shard.
+    pub rows: u64,
+    /// The planned units, in row order.
+    pub units: Vec<UnitKey>,
+    pub(crate) place: Place,
+    pub(crate) groups: Groups,
+    pub(crate) footers: Arc<Footers>,
+}
+
+impl PlannedShard {
+    /// The shard's path or URL, for messages.
+    #[must_use]
+    pub fn location(&self) -> String {
+        self.place.describe(&self.path)
+    }
+
+    /// Text in `unit`, a unit of this shard or a part of one, as the footer lets estimate it.
+    ///
+    /// # Units
+    /// Uncompressed bytes of the text column, as Parquet encodes it: four bytes a row more than the text, and less where texts repeat.
+    #[must_use]
+    pub fn text_bytes(&self, unit: &UnitKey) -> ByteCount {
+        ByteCount(self.groups.text_bytes(unit))
+    }
+
+    /// Bytes of the text, id and domain columns of `unit`, a unit of this shard or a part of one, as they are stored and so
+    /// fetched; a share of its row group's, by rows.
+    #[must_use]
+    pub fn stored_bytes(&self, unit: &UnitKey) -> ByteCount {
+        ByteCount(self.groups.stored_bytes(unit))
+    }
+
+    /// Opens the version of the file that was planned; nothing is read.
+    pub(crate) fn open(&self) -> Result<StoredShard> {
+        let entry = Entry { path: self.path.clone(), bytes: self.bytes, etag: self.etag.clone(), modified: None };
+        StoredShard::open(&self.place, &entry)
+    }
+
+    /// The footer, if it is in memory.
+    pub(crate) fn kept_footer(&self) -> Option<Arc<ParquetMetaData>> {
+        self.footers.get(&self.id)
+    }
+
+    /// The footer, read again if the plan had no room for it.
+    pub(crate) fn footer(&self, stored: &StoredShard) -> Result<Arc<ParquetMetaData>> {
+        if let Some(kept) = self.kept_footer() {
+            return Ok(kept);
+        }
+        let read = footer::read(&self.path, stored);
+        if let Some(failure) = stored.take_failure() {
+            return Err(failure.into());
+        }
+        let read = read.map_err(|reason| Error::BadShard { shard: self.location(), reason })?;
+        if read.id != self.id {
+            return Err(headwater_store::Error::Changed { path: self.location() }.into());
+        }
+        self.footers.keep(&self.id, &read.metadata);
+        Ok(read.metadata)
+    }
+}
