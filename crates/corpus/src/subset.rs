@@ -35,10 +35,10 @@ const LONG_VALUE_BYTES: i64 = 128;
 const SLICE_BYTES: u64 = 32 << 20;
 
 /// Fetched bytes of all columns of a row group, two pieces of each.
-const AHEAD_BYTES: u64 = 64 << 20;
+const AHEAD_BYTES: u64 = 32 << 20;
 
 /// The smallest piece of a column chunk, however many columns there are.
-const LEAST_PIECE_BYTES: u64 = 256 << 10;
+const LEAST_PIECE_BYTES: u64 = 64 << 10;
 
 /// The most rows of such a slice.
 const SLICE_ROWS: usize = 16_384;

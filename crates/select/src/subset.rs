@@ -16,7 +16,7 @@ use crate::stored::StoredSidecars;
 use crate::{Error, Result};
 
 /// Shards copied at the same time, at most: each takes the memory of a row group of its output and of what it reads ahead.
-const MOST_WRITERS: usize = 4;
+const MOST_WRITERS: usize = 3;
 
 /// The kept rows of some units of one shard, rising, with their influence.
 #[derive(Debug, Default)]

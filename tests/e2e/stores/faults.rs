@@ -22,7 +22,8 @@ fn draw(seed: u64, number: usize) -> u64 {
 fn troubled(seed: u64) -> impl Fn(&Call, usize) -> Verdict + Send + Sync {
     move |call, number| match draw(seed, number) {
         0..5 => Verdict::Refuse(500, "InternalError"),
-        5..10 => Verdict::Lose,
+        5..8 => Verdict::Lose,
+        8..10 => Verdict::LoseAfter,
         10..60 => Verdict::Refuse(503, "SlowDown"),
         60..160 if call.method == hyper::Method::GET => Verdict::CutBody,
         160..200 => Verdict::Delay(Duration::from_millis(20)),
@@ -36,7 +37,9 @@ fn ends_right(store: Store, seed: u64) -> Outcome {
     let ended = lake.done("run", &[])?;
     let calls = lake.proxy().calls();
     assert_same(&local_artefacts()?, &lake.artefacts()?, "a troubled store");
-    let failed = |verdict: &Verdict| matches!(verdict, Verdict::Refuse(..) | Verdict::Lose | Verdict::CutBody);
+    let failed = |verdict: &Verdict| {
+        matches!(verdict, Verdict::Refuse(..) | Verdict::Lose | Verdict::LoseAfter | Verdict::CutBody)
+    };
     let failures = calls.iter().filter(|(_, verdict)| failed(verdict)).count() as u64;
     let retries = lake.metrics()?["traffic"]["retries"].as_u64().ok_or("retries")?;
     // a body of less than two bytes cannot be cut, and a request may be lost before it is counted as sent twice by the client
@@ -111,7 +114,7 @@ fn credentials_that_expire_are_one_error_and_the_run_goes_on_with_new_ones() -> 
 #[test]
 fn a_store_that_stays_away_is_worth_another_try() -> Outcome {
     let lake = Lake::new(Store::s3()?)?;
-    // the client gives up after some minutes of 503; a conflict of sixty seconds tells the same sooner
+    // bodies that are always cut: the client gives up sooner than with an answer of 503
     lake.proxy().follow(|call, _| match call.reads_shard() {
         true => Verdict::CutBody,
         false => Verdict::Pass,

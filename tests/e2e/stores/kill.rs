@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::{ArrayRef, BinaryArray, RecordBatch, StringArray};
 use rand::{RngExt, SeedableRng};
@@ -63,9 +64,8 @@ fn killed_at_any_write_a_run_resumes_to_the_same_bytes() -> Outcome {
     matrix(&lake, &points, &whole)
 }
 
-#[test]
-fn killed_in_a_multipart_upload_a_run_resumes_and_shows_no_part() -> Outcome {
-    // a subset of 20 MiB, which cannot be compressed
+/// A lake whose subset is 20 MiB, which cannot be compressed, and so takes an upload of three parts.
+fn big_lake() -> Result<Lake, super::Failure> {
     let site = Site::empty().map_err(said)?;
     let mut random = ChaCha8Rng::seed_from_u64(9);
     let texts: Vec<String> = (0..20).map(|_| corpus::text(&mut random, 40)).collect();
@@ -76,12 +76,48 @@ fn killed_in_a_multipart_upload_a_run_resumes_and_shows_no_part() -> Outcome {
     corpus::shard(&site.path("corpus/big.parquet"), &rows, 20).map_err(said)?;
     let table = "[[corpus]]\nname = \"big\"\npaths = [\"corpus/*.parquet\"]\n";
     site.write(PIPELINE, &pipeline(table, &tiny("llama")).replace("fraction = 0.25", "fraction = 1.0"))?;
-    let lake = Lake::of(site, Store::s3()?)?;
-    let (mut points, whole) = points(&lake)?;
+    Lake::of(site, Store::s3()?)
+}
+
+/// The steps of the upload of a subset among `points`.
+fn upload_steps(points: &mut BTreeSet<String>) {
     points.retain(|point| point.contains("/selected/"));
     let steps: Vec<&str> = points.iter().filter_map(|point| point.split('?').nth(1)).collect();
     for step in ["uploads", "part=1", "part=2", "part=3", "complete"] {
         assert!(steps.contains(&step), "{points:?}");
     }
+}
+
+#[test]
+fn killed_in_a_multipart_upload_a_run_resumes_and_shows_no_part() -> Outcome {
+    let lake = big_lake()?;
+    let (mut points, whole) = points(&lake)?;
+    upload_steps(&mut points);
     matrix(&lake, &points, &whole)
+}
+
+#[test]
+fn a_multipart_upload_whose_answers_are_lost_ends_or_is_worth_another_try() -> Outcome {
+    let lake = big_lake()?;
+    let (mut points, whole) = points(&lake)?;
+    upload_steps(&mut points);
+    for point in &points {
+        for verdict in [Verdict::Lose, Verdict::LoseAfter, Verdict::CutBody] {
+            lake.store.clear(OUTPUT)?;
+            let (wanted, done) = (point.clone(), AtomicBool::new(false));
+            lake.proxy().follow(move |call, _| {
+                let is_it = call.writes() && call.to_string() == wanted && !done.swap(true, Ordering::SeqCst);
+                if is_it { verdict } else { Verdict::Pass }
+            });
+            let ended = lake.stage("run", &[])?;
+            assert!(matches!(ended.code, Some(0 | 75)), "{verdict:?} {point}: {ended:#?}");
+            if ended.code == Some(75) {
+                let aborted = lake.proxy().calls().iter().any(|(call, _)| call.method == hyper::Method::DELETE);
+                assert!(aborted || point.ends_with("?uploads"), "{verdict:?} {point}: the upload was not aborted");
+                lake.done("run", &[])?;
+            }
+            assert_same(&whole, &lake.artefacts()?, &format!("{verdict:?} {point}"));
+        }
+    }
+    Ok(())
 }

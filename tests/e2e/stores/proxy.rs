@@ -69,8 +69,9 @@ pub(crate) enum Verdict {
     Refuse(u16, &'static str),
     /// The answer's body ends halfway.
     CutBody,
-    /// The connection is closed without an answer.
+    /// The connection is closed without an answer, before the store sees the request, or after it answered.
     Lose,
+    LoseAfter,
     Delay(Duration),
     /// The process under test is killed before the store sees the request, or after it answered.
     KillBefore,
@@ -173,7 +174,7 @@ async fn answer(request: Request<Incoming>, state: Arc<State>, client: Upstream)
     let call = call(&request);
     let verdict = state.judge(call.clone());
     match verdict {
-        Verdict::Pass | Verdict::CutBody | Verdict::KillAfter => {}
+        Verdict::Pass | Verdict::CutBody | Verdict::LoseAfter | Verdict::KillAfter => {}
         Verdict::Lose => return Err("lost on purpose".into()),
         Verdict::Delay(time) => tokio::time::sleep(time).await,
         Verdict::KillBefore => {
@@ -192,6 +193,7 @@ async fn answer(request: Request<Incoming>, state: Arc<State>, client: Upstream)
             state.kill();
             Err("killed after".into())
         }
+        Verdict::LoseAfter => Err("lost on purpose".into()),
         Verdict::CutBody => cut(response),
         _ => Ok(response.map(whole)),
     }
