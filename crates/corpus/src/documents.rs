@@ -58,7 +58,7 @@ pub struct UnitDocuments {
 }
 
 struct Leaves {
-    text: LeafReader,
+    text: Option<LeafReader>,
     id: Option<LeafReader>,
     domain: Option<LeafReader>,
 }
@@ -71,12 +71,22 @@ pub fn read_unit(shard: &PlannedShard, columns: &Columns, unit: &UnitKey) -> Res
     UnitStart::new(shard, columns, unit).open()
 }
 
+/// What is read of documents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Text, id and domain.
+    Documents,
+    /// Id and domain alone; the text of every document is then [`DocumentText::Null`].
+    Labels,
+}
+
 /// A unit whose documents will be read soon.
 #[derive(Debug)]
 pub struct UnitStart<'a> {
     shard: &'a PlannedShard,
     columns: &'a Columns,
     unit: &'a UnitKey,
+    wanted: Wanted,
     /// The shard and the unit's column chunks, once they are begun.
     begun: Option<(StoredShard, UnitChunks<StoredChunk>)>,
 }
@@ -85,18 +95,26 @@ impl<'a> UnitStart<'a> {
     /// Looks forward to `unit`; nothing is fetched yet.
     #[must_use]
     pub const fn new(shard: &'a PlannedShard, columns: &'a Columns, unit: &'a UnitKey) -> Self {
-        Self { shard, columns, unit, begun: None }
+        Self { shard, columns, unit, wanted: Wanted::Documents, begun: None }
     }
 
-    /// Starts to fetch the unit's columns without waiting for them, if it is at the beginning of its row group: elsewhere its first
-    /// bytes are not known before the columns are opened; and if its footer is in memory. Returns how many bytes are on their way. What fails here fails again in
-    /// [`UnitStart::open`].
+    /// Reads no more than is `wanted`.
+    #[must_use]
+    pub fn with_wanted(self, wanted: Wanted) -> Self {
+        Self { wanted, ..self }
+    }
+
+    /// Starts to fetch the unit's columns without waiting for them, if its footer is in memory and it is at the beginning of its row
+    /// group: elsewhere its first bytes are not known before the columns are opened. Returns how many bytes are on their way. What
+    /// fails here fails again in [`UnitStart::open`].
     pub fn begin(&mut self) -> u64 {
         let span =
             self.shard.groups.span(self.unit).filter(|span| span.before == 0 && self.unit.shard == self.shard.id);
         let (None, Some(span), Some(footer)) = (&self.begun, span, self.shard.kept_footer()) else { return 0 };
         let Ok(stored) = self.shard.open() else { return 0 };
-        let Ok(chunks) = UnitChunks::find(&stored, &footer, self.columns, span.row_group) else { return 0 };
+        let Ok(chunks) = UnitChunks::find(&stored, &footer, (self.columns, self.wanted), span.row_group) else {
+            return 0;
+        };
         let Ok(bytes) = chunks.each().map(|(_, chunk)| chunk.begin()).sum() else { return 0 };
         self.begun = Some((stored, chunks));
         bytes
@@ -108,7 +126,7 @@ impl<'a> UnitStart<'a> {
     /// [`Error::ForeignUnit`] if the unit is not the shard's; [`Error::Corrupt`] naming the column that cannot be decoded; a
     /// failure of the disk or store.
     pub fn open(self) -> Result<UnitDocuments> {
-        let Self { shard, columns, unit, begun } = self;
+        let Self { shard, columns, unit, wanted, begun } = self;
         if unit.shard != shard.id {
             return Err(Error::ForeignUnit { shard: shard.location(), unit: unit.to_string() });
         }
@@ -120,7 +138,7 @@ impl<'a> UnitStart<'a> {
         let span = shard.groups.span(unit);
         let span = span.ok_or_else(|| Error::ForeignUnit { shard: location.clone(), unit: unit.to_string() })?;
         let footer = shard.footer(&stored)?;
-        let opened = open(&stored, chunks, &footer, columns, (unit, span, &location));
+        let opened = open(&stored, chunks, &footer, (columns, wanted), (unit, span, &location));
         match (opened, stored.take_failure()) {
             (Ok(documents), _) => Ok(UnitDocuments { failure: Some(stored), ..documents }),
             (Err(_), Some(failure)) => Err(failure.into()),
@@ -132,7 +150,7 @@ impl<'a> UnitStart<'a> {
 /// The column chunks of a row group that documents are read from, each with its leaf.
 #[derive(Debug)]
 pub(crate) struct UnitChunks<C> {
-    text: (usize, C),
+    text: Option<(usize, C)>,
     id: Option<(usize, C)>,
     domain: Option<(usize, C)>,
 }
@@ -141,7 +159,7 @@ impl<C> UnitChunks<C> {
     fn find<S: Chunks<Chunk = C>>(
         shard: &S,
         metadata: &ParquetMetaData,
-        columns: &Columns,
+        (columns, wanted): (&Columns, Wanted),
         row_group: usize,
     ) -> Result<Self, (String, ParquetError)> {
         let schema = metadata.file_metadata().schema_descr();
@@ -152,7 +170,10 @@ impl<C> UnitChunks<C> {
         };
         let missing = || (columns.text.clone(), ParquetError::General("there is no such column".to_owned()));
         Ok(Self {
-            text: chunk(&columns.text)?.ok_or_else(missing)?,
+            text: match wanted {
+                Wanted::Documents => Some(chunk(&columns.text)?.ok_or_else(missing)?),
+                Wanted::Labels => None,
+            },
             id: columns.id.as_deref().map(chunk).transpose()?.flatten(),
             domain: match &columns.domain {
                 Domain::Column(column) => chunk(column)?,
@@ -162,7 +183,7 @@ impl<C> UnitChunks<C> {
     }
 
     fn each(&self) -> impl Iterator<Item = &(usize, C)> {
-        [Some(&self.text), self.id.as_ref(), self.domain.as_ref()].into_iter().flatten()
+        [self.text.as_ref(), self.id.as_ref(), self.domain.as_ref()].into_iter().flatten()
     }
 }
 
@@ -171,7 +192,7 @@ pub(crate) fn open<S: Chunks>(
     chunks: &S,
     begun: Option<UnitChunks<S::Chunk>>,
     metadata: &ParquetMetaData,
-    columns: &Columns,
+    (columns, wanted): (&Columns, Wanted),
     (unit, span, shard): (&UnitKey, Span, &str),
 ) -> Result<UnitDocuments> {
     let Span { row_group, before: skipped, group_end } = span;
@@ -186,7 +207,7 @@ pub(crate) fn open<S: Chunks>(
     };
     let found = match begun {
         Some(begun) => begun,
-        None => UnitChunks::find(chunks, metadata, columns, row_group).map_err(corrupt)?,
+        None => UnitChunks::find(chunks, metadata, (columns, wanted), row_group).map_err(corrupt)?,
     };
     let opened = |(leaf, chunk): (usize, S::Chunk)| {
         let reader = LeafReader::open((chunks, chunk), metadata, (row_group, leaf), skipped);
@@ -194,7 +215,7 @@ pub(crate) fn open<S: Chunks>(
         reader.map_err(|source| corrupt((name(), source)))
     };
     let leaves = Leaves {
-        text: opened(found.text)?,
+        text: found.text.map(opened).transpose()?,
         id: found.id.map(opened).transpose()?,
         domain: found.domain.map(opened).transpose()?,
     };
@@ -225,7 +246,7 @@ impl UnitDocuments {
             return false;
         }
         let Leaves { text, id, domain } = &mut self.leaves;
-        let leaves = [Some(text), id.as_mut(), domain.as_mut()].into_iter().flatten();
+        let leaves = [text.as_mut(), id.as_mut(), domain.as_mut()].into_iter().flatten();
         // a reader that cannot pass on is of no more use; the unit is then opened anew and says why
         self.is_sound = leaves.into_iter().all(|leaf| leaf.skip(skipped).is_ok());
         if self.is_sound {
@@ -236,7 +257,8 @@ impl UnitDocuments {
 
     fn read(&mut self) -> Result<Document, (String, ParquetError)> {
         let text_column = || self.columns.text.clone();
-        let text = match self.leaves.text.next_value().map_err(|error| (text_column(), error))? {
+        let value = self.leaves.text.as_mut().map(LeafReader::next_value).transpose();
+        let text = match value.map_err(|error| (text_column(), error))?.flatten() {
             None => DocumentText::Null,
             Some(Value::Number(text)) => DocumentText::Text(text),
             Some(Value::Bytes(bytes)) => match std::str::from_utf8(bytes.data()) {

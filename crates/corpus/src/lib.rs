@@ -30,7 +30,7 @@ mod subset_footer;
 mod units;
 
 pub use columns::{Columns, Domain};
-pub use documents::{Document, DocumentText, UnitDocuments, UnitStart, read_unit};
+pub use documents::{Document, DocumentText, UnitDocuments, UnitStart, Wanted, read_unit};
 pub use error::{Class, Error, Result};
 pub use plan::{Plan, PlannedSource, plan};
 pub use shard::PlannedShard;

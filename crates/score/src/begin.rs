@@ -41,7 +41,7 @@ pub struct Candidate {
 /// otherwise and `on_change` does not accept it.
 pub fn begin(place: &Place, candidate: Candidate) -> Result<RunFile, Error> {
     let Candidate { file, on_change } = candidate;
-    if place.create(RUN_FILE, encode(&file)?)? == Created::New {
+    if place.create(RUN_FILE, &encode(&file)?)? == Created::New {
         return Ok(file);
     }
     change(place, |there| {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::compute::concat_batches;
 use bytes::Bytes;
-use headwater_corpus::{Columns, PlannedShard, read_unit};
+use headwater_corpus::{Columns, PlannedShard, UnitDocuments, UnitStart, Wanted};
 use headwater_record::sidecar::{column, footer, schema};
 use headwater_store::Place;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -14,7 +14,7 @@ use crate::sidecar::{encode, words};
 use crate::unit::domain_of;
 use crate::{Error, SidecarFooter};
 
-/// What [`relabel_unit`] did.
+/// What [`relabel_units`] did to a sidecar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relabelled {
     /// The sidecar was rewritten.
@@ -23,16 +23,32 @@ pub enum Relabelled {
     Unchanged,
 }
 
-/// Rewrites the id and domain columns of the sidecar at `path`, reading the shard but not the model.
+/// Rewrites the id and domain columns of sidecars of one shard, in the order of its rows, reading those columns of the shard but
+/// neither texts nor the model. Each sidecar is given by what it is to say of itself and its path; `on_unit` is told what became
+/// of it.
 ///
 /// # Errors
-/// [`Error::Damaged`] if the sidecar cannot be read or does not match the shard's rows.
-pub fn relabel_unit(
+/// [`Error::Damaged`] if a sidecar cannot be read or does not match the shard's rows.
+pub fn relabel_units(
     source: (&PlannedShard, &Columns),
-    sidecar: &SidecarFooter,
-    target: (&Place, &str),
+    sidecars: &[(SidecarFooter, String)],
+    run: &Place,
+    on_unit: &dyn Fn(Relabelled),
+) -> Result<(), Error> {
+    let mut read: Option<UnitDocuments> = None;
+    for (sidecar, path) in sidecars {
+        on_unit(relabel_unit(source, (sidecar, path), run, &mut read)?);
+    }
+    Ok(())
+}
+
+/// Rewrites one sidecar; `read` is the unit that was read last, from which the next one may go on.
+fn relabel_unit(
+    source: (&PlannedShard, &Columns),
+    (sidecar, path): (&SidecarFooter, &str),
+    run: &Place,
+    read: &mut Option<UnitDocuments>,
 ) -> Result<Relabelled, Error> {
-    let (run, path) = target;
     let damaged = |reason: String| Error::Damaged { path: path.to_owned(), reason };
     let bytes = run.read(path)?;
     let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(|error| damaged(error.to_string()))?;
@@ -46,11 +62,15 @@ pub fn relabel_unit(
     let batch = concat_batches(&schema(), &batches).map_err(|error| damaged(error.to_string()))?;
     let (shard, columns) = source;
     let (mut ids, mut domains) = (Vec::new(), Vec::new());
-    for document in read_unit(shard, columns, &sidecar.unit)? {
+    let gone_on = read.take().and_then(|mut before| before.advance_to(&sidecar.unit).then_some(before));
+    let anew = || UnitStart::new(shard, columns, &sidecar.unit).with_wanted(Wanted::Labels).open();
+    let mut documents = gone_on.map_or_else(anew, Ok)?;
+    for document in documents.by_ref() {
         let document = document?;
         ids.push(document.id);
         domains.push(domain_of(columns, document.domain));
     }
+    *read = Some(documents);
     if ids.len() != batch.num_rows() {
         return Err(damaged(format!("it has {} rows where its unit has {}", batch.num_rows(), ids.len())));
     }

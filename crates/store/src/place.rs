@@ -153,9 +153,9 @@ impl Place {
     ///
     /// # Errors
     /// As [`Place::write`].
-    pub fn create(&self, relative: &str, bytes: Bytes) -> Result<Created> {
+    pub fn create(&self, relative: &str, bytes: &Bytes) -> Result<Created> {
         match &self.root {
-            Root::Disk(folder) => drafted(&folder.join(self.checked(relative)?), &bytes)?.publish_new(),
+            Root::Disk(folder) => drafted(&folder.join(self.checked(relative)?), bytes)?.publish_new(),
             Root::Remote { client, prefix } => client.create(&join(prefix, self.checked(relative)?), bytes),
         }
     }

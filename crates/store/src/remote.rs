@@ -126,7 +126,7 @@ impl Client {
     }
 
     /// Writes a whole object unless there is one.
-    pub(crate) fn create(&self, key: &str, bytes: Bytes) -> Result<Created> {
+    pub(crate) fn create(&self, key: &str, bytes: &Bytes) -> Result<Created> {
         self.check_full_store(key, "writing")?;
         let mut pause = FIRST_PAUSE;
         loop {

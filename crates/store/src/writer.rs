@@ -28,7 +28,7 @@ pub struct PlaceWriter(Target);
 #[derive(Debug)]
 enum Target {
     Disk(Draft),
-    Store(Upload),
+    Store(Box<Upload>),
 }
 
 /// An upload to a store: one put if all fits one part, else a multipart upload.
@@ -53,14 +53,14 @@ impl PlaceWriter {
         client.check_full_store(key, "writing")?;
         let path = client.path(key)?;
         let writer = BufWriter::with_capacity(client.store(), path, PART_BYTES).with_max_concurrency(PARTS_IN_FLIGHT);
-        Ok(Self(Target::Store(Upload {
+        Ok(Self(Target::Store(Box::new(Upload {
             client: client.clone(),
             key: key.to_owned(),
             url: client.url(key),
             part: Vec::new(),
             sent: 0,
             writer: Some(writer),
-        })))
+        }))))
     }
 
     /// Makes the file appear under its name, whole, replacing what was there.

@@ -1,6 +1,6 @@
 """Corpora of awkward shapes on a tiny model: what they cost in time and memory.
 
-    python3 tests/bench/scale/bench_scale.py [tiny-shards huge-row-group many-units]
+    python3 tests/bench/scale/bench_scale.py [tiny-shards huge-row-group many-units many-row-groups]
 
 Needs pyarrow and a release build. Prints a JSON object; peak memory is that of the whole process (VmHWM); it fails above
 1 GiB, the bound being weights + 1 GiB and the tiny model's weights below 1 MiB.
@@ -65,6 +65,16 @@ def headwater(binary, *arguments):
     if done.returncode:
         sys.exit(f"{arguments} ended with {done.returncode}:\n{done.stderr}")
     return round(time.monotonic() - began, 2), done.stdout
+
+
+def peak_mib(binary, *arguments):
+    """Runs a command without looking at what it prints; returns its peak of memory, in MiB."""
+    child = subprocess.Popen([binary, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        sys.exit(f"{arguments} ended with {child.returncode}")
+    return usage.ru_maxrss >> 10
 
 
 def whole_run(binary, path):
@@ -134,16 +144,31 @@ def many_units(binary, folder, units=100_000, shards=4):
     return result
 
 
-BENCHES = {"tiny-shards": tiny_shards, "huge-row-group": huge_row_group, "many-units": many_units}
+def many_row_groups(binary, folder, shards=1000, row_groups=1000, columns=10):
+    path, rng = pipeline(folder, "16MiB"), random.Random(3)
+    table = pa.table({"text": [text(rng, 200) for _ in range(row_groups)]} | {f"c{n}": list(range(row_groups)) for n in range(columns - 1)})
+    first = folder / "corpus/0.parquet"
+    pq.write_table(table, first, row_group_size=1)
+    for shard in range(1, shards):  # a shard's identity holds its path, so a link is another shard
+        os.link(first, folder / f"corpus/{shard}.parquet")
+    result = {"shards": shards, "row_groups": row_groups * shards, "columns": columns}
+    result |= {"plan_seconds": headwater(binary, "plan", path, "-q")[0], "plan_peak_mib": peak_mib(binary, "plan", path, "-q")}
+    assert result["plan_peak_mib"] < MOST_BYTES >> 20, result
+    return result
+
+
+BENCHES = {"tiny-shards": tiny_shards, "huge-row-group": huge_row_group, "many-units": many_units, "many-row-groups": many_row_groups}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("benches", nargs="*", choices=[[], *BENCHES], default=list(BENCHES))
+    parser.add_argument("benches", nargs="*", metavar="BENCH", help=", ".join(BENCHES) + "; all if none is given")
     parser.add_argument("--headwater", default=str(ROOT / "target/release/headwater"))
     options = parser.parse_args()
     results = {}
-    for name in options.benches:
+    if unknown := set(options.benches) - set(BENCHES):
+        parser.error(f"there is no bench {', '.join(sorted(unknown))}")
+    for name in options.benches or BENCHES:
         with tempfile.TemporaryDirectory() as folder:
             results[name] = BENCHES[name](options.headwater, pathlib.Path(folder))
         print(name, results[name], file=sys.stderr)

@@ -153,7 +153,7 @@ impl Session<'_> {
     /// Makes `heads.json` unless another worker was first: then its set is the run's.
     fn first_heads(&self, model: &Model, plan: &Plan, weak: WeakArgs) -> Result<HeadsFile> {
         let file = self.make_heads(model, plan, weak)?;
-        match self.place.create(HEADS_FILE, json_bytes(&file)?)? {
+        match self.place.create(HEADS_FILE, &json_bytes(&file)?)? {
             Created::New => Ok(file),
             Created::AlreadyThere => self.read_heads(model)?.context("heads.json vanished while it was being read"),
         }

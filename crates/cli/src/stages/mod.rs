@@ -6,6 +6,7 @@ mod heads;
 pub(crate) mod model;
 mod plan;
 mod recipe;
+mod relabel;
 mod score;
 mod select;
 mod status;

@@ -11,8 +11,8 @@ use headwater_record::run::{Labels, RunShard, RunSource, SEMANTICS, ScoringInput
 use headwater_record::{ByteCount, HeadSet, HeadsFile, RunFile, UnitKey};
 use headwater_score::document::Windowing;
 use headwater_score::{
-    Advance, Candidate, OnChange, Phase, Relabelled, Scorer, SidecarFooter, UnitReport, UnitWork, Watch, begin, change,
-    done_units, relabel_unit, score_units, skip_shard,
+    Advance, Candidate, OnChange, Phase, Scorer, SidecarFooter, UnitReport, UnitWork, Watch, begin, done_units,
+    score_units, skip_shard,
 };
 use headwater_store::{Traffic, traffic};
 
@@ -61,11 +61,11 @@ const STAGGER: Duration = Duration::from_millis(50);
 const MOST_STAGGER: Duration = Duration::from_secs(30);
 
 /// A unit and where it belongs.
-struct Work<'a> {
-    source: &'a PlannedSource,
-    run: &'a RunSource,
-    shard: &'a PlannedShard,
-    unit: &'a UnitKey,
+pub(super) struct Work<'a> {
+    pub(super) source: &'a PlannedSource,
+    pub(super) run: &'a RunSource,
+    pub(super) shard: &'a PlannedShard,
+    pub(super) unit: &'a UnitKey,
 }
 
 impl<'a> Work<'a> {
@@ -83,7 +83,7 @@ impl<'a> Work<'a> {
         }
     }
 
-    fn footer(&self) -> SidecarFooter {
+    pub(super) fn footer(&self) -> SidecarFooter {
         SidecarFooter {
             unit: self.unit.clone(),
             source: self.source.name.clone(),
@@ -198,25 +198,6 @@ impl Session<'_> {
         }
     }
 
-    /// Rewrites the id and domain columns of the sidecars that are there, without the model.
-    fn relabel(&self, plan: &Plan) -> Result<Outcome> {
-        let run = relabelled(self.begun_run()?, plan);
-        let (_, done) = self.divide(plan, &run, Part::WHOLE)?;
-        let step = self.console.step("relabel", "units", done.len() as u64);
-        let mut rewritten = 0_u64;
-        for work in &done {
-            let path = work.run.sidecar_path(work.unit);
-            let source = (work.shard, &work.source.columns);
-            let outcome = relabel_unit(source, &work.footer(), (&self.place, &path))?;
-            rewritten += u64::from(outcome == Relabelled::Rewritten);
-            step.advance(1);
-        }
-        step.finish();
-        self.console.say(&format!("{:>12} {rewritten} sidecars rewritten", "relabel"));
-        change(&self.place, |run| Ok(relabelled(run, plan)))?;
-        Ok(Outcome::Done)
-    }
-
     /// Scores what is pending of the requested part.
     pub(super) fn score(&self, plan: &Plan, model: &Model, heads: &HeadsFile, request: &Request) -> Result<Scored> {
         let file = self.run_file(plan, model, heads)?;
@@ -309,7 +290,12 @@ impl Session<'_> {
     }
 
     /// Splits the requested part of the plan into what is pending and what is done, in plan order.
-    fn divide<'p>(&self, plan: &'p Plan, run: &'p RunFile, part: Part) -> Result<(Vec<Work<'p>>, Vec<Work<'p>>)> {
+    pub(super) fn divide<'p>(
+        &self,
+        plan: &'p Plan,
+        run: &'p RunFile,
+        part: Part,
+    ) -> Result<(Vec<Work<'p>>, Vec<Work<'p>>)> {
         let (mut pending, mut done) = (Vec::new(), Vec::new());
         // a row costs something even without text
         let weight = |shard: &PlannedShard, unit: &UnitKey| shard.text_bytes(unit).0.saturating_add(unit.rows);
@@ -363,16 +349,6 @@ fn metrics_file(part: Part) -> String {
         Part::WHOLE => METRICS_FILE.to_owned(),
         Part { index, of } => format!("metrics/score-{index}-of-{of}.json"),
     }
-}
-
-/// `run` with the ids and domains of the plan.
-fn relabelled(mut run: RunFile, plan: &Plan) -> RunFile {
-    for source in &mut run.sources {
-        if let Some(planned) = plan.sources.iter().find(|planned| planned.name == source.name) {
-            source.labels = labels(planned);
-        }
-    }
-    run
 }
 
 /// Where the ids and domains of a planned source come from.

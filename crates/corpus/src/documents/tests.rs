@@ -11,7 +11,7 @@ use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 use parquet::file::reader::{ChunkReader, Length};
 
-use super::{open, read_unit};
+use super::{Wanted, open, read_unit};
 use crate::chunks::{Chunks, StoredChunk, StoredShard};
 use crate::footers::Footers;
 use crate::groups::Groups;
@@ -94,7 +94,7 @@ fn trace(traced: &Traced, unit_bytes: u64, index: usize) -> Result<Trace, Box<dy
     let span = groups.span(&units[index]).ok_or("no such rows")?;
     let columns = Columns { text: "text".into(), id: None, domain: Domain::Constant("d".into()) };
     traced.asked.lock().expect("no reader panics").clear();
-    let documents = open(traced, None, &footer.metadata, &columns, (&units[index], span, "x"))?;
+    let documents = open(traced, None, &footer.metadata, (&columns, Wanted::Documents), (&units[index], span, "x"))?;
     let documents = documents.collect::<Result<Vec<_>>>()?;
     let (start, length) = footer.metadata.row_group(0).column(1).byte_range();
     let asked = traced.asked.lock().expect("no reader panics").clone();
@@ -207,7 +207,9 @@ fn documents_are_the_same_however_small_the_pieces() -> Outcome {
                 let gone_on = documents.take().and_then(|mut before| before.advance_to(unit).then_some(before));
                 let mut now = match gone_on {
                     Some(now) => now,
-                    None => open(&stored, None, &footer, &source.columns, (unit, span, "a.parquet"))?,
+                    None => {
+                        open(&stored, None, &footer, (&source.columns, Wanted::Documents), (unit, span, "a.parquet"))?
+                    }
                 };
                 read.extend(now.by_ref().collect::<Result<Vec<Document>>>()?);
                 documents = Some(now);

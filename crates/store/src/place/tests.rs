@@ -22,8 +22,8 @@ fn conforms(place: &Place) -> Outcome {
     assert_eq!((after.path.as_str(), after.bytes), ("a/x.txt", 5));
     assert_ne!(before.etag, after.etag);
 
-    assert_eq!(place.create("a/b/y.txt", text("first"))?, Created::New);
-    assert_eq!(place.create("a/b/y.txt", text("second"))?, Created::AlreadyThere);
+    assert_eq!(place.create("a/b/y.txt", &text("first"))?, Created::New);
+    assert_eq!(place.create("a/b/y.txt", &text("second"))?, Created::AlreadyThere);
     assert_eq!(place.child("a").child("b").read("y.txt")?, text("first"));
     place.write("ab/z.txt", text(""))?;
 
@@ -70,7 +70,7 @@ fn creates_race(place: &Place) -> Outcome {
             for thread in 0..8 {
                 let (name, new) = (&name, &new);
                 scope.spawn(move || {
-                    if place.create(name, Bytes::from(format!("{thread}"))).unwrap() == Created::New {
+                    if place.create(name, &Bytes::from(format!("{thread}"))).unwrap() == Created::New {
                         new.fetch_add(1, Ordering::Relaxed);
                     }
                 });
@@ -244,7 +244,7 @@ fn a_store_that_is_gone_leaves_only_whole_files() -> Outcome {
         // the upload is three parts and an end
         let outcomes = [
             place.write("a", Bytes::from_static(b"a")).is_ok(),
-            place.create("b", Bytes::from_static(b"b")).is_ok(),
+            place.create("b", &Bytes::from_static(b"b")).is_ok(),
             place.writer("c").is_ok_and(|mut writer| writer.write_all(&big).is_ok() && writer.finish().is_ok()),
             place.update("a", |_| Ok::<_, Error>(Some(Bytes::from_static(b"A")))).is_ok(),
         ];
