@@ -309,7 +309,7 @@ enum Trouble {
 /// Looks through a failure and its causes.
 fn trouble(failure: &(dyn StdError + 'static)) -> Trouble {
     // asked for credentials that the environment did not give, and nobody is there
-    if METADATA_SERVERS.iter().any(|server| failure.to_string().contains(server)) {
+    if METADATA_PATHS.iter().any(|path| failure.to_string().contains(path)) {
         return Trouble::Credentials;
     }
     let mut cause = Some(failure);
@@ -332,8 +332,9 @@ fn trouble(failure: &(dyn StdError + 'static)) -> Trouble {
     Trouble::Final
 }
 
-/// Where instances of AWS and Google ask for the credentials of their role.
-const METADATA_SERVERS: [&str; 2] = ["//169.254.169.254/", "//metadata.google.internal/"];
+/// Where instances of AWS, Google and Azure ask for the credentials of their role.
+const METADATA_PATHS: [&str; 4] =
+    ["/latest/api/token", "/latest/meta-data/", "/computeMetadata/", "/metadata/identity/"];
 
 /// Codes of errors about credentials that S3 and STS send with the status 400.
 const EXPIRED: [&str; 6] = [

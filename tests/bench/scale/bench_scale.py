@@ -8,6 +8,7 @@ Needs pyarrow and a release build. Prints a JSON object; peak memory is that of 
 
 import argparse
 import json
+import multiprocessing
 import os
 import pathlib
 import random
@@ -63,7 +64,7 @@ def headwater(binary, *arguments):
     began = time.monotonic()
     done = subprocess.run([binary, *map(str, arguments)], capture_output=True, text=True)
     if done.returncode:
-        sys.exit(f"{arguments} ended with {done.returncode}:\n{done.stderr}")
+        raise RuntimeError(f"{arguments} ended with {done.returncode}:\n{done.stderr}")
     return round(time.monotonic() - began, 2), done.stdout
 
 
@@ -73,7 +74,7 @@ def peak_mib(binary, *arguments):
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
-        sys.exit(f"{arguments} ended with {child.returncode}")
+        raise RuntimeError(f"{arguments} ended with {child.returncode}")
     return usage.ru_maxrss >> 10
 
 
@@ -169,10 +170,12 @@ def main():
     if unknown := set(options.benches) - set(BENCHES):
         parser.error(f"there is no bench {', '.join(sorted(unknown))}")
     for name in options.benches or BENCHES:
-        with tempfile.TemporaryDirectory() as folder:
-            results[name] = BENCHES[name](options.headwater, pathlib.Path(folder))
+        # an interpreter of its own: the peak of a child counts what its parent held when it was started
+        with tempfile.TemporaryDirectory() as folder, multiprocessing.get_context("spawn").Pool(1) as interpreter:
+            results[name] = interpreter.apply(BENCHES[name], (options.headwater, pathlib.Path(folder)))
         print(name, results[name], file=sys.stderr)
     print(json.dumps(results, indent=1))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -81,6 +81,17 @@ fn refusals_are_not_tried_again() -> Outcome {
 }
 
 #[test]
+fn no_credentials_at_all_is_something_to_change() -> Outcome {
+    let lake = Lake::new(Store::s3()?)?;
+    let mut command = lake.site.command(&["plan", crate::site::PIPELINE]);
+    // where an instance would ask for its role, nobody answers
+    command.env("AWS_METADATA_ENDPOINT", "http://127.0.0.1:9").env("HOME", lake.site.path("home"));
+    let ended = crate::site::finish(&mut command).map_err(said)?;
+    ended.says(1, &["s3://lake/corpus/books", "credentials in the environment", "127.0.0.1:9"]);
+    Ok(())
+}
+
+#[test]
 fn an_output_that_cannot_be_used_is_told_of_before_any_work() -> Outcome {
     let lake = Lake::new(Store::s3()?)?;
     for (output, parts) in
