@@ -8,8 +8,6 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
-use crate::failure::Outcome;
-
 /// The signal that came first; 0 for none.
 static ASKED: AtomicI32 = AtomicI32::new(0);
 
@@ -37,18 +35,14 @@ pub(crate) fn is_asked() -> bool {
 /// How long scoring may take to stop; a store that does not answer must not hold the process until it is killed.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Waits for signals on a thread of its own; `complain` prints why the process ends.
-pub(crate) fn listen(complain: impl Fn(&str) + Send + Clone + 'static) -> io::Result<()> {
+/// Waits for signals on a thread of its own; `give_up` ends the process.
+pub(crate) fn listen(give_up: impl Fn() + Send + Clone + 'static) -> io::Result<()> {
     let mut signals = Signals::new([SIGTERM, SIGINT])?;
     std::thread::Builder::new().name("headwater-signals".to_owned()).spawn(move || {
         for signal in &mut signals {
             let is_first = ASKED.swap(signal, Ordering::SeqCst) == 0;
-            let complain = complain.clone();
-            let give_up = move || {
-                complain(&Interrupted.to_string());
-                end();
-            };
             if is_first && LISTENS.load(Ordering::SeqCst) {
+                let give_up = give_up.clone();
                 std::thread::spawn(move || {
                     std::thread::sleep(PATIENCE);
                     give_up();
@@ -61,13 +55,13 @@ pub(crate) fn listen(complain: impl Fn(&str) + Send + Clone + 'static) -> io::Re
     Ok(())
 }
 
-/// Ends the process as the signal asks: as if Ctrl-C were not caught, or with the code for trying again.
-pub(crate) fn end() -> ! {
+/// Ends the process as the signal asks: as if Ctrl-C were not caught, or with `code`.
+pub(crate) fn end(code: u8) -> ! {
     if ASKED.load(Ordering::SeqCst) == SIGINT {
         // shells end their loops only if the signal did it
         drop(emulate_default_handler(SIGINT));
     }
-    process::exit(i32::from(Outcome::Transient.code()))
+    process::exit(i32::from(code))
 }
 
 /// While this lives, the first signal is left to whoever looks at [`is_asked`].

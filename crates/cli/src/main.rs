@@ -37,7 +37,11 @@ fn main() -> ExitCode {
     let console = Console::new(cli.log_format, cli.quiet);
     trace(&cli, &console);
     let format = cli.log_format;
-    if let Err(error) = interrupt::listen(move |message| complain(format, message)) {
+    let give_up = move || {
+        complain(format, &interrupt::Interrupted.to_string());
+        interrupt::end(Outcome::Transient.code());
+    };
+    if let Err(error) = interrupt::listen(give_up) {
         tracing::warn!(%error, "signals cannot be caught: SIGTERM will end scoring at once");
     }
     let outcome = catch_unwind(AssertUnwindSafe(|| run(&cli.command, &console)));
@@ -50,7 +54,7 @@ fn main() -> ExitCode {
                 complain(format, "nothing that was computed is lost: run the same command again to go on");
             }
             if interrupt::is_asked() {
-                interrupt::end();
+                interrupt::end(outcome.code());
             }
             outcome.into()
         }

@@ -67,7 +67,8 @@ impl Chunks for StoredShard {
 
     fn chunk(&self, range: Range<u64>, piece_bytes: u64) -> Result<StoredChunk, ParquetError> {
         let end = range.end;
-        let reader = self.reader.forward(range, piece_bytes).map_err(|error| self.failure.note(error))?;
+        let reader = ForwardReader::new(self.reader.clone(), range, piece_bytes);
+        let reader = reader.map_err(|error| self.failure.note(error))?;
         Ok(StoredChunk { reader: Arc::new(reader), end, failure: self.failure.clone() })
     }
 

@@ -12,8 +12,8 @@ use headwater_record::Status;
 use rayon::ScopeFifo;
 
 use crate::document::{document_score, score, window_losses};
-use crate::stream::{Phase, Rows, Sink, UnitRows, Watch};
 use crate::unit::{Prepared, fill, prepare};
+use crate::watch::{Phase, Sink, UnitRows, Watch};
 use crate::{Advance, Error, Scorer, SidecarRow, UnitReport};
 
 /// Stops the pool when the calling thread is done, or panics.
@@ -40,6 +40,9 @@ pub(crate) struct Slot {
     pub(crate) unit: usize,
     pub(crate) number: usize,
 }
+
+/// The rows of the unit at an index.
+pub(crate) type Rows = (usize, Vec<SidecarRow>);
 
 /// What the pool reports to the calling thread.
 pub(crate) enum Message {

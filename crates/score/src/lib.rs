@@ -16,12 +16,14 @@ mod sidecar;
 mod stream;
 mod survey;
 mod unit;
+mod watch;
 
 pub use begin::{Candidate, OnChange, begin, change, read, skip_shard};
 pub use config::{LongDocuments, ScoreConfig};
 pub use error::Error;
 pub use relabel::{Relabelled, relabel_units};
 pub use sidecar::{SidecarFooter, SidecarRow, encode_sidecar};
-pub use stream::{Phase, Sink, UnitRows, UnitWork, Watch, score_rows, score_units};
+pub use stream::{UnitWork, score_rows, score_units};
 pub use survey::{Statuses, done_units, statuses};
 pub use unit::{Advance, Scorer, UnitReport};
+pub use watch::{Phase, Sink, UnitRows, Watch};

@@ -10,16 +10,16 @@ use std::ops::ControlFlow;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
-use headwater_corpus::{Columns, Document, DocumentText, Piece, PlannedShard, UnitDocuments, UnitStart};
-use headwater_record::UnitKey;
+use headwater_corpus::{Columns, Document, DocumentText, PlannedShard, UnitDocuments, UnitStart};
 use headwater_store::Place;
 use rayon::ScopeFifo;
 
-use crate::crew::{Crew, Message, Report, Slot, Stopper};
-use crate::{Advance, Error, Scorer, SidecarFooter, SidecarRow, UnitReport, encode_sidecar};
+use crate::crew::{Crew, Message, Report, Rows, Slot, Stopper};
+use crate::watch::{Phase, Sink, UnitRows, Watch};
+use crate::{Error, Scorer, SidecarFooter, SidecarRow, encode_sidecar};
 
 /// Text that is read ahead of the model, in bytes; no more is read while that much is in hand, so that one document may exceed it.
 const AHEAD_BYTES: usize = 4 << 20;
@@ -55,57 +55,6 @@ impl UnitWork<'_> {
     }
 }
 
-/// The documents of a unit, to score.
-#[derive(Clone, Copy, Debug)]
-pub struct UnitRows<'a> {
-    /// Its shard.
-    pub shard: &'a PlannedShard,
-    /// The columns to read.
-    pub columns: &'a Columns,
-    /// The unit, or a part of one.
-    pub unit: &'a UnitKey,
-}
-
-/// Whoever wants the units scored.
-pub trait Watch: Sync {
-    /// Whether the unit at `index` need not be scored after all. Asked before it is read.
-    fn skips(&self, index: usize) -> bool;
-
-    /// Whether no more need be scored: what is in hand is dropped, without a word on its units. Asked often, from any thread;
-    /// once true, always true.
-    fn is_over(&self) -> bool {
-        false
-    }
-
-    /// Is told of a document that was tokenised, as far as its row is known without the model, from any thread.
-    fn tokenised(&self, _row: &SidecarRow) {}
-
-    /// Is told of work newly done, from any thread.
-    fn advance(&self, advance: Advance);
-
-    /// Is told of time that a thread spent, from any thread.
-    fn spent(&self, _phase: Phase, _time: Duration) {}
-
-    /// Is told what the unit at `index` came to: its rows are taken, or it failed.
-    ///
-    /// # Errors
-    /// An error ends the scoring.
-    fn unit(&self, index: usize, outcome: Result<UnitReport, Error>) -> Result<(), Error>;
-}
-
-/// What a thread spends its time on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Phase {
-    /// Waiting for the corpus's bytes and decoding them.
-    Read,
-    /// Turning text into tokens.
-    Tokenise,
-    /// The model's two passes.
-    Forward,
-    /// Encoding sidecars and waiting until they are written.
-    Write,
-}
-
 /// Scores `units` and writes their sidecars to `run`.
 ///
 /// # Errors
@@ -122,15 +71,6 @@ pub fn score_units(scorer: &Scorer<'_>, units: &[UnitWork<'_>], run: &Place, wat
         Ok(run.write(&work.path, Bytes::from(sidecar))?)
     })
 }
-
-impl<'a> From<&'a Piece<'a>> for UnitRows<'a> {
-    fn from(piece: &'a Piece<'a>) -> Self {
-        Self { shard: piece.shard, columns: &piece.source.columns, unit: &piece.unit }
-    }
-}
-
-/// Takes the rows of the unit at an index, in the order of the shard; called from a few threads at once.
-pub type Sink<'a> = &'a (dyn Fn(usize, &[SidecarRow]) -> Result<(), Error> + Sync);
 
 /// Scores `units` and gives each one's rows to `sink`. The calling thread is not to be the only thread of the pool.
 ///
@@ -190,9 +130,6 @@ struct Stream<'a> {
     writing: usize,
     ahead_bytes: usize,
 }
-
-/// The rows of the unit at an index.
-pub(crate) type Rows = (usize, Vec<SidecarRow>);
 
 impl<'a> Stream<'a> {
     const fn new(crew: Crew<'a>, writer: SyncSender<Rows>, sender: Sender<Message>) -> Self {

@@ -65,8 +65,13 @@ impl Piece {
 }
 
 impl ForwardReader {
-    pub(crate) fn new(file: RangeReader, within: Range<u64>, most_bytes: u64) -> Self {
-        Self { file, within, most_bytes: most_bytes.max(1), pieces: Mutex::default() }
+    /// Reads `within` of `file` in pieces of at most `most_bytes`; nothing is fetched yet.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if it is not inside the file.
+    pub fn new(file: RangeReader, within: Range<u64>, most_bytes: u64) -> Result<Self> {
+        file.check(&within)?;
+        Ok(Self { file, within, most_bytes: most_bytes.max(1), pieces: Mutex::default() })
     }
 
     /// Size of the whole file.

@@ -8,14 +8,13 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::forward::ForwardReader;
 use crate::remote::{Client, Version};
 use crate::runtime::wait;
 use crate::traffic::{note_read, note_waited};
 use crate::{Error, Result, disk};
 
-/// Reads ranges of one version of one file, from any number of threads. Every read is one request; [`RangeReader::forward`] is
-/// for many small steps.
+/// Reads ranges of one version of one file, from any number of threads. Every read is one request; [`crate::ForwardReader`]
+/// is for many small steps.
 #[derive(Clone)]
 pub struct RangeReader {
     origin: Arc<Origin>,
@@ -82,15 +81,6 @@ impl RangeReader {
         bytes
     }
 
-    /// Reads `range` in rising order in pieces of at most `piece_bytes`, the next one fetched while one is read.
-    ///
-    /// # Errors
-    /// [`Error::OutOfRange`].
-    pub fn forward(&self, range: Range<u64>, piece_bytes: u64) -> Result<ForwardReader> {
-        self.check(&range)?;
-        Ok(ForwardReader::new(self.clone(), range, piece_bytes))
-    }
-
     /// Fetches a range inside the file, on the I/O threads.
     pub(crate) async fn fetch(self, range: Range<u64>) -> Result<Bytes> {
         note_read(&range);
@@ -107,7 +97,8 @@ impl RangeReader {
         }
     }
 
-    fn check(&self, range: &Range<u64>) -> Result<()> {
+    /// Refuses a range that is not inside the file.
+    pub(crate) fn check(&self, range: &Range<u64>) -> Result<()> {
         if range.start <= range.end && range.end <= self.len() {
             return Ok(());
         }

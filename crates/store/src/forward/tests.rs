@@ -31,7 +31,7 @@ proptest! {
         for place in [disk, Place::in_memory("slices").unwrap()] {
             place.write("f", Bytes::from(bytes.clone())).unwrap();
             let reader = place.reader(&place.entry("f").unwrap()).unwrap();
-            let forward = reader.forward(window.start as u64..window.end as u64, piece).unwrap();
+            let forward = ForwardReader::new(reader.clone(), window.start as u64..window.end as u64, piece).unwrap();
             forward.begin().unwrap();
             std::thread::scope(|scope| {
                 for _ in 0..2 {
@@ -54,7 +54,7 @@ fn fetched(
 ) -> std::result::Result<Vec<Range<u64>>, Box<dyn std::error::Error>> {
     let (place, script) = faulty("fetched", Script::default())?;
     place.write("f", Bytes::from(contents(100_000)))?;
-    let forward = place.reader(&place.entry("f")?)?.forward(window.clone(), piece)?;
+    let forward = ForwardReader::new(place.reader(&place.entry("f")?)?, window.clone(), piece)?;
     forward.begin()?;
     let mut position = window.start;
     while position < window.end {
@@ -91,7 +91,7 @@ fn a_piece_that_failed_ahead_is_fetched_again() -> Outcome {
     let script = Script { faults: vec![(Fault::Unavailable, 1)], ..Script::default() };
     let (place, script) = faulty("ahead", script)?;
     place.write("f", Bytes::from(contents(3000)))?;
-    let forward = place.reader(&place.entry("f")?)?.forward(0..3000, 1000)?;
+    let forward = ForwardReader::new(place.reader(&place.entry("f")?)?, 0..3000, 1000)?;
     assert_eq!(forward.all(0..3000)?, contents(3000));
     assert_eq!(script.ranges().iter().filter(|range| range.start == 1000).count(), 2);
     Ok(())
@@ -102,7 +102,7 @@ fn a_cut_body_is_no_shorter_file() -> Outcome {
     let script = Script { faults: vec![(Fault::CutBody, 0)], ..Script::default() };
     let (place, _) = faulty("cut", script)?;
     place.write("f", Bytes::from(contents(3000)))?;
-    let forward = place.reader(&place.entry("f")?)?.forward(0..3000, 1000)?;
+    let forward = ForwardReader::new(place.reader(&place.entry("f")?)?, 0..3000, 1000)?;
     assert!(matches!(forward.all(0..900), Err(Error::Changed { .. } | Error::Unavailable { .. })));
     assert_eq!(forward.all(0..900)?, &contents(3000)[..900]);
     Ok(())
@@ -114,7 +114,7 @@ fn a_store_that_often_fails_gives_the_right_bytes_to_whoever_asks_again() -> Out
         let faults = vec![(Fault::Delay(std::time::Duration::from_millis(2)), 3)];
         let (place, _) = faulty("often", Script { faults, one_in: Some((seed, 4)), ..Script::default() })?;
         place.write("f", Bytes::from(contents(20_000)))?;
-        let forward = place.reader(&place.entry("f")?)?.forward(0..20_000, 700)?;
+        let forward = ForwardReader::new(place.reader(&place.entry("f")?)?, 0..20_000, 700)?;
         for start in (0..20_000_usize).step_by(500) {
             let range = start as u64..start as u64 + 500;
             let bytes = (0..100).find_map(|_| forward.all(range.clone()).ok());

@@ -1,5 +1,5 @@
 use super::*;
-use crate::Place;
+use crate::{ForwardReader, Place};
 
 type Outcome = std::result::Result<(), Box<dyn std::error::Error>>;
 
@@ -19,7 +19,7 @@ fn a_changed_file_is_noticed() -> Outcome {
             let error = reader.read_range(range).unwrap_err();
             assert!(matches!(&error, Error::Changed { path } if path.ends_with("/f")), "{error:?}");
         }
-        let forward = reader.forward(0..500, 64)?;
+        let forward = ForwardReader::new(reader.clone(), 0..500, 64)?;
         forward.begin()?;
         assert!(matches!(forward.some(0, 10), Err(Error::Changed { .. })));
     }
@@ -33,7 +33,7 @@ fn ranges_outside_the_file_are_refused() -> Outcome {
     let reader = place.reader(&place.entry("f")?)?;
     assert!(matches!(reader.read_range(2..4), Err(Error::OutOfRange { bytes: 3, .. })));
     assert!(matches!(reader.read_range(u64::MAX - 1..u64::MAX), Err(Error::OutOfRange { .. })));
-    assert!(matches!(reader.forward(1..4, 8), Err(Error::OutOfRange { bytes: 3, .. })));
+    assert!(matches!(ForwardReader::new(reader.clone(), 1..4, 8), Err(Error::OutOfRange { bytes: 3, .. })));
     assert_eq!(reader.read_range(3..3)?, "");
     Ok(())
 }
