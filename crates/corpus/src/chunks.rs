@@ -135,6 +135,10 @@ impl Read for ChunkRead {
             self.buffer = some.map_err(|error| io::Error::other(self.chunk.failure.note(error)))?;
             self.position += self.buffer.len() as u64;
         }
+        if self.buffer.is_empty() && !out.is_empty() {
+            // where the decoder passes over bytes, it takes an empty read for progress and never ends
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
         let taken = self.buffer.split_to(out.len().min(self.buffer.len()));
         out[..taken.len()].copy_from_slice(&taken);
         Ok(taken.len())

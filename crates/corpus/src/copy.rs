@@ -79,30 +79,65 @@ fn copy<T: DataType>(
     runs: &[Run],
     (max_definition, max_repetition): (i16, i16),
 ) -> Result<(), CopyError> {
-    let (mut values, mut definition, mut repetition) = (Vec::new(), Vec::new(), Vec::new());
+    let mut rows = Rows::default();
     for run in runs {
-        let skipped = guarded(|| reader.skip_records(run.skipped)).map_err(CopyError::Read)?;
-        if skipped < run.skipped {
+        if max_repetition > 0 {
+            // `skip_records` never ends on repetition levels that are cut short; reading tells
+            rows.read(reader, run.skipped, &mut |_| Ok(()))?;
+        } else if guarded(|| reader.skip_records(run.skipped)).map_err(CopyError::Read)? < run.skipped {
             return Err(CopyError::Read(too_few_rows()));
         }
-        let mut left = run.copied;
+        rows.read(reader, run.copied, &mut |rows| {
+            // the decoder hands on whatever the page's bits say, and the writer trusts it
+            let is_beyond = |levels: &[i16], most| levels.iter().any(|level| !(0..=most).contains(level));
+            if is_beyond(&rows.definition, max_definition) || is_beyond(&rows.repetition, max_repetition) {
+                return Err(CopyError::Read(ParquetError::General("a level is beyond the column's".to_owned())));
+            }
+            let definition = (max_definition > 0).then_some(rows.definition.as_slice());
+            let repetition = (max_repetition > 0).then_some(rows.repetition.as_slice());
+            writer.write_batch(&rows.values, definition, repetition).map(drop).map_err(CopyError::Write)
+        })?;
+    }
+    Ok(())
+}
+
+/// Rows of a column on their way from a reader to a writer.
+struct Rows<T: DataType> {
+    values: Vec<T::T>,
+    definition: Vec<i16>,
+    repetition: Vec<i16>,
+}
+
+impl<T: DataType> Default for Rows<T> {
+    fn default() -> Self {
+        Self { values: Vec::new(), definition: Vec::new(), repetition: Vec::new() }
+    }
+}
+
+impl<T: DataType> Rows<T> {
+    /// Reads `count` rows and hands them to `take`, some at a time.
+    fn read(
+        &mut self,
+        reader: &mut ColumnReaderImpl<T>,
+        count: usize,
+        take: &mut dyn FnMut(&Self) -> Result<(), CopyError>,
+    ) -> Result<(), CopyError> {
+        let mut left = count;
         while left > 0 {
+            let Self { values, definition, repetition } = self;
             values.clear();
             definition.clear();
             repetition.clear();
-            let levels = (Some(&mut definition), Some(&mut repetition));
-            let read = guarded(|| reader.read_records(left.min(ROWS), levels.0, levels.1, &mut values));
+            let read = guarded(|| reader.read_records(left.min(ROWS), Some(definition), Some(repetition), values));
             let (rows, ..) = read.map_err(CopyError::Read)?;
             if rows == 0 {
                 return Err(CopyError::Read(too_few_rows()));
             }
+            take(self)?;
             left -= rows;
-            let definition = (max_definition > 0).then_some(definition.as_slice());
-            let repetition = (max_repetition > 0).then_some(repetition.as_slice());
-            writer.write_batch(&values, definition, repetition).map_err(CopyError::Write)?;
         }
+        Ok(())
     }
-    Ok(())
 }
 
 #[cfg(test)]

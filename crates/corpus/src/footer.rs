@@ -19,6 +19,9 @@ const MAGIC_BYTES: u64 = 4;
 /// Bytes read at first, in the hope that they hold the whole footer.
 const FIRST_READ_BYTES: u64 = 64 << 10;
 
+/// The most rows of a row group. Readers count them in 32 bits here and there, and a footer may claim any number.
+const ROW_GROUP_ROWS: i64 = 1 << 31;
+
 /// What is kept of a footer.
 pub(crate) struct Footer {
     pub(crate) id: ShardId,
@@ -66,8 +69,13 @@ pub(crate) fn read(path: &str, shard: &impl Chunks) -> Result<Footer, String> {
 fn check(metadata: &ParquetMetaData, bytes: u64) -> Result<(), String> {
     let mut rows: i64 = 0;
     for (index, group) in metadata.row_groups().iter().enumerate() {
-        let total = (group.num_rows() >= 0).then(|| rows.checked_add(group.num_rows())).flatten();
+        let is_possible = (0..=ROW_GROUP_ROWS).contains(&group.num_rows());
+        let total = is_possible.then(|| rows.checked_add(group.num_rows())).flatten();
         rows = total.ok_or_else(|| format!("its row group {index} claims {} rows", group.num_rows()))?;
+        let (columns, leaves) = (group.num_columns(), metadata.file_metadata().schema_descr().num_columns());
+        if columns != leaves {
+            return Err(format!("its row group {index} has {columns} columns where the schema has {leaves}"));
+        }
         for column in group.columns() {
             let start = column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset());
             let end = u64::try_from(start).ok().zip(u64::try_from(column.compressed_size()).ok());
@@ -82,10 +90,13 @@ fn check(metadata: &ParquetMetaData, bytes: u64) -> Result<(), String> {
     if claimed == rows { Ok(()) } else { Err(format!("it claims {claimed} rows, but its row groups have {rows}")) }
 }
 
-/// Runs a decoder; where malformed bytes make it panic, that is an error like any other.
+/// Runs a Parquet decoder; where malformed bytes make it panic, that is an error like any other.
 ///
 /// The decoder must not be used again after an error.
-pub(crate) fn guarded<T>(decode: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
+///
+/// # Errors
+/// Those of `decode`, and [`ParquetError::General`] for a panic.
+pub fn guarded<T>(decode: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(decode))
         .unwrap_or_else(|_| Err(ParquetError::General("malformed bytes stopped the decoder".to_owned())))
 }

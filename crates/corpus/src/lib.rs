@@ -32,6 +32,7 @@ mod units;
 pub use columns::{Columns, Domain};
 pub use documents::{Document, DocumentText, UnitDocuments, UnitStart, Wanted, read_unit};
 pub use error::{Class, Error, Result};
+pub use footer::guarded;
 pub use plan::{Plan, PlannedSource, plan};
 pub use shard::PlannedShard;
 pub use source::{OnBadShard, PlanOptions, SourceConfig};

@@ -7,6 +7,9 @@ use crate::groups::Groups;
 /// Rows of a unit, at most: bounds what a row costs beside its text.
 const UNIT_ROWS: u64 = 1 << 18;
 
+/// Units of a row group, at most, unless it has too many rows: a footer may claim any number of bytes.
+const MOST_UNITS: u64 = 1 << 20;
+
 /// Cuts every row group into ranges of equal length (± 1 row) that hold about `unit_bytes` of text each, at least one row and at most
 /// [`UNIT_ROWS`].
 ///
@@ -15,7 +18,8 @@ const UNIT_ROWS: u64 = 1 << 18;
 pub(crate) fn cut(shard: &ShardId, groups: &Groups, unit_bytes: u64) -> Vec<UnitKey> {
     let mut units = Vec::new();
     for (row_group, (start, rows, bytes)) in (0_u32..).zip(groups.texts()) {
-        let parts = (bytes.saturating_add(unit_bytes / 2) / unit_bytes).max(rows.div_ceil(UNIT_ROWS)).max(1).min(rows);
+        let by_text = (bytes.saturating_add(unit_bytes / 2) / unit_bytes).min(MOST_UNITS);
+        let parts = by_text.max(rows.div_ceil(UNIT_ROWS)).max(1).min(rows);
         for part in 0..parts {
             let (before, rows) = part_of(rows, part, parts);
             units.push(UnitKey { shard: shard.clone(), row_group, first_row: start + before, rows });

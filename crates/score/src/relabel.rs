@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::compute::concat_batches;
 use bytes::Bytes;
-use headwater_corpus::{Columns, PlannedShard, UnitDocuments, UnitStart, Wanted};
+use headwater_corpus::{Columns, PlannedShard, UnitDocuments, UnitStart, Wanted, guarded};
 use headwater_record::sidecar::{column, footer, schema};
 use headwater_store::Place;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -51,13 +51,14 @@ fn relabel_unit(
 ) -> Result<Relabelled, Error> {
     let damaged = |reason: String| Error::Damaged { path: path.to_owned(), reason };
     let bytes = run.read(path)?;
-    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(|error| damaged(error.to_string()))?;
+    let reader =
+        guarded(|| ParquetRecordBatchReaderBuilder::try_new(bytes)).map_err(|error| damaged(error.to_string()))?;
     let there = reader.metadata().file_metadata().key_value_metadata().cloned().unwrap_or_default();
     let wanted = sidecar.key_values();
     if wanted.iter().all(|pair| there.contains(pair)) {
         return Ok(Relabelled::Unchanged);
     }
-    let batches = reader.build().and_then(|batches| Ok(batches.collect::<Result<Vec<RecordBatch>, _>>()?));
+    let batches = guarded(|| Ok(reader.build()?.collect::<Result<Vec<RecordBatch>, _>>()?));
     let batches = batches.map_err(|error| damaged(error.to_string()))?;
     let batch = concat_batches(&schema(), &batches).map_err(|error| damaged(error.to_string()))?;
     let (shard, columns) = source;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use headwater_corpus::guarded;
 use headwater_record::run::RunSource;
 use headwater_record::sidecar::footer;
 use headwater_record::{Status, UnitKey};
@@ -49,7 +50,8 @@ pub fn statuses(place: &Place, entries: &[&Entry]) -> Result<Statuses, Error> {
     });
     let mut sum = Statuses::new();
     for (status, rows) in counted?.into_iter().flatten().flatten() {
-        *sum.entry(status).or_default() += rows;
+        let of_status = sum.entry(status).or_default();
+        *of_status = rows.saturating_add(*of_status);
     }
     Ok(sum)
 }
@@ -66,7 +68,7 @@ fn statuses_of(place: &Place, entry: &Entry) -> Result<Statuses, Error> {
         tail = file.read_range(start..entry.bytes)?;
     }
     let end = tail.len() - FOOTER_TAIL_BYTES;
-    let metadata = ParquetMetaDataReader::decode_metadata(&tail[end - footer_bytes..end]);
+    let metadata = guarded(|| ParquetMetaDataReader::decode_metadata(&tail[end - footer_bytes..end]));
     let metadata = metadata.map_err(|error| damaged(&error.to_string()))?;
     let pairs = metadata.file_metadata().key_value_metadata();
     let value = pairs.and_then(|pairs| pairs.iter().find(|pair| pair.key == footer::STATUSES)?.value.as_deref());

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use arrow::array::RecordBatch;
+use headwater_corpus::guarded;
 use headwater_record::run::Labels;
 use headwater_record::sidecar::footer;
 use headwater_record::{RunFile, SelectionFile};
@@ -92,14 +93,18 @@ impl Sidecars for StoredSidecars {
     fn read(&self, unit: &Unit, columns: &[&str]) -> Result<Vec<RecordBatch>> {
         let path = unit.sidecar_path();
         let unreadable = |source: ParquetError| Error::Unreadable { path: self.place.describe(&path), source };
-        let builder = ParquetRecordBatchReaderBuilder::try_new(self.place.read(&path)?).map_err(unreadable)?;
+        let bytes = self.place.read(&path)?;
+        let builder = guarded(|| ParquetRecordBatchReaderBuilder::try_new(bytes)).map_err(unreadable)?;
         check_footer(unit, builder.metadata())?;
         for name in columns {
             builder.schema().field_with_name(name).map_err(|_| wrong(unit, name, &"a column", &"missing"))?;
         }
         let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
-        let reader = builder.with_projection(mask).with_batch_size(BATCH_ROWS).build().map_err(unreadable)?;
-        reader.map(|batch| batch.map_err(|error| unreadable(error.into()))).collect()
+        let batches = || {
+            let reader = builder.with_projection(mask).with_batch_size(BATCH_ROWS).build()?;
+            reader.map(|batch| Ok(batch?)).collect()
+        };
+        guarded(batches).map_err(unreadable)
     }
 }
 
