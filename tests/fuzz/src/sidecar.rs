@@ -1,0 +1,42 @@
+//! A sidecar, as `score` and `select` read it.
+
+use std::sync::LazyLock;
+
+use bytes::Bytes;
+use headwater_record::RunFile;
+use headwater_select::{RankBy, SelectConfig};
+use headwater_store::Place;
+
+use crate::panics::escaping;
+
+/// A run of one unit of eight rows, and where its sidecar lies.
+static RUN: LazyLock<(RunFile, Place, String)> = LazyLock::new(|| {
+    let run: RunFile = serde_json::from_str(include_str!("../run.json")).expect("the run is one");
+    let source = &run.sources[0];
+    let path = source.sidecar_path(&source.shards[0].units[0]);
+    (run, Place::in_memory("sidecar").expect("the place has a name"), path)
+});
+
+/// Counts a sidecar's rows by status, cuts it by every rank and lists what it rejects.
+pub fn sidecar(bytes: &[u8]) {
+    let (run, place, path) = &*RUN;
+    escaping(|| {
+        place.write(path, Bytes::copy_from_slice(bytes)).expect("memory can be written to");
+        let done = headwater_score::done_units(place, &run.sources[0]).expect("memory can be listed");
+        let twice: Vec<_> = done.values().chain(done.values()).collect();
+        let _ = headwater_score::statuses(place, &twice);
+        for rank in [RankBy::Influence, RankBy::Loss, RankBy::Random] {
+            cut(run, place, rank);
+        }
+        let _ = headwater_select::write_rejects(place, run, &|_| ());
+    });
+}
+
+fn cut(run: &RunFile, place: &Place, rank: RankBy) {
+    let config = SelectConfig { rank, fraction: 0.5, ..SelectConfig::default() };
+    let Ok(selection) = headwater_select::select(place, run, &config, 7, &|_| ()) else { return };
+    for domain in selection.domains {
+        assert!(domain.kept_documents <= domain.ranked_documents && domain.ranked_documents <= domain.documents);
+        assert!(domain.kept_tokens <= domain.ranked_tokens && domain.ranked_tokens <= domain.tokens);
+    }
+}
