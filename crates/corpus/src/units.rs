@@ -8,7 +8,7 @@ use crate::groups::Groups;
 const UNIT_ROWS: u64 = 1 << 18;
 
 /// Units of a row group, at most, unless it has too many rows: a footer may claim any number of bytes.
-const MOST_UNITS: u64 = 1 << 20;
+const MOST_UNITS: u64 = 1 << 16;
 
 /// Cuts every row group into ranges of equal length (± 1 row) that hold about `unit_bytes` of text each, at least one row and at most
 /// [`UNIT_ROWS`].

@@ -126,7 +126,7 @@ impl Session<'_> {
             (0..MOST_FOOTERS).map(|at| entries[at * entries.len() / MOST_FOOTERS]).collect()
         };
         let counted: Statuses = statuses(&self.place, &sample)?;
-        let rows: u64 = counted.values().sum();
+        let rows = counted.values().copied().fold(0, u64::saturating_add);
         let parts = counted.iter().filter(|(status, rows)| **status != Status::Scored && **rows > 0);
         let parts: Vec<String> = parts.map(|(status, rows)| format!("{} {status}", TokenCount(*rows))).collect();
         let of = match sample.len() == entries.len() {
