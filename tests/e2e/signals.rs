@@ -6,7 +6,7 @@ use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::corpus;
-use crate::site::{Outcome, PIPELINE, Site, assert_same, pipeline, tiny};
+use crate::site::{Outcome, PIPELINE, Site, assert_same, pipeline, send_signal, tiny};
 
 /// A site with so much to score that a signal finds it scoring.
 fn long_site() -> Result<Site, Box<dyn std::error::Error>> {
@@ -61,7 +61,7 @@ fn sigterm_keeps_finished_units_and_asks_for_another_try() -> Outcome {
     let (site, whole) = (long_site()?, long_site()?);
     let (mut child, mut stderr, address) = scoring(&site)?;
     under_way(&address)?;
-    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status()?.success());
+    assert!(send_signal("TERM", child.id())?);
     let code = child.wait()?.code();
     let mut said = String::new();
     stderr.read_to_string(&mut said)?;
@@ -88,7 +88,7 @@ fn sigterm_outside_of_scoring_ends_at_once() -> Outcome {
     let mut child = site.command(&["plan", "pipe.toml"]).stderr(Stdio::piped()).spawn()?;
     // opens once the command reads, which is after it began to listen for signals
     let _pipe = fs_err::OpenOptions::new().write(true).open(site.path("pipe.toml"))?;
-    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status()?.success());
+    assert!(send_signal("TERM", child.id())?);
     assert_eq!(child.wait()?.code(), Some(75));
     Ok(())
 }

@@ -132,6 +132,11 @@ pub(crate) fn finish(command: &mut Command) -> Result<Finished, Box<dyn Error>> 
     Ok(Finished { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) })
 }
 
+/// Sends the signal named `signal`, such as `TERM`, to a process; false if it is gone. The shell's own `kill` is on every machine.
+pub(crate) fn send_signal(signal: &str, process: u32) -> std::io::Result<bool> {
+    Ok(Command::new("sh").args(["-c", &format!("kill -{signal} {process}")]).status()?.success())
+}
+
 /// All files below `folder`, by relative path.
 pub(crate) fn files_below(folder: &Path) -> Result<Artefacts, Box<dyn Error>> {
     let mut files = BTreeMap::new();

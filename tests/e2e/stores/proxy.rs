@@ -3,7 +3,6 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -23,6 +22,7 @@ use tokio::runtime::Runtime;
 
 use super::Failure;
 use super::dialect::Dialect;
+use crate::site::send_signal;
 
 type Body = BoxBody<Bytes, Failure>;
 type Upstream = Client<HttpConnector, Full<Bytes>>;
@@ -106,8 +106,8 @@ impl State {
     fn kill(&self) {
         let victim = self.victim.swap(0, Ordering::SeqCst);
         if victim > 0 {
-            let killed = Command::new("kill").args(["-KILL", &victim.to_string()]).status();
-            assert!(killed.is_ok_and(|status| status.success()), "the process was gone before it was killed");
+            let killed = send_signal("KILL", victim);
+            assert!(killed.is_ok_and(|killed| killed), "the process was gone before it was killed");
         }
     }
 }

@@ -14,7 +14,7 @@ use headwater_score::{
     Advance, Candidate, OnChange, Phase, Scorer, SidecarFooter, UnitReport, UnitWork, Watch, begin, done_units,
     score_units, skip_shard,
 };
-use headwater_store::{Traffic, traffic};
+use headwater_store::traffic;
 
 use crate::args::{ChangeArgs, Part, ScoreArgs};
 use crate::failure::Outcome;
@@ -241,8 +241,8 @@ impl Session<'_> {
 
     /// Says what was fetched for what was needed.
     fn say_traffic(&self, read: ByteCount, needed: ByteCount) {
-        let Traffic { requests, .. } = traffic();
-        let retries = traffic().retries();
+        let traffic = traffic();
+        let (requests, retries) = (traffic.requests, traffic.retries());
         let wire =
             if requests == 0 { String::new() } else { format!(", {requests} requests, {retries} of them again") };
         self.console.say(&format!("{:>12} {read} read for {needed} of text, id and domain columns{wire}", "score"));
