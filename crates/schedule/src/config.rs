@@ -2,10 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Schedule, Shape};
+use crate::form::{Decay, Form, Frame, Period, Point};
+use crate::length::rounded;
+use crate::{Curve, Error, Length, RunLength, Schedule, Shape};
 
-/// Largest count that an f64 holds exactly.
-pub(crate) const EXACT: u64 = 1 << 53;
+/// Most periods of a schedule.
+const MOST_PERIODS: u64 = 10_000;
 
 /// Family of the schedule.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,200 +16,391 @@ pub enum Kind {
     /// Warm-up, stable, decay.
     #[default]
     Wsd,
+    /// Periods of WSD, each back at the peak.
+    WsdS,
+    /// Warm-up, then straight to the floor (D2Z with a floor of 0).
+    Linear,
+    /// Warm-up, then half a cosine to the floor.
+    Cosine,
+    /// Warm-up, then (1 − p)^`exponent` to the floor.
+    Polynomial,
+    /// Warm-up, then the peak for ever.
+    Constant,
+    /// Multiplied by `factor` at every milestone.
+    MultiStep,
+    /// Inverse square root of the step, then a decay.
+    InverseSqrt,
+    /// A power of the tokens, then a decay.
+    Power,
+    /// Cooldown to a held rate, then a decay.
+    Infinite,
+    /// Slow start, fast decay, by epochs.
+    SlowStart,
+    /// Triangular cycles.
+    Triangular,
+    /// Straight lines between given points.
+    Points,
 }
 
-/// The length of a phase: `0.25`, `{ steps = 2000 }` or `{ tokens = 1.0e10 }`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "WrittenLength", into = "WrittenLength")]
-pub enum Length {
-    /// Share of the run's steps, in `[0, 1)`.
-    Fraction(f64),
-    /// Number of steps.
-    Steps(u64),
-    /// Number of training tokens.
-    Tokens(u64),
-}
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 13] = [
+        Self::Wsd,
+        Self::WsdS,
+        Self::Linear,
+        Self::Cosine,
+        Self::Polynomial,
+        Self::Constant,
+        Self::MultiStep,
+        Self::InverseSqrt,
+        Self::Power,
+        Self::Infinite,
+        Self::SlowStart,
+        Self::Triangular,
+        Self::Points,
+    ];
 
-#[derive(Serialize, Deserialize)]
-#[serde(untagged, expecting = "a length is a fraction in [0, 1), { steps = n } or { tokens = n }")]
-enum WrittenLength {
-    Fraction(f64),
-    Steps(WrittenSteps),
-    Tokens(WrittenTokens),
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WrittenSteps {
-    steps: f64,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WrittenTokens {
-    tokens: f64,
-}
-
-impl TryFrom<WrittenLength> for Length {
-    type Error = Error;
-
-    fn try_from(written: WrittenLength) -> Result<Self, Error> {
-        match written {
-            WrittenLength::Fraction(got) if (0.0..1.0).contains(&got) => Ok(Self::Fraction(got)),
-            WrittenLength::Fraction(got) => Err(Error::Fraction { got }),
-            WrittenLength::Steps(written) => whole(written.steps, "steps").map(Self::Steps),
-            WrittenLength::Tokens(written) => whole(written.tokens, "tokens").map(Self::Tokens),
-        }
-    }
-}
-
-impl From<Length> for WrittenLength {
-    fn from(length: Length) -> Self {
-        match length {
-            Length::Fraction(fraction) => Self::Fraction(fraction),
-            Length::Steps(steps) => Self::Steps(WrittenSteps { steps: steps as f64 }),
-            Length::Tokens(tokens) => Self::Tokens(WrittenTokens { tokens: tokens as f64 }),
-        }
-    }
-}
-
-/// Reads a whole number that may be written as a float, such as `1.0e12`.
-///
-/// # Errors
-/// [`Error::Count`] if `got` is negative, has a fraction or exceeds 2^53.
-pub fn whole(got: f64, unit: &'static str) -> Result<u64, Error> {
-    if got.fract() == 0.0 && (0.0..=EXACT as f64).contains(&got) {
-        Ok(truncated(got))
-    } else {
-        Err(Error::Count { got, unit })
-    }
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "callers pass 0 ≤ value ≤ 2^53")]
-fn truncated(value: f64) -> u64 {
-    value as u64
-}
-
-/// The extent of a training run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RunLength {
-    /// Optimiser steps.
-    pub steps: u64,
-    /// Tokens a step: sequence length × sequences a batch.
-    pub tokens_per_step: u64,
-}
-
-impl RunLength {
-    /// The run that trains on `tokens`, in whole steps, rounded half up.
-    ///
-    /// # Errors
-    /// [`Error::NoSteps`] if `tokens_per_step` is 0 or that makes no step, [`Error::TooManySteps`] above 2^53 steps.
-    pub fn of_tokens(tokens: u64, tokens_per_step: u64) -> Result<Self, Error> {
-        match steps_of(tokens, tokens_per_step) {
-            Some(steps) if steps > EXACT => Err(Error::TooManySteps { steps }),
-            Some(steps) if steps > 0 => Ok(Self { steps, tokens_per_step }),
-            _ => Err(Error::NoSteps { tokens, tokens_per_step }),
-        }
-    }
-}
-
-/// `tokens / tokens_per_step` rounded half up; `None` for a step of no tokens.
-fn steps_of(tokens: u64, tokens_per_step: u64) -> Option<u64> {
-    let whole = tokens.checked_div(tokens_per_step)?;
-    let rest = tokens % tokens_per_step;
-    Some(whole + u64::from(rest >= tokens_per_step - rest))
-}
-
-impl Length {
-    /// The length in steps of `run`, rounded half up.
+    /// The kind's name in configurations.
     #[must_use]
-    pub fn steps(&self, run: RunLength) -> u64 {
-        match *self {
-            Self::Fraction(fraction) => truncated((fraction * run.steps as f64 + 0.5).floor()),
-            Self::Steps(steps) => steps,
-            Self::Tokens(tokens) => steps_of(tokens, run.tokens_per_step).unwrap_or(0),
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Wsd => "wsd",
+            Self::WsdS => "wsd-s",
+            Self::Linear => "linear",
+            Self::Cosine => "cosine",
+            Self::Polynomial => "polynomial",
+            Self::Constant => "constant",
+            Self::MultiStep => "multi-step",
+            Self::InverseSqrt => "inverse-sqrt",
+            Self::Power => "power",
+            Self::Infinite => "infinite",
+            Self::SlowStart => "slow-start",
+            Self::Triangular => "triangular",
+            Self::Points => "points",
+        }
+    }
+
+    /// The keys that the kind takes, besides `kind`.
+    const fn keys(self) -> &'static [&'static str] {
+        match self {
+            Self::Wsd => &["warmup", "decay", "shape", "half_life", "exponent", "floor"],
+            Self::WsdS => &["warmup", "periods", "decay", "shape", "half_life", "exponent", "floor"],
+            Self::Linear | Self::Cosine => &["warmup", "floor"],
+            Self::Polynomial => &["warmup", "exponent", "floor"],
+            Self::Constant => &["warmup"],
+            Self::MultiStep => &["warmup", "milestones", "factor", "floor"],
+            Self::InverseSqrt => &["warmup", "timescale", "decay", "shape", "half_life", "floor"],
+            Self::Power => &["warmup", "coefficient", "exponent", "decay", "shape", "half_life", "floor"],
+            Self::Infinite => &["warmup", "cooldown", "cooldown_shape", "hold", "decay", "shape", "half_life", "floor"],
+            Self::SlowStart => &["base", "ramp", "factor", "epochs", "floor"],
+            Self::Triangular => &["cycle", "rise", "damping", "floor"],
+            Self::Points => &["points"],
         }
     }
 }
 
-/// The `[schedule]` table.
+/// Periods of [`Kind::WsdS`]: a number of equal ones, or the length of each.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "a number of equal periods, such as 4, or a list of lengths, such as [0.25, 0.25, 0.5]")]
+pub enum Periods {
+    /// So many, equal up to a step.
+    Equal(u64),
+    /// Their lengths, which together are the run.
+    Lengths(Vec<Length>),
+}
+
+/// The `[schedule]` table: `kind`, and the keys of that kind; the others must be absent.
 ///
 /// # Source
 /// Defaults: AttentionInfluence (arXiv 2505.07293) §4 for the 0.1 % warm-up and the 25 % decay; the paper is silent on
-/// shape and floor, which follow the `SmolLM` configuration that it refers to (1-sqrt to 0).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// shape and floor, which follow the `SmolLM` configuration that it refers to (1-sqrt to 0). Milestones and factor: `DeepSeek`
+/// (arXiv 2401.02954) §3.1; coefficient and exponent: Power (arXiv 2408.13359); hold and cooldown: a quarter and a cosine are
+/// our choice.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ScheduleConfig {
     /// Family.
     pub kind: Kind,
-    /// Length of the linear warm-up; 0 for none.
-    pub warmup: Length,
-    /// Length of the decay, which ends with the run.
-    pub decay: Length,
-    /// Shape of the decay.
-    pub shape: Shape,
-    /// Learning rate at the end, as a fraction of the peak.
-    pub floor: f64,
-}
-
-impl Default for ScheduleConfig {
-    fn default() -> Self {
-        Self {
-            kind: Kind::Wsd,
-            warmup: Length::Fraction(0.001),
-            decay: Length::Fraction(0.25),
-            shape: Shape::OneMinusSqrt,
-            floor: 0.0,
-        }
-    }
+    /// Length of the linear warm-up; 0 for none. Default 0.001.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warmup: Option<Length>,
+    /// Length of the decay, which ends with the run; under `wsd-s` a fraction is one of each period. Default 0.25.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decay: Option<Length>,
+    /// Shape of the decay. Default `1-sqrt`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shape: Option<Shape>,
+    /// Half-life of the shape `exponential`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub half_life: Option<Length>,
+    /// Exponent of `polynomial` (default 1) and of `power` (default −0.51).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exponent: Option<f64>,
+    /// The lowest learning rate after warm-up, as a fraction of the peak. Default 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub floor: Option<f64>,
+    /// Periods of `wsd-s`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub periods: Option<Periods>,
+    /// Where `multi-step` multiplies. Default 0.8 and 0.9.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub milestones: Option<Vec<Length>>,
+    /// By what `multi-step` (default √0.1 = 0.316…) and `slow-start` (default 0.5) multiply.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub factor: Option<f64>,
+    /// Timescale of `inverse-sqrt`. Default: the warm-up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timescale: Option<Length>,
+    /// The paper's a of `power`, which a batch's sequences multiply. Default 4.6.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub coefficient: Option<f64>,
+    /// Length of the cooldown of `infinite`. Default 0.25.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cooldown: Option<Length>,
+    /// Shape of that cooldown. Default `cosine`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cooldown_shape: Option<Shape>,
+    /// The rate that `infinite` holds, as a fraction of the peak. Default 0.25.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hold: Option<f64>,
+    /// Rate of the first epoch of `slow-start`; the peak is then base × ramp, whatever the peak learning rate. Default: peak / ramp.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base: Option<f64>,
+    /// Epochs of the ramp of `slow-start`. Default 5.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ramp: Option<u64>,
+    /// Epochs of `slow-start`. Default 10.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epochs: Option<u64>,
+    /// Length of a cycle of `triangular`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cycle: Option<Length>,
+    /// Share of a cycle that rises. Default 0.5.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rise: Option<f64>,
+    /// What each cycle's height is multiplied by after it. Default 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub damping: Option<f64>,
+    /// `[fraction of the run, multiplier]` of `points`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub points: Option<Vec<(f64, f64)>>,
 }
 
 impl ScheduleConfig {
     /// Resolves the table for one run.
     ///
     /// # Errors
-    /// As [`Schedule::new`].
+    /// [`Error::ForeignKey`] and [`Error::MissingKey`] for keys that do not go with the kind, and as [`Schedule::new`].
     pub fn resolve(&self, run: RunLength, peak_lr: f64) -> Result<Schedule, Error> {
-        let phases = crate::Phases {
+        self.check_keys()?;
+        let frame = Frame {
             steps: run.steps,
-            warmup_steps: self.warmup.steps(run),
-            decay_steps: self.decay.steps(run),
+            warmup_steps: if self.kind.keys().contains(&"warmup") { self.warmup().steps(run) } else { 0 },
+            peak_lr: self.base.map_or(peak_lr, |base| base * self.ramp() as f64),
+            floor: self.floor.unwrap_or(0.0),
         };
-        Schedule::new(phases, self.shape, peak_lr, self.floor)
+        Schedule::new(frame, self.form(run, &frame)?)
     }
+
+    fn check_keys(&self) -> Result<(), Error> {
+        let (kind, keys) = (self.kind.name(), self.kind.keys());
+        let foreign = self.given().into_iter().find(|key| !keys.contains(key));
+        foreign.map_or(Ok(()), |key| Err(Error::ForeignKey { key, kind, keys: keys.join(", ") }))
+    }
+
+    /// The keys that are written, besides `kind`.
+    fn given(&self) -> Vec<&'static str> {
+        let keys = [
+            ("warmup", self.warmup.is_some()),
+            ("decay", self.decay.is_some()),
+            ("shape", self.shape.is_some()),
+            ("half_life", self.half_life.is_some()),
+            ("exponent", self.exponent.is_some()),
+            ("floor", self.floor.is_some()),
+            ("periods", self.periods.is_some()),
+            ("milestones", self.milestones.is_some()),
+            ("factor", self.factor.is_some()),
+            ("timescale", self.timescale.is_some()),
+            ("coefficient", self.coefficient.is_some()),
+            ("cooldown", self.cooldown.is_some()),
+            ("cooldown_shape", self.cooldown_shape.is_some()),
+            ("hold", self.hold.is_some()),
+            ("base", self.base.is_some()),
+            ("ramp", self.ramp.is_some()),
+            ("epochs", self.epochs.is_some()),
+            ("cycle", self.cycle.is_some()),
+            ("rise", self.rise.is_some()),
+            ("damping", self.damping.is_some()),
+            ("points", self.points.is_some()),
+        ];
+        keys.into_iter().filter(|(_, is_given)| *is_given).map(|(key, _)| key).collect()
+    }
+
+    /// Length of the warm-up, as written or by default.
+    #[must_use]
+    pub fn warmup(&self) -> Length {
+        self.warmup.unwrap_or(Length::Fraction(0.001))
+    }
+
+    /// Length of the decay, as written or by default.
+    #[must_use]
+    pub fn decay(&self) -> Length {
+        self.decay.unwrap_or(Length::Fraction(0.25))
+    }
+
+    fn ramp(&self) -> u64 {
+        self.ramp.unwrap_or(5)
+    }
+
+    fn form(&self, run: RunLength, frame: &Frame) -> Result<Form, Error> {
+        Ok(match self.kind {
+            Kind::Wsd => Form::Wsd(self.final_decay(run)?),
+            Kind::Linear => whole_run(frame, Curve::Linear),
+            Kind::Cosine => whole_run(frame, Curve::Cosine),
+            Kind::Polynomial => whole_run(frame, Curve::Polynomial { exponent: self.exponent.unwrap_or(1.0) }),
+            Kind::Constant => Form::Wsd(Decay { start: run.steps, steps: 0, curve: Curve::Linear }),
+            Kind::WsdS => Form::WsdS { periods: self.periods(run)?, curve: self.curve(run)? },
+            Kind::MultiStep => {
+                let default = || vec![Length::Fraction(0.8), Length::Fraction(0.9)];
+                let milestones = self.milestones.clone().unwrap_or_else(default);
+                let milestones = milestones.iter().map(|length| length.steps(run)).collect();
+                Form::MultiStep { milestones, factor: self.factor.unwrap_or(0.1_f64.sqrt()) }
+            }
+            Kind::InverseSqrt => {
+                let timescale_steps = self.timescale.map_or(frame.warmup_steps, |length| length.steps(run)) as f64;
+                Form::InverseSqrt { timescale_steps, decay: self.final_decay(run)? }
+            }
+            Kind::Power => Form::Power {
+                coefficient: self.coefficient.unwrap_or(4.6) * run.batch.sequences as f64,
+                exponent: self.exponent.unwrap_or(-0.51),
+                tokens_per_step: run.batch.tokens(),
+                decay: self.final_decay(run)?,
+            },
+            Kind::Infinite => Form::Infinite {
+                cooldown: Decay {
+                    start: frame.warmup_steps,
+                    steps: self.cooldown.unwrap_or(Length::Fraction(0.25)).steps(run),
+                    curve: self.curve_of(self.cooldown_shape.unwrap_or(Shape::Cosine), run)?,
+                },
+                hold: self.hold.unwrap_or(0.25),
+                decay: self.final_decay(run)?,
+            },
+            Kind::SlowStart => Form::SlowStart {
+                ramp: self.ramp(),
+                factor: self.factor.unwrap_or(0.5),
+                epochs: self.epochs.unwrap_or(10),
+            },
+            Kind::Triangular => {
+                let cycle_steps = self.needed(self.cycle, "cycle", "such as { steps = 2000 }")?.steps(run);
+                let rise = self.rise.unwrap_or(0.5);
+                if !(0.0..=1.0).contains(&rise) {
+                    let expected = "a fraction of the cycle in [0, 1]";
+                    return Err(Error::Value { key: "rise", got: rise.to_string(), expected });
+                }
+                Form::Triangular {
+                    cycle_steps,
+                    rise_steps: rounded(rise * cycle_steps as f64),
+                    damping: self.damping.unwrap_or(1.0),
+                }
+            }
+            Kind::Points => {
+                let points = self.needed(self.points.as_ref(), "points", "such as [[0, 0], [0.01, 1], [1, 0]]")?;
+                let steps = run.steps as f64;
+                Form::Points(
+                    points.iter().map(|(at, multiplier)| Point { step: at * steps, multiplier: *multiplier }).collect(),
+                )
+            }
+        })
+    }
+
+    fn needed<T>(&self, value: Option<T>, key: &'static str, example: &'static str) -> Result<T, Error> {
+        value.ok_or_else(|| Error::MissingKey { key, kind: self.kind.name(), example })
+    }
+
+    fn final_decay(&self, run: RunLength) -> Result<Decay, Error> {
+        let steps = self.decay().steps(run);
+        Ok(Decay { start: run.steps.saturating_sub(steps), steps, curve: self.curve(run)? })
+    }
+
+    fn curve(&self, run: RunLength) -> Result<Curve, Error> {
+        let shape = self.shape.unwrap_or_default();
+        if shape != Shape::Exponential && self.half_life.is_some() && self.cooldown_shape != Some(Shape::Exponential) {
+            let (key, kind) = ("half_life", self.kind.name());
+            return Err(Error::ForeignKey { key, kind, keys: "it only with shape = \"exponential\"".to_owned() });
+        }
+        let is_polynomial = shape == Shape::Polynomial || self.cooldown_shape == Some(Shape::Polynomial);
+        if self.exponent.is_some() && !is_polynomial && matches!(self.kind, Kind::Wsd | Kind::WsdS) {
+            let (key, kind) = ("exponent", self.kind.name());
+            return Err(Error::ForeignKey { key, kind, keys: "it only with shape = \"polynomial\"".to_owned() });
+        }
+        self.curve_of(shape, run)
+    }
+
+    fn curve_of(&self, shape: Shape, run: RunLength) -> Result<Curve, Error> {
+        Ok(match shape {
+            Shape::Linear => Curve::Linear,
+            Shape::OneMinusSqrt => Curve::OneMinusSqrt,
+            Shape::Cosine => Curve::Cosine,
+            Shape::OneMinusSquare => Curve::OneMinusSquare,
+            Shape::MirrorCosine => Curve::MirrorCosine,
+            Shape::Exponential => {
+                let example =
+                    "the length in which the rate halves, such as { steps = 5000 }, for shape \"exponential\"";
+                let half_life = self.needed(self.half_life, "half_life", example)?;
+                Curve::Exponential { half_life_steps: half_life.steps(run) as f64 }
+            }
+            // a power's exponent is that of its tokens
+            Shape::Polynomial if self.kind == Kind::Power => Curve::Polynomial { exponent: 1.0 },
+            Shape::Polynomial => Curve::Polynomial { exponent: self.exponent.unwrap_or(1.0) },
+        })
+    }
+
+    fn periods(&self, run: RunLength) -> Result<Vec<Period>, Error> {
+        let periods = self.needed(self.periods.as_ref(), "periods", "such as 4, or [0.25, 0.25, 0.5]")?;
+        let ends: Vec<u64> = match periods {
+            Periods::Equal(0) => return Err(Error::Value { key: "periods", got: "0".to_owned(), expected: "above 0" }),
+            Periods::Equal(count) if *count > MOST_PERIODS.min(run.steps) => {
+                let expected = "at most 10,000, and at most the steps of the run";
+                return Err(Error::Value { key: "periods", got: count.to_string(), expected });
+            }
+            Periods::Equal(count) => {
+                (1..=*count).map(|end| rounded(run.steps as f64 * (end as f64 / *count as f64))).collect()
+            }
+            // fractions of the whole are rounded where they end, so that they fill it
+            Periods::Lengths(lengths) if fills(lengths) => lengths
+                .iter()
+                .scan(0.0, |end, length| {
+                    *end += if let Length::Fraction(fraction) = length { *fraction } else { 0.0 };
+                    Some(rounded(run.steps as f64 * end.min(1.0)))
+                })
+                .collect(),
+            Periods::Lengths(lengths) => lengths
+                .iter()
+                .scan(0_u64, |end, length| {
+                    *end = end.saturating_add(length.steps(run));
+                    Some(*end)
+                })
+                .collect(),
+        };
+        let starts = std::iter::once(0).chain(ends.iter().copied());
+        let decays = starts
+            .zip(&ends)
+            .map(|(start, end)| self.decay().steps(RunLength { steps: end.saturating_sub(start), batch: run.batch }));
+        let decays: Vec<u64> = decays.collect();
+        Ok(ends.iter().zip(decays).map(|(end, decay_steps)| Period { end: *end, decay_steps }).collect())
+    }
+}
+
+/// Whether lengths are fractions that make a whole.
+fn fills(lengths: &[Length]) -> bool {
+    let fraction = |length: &Length| if let Length::Fraction(fraction) = length { *fraction } else { f64::NAN };
+    (lengths.iter().map(fraction).sum::<f64>() - 1.0).abs() < 1e-9
+}
+
+fn whole_run(frame: &Frame, curve: Curve) -> Form {
+    let start = frame.warmup_steps.min(frame.steps);
+    Form::Wsd(Decay { start, steps: frame.steps - start, curve })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lengths_are_fractions_steps_or_tokens() {
-        let run = RunLength { steps: 1000, tokens_per_step: 100 };
-        let config: ScheduleConfig =
-            toml::from_str("warmup = { steps = 7 }\ndecay = { tokens = 2.5e4 }\nshape = \"linear\"").unwrap();
-        assert_eq!((config.warmup.steps(run), config.decay.steps(run)), (7, 250));
-        assert_eq!(toml::from_str::<ScheduleConfig>("").unwrap(), ScheduleConfig::default());
-        let written = toml::to_string(&config).unwrap();
-        assert_eq!(toml::from_str::<ScheduleConfig>(&written).unwrap(), config);
-    }
-
-    #[test]
-    fn rounds_half_up() {
-        assert_eq!(RunLength::of_tokens(149, 100).unwrap().steps, 1);
-        assert_eq!(RunLength::of_tokens(150, 100).unwrap().steps, 2);
-        assert!(matches!(RunLength::of_tokens(49, 100), Err(Error::NoSteps { .. })));
-        assert!(matches!(RunLength::of_tokens(49, 0), Err(Error::NoSteps { .. })));
-        assert_eq!(Length::Fraction(0.25).steps(RunLength { steps: 10, tokens_per_step: 1 }), 3);
-    }
-
-    #[test]
-    fn mistakes_say_what_to_write() {
-        let error = |text: &str| toml::from_str::<ScheduleConfig>(text).unwrap_err().to_string();
-        assert!(error("warmup = 2000").contains("{ steps = n }"), "{}", error("warmup = 2000"));
-        assert!(error("warmup = { steps = 1.5 }").contains("whole number of steps"));
-        assert!(error("warmup = { epochs = 1 }").contains("{ tokens = n }"));
-        assert!(error("decays = 0.1").contains("unknown field `decays`"));
-        assert!(error("shape = \"sqrt\"").contains("1-sqrt"));
-    }
-}
+mod tests;

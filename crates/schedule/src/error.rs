@@ -1,18 +1,22 @@
 //! What can be wrong with a schedule.
 
-/// A schedule that cannot be resolved to steps.
+/// A schedule that cannot be resolved to steps, or norms that cannot be refined.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Warm-up and decay do not fit into the run.
-    #[error(
-        "warm-up of {warmup_steps} steps and decay of {decay_steps} steps exceed the run of {steps} steps: shorten one or train longer"
-    )]
+    /// Phases do not fit into the run.
+    #[error("{phases} exceed the run of {steps} steps: shorten one or train longer")]
     TooLong {
-        /// Steps of warm-up.
-        warmup_steps: u64,
-        /// Steps of decay.
-        decay_steps: u64,
+        /// The phases with their steps.
+        phases: String,
+        /// Steps of the run.
+        steps: u64,
+    },
+    /// Periods that do not fill the run.
+    #[error("`periods` make {got} steps together, but the run has {steps}: they must fill it exactly")]
+    Periods {
+        /// Steps of all periods.
+        got: u64,
         /// Steps of the run.
         steps: u64,
     },
@@ -30,17 +34,35 @@ pub enum Error {
         /// Steps of the run.
         steps: u64,
     },
-    /// A peak learning rate that is not positive and finite.
-    #[error("the peak learning rate must be positive and finite, got {got}")]
-    PeakLr {
+    /// A value out of range.
+    #[error("`{key}` must be {expected}, got {got}")]
+    Value {
+        /// The key of the `[schedule]` table, or `peak_lr`.
+        key: &'static str,
         /// What was given.
-        got: f64,
+        got: String,
+        /// What would do.
+        expected: &'static str,
     },
-    /// A floor outside [0, 1].
-    #[error("the floor is a fraction of the peak in [0, 1], got {got}")]
-    Floor {
-        /// What was given.
-        got: f64,
+    /// A key that the kind does not have.
+    #[error("`{key}` is no key of kind \"{kind}\", which takes {keys}")]
+    ForeignKey {
+        /// The key.
+        key: &'static str,
+        /// The kind.
+        kind: &'static str,
+        /// The keys of that kind.
+        keys: String,
+    },
+    /// A key that the kind cannot do without.
+    #[error("kind \"{kind}\" needs `{key}`, {example}")]
+    MissingKey {
+        /// The key.
+        key: &'static str,
+        /// The kind.
+        kind: &'static str,
+        /// What it could be.
+        example: &'static str,
     },
     /// A length given as a bare number that is no fraction.
     #[error("{got} is not a fraction in [0, 1): write {{ steps = n }} or {{ tokens = n }} for a length")]
@@ -56,4 +78,39 @@ pub enum Error {
         /// `steps` or `tokens`.
         unit: &'static str,
     },
+    /// A schedule that cannot be branched.
+    #[error("a \"{kind}\" schedule has no stable phase to branch from: wsd, inverse-sqrt, power and infinite have")]
+    NoPlateau {
+        /// Its kind.
+        kind: &'static str,
+    },
+    /// A branch from outside the stable phase.
+    #[error("step {at} is outside the stable phase, which lasts from step {from} to step {to}: branch from inside it")]
+    OffPlateau {
+        /// Where the branch was to leave.
+        at: u64,
+        /// First step of the stable phase.
+        from: u64,
+        /// Where decay begins.
+        to: u64,
+    },
+    /// Too few norms to say anything.
+    #[error("{got} gradient norms are too few: at least {least} are needed, after infinite ones and edges are dropped")]
+    FewNorms {
+        /// Norms left.
+        got: usize,
+        /// Norms needed.
+        least: usize,
+    },
+    /// A norm that no gradient has.
+    #[error("gradient norm {index} is {got}: a norm is a number that is not negative")]
+    Norm {
+        /// Its position, from 0.
+        index: usize,
+        /// Its value.
+        got: f64,
+    },
+    /// Norms that are all zero.
+    #[error("all gradient norms are 0 after filtering, so they order no step before another")]
+    NoGradient,
 }

@@ -1,15 +1,39 @@
-//! Step to learning rate: warm-up, stable, decay (WSD). Pure: no I/O, no clock, no random numbers.
+//! Step to learning rate. Pure: no I/O, no clock, no random numbers.
 //!
-//! - [`config`]: the `[schedule]` table, with lengths as fractions, steps or tokens
-//! - [`wsd`]: a schedule resolved to steps, and its learning rate at every step
+//! A [`ScheduleConfig`] is a `[schedule]` table, with lengths as fractions, steps or tokens. Resolved for a [`RunLength`] and a
+//! peak it is a [`Schedule`]: a checked [`Form`], the warm-up-stable-decay family and its relatives, with one function,
+//! [`Schedule::lr`].
 //!
-//! The learning rate of this crate is the canonical one: a function of completed steps, see [`Schedule::lr`].
-//! Where a trainer counts otherwise, crate `recipe` says so and tabulates what that trainer does.
+//! ```
+//! use headwater_schedule::{Curve, Phases, Schedule};
+//!
+//! let phases = Phases { steps: 20_000, warmup_steps: 200, decay_steps: 4_000 };
+//! let schedule = Schedule::wsd(phases, Curve::OneMinusSqrt, 4.0e-4, 0.0)?;
+//! assert_eq!([100, 200, 16_000, 17_000, 20_000].map(|step| schedule.lr(step)), [2.0e-4, 4.0e-4, 4.0e-4, 2.0e-4, 0.0]);
+//! # Ok::<(), headwater_schedule::Error>(())
+//! ```
+//!
+//! - [`Schedule::branch`]: a child run that decays early
+//! - [`refine`]: a schedule from the gradient norms of an earlier run (arXiv 2310.07831)
+//!
+//! The learning rate of this crate is the canonical one: a function of completed steps, see [`Schedule::lr`]. Where a trainer counts
+//! otherwise, crate `recipe` says so and tabulates what that trainer does.
 
+mod branch;
+mod check;
 pub mod config;
+mod curve;
 mod error;
-pub mod wsd;
+mod form;
+pub mod length;
+mod phases;
+pub mod refine;
+mod schedule;
 
-pub use config::{Kind, Length, RunLength, ScheduleConfig};
+pub use config::{Kind, Periods, ScheduleConfig};
+pub use curve::{Curve, Shape};
 pub use error::Error;
-pub use wsd::{Phases, Schedule, Shape};
+pub use form::{Decay, Form, Frame, Period, Point};
+pub use length::{Batch, Length, RunLength};
+pub use phases::Phase;
+pub use schedule::{Phases, Schedule};

@@ -1,0 +1,103 @@
+//! How a rate falls: the shapes of decays, by name and resolved.
+
+use std::f64::consts::PI;
+
+use serde::{Deserialize, Serialize};
+
+/// Name of the shape of a decay, as configurations write it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Shape {
+    /// 1 − p.
+    Linear,
+    /// 1 − √p.
+    #[default]
+    #[serde(rename = "1-sqrt")]
+    OneMinusSqrt,
+    /// (1 + cos πp) / 2.
+    Cosine,
+    /// 1 − p².
+    #[serde(rename = "1-square")]
+    OneMinusSquare,
+    /// 2 (1 − p) − (1 + cos πp) / 2.
+    MirrorCosine,
+    /// Halves every `half_life`.
+    Exponential,
+    /// (1 − p) to the power `exponent`.
+    Polynomial,
+}
+
+/// The shape of a decay, resolved: the share of (start − floor) that is left after the share *p* of the decay.
+///
+/// # Source
+/// The shapes beside linear, cosine and 1-sqrt: Hägele et al. 2024 (arXiv 2405.18392) §4 for 1-sqrt, square and mirrored cosine;
+/// `MiniCPM` (arXiv 2404.06395) §4 for the half-life.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Curve {
+    /// 1 − p.
+    Linear,
+    /// 1 − √p.
+    OneMinusSqrt,
+    /// (1 + cos πp) / 2.
+    Cosine,
+    /// 1 − p².
+    OneMinusSquare,
+    /// 2 (1 − p) − (1 + cos πp) / 2, the cosine mirrored at the line.
+    MirrorCosine,
+    /// 0.5^(steps / half-life) of the start, but never below the floor; where the decay ends, it stays.
+    Exponential {
+        /// Steps in which the rate halves, above 0.
+        half_life_steps: f64,
+    },
+    /// (1 − p)^exponent.
+    Polynomial {
+        /// Above 0; 1 is linear.
+        exponent: f64,
+    },
+}
+
+impl Curve {
+    /// The shape's name in configurations.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Linear => "linear",
+            Self::OneMinusSqrt => "1-sqrt",
+            Self::Cosine => "cosine",
+            Self::OneMinusSquare => "1-square",
+            Self::MirrorCosine => "mirror-cosine",
+            Self::Exponential { .. } => "exponential",
+            Self::Polynomial { .. } => "polynomial",
+        }
+    }
+
+    /// The rate `step` steps into a decay of `steps` from `from` to `floor`; exact at both ends and never outside them.
+    pub(crate) fn rate(self, step: u64, steps: u64, (from, floor): (f64, f64)) -> f64 {
+        if step == 0 {
+            return from;
+        }
+        if let Self::Exponential { half_life_steps } = self {
+            return (from * (-(step.min(steps) as f64) / half_life_steps).exp2()).max(floor);
+        }
+        if step >= steps {
+            return floor;
+        }
+        (floor + (from - floor) * self.left(step as f64 / steps as f64)).clamp(floor, from)
+    }
+
+    fn left(self, progress: f64) -> f64 {
+        match self {
+            Self::Linear => 1.0 - progress,
+            Self::OneMinusSqrt => 1.0 - progress.sqrt(),
+            Self::Cosine => cosine(progress),
+            Self::OneMinusSquare => 1.0 - progress * progress,
+            Self::MirrorCosine => 2.0 * (1.0 - progress) - cosine(progress),
+            Self::Polynomial { exponent } => (1.0 - progress).powf(exponent),
+            Self::Exponential { half_life_steps } => (-progress / half_life_steps).exp2(),
+        }
+    }
+}
+
+fn cosine(progress: f64) -> f64 {
+    0.5 * (1.0 + (PI * progress).cos())
+}

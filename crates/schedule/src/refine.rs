@@ -1,0 +1,215 @@
+//! Refinement: a schedule from the gradient norms of an earlier run.
+//!
+//! Norms G_t are median-filtered; the weights are w_t = G_t⁻² (SGD, l2 norms) or G_t⁻¹ (Adam-type, l1 norms), and
+//! η_t = w_t · Σ_{p>t} w_p, normalised to a highest multiplier of 1. Constant norms give linear decay to 0. The peak is still to be
+//! tuned, and the earlier run's own schedule leaks into its norms.
+//!
+//! It helps on some language-model problems with Adam and loses on others (in the paper's tables on ViT and R-CNN), and where norms
+//! collapse at the end it degenerates: never the default.
+//!
+//! # Source
+//! Defazio, Cutkosky, Mehta, Mishchenko 2023, "Optimal Linear Decay Learning Rate Schedules and Further Refinements"
+//! (arXiv 2310.07831), theorem 3 and algorithm 1. Departs: the filter's width is τ of the length that there is, whatever that is (the
+//! authors' program takes 10,000 for shorter and longer runs alike), and norms are kept above a floor.
+
+mod approximate;
+mod median;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+pub use approximate::Approximation;
+
+/// Norms needed at least.
+const LEAST_NORMS: usize = 3;
+
+/// The last share of a run whose norms are looked at for a collapse.
+const TAIL: f64 = 0.1;
+
+/// Norms below this share of their median at the end are a collapse.
+const COLLAPSED: f64 = 0.5;
+
+/// Norms are kept below this multiple of their median, so that no sum of them overflows.
+const CEILING: f64 = 1e12;
+
+/// A multiplier below this, half a window after a peak at the start, is a sign that the start is an artefact.
+const EDGE: f64 = 0.75;
+
+/// What the gradient norms are, which decides how they weigh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Norm {
+    /// Sum of magnitudes, for Adam-type optimisers: w = G⁻¹.
+    L1,
+    /// Euclidean, for SGD: w = G⁻².
+    L2,
+}
+
+/// How to refine.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RefineOptions {
+    /// What the norms are.
+    pub norm: Norm,
+    /// Width of the median filter as a share of the norms, in [0, 1).
+    pub tau: f64,
+    /// What norms are kept above, as a share of their median, in (0, 1].
+    pub floor: f64,
+}
+
+impl RefineOptions {
+    /// The paper's filter, τ = 0.1, and a floor of a hundredth of the median.
+    #[must_use]
+    pub const fn new(norm: Norm) -> Self {
+        Self { norm, tau: 0.1, floor: 0.01 }
+    }
+}
+
+/// A refined schedule.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refined {
+    /// The filtered norms, kept above the floor, relative to their median.
+    norms: Vec<f64>,
+    norm: Norm,
+    /// Width of the median filter, odd.
+    pub window: usize,
+    /// Infinite norms that were dropped.
+    pub dropped: usize,
+    /// Norms that were raised to the floor.
+    pub floored: usize,
+    /// The lowest norm of the last tenth of the run relative to the median of all, if so low that the schedule follows it
+    /// more than the problem.
+    pub collapse: Option<f64>,
+    /// The multiplier half a window after the start, if the peak lies before it and is much higher: there the filter repeats the
+    /// first norm, so that one norm decides the peak.
+    pub edge: Option<f64>,
+}
+
+/// Refines a schedule from the gradient norms of a run, in order; infinite norms are dropped.
+///
+/// # Errors
+/// [`Error::Norm`] for a norm that is negative or no number, [`Error::FewNorms`] below three, [`Error::NoGradient`] if all are 0,
+/// [`Error::Value`] for options out of range.
+///
+/// # Determinism
+/// O(n log n); the same norms give the same bits.
+pub fn refine(norms: &[f64], options: &RefineOptions) -> Result<Refined, Error> {
+    check(options)?;
+    if let Some(index) = norms.iter().position(|norm| norm.is_nan() || *norm < 0.0) {
+        return Err(Error::Norm { index, got: norms[index] });
+    }
+    let finite: Vec<f64> = norms.iter().map(|norm| norm.abs()).filter(|norm| norm.is_finite()).collect();
+    if finite.len() < LEAST_NORMS {
+        return Err(Error::FewNorms { got: finite.len(), least: LEAST_NORMS });
+    }
+    let window = window(options.tau, finite.len());
+    let mut filtered = median::filter(&finite, window);
+    let middle = median::of(&filtered);
+    let highest = filtered.iter().copied().fold(0.0, f64::max);
+    if highest == 0.0 {
+        return Err(Error::NoGradient);
+    }
+    // more than half may be 0; then the highest is the scale
+    let scale = if middle > 0.0 { middle } else { highest };
+    let mut floored = 0;
+    for norm in &mut filtered {
+        let relative = *norm / scale;
+        floored += usize::from(relative < options.floor);
+        *norm = relative.clamp(options.floor, CEILING);
+    }
+    let tail = filtered.len() - share_of(TAIL, filtered.len()).max(1);
+    let lowest = filtered[tail..].iter().copied().fold(f64::INFINITY, f64::min);
+    let mut refined = Refined {
+        norm: options.norm,
+        window,
+        dropped: norms.len() - finite.len(),
+        floored,
+        collapse: (lowest < COLLAPSED).then_some(lowest),
+        edge: None,
+        norms: filtered,
+    };
+    let multipliers = refined.multipliers();
+    let half = multipliers.get(window / 2).copied().unwrap_or_default();
+    let is_early = multipliers.iter().take(window / 2).any(|multiplier| *multiplier >= 1.0);
+    refined.edge = (is_early && half < EDGE).then_some(half);
+    Ok(refined)
+}
+
+fn check(options: &RefineOptions) -> Result<(), Error> {
+    let wrong = |key, got: f64, expected| Err(Error::Value { key, got: got.to_string(), expected });
+    if !(0.0..1.0).contains(&options.tau) {
+        return wrong("tau", options.tau, "a share of the norms in [0, 1)");
+    }
+    if !(options.floor > 0.0 && options.floor <= 1.0) {
+        return wrong("floor", options.floor, "a share of the median norm in (0, 1]");
+    }
+    Ok(())
+}
+
+/// The odd width of a filter of `tau` of `count` norms.
+fn window(tau: f64, count: usize) -> usize {
+    2 * share_of(tau / 2.0, count) + 1
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a count is a count")]
+fn share_of(share: f64, count: usize) -> usize {
+    (share * count as f64).floor() as usize
+}
+
+impl Refined {
+    /// Multipliers of the peak for a run of as many steps as there were norms; the last is 0.
+    #[must_use]
+    pub fn multipliers(&self) -> Vec<f64> {
+        multipliers(&self.norms, self.norm)
+    }
+
+    /// Multipliers of the peak for a run of `steps`, from the filtered norms interpolated to that length.
+    #[must_use]
+    pub fn resampled(&self, steps: usize) -> Vec<f64> {
+        let last = (self.norms.len() - 1) as f64;
+        let at = |step: usize| {
+            let position = last * step as f64 / steps.saturating_sub(1).max(1) as f64;
+            let left = share_of(position, 1).min(self.norms.len() - 1);
+            let right = (left + 1).min(self.norms.len() - 1);
+            self.norms[left] + (self.norms[right] - self.norms[left]) * (position - left as f64)
+        };
+        multipliers(&(0..steps).map(at).collect::<Vec<_>>(), self.norm)
+    }
+
+    /// The nearest schedule that most trainers know: linear warm-up, then a polynomial decay to 0.
+    #[must_use]
+    pub fn approximation(&self) -> Approximation {
+        approximate::fit(&self.resampled(approximate::SAMPLES))
+    }
+
+    /// The schedule as `[fraction of the run, multiplier]` at `count` evenly spaced places, for kind `points`.
+    #[must_use]
+    pub fn points(&self, count: usize) -> Vec<(f64, f64)> {
+        let last = count.max(2) - 1;
+        let multipliers = self.resampled(last + 1);
+        multipliers.into_iter().enumerate().map(|(at, multiplier)| (at as f64 / last as f64, multiplier)).collect()
+    }
+}
+
+/// η_t = w_t · Σ_{p>t} w_p, divided by the greatest.
+fn multipliers(norms: &[f64], norm: Norm) -> Vec<f64> {
+    let weight = |norm_at: f64| match norm {
+        Norm::L1 => norm_at.recip(),
+        Norm::L2 => (norm_at * norm_at).recip(),
+    };
+    let mut multipliers = vec![0.0; norms.len()];
+    let (mut after, mut highest) = (0.0, 0.0_f64);
+    for (multiplier, norm_at) in multipliers.iter_mut().zip(norms).rev() {
+        let weight = weight(*norm_at);
+        *multiplier = weight * after;
+        after += weight;
+        highest = highest.max(*multiplier);
+    }
+    if highest > 0.0 {
+        multipliers.iter_mut().for_each(|multiplier| *multiplier /= highest);
+    }
+    multipliers
+}
+
+#[cfg(test)]
+mod tests;
