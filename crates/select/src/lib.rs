@@ -32,7 +32,7 @@ pub use config::{By, DomainOverride, RankBy, SelectConfig};
 pub use cut::cut;
 pub use error::{Error, Result};
 pub use membership::Membership;
-pub use mixture::{DomainMixture, Mixture, MixtureConfig, SelectedWeight};
+pub use mixture::{DomainMixture, Mixture, MixtureConfig, Mixtures, SelectedWeight};
 pub use rejects::{REJECTS_PATH, write_rejects};
 pub use sidecars::{Sidecars, Unit, units};
 pub use stored::{SELECTION_PATH, StoredSidecars, select, write_selection};

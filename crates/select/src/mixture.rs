@@ -11,6 +11,9 @@ use crate::{Error, Result};
 pub struct MixtureConfig {
     /// How much of the mixture is selected: `"concatenate"` or a weight.
     pub selected: SelectedWeight,
+    /// The same while the learning rate decays; absent if nothing changes then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decay: Option<SelectedWeight>,
 }
 
 /// How much of a mixture is the selected subset.
@@ -56,17 +59,47 @@ impl From<SelectedWeight> for Written {
 }
 
 impl MixtureConfig {
-    /// Checks the weight.
+    /// Checks the weights.
     ///
     /// # Errors
-    /// [`Error::Fraction`] if it is outside [0, 1].
+    /// [`Error::Fraction`] if one is outside [0, 1].
     pub fn check(&self) -> Result<()> {
-        match self.selected {
-            SelectedWeight::Weight(weight) if !(0.0..=1.0).contains(&weight) => {
-                Err(Error::Fraction { key: "mixture.selected".to_owned(), got: weight })
+        self.selected.check("mixture.selected")?;
+        self.decay.map_or(Ok(()), |weight| weight.check("mixture.decay"))
+    }
+}
+
+impl SelectedWeight {
+    fn check(self, key: &str) -> Result<()> {
+        match self {
+            Self::Weight(weight) if !(0.0..=1.0).contains(&weight) => {
+                Err(Error::Fraction { key: key.to_owned(), got: weight })
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// What a training run reads, before its learning rate decays and while it does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Mixtures {
+    /// Until the decay begins, or throughout.
+    pub stable: Mixture,
+    /// From then on, if it is another.
+    pub decay: Option<Mixture>,
+}
+
+impl Mixtures {
+    /// The mixtures of the stages of a run.
+    ///
+    /// # Errors
+    /// As [`MixtureConfig::check`] and [`Mixture::new`].
+    pub fn new(selection: &SelectionFile, config: MixtureConfig) -> Result<Self> {
+        config.check()?;
+        Ok(Self {
+            stable: Mixture::new(selection, config.selected)?,
+            decay: config.decay.map(|weight| Mixture::new(selection, weight)).transpose()?,
+        })
     }
 }
 
@@ -98,18 +131,18 @@ impl Mixture {
     /// Mixes a corpus with what was selected from it. Inside either part, domains have the shares of their tokens.
     ///
     /// # Errors
-    /// What [`MixtureConfig::check`] finds; [`Error::EmptyCorpus`]; [`Error::NothingSelected`] if a weight above 0 is asked for and
+    /// [`Error::Fraction`] for a weight outside [0, 1]; [`Error::EmptyCorpus`]; [`Error::NothingSelected`] if a weight above 0 is asked for and
     /// nothing is selected.
     ///
     /// # Source
     /// AttentionInfluence (arXiv 2505.07293) trains on the corpus and the selected subset concatenated.
-    pub fn new(selection: &SelectionFile, config: MixtureConfig) -> Result<Self> {
-        config.check()?;
+    pub fn new(selection: &SelectionFile, selected_weight: SelectedWeight) -> Result<Self> {
+        selected_weight.check("mixture")?;
         let (corpus, selected) = (selection.tokens(), selection.kept_tokens());
         if corpus.0 == 0 {
             return Err(Error::EmptyCorpus);
         }
-        let (selected_weight, arithmetic) = match config.selected {
+        let (selected_weight, arithmetic) = match selected_weight {
             SelectedWeight::Weight(weight) if weight > 0.0 && selected.0 == 0 => {
                 return Err(Error::NothingSelected { weight });
             }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use headwater_record::selection::DomainSelection;
 use headwater_record::{ContentHash, SelectionFile, TokenCount};
 
-use crate::{Error, Mixture, MixtureConfig, SelectedWeight};
+use crate::{Error, Mixture, MixtureConfig, Mixtures, SelectedWeight};
 
 fn selection(domains: &[(&str, u64, u64)]) -> SelectionFile {
     let domains = domains.iter().map(|&(domain, tokens, kept)| DomainSelection {
@@ -33,7 +33,7 @@ fn selection(domains: &[(&str, u64, u64)]) -> SelectionFile {
 #[test]
 fn concatenation_weighs_by_tokens() {
     let selection = selection(&[("code", 100, 25), ("prose", 300, 75)]);
-    let mixture = Mixture::new(&selection, MixtureConfig::default()).unwrap();
+    let mixture = Mixture::new(&selection, SelectedWeight::Concatenate).unwrap();
     assert_eq!((mixture.corpus_weight, mixture.selected_weight), (0.8, 0.2));
     assert_eq!(mixture.arithmetic, "100 selected / (400 corpus + 100 selected) tokens = 0.200000");
     let total: f64 = mixture.domains.iter().map(|domain| domain.corpus_weight + domain.selected_weight).sum();
@@ -43,15 +43,27 @@ fn concatenation_weighs_by_tokens() {
 
 #[test]
 fn a_weight_is_taken_as_it_is() {
-    let config = MixtureConfig { selected: SelectedWeight::Weight(0.3) };
-    let mixture = Mixture::new(&selection(&[("code", 100, 25)]), config).unwrap();
+    let weight = SelectedWeight::Weight(0.3);
+    let mixture = Mixture::new(&selection(&[("code", 100, 25)]), weight).unwrap();
     assert_eq!((mixture.corpus_weight, mixture.selected_weight), (0.7, 0.3));
-    assert!(matches!(Mixture::new(&selection(&[("code", 100, 0)]), config), Err(Error::NothingSelected { .. })));
-    let nothing = Mixture::new(&selection(&[("code", 100, 0)]), MixtureConfig::default()).unwrap();
+    assert!(matches!(Mixture::new(&selection(&[("code", 100, 0)]), weight), Err(Error::NothingSelected { .. })));
+    let nothing = Mixture::new(&selection(&[("code", 100, 0)]), SelectedWeight::Concatenate).unwrap();
     assert_eq!((nothing.corpus_weight, nothing.selected_weight), (1.0, 0.0));
-    assert!(matches!(Mixture::new(&selection(&[]), MixtureConfig::default()), Err(Error::EmptyCorpus)));
-    let wrong = MixtureConfig { selected: SelectedWeight::Weight(1.5) };
-    assert!(matches!(wrong.check(), Err(Error::Fraction { .. })));
+    assert!(matches!(Mixture::new(&selection(&[]), SelectedWeight::Concatenate), Err(Error::EmptyCorpus)));
+    for wrong in [
+        MixtureConfig { selected: SelectedWeight::Weight(1.5), decay: None },
+        MixtureConfig { selected: weight, decay: Some(SelectedWeight::Weight(f64::NAN)) },
+    ] {
+        assert!(matches!(wrong.check(), Err(Error::Fraction { .. })));
+    }
+}
+
+#[test]
+fn the_decay_may_have_a_mixture_of_its_own() {
+    let config: MixtureConfig = serde_json::from_str(r#"{"decay": 0.6}"#).unwrap();
+    let mixtures = Mixtures::new(&selection(&[("code", 100, 25)]), config).unwrap();
+    assert_eq!((mixtures.stable.selected_weight, mixtures.decay.unwrap().selected_weight), (0.2, 0.6));
+    assert_eq!(Mixtures::new(&selection(&[("code", 100, 25)]), MixtureConfig::default()).unwrap().decay, None);
 }
 
 #[test]
