@@ -11,4 +11,4 @@ mod heads;
 mod schedule;
 
 pub use heads::heads_svg;
-pub use schedule::schedule_svg;
+pub use schedule::{Curve, curves_svg, schedule_svg};

@@ -1,6 +1,7 @@
-//! `schedule.svg`: learning rate over a run.
+//! `schedule.svg`: learning rate over a run, and several schedules on one picture.
 
 use headwater_schedule::Schedule;
+use svg::Document;
 use svg::node::element::Polyline;
 
 use crate::draw::{INK, MUTED, filled, label, line, page, round};
@@ -8,7 +9,48 @@ use crate::draw::{INK, MUTED, filled, label, line, page, round};
 const SIZE: (f64, f64) = (800.0, 400.0);
 const PLOT: (f64, f64, f64, f64) = (84.0, 84.0, 692.0, 236.0);
 
-/// Draws the learning rate over steps and tokens, with warm-up, stable phase and decay marked.
+/// Colours of phases, in turn.
+const PHASES: [&str; 4] = ["#fde8d8", "#eef4f9", "#dcebdf", "#f3e8f5"];
+
+/// Colours and dashes of curves, told apart without colour too.
+const CURVES: [(&str, &str); 6] = [
+    ("#08519c", ""),
+    ("#b2480b", "8 4"),
+    ("#1b7837", "2 3"),
+    ("#762a83", "10 3 2 3"),
+    ("#8c510a", "5 2"),
+    ("#4d4d4d", "1 2"),
+];
+
+/// Columns of a legend.
+const LEGEND_COLUMNS: usize = 2;
+
+/// Characters of a name in a legend.
+const NAME_CHARACTERS: usize = 48;
+
+/// Narrowest phase with a name over it, in pixels.
+const NAMED_PHASE: f64 = 44.0;
+
+/// A line on a picture of several.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Curve {
+    /// Its name in the legend.
+    pub name: String,
+    /// From (share of the run, value), ascending.
+    pub points: Vec<(f64, f64)>,
+}
+
+impl Curve {
+    /// The learning rate of a schedule over the run.
+    #[must_use]
+    pub fn of(name: impl Into<String>, schedule: &Schedule) -> Self {
+        let steps = schedule.steps() as f64;
+        let point = |step: u64| (step as f64 / steps, schedule.lr(step));
+        Self { name: name.into(), points: schedule.sampled_steps(692).into_iter().map(point).collect() }
+    }
+}
+
+/// Draws the learning rate over steps and tokens, with its phases marked.
 ///
 /// `tokens_per_step` is sequence length × sequences a batch.
 #[must_use]
@@ -16,59 +58,132 @@ pub fn schedule_svg(schedule: &Schedule, tokens_per_step: u64) -> String {
     let (left, top, width, height) = PLOT;
     let steps = schedule.steps() as f64;
     let x = |step: u64| left + width * step as f64 / steps;
-    let y = |lr: f64| top + height * (1.0 - lr / (schedule.peak_lr() * 1.08));
+    let mut picture = headed("Learning rate", &caption(schedule));
+    for (phase, colour) in schedule.phases().into_iter().zip(PHASES.iter().cycle()) {
+        let (from, to) = (x(phase.from), x(phase.to));
+        picture = picture.add(filled((from, top), (to - from, height), colour));
+        if to - from >= NAMED_PHASE {
+            picture = picture.add(label(phase.name, (f64::midpoint(from, to), top - 8.0), "middle", 12, INK));
+        }
+    }
+    picture = axes(picture, schedule.peak_lr());
     let bottom = top + height;
-    let mut picture = page(SIZE.0, SIZE.1, "Learning-rate schedule")
-        .add(label("Learning rate", (left, 28.0), "start", 18, INK).set("font-weight", 600))
-        .add(label(caption(schedule), (left, 50.0), "start", 12, MUTED));
-    let (warm, start, end) = (schedule.warmup_steps(), schedule.decay_start(), schedule.steps());
-    let phases =
-        [("warm-up", 0, warm, "#fde8d8"), ("stable", warm, start, "#eef4f9"), ("decay", start, end, "#dcebdf")];
-    for (name, from, to, colour) in phases.into_iter().filter(|phase| phase.2 > phase.1) {
-        let (from, to) = (x(from), x(to));
-        let (at, anchor) = if to - from < 60.0 { (from, "start") } else { (f64::midpoint(from, to), "middle") };
-        picture = picture.add(filled((from, top), (to - from, height), colour)).add(label(
-            name,
-            (at, top - 8.0),
-            anchor,
-            12,
-            INK,
+    for part in 0..=4_u32 {
+        let share = f64::from(part) / 4.0;
+        let (at, step) = (left + width * share, steps * share);
+        let tokens = step * tokens_per_step as f64;
+        picture = picture.add(label(format!("{step:.0}"), (at, bottom + 20.0), "middle", 11, MUTED)).add(label(
+            short(tokens),
+            (at, bottom + 36.0),
+            "middle",
+            11,
+            MUTED,
         ));
     }
-    for part in 0..=4_u32 {
-        let (lr, share) = (schedule.peak_lr() * f64::from(part) / 4.0, f64::from(part) / 4.0);
-        let step = steps * share;
-        let (at, tokens) = (left + width * share, step * tokens_per_step as f64);
-        picture = picture
-            .add(line((left, y(lr)), (left + width, y(lr)), "#d5dbe1"))
-            .add(label(rate(lr), (left - 8.0, y(lr) + 4.0), "end", 11, MUTED))
-            .add(line((at, bottom), (at, bottom + 5.0), MUTED))
-            .add(label(format!("{step:.0}"), (at, bottom + 20.0), "middle", 11, MUTED))
-            .add(label(short(tokens), (at, bottom + 36.0), "middle", 11, MUTED));
-    }
-    let point = |step: u64| format!("{},{}", round(x(step)), round(y(schedule.lr(step))));
-    let points: Vec<String> = schedule.sampled_steps(692).into_iter().map(point).collect();
-    let curve = Polyline::new()
-        .set("points", points.join(" "))
-        .set("fill", "none")
-        .set("stroke", "#08519c")
-        .set("stroke-width", 2.2);
-    picture
-        .add(curve)
+    drawn(picture, &Curve::of("", schedule), schedule.peak_lr(), CURVES[0])
         .add(label("steps", (left - 34.0, bottom + 20.0), "end", 11, INK))
         .add(label("tokens", (left - 34.0, bottom + 36.0), "end", 11, INK))
         .to_string()
 }
 
+/// Draws several curves over the share of a run, with a legend. `value` says what is drawn upward, with its unit.
+#[must_use]
+pub fn curves_svg(title: &str, value: &str, curves: &[Curve]) -> String {
+    let (left, top, width, height) = PLOT;
+    let highest = curves.iter().flat_map(|curve| &curve.points).map(|point| point.1).fold(0.0, f64::max);
+    let highest = if highest > 0.0 { highest } else { 1.0 };
+    let mut picture = axes(headed(title, value), highest);
+    let bottom = top + height;
+    for part in 0..=4_u32 {
+        let at = left + width * f64::from(part) / 4.0;
+        picture = picture.add(label(format!("{} %", part * 25), (at, bottom + 20.0), "middle", 11, MUTED));
+    }
+    picture = picture.add(label("share of the run", (left + width / 2.0, bottom + 38.0), "middle", 11, INK));
+    for (at, (curve, style)) in curves.iter().zip(CURVES.iter().cycle()).enumerate() {
+        picture = drawn(picture, curve, highest, *style);
+        let (column, row) = (at % LEGEND_COLUMNS, at / LEGEND_COLUMNS);
+        let (x, y) = (left + width * column as f64 / LEGEND_COLUMNS as f64, bottom + 58.0 + 16.0 * row as f64);
+        picture = picture
+            .add(
+                line((x, y - 4.0), (x + 26.0, y - 4.0), style.0)
+                    .set("stroke-width", 2.2)
+                    .set("stroke-dasharray", style.1),
+            )
+            .add(label(shortened(&curve.name), (x + 32.0, y), "start", 12, INK));
+    }
+    let rows = curves.len().div_ceil(LEGEND_COLUMNS).saturating_sub(1) as f64;
+    let tall = SIZE.1 + 16.0 * rows;
+    picture.set("viewBox", format!("0 0 {} {tall}", SIZE.0)).set("height", tall).to_string()
+}
+
+/// A name that fits a column of a legend.
+fn shortened(name: &str) -> String {
+    if name.chars().count() <= NAME_CHARACTERS {
+        return name.to_owned();
+    }
+    name.chars().take(NAME_CHARACTERS - 1).chain(['…']).collect()
+}
+
+fn headed(title: &str, caption: &str) -> Document {
+    page(SIZE.0, SIZE.1 + 200.0, title)
+        .set("viewBox", format!("0 0 {} {}", SIZE.0, SIZE.1))
+        .set("height", SIZE.1)
+        .add(label(title, (PLOT.0, 28.0), "start", 18, INK).set("font-weight", 600))
+        .add(label(caption, (PLOT.0, 50.0), "start", 12, MUTED))
+}
+
+fn axes(mut picture: Document, highest: f64) -> Document {
+    let (left, top, width, height) = PLOT;
+    let bottom = top + height;
+    for part in 0..=4_u32 {
+        let share = f64::from(part) / 4.0;
+        let (at, upward) = (left + width * share, y(highest * share, highest));
+        picture = picture
+            .add(line((left, upward), (left + width, upward), "#d5dbe1"))
+            .add(label(rate(highest * share), (left - 8.0, upward + 4.0), "end", 11, MUTED))
+            .add(line((at, bottom), (at, bottom + 5.0), MUTED));
+    }
+    picture
+}
+
+fn y(value: f64, highest: f64) -> f64 {
+    PLOT.1 + PLOT.3 * (1.0 - value / (highest * 1.08))
+}
+
+fn drawn(picture: Document, curve: &Curve, highest: f64, (colour, dashes): (&str, &str)) -> Document {
+    let point =
+        |(share, value): &(f64, f64)| format!("{},{}", round(PLOT.0 + PLOT.2 * share), round(y(*value, highest)));
+    let points: Vec<String> = curve.points.iter().map(point).collect();
+    let polyline = Polyline::new()
+        .set("points", points.join(" "))
+        .set("fill", "none")
+        .set("stroke", colour)
+        .set("stroke-width", 2.2);
+    picture.add(if dashes.is_empty() { polyline } else { polyline.set("stroke-dasharray", dashes) })
+}
+
 fn caption(schedule: &Schedule) -> String {
-    let (warm, start, end) = (schedule.warmup_steps(), schedule.decay_start(), schedule.steps());
-    let (shape, floor, peak) = (schedule.shape().name(), rate(schedule.floor_lr()), rate(schedule.peak_lr()));
-    format!("{end} steps · warm-up to step {warm} · {shape} decay from step {start} to {floor} · peak {peak}")
+    let (steps, warm, peak) = (schedule.steps(), schedule.warmup_steps(), rate(schedule.peak_lr()));
+    let warmup = if warm > 0 { format!(" · warm-up to step {warm}") } else { String::new() };
+    let decay = match schedule.decay().filter(|decay| decay.steps > 0) {
+        Some(decay) => {
+            let end = rate(schedule.lr(steps));
+            format!(" · {} decay from step {} to {end}", decay.curve.name(), decay.start)
+        }
+        None => format!(" · {}", schedule.kind()),
+    };
+    format!("{steps} steps{warmup}{decay} · peak {peak}")
 }
 
 /// A rate for people: `4e-4`, and a plain `0`.
 fn rate(lr: f64) -> String {
-    if lr == 0.0 { "0".to_owned() } else { format!("{:e}", (lr * 1e9).round() / 1e9) }
+    if lr == 0.0 {
+        "0".to_owned()
+    } else if (0.01..1000.0).contains(&lr) {
+        format!("{}", (lr * 1e4).round() / 1e4)
+    } else {
+        format!("{:e}", (lr * 1e9).round() / 1e9)
+    }
 }
 
 fn short(tokens: f64) -> String {
@@ -81,17 +196,28 @@ fn short(tokens: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use headwater_schedule::{Phases, Shape};
+    use headwater_schedule::{Curve as Shape, Phases};
 
     use super::*;
 
+    fn wsd() -> Schedule {
+        let phases = Phases { steps: 119_209, warmup_steps: 119, decay_steps: 29_802 };
+        Schedule::wsd(phases, Shape::OneMinusSqrt, 4.0e-4, 0.0).unwrap()
+    }
+
     #[test]
     fn phases_and_ends_are_marked() {
-        let phases = Phases { steps: 119_209, warmup_steps: 119, decay_steps: 29_802 };
-        let schedule = Schedule::new(phases, Shape::OneMinusSqrt, 4.0e-4, 0.0).unwrap();
-        let drawn = schedule_svg(&schedule, 8_388_608);
-        for text in ["warm-up", "stable", "decay from step 89407", "119209", "1.0T", "750.0B"] {
+        let drawn = schedule_svg(&wsd(), 8_388_608);
+        for text in ["stable", "decay", "decay from step 89407", "warm-up to step 119", "119209", "1.0T", "750.0B"] {
             assert!(drawn.contains(text), "{text}");
         }
+    }
+
+    #[test]
+    fn a_legend_names_every_curve() {
+        let curves: Vec<_> = (0..7).map(|at| Curve::of(format!("schedule <{at}>"), &wsd())).collect();
+        let drawn = curves_svg("Schedules", "learning rate", &curves);
+        assert!((0..7).all(|at| drawn.contains(&format!("schedule &lt;{at}&gt;"))));
+        assert_eq!(drawn.matches("<polyline").count(), 7);
     }
 }
