@@ -15,6 +15,7 @@
 mod candle;
 mod checkpoint;
 mod engine;
+mod eos;
 mod error;
 mod flops;
 mod gguf;

@@ -115,26 +115,22 @@ impl Model {
     /// Names the file and what is wrong with it: a hostile or truncated header, an architecture or pre-tokenizer that this
     /// version does not know, a tensor that is missing, unused or of the wrong shape, a tokenizer of another model.
     pub fn load(paths: &ModelPaths, options: &EngineOptions) -> Result<Self, Error> {
-        let first = paths.weights.first().map_or(Path::new(""), PathBuf::as_path);
-        if first.extension().is_some_and(|extension| extension == "gguf") {
+        if let Some(first) = gguf(paths) {
             let file = GgufFile::open(first)?;
             let shape = file.shape()?;
             let tokenizer = match &paths.tokenizer {
-                Some(path) => Tokenizer::from_json(path, &read(path)?)?,
+                Some(path) => Tokenizer::open(path)?,
                 None => Tokenizer::from_gguf(&file, paths.weights_hash)?,
             };
             tokenizer.check(paths.tokenizer.as_deref().unwrap_or(first), shape.vocab)?;
             return Self::assemble(&file, shape, tokenizer, paths, options);
         }
-        let needed = |path: &Option<PathBuf>, key: &str| {
-            path.clone().ok_or_else(|| Error::MissingKey { path: first.to_owned(), key: format!("{key} beside it") })
-        };
-        let config = needed(&paths.config, "config.json")?;
-        let config_text = read(&config)?;
-        let shape = shape::from_hf_config(&config, &config_text)?;
-        let path = needed(&paths.tokenizer, "tokenizer.json")?;
-        let tokenizer = Tokenizer::from_json(&path, &read(&path)?)?;
-        tokenizer.check(&path, shape.vocab)?;
+        let config = paths.config.as_ref().ok_or_else(|| lacks(paths, "config.json"))?;
+        let config_text = read(config)?;
+        let shape = shape::from_hf_config(config, &config_text)?;
+        let path = paths.tokenizer.as_ref().ok_or_else(|| lacks(paths, "tokenizer.json"))?;
+        let tokenizer = Tokenizer::open(path)?;
+        tokenizer.check(path, shape.vocab)?;
         let files = SafetensorsFiles::open(&paths.weights)?;
         let model = Self::assemble(&files, shape, tokenizer, paths, options)?;
         Ok(Self { config_hash: Some(ContentHash::of(&config_text)), ..model })
@@ -230,6 +226,19 @@ fn load_engine(
     })
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Error> {
+/// The first weight file, if it is a GGUF.
+pub(crate) fn gguf(paths: &ModelPaths) -> Option<&Path> {
+    let first = paths.weights.first()?;
+    first.extension().is_some_and(|extension| extension == "gguf").then_some(first)
+}
+
+/// The error for weights that need a file beside them.
+pub(crate) fn lacks(paths: &ModelPaths, name: &str) -> Error {
+    let path = paths.weights.first().cloned().unwrap_or_default();
+    Error::MissingKey { path, key: format!("{name} beside it") }
+}
+
+/// Reads a whole file.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Error> {
     Ok(headwater_kernels::FileMap::open(path)?.to_vec())
 }

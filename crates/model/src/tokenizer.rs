@@ -1,6 +1,6 @@
 //! The model's own tokenizer, with nothing added and nothing cut off.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use candle_core::quantized::gguf_file::Value;
 use headwater_record::ContentHash;
@@ -9,7 +9,7 @@ use tokenizers::processors::byte_level::ByteLevel;
 use tokenizers::{AddedToken, PostProcessorWrapper, Tokenizer as HfTokenizer};
 
 use crate::gguf::GgufFile;
-use crate::{Error, pretokenizer};
+use crate::{Error, ModelPaths, eos, load, pretokenizer};
 
 /// Longest text that is tokenised in one piece, in bytes. The tokenizer needs gigabytes for a text of 50 MB.
 const PIECE_BYTES: usize = 1 << 20;
@@ -38,10 +38,40 @@ pub struct TokenSpan {
 pub struct Tokenizer {
     inner: HfTokenizer,
     bos: Option<u32>,
+    eos: OwnEos,
     hash: ContentHash,
 }
 
+/// Where a model says which token ends its texts.
+#[derive(Debug)]
+enum OwnEos {
+    /// In the file that holds the tokenizer, or nowhere.
+    Known(Option<u32>),
+    /// In the files beside this one.
+    Beside(PathBuf),
+}
+
 impl Tokenizer {
+    /// Loads the tokenizer of the model in `paths` without reading its weights.
+    ///
+    /// # Errors
+    /// As [`Model::load`](crate::Model::load), for what concerns the tokenizer.
+    pub fn load(paths: &ModelPaths) -> Result<Self, Error> {
+        match (&paths.tokenizer, load::gguf(paths)) {
+            (Some(path), _) => Self::open(path),
+            (None, Some(path)) => Self::from_gguf(&GgufFile::open(path)?, paths.weights_hash),
+            (None, None) => Err(load::lacks(paths, "tokenizer.json")),
+        }
+    }
+
+    /// Loads a `tokenizer.json`.
+    ///
+    /// # Errors
+    /// Names the file and what is wrong with it.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        Self::from_json(path, &load::read(path)?)
+    }
+
     /// Reads a `tokenizer.json`.
     pub(crate) fn from_json(path: &Path, json: &[u8]) -> Result<Self, Error> {
         let wrong = |error: tokenizers::Error| Error::Format {
@@ -55,7 +85,7 @@ impl Tokenizer {
         let dressed = inner.encode("a", true).map_err(wrong)?;
         let first = dressed.get_ids().first().copied();
         let bos = first.filter(|first| bare.get_ids().first() != Some(first));
-        Ok(Self { inner, bos, hash: ContentHash::of(json) })
+        Ok(Self { inner, bos, eos: OwnEos::Beside(path.to_owned()), hash: ContentHash::of(json) })
     }
 
     /// Builds the tokenizer that a GGUF file describes. `weights` is the hash of that file.
@@ -95,8 +125,10 @@ impl Tokenizer {
         };
         let bos = file.value("tokenizer.ggml.bos_token_id").and_then(GgufFile::integer);
         let bos = bos.and_then(|id| u32::try_from(id).ok()).filter(|_| adds_bos);
+        let eos = file.value("tokenizer.ggml.eos_token_id").and_then(GgufFile::integer);
+        let eos = OwnEos::Known(eos.and_then(|id| u32::try_from(id).ok()));
         let hash = ContentHash::of_fields([b"gguf".as_slice(), weights.to_string().as_bytes()]);
-        Ok(Self { inner, bos, hash })
+        Ok(Self { inner, bos, eos, hash })
     }
 
     /// Tokenises `text`. Texts over 1 MiB are cut into pieces, before a newline that follows a non-space if there is one.
@@ -133,15 +165,57 @@ impl Tokenizer {
         self.bos
     }
 
+    /// The token that the model itself ends its texts with, which for a chat model is the end of a turn; `None` if its files do not
+    /// say. Beside a `tokenizer.json` these are `tokenizer_config.json`, `generation_config.json` and `config.json`.
+    ///
+    /// # Errors
+    /// [`Error::Format`] if such a file cannot be understood.
+    pub fn eos(&self) -> Result<Option<u32>, Error> {
+        match &self.eos {
+            OwnEos::Known(id) => Ok(*id),
+            OwnEos::Beside(path) => eos::beside(path, &|token| self.id(token)),
+        }
+    }
+
+    /// The id of a token of the vocabulary, special tokens included.
+    #[must_use]
+    pub fn id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
+    }
+
+    /// The token of an id, as the vocabulary writes it.
+    #[must_use]
+    pub fn token(&self, id: u32) -> Option<String> {
+        self.inner.id_to_token(id)
+    }
+
+    /// The highest id plus one: what a table with a row for each token needs.
+    #[must_use]
+    pub fn vocab_size(&self) -> u64 {
+        u64::from(self.highest()) + 1
+    }
+
+    /// The tokenizer as a `tokenizer.json`.
+    ///
+    /// # Errors
+    /// [`Error::Tokenise`] if the library cannot write it.
+    pub fn to_json(&self) -> Result<String, Error> {
+        self.inner.to_string(false).map_err(|error| failed("", &error))
+    }
+
     /// SHA-256 of what defines the tokenizer.
     #[must_use]
     pub fn hash(&self) -> ContentHash {
         self.hash
     }
 
+    fn highest(&self) -> u32 {
+        self.inner.get_vocab(true).into_values().max().unwrap_or_default()
+    }
+
     /// Checks that no id lies beyond an embedding of `rows` rows.
     pub(crate) fn check(&self, path: &Path, rows: usize) -> Result<(), Error> {
-        let highest = self.inner.get_vocab(true).into_values().max().unwrap_or_default();
+        let highest = self.highest();
         if (highest as usize) < rows { Ok(()) } else { Err(Error::Vocabulary { path: path.to_owned(), highest, rows }) }
     }
 }

@@ -95,3 +95,17 @@ fn a_text_that_is_cut_gives_the_tokens_of_the_whole() -> Outcome {
     );
     Ok(())
 }
+
+#[test]
+fn a_tokenizer_loads_without_its_model() -> Outcome {
+    for name in ["llama", "qwen3", "llama-f32.gguf", "qwen2-mixed.gguf"] {
+        let paths = paths(&tiny(name))?;
+        let (alone, model) = (Tokenizer::load(&paths)?, Model::load(&paths, &EngineOptions::default())?);
+        assert_eq!((alone.hash(), alone.bos()), (model.tokenizer().hash(), model.tokenizer().bos()), "{name}");
+        assert_eq!(alone.eos()?, Some(0), "{name}");
+        assert_eq!((alone.token(0).as_deref(), alone.id("<|endoftext|>")), (Some("<|endoftext|>"), Some(0)), "{name}");
+        assert!(alone.vocab_size() <= model.shape().vocab as u64, "{name}");
+        agrees(&alone)?;
+    }
+    Ok(())
+}

@@ -10,6 +10,7 @@
 //! - [`sidecar`]: the Parquet file of scores of one unit
 //! - [`run`]: `run.json` and the fingerprint of what changes scores
 //! - [`selection`]: cuts and what they keep, `selection.json`
+//! - [`tokens`]: token files and their settings, `tokens.json`
 
 mod error;
 pub mod hash;
@@ -19,6 +20,7 @@ pub mod measure;
 pub mod run;
 pub mod selection;
 pub mod sidecar;
+pub mod tokens;
 
 pub use error::Error;
 pub use hash::ContentHash;
@@ -28,3 +30,4 @@ pub use measure::{ByteCount, TokenCount};
 pub use run::{Fingerprint, RunFile};
 pub use selection::SelectionFile;
 pub use sidecar::Status;
+pub use tokens::TokensFile;

@@ -1,0 +1,190 @@
+//! The `[tokens]` table of a pipeline.
+
+use headwater_record::ByteCount;
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// A format of token files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TokenFormat {
+    /// huggingface/datatrove, read by nanotron: `.ds` with index and metadata.
+    Datatrove,
+    /// Megatron-LM: `.bin` and `.idx`.
+    Megatron,
+    /// mosaicml-streaming, read by LLM Foundry: packed samples in shards.
+    Mds,
+    /// OLMo-core: raw arrays named `.npy`.
+    Olmo,
+}
+
+impl TokenFormat {
+    /// Every format.
+    pub const ALL: [Self; 4] = [Self::Datatrove, Self::Megatron, Self::Mds, Self::Olmo];
+
+    /// The format's name in configurations and paths.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Datatrove => "datatrove",
+            Self::Megatron => "megatron",
+            Self::Mds => "mds",
+            Self::Olmo => "olmo",
+        }
+    }
+}
+
+/// Which documents are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TextPart {
+    /// All of the corpus that is planned.
+    Corpus,
+    /// What the selection keeps.
+    Selected,
+}
+
+impl TextPart {
+    /// The part's name in configurations and paths.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Corpus => "corpus",
+            Self::Selected => "selected",
+        }
+    }
+}
+
+/// How many bytes a token takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Written", into = "Written")]
+pub enum TokenBytes {
+    /// Two if the vocabulary fits, as each format's own tools choose.
+    #[default]
+    Auto,
+    /// Two.
+    Two,
+    /// Four.
+    Four,
+}
+
+/// `"auto"`, `2` or `4`.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged, expecting = "\"auto\", 2 or 4")]
+enum Written {
+    Number(u8),
+    Text(String),
+}
+
+const AUTO: &str = "auto";
+
+impl TryFrom<Written> for TokenBytes {
+    type Error = String;
+
+    fn try_from(written: Written) -> Result<Self, String> {
+        match written {
+            Written::Number(2) => Ok(Self::Two),
+            Written::Number(4) => Ok(Self::Four),
+            Written::Text(text) if text == AUTO => Ok(Self::Auto),
+            Written::Number(bytes) => Err(format!("a token takes \"auto\", 2 or 4 bytes, not {bytes}")),
+            Written::Text(text) => Err(format!("a token takes \"auto\", 2 or 4 bytes, not `{text}`")),
+        }
+    }
+}
+
+impl From<TokenBytes> for Written {
+    fn from(bytes: TokenBytes) -> Self {
+        match bytes {
+            TokenBytes::Auto => Self::Text(AUTO.to_owned()),
+            TokenBytes::Two => Self::Number(2),
+            TokenBytes::Four => Self::Number(4),
+        }
+    }
+}
+
+/// The `[tokens]` table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TokensConfig {
+    /// Formats to write; none writes nothing.
+    pub formats: Vec<TokenFormat>,
+    /// Which documents are written.
+    pub parts: Vec<TextPart>,
+    /// What `[model] name` accepts, or the path of a `tokenizer.json`; the scoring model's own if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokenizer: Option<String>,
+    /// The token after every document; see [`Setup`](crate::Setup) for what is taken if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eos: Option<String>,
+    /// Bytes of a token; MDS has four in any case.
+    pub token_bytes: TokenBytes,
+    /// Tokens of a packed sample (MDS); those of the recipe if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sequence_tokens: Option<u64>,
+    /// Text of the corpus that goes into one file.
+    pub file_bytes: ByteCount,
+}
+
+impl Default for TokensConfig {
+    fn default() -> Self {
+        Self {
+            formats: Vec::new(),
+            parts: vec![TextPart::Corpus, TextPart::Selected],
+            tokenizer: None,
+            eos: None,
+            token_bytes: TokenBytes::Auto,
+            sequence_tokens: None,
+            file_bytes: ByteCount(4 << 30),
+        }
+    }
+}
+
+impl TokensConfig {
+    /// Checks what can be checked without a tokenizer.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the first key whose value cannot be used.
+    pub fn check(&self) -> Result<()> {
+        let wrong = |key, value: String, rule| Err(Error::Config { key, value, rule });
+        if self.file_bytes.0 == 0 {
+            return wrong("tokens.file_bytes", self.file_bytes.to_string(), "a file needs some text");
+        }
+        if self.sequence_tokens == Some(0) {
+            return wrong("tokens.sequence_tokens", "0".to_owned(), "a sample needs a token");
+        }
+        if self.parts.is_empty() && !self.formats.is_empty() {
+            return wrong("tokens.parts", "[]".to_owned(), "there are \"corpus\" and \"selected\" to write");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn token_bytes_are_auto_two_or_four() {
+        let read = |json: &str| serde_json::from_str::<TokenBytes>(json);
+        assert_eq!(read("\"auto\"").ok(), Some(TokenBytes::Auto));
+        assert_eq!((read("2").ok(), read("4").ok()), (Some(TokenBytes::Two), Some(TokenBytes::Four)));
+        for wrong in ["3", "\"two\"", "true", "2.5"] {
+            let error = read(wrong).expect_err(wrong).to_string();
+            assert!(error.contains("\"auto\", 2 or 4"), "{error}");
+        }
+        for bytes in [TokenBytes::Auto, TokenBytes::Two, TokenBytes::Four] {
+            let json = serde_json::to_string(&bytes).expect("plain data");
+            assert_eq!(read(&json).ok(), Some(bytes), "{json}");
+        }
+    }
+
+    #[test]
+    fn unusable_values_are_named() {
+        let none = TokensConfig { file_bytes: ByteCount(0), ..TokensConfig::default() };
+        let text = none.check().expect_err("no text").to_string();
+        assert!(text.contains("tokens.file_bytes"), "{text}");
+        let zero = TokensConfig { sequence_tokens: Some(0), ..TokensConfig::default() };
+        assert!(zero.check().is_err() && TokensConfig::default().check().is_ok());
+    }
+}

@@ -1,0 +1,106 @@
+//! The folder of one part in one format: what decides its bytes, which stretches are done, and the manifest.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use headwater_record::TokensFile;
+use headwater_record::tokens::{TokenSettings, TokenTally};
+use headwater_store::{Created, Place};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::formats::mds_index;
+use crate::stretch::Stretch;
+use crate::{Error, Result, TokenFormat};
+
+/// The manifest of a part in one format, relative to its folder.
+pub const MANIFEST: &str = "tokens.json";
+
+/// What decides the bytes, relative to the folder.
+const SETTINGS: &str = "settings.json";
+
+/// One record for each stretch that is done, relative to the folder.
+const DONE: &str = "done";
+
+/// The index that readers of mosaic shards begin with.
+const MDS_INDEX: &str = "index.json";
+
+/// The folder of one part in one format.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    pub(crate) format: TokenFormat,
+    pub(crate) place: Place,
+    pub(crate) settings: TokenSettings,
+    /// Names of the stretches that were done when the folder was opened.
+    done: BTreeSet<String>,
+}
+
+impl Folder {
+    /// Begins the folder, or compares with what began it.
+    pub(crate) fn open(place: Place, format: TokenFormat, settings: TokenSettings) -> Result<Self> {
+        if place.create(SETTINGS, &encode(&settings))? == Created::AlreadyThere {
+            let there: TokenSettings = decode(&place, SETTINGS)?;
+            let differences = there.differences(&settings);
+            if !differences.is_empty() {
+                return Err(Error::OtherSettings { folder: place.to_string(), differences });
+            }
+        }
+        let done = done(&place)?;
+        Ok(Self { format, place, settings, done })
+    }
+
+    /// Whether the files of a stretch were there when the folder was opened.
+    pub(crate) fn has(&self, stretch: &Stretch<'_>) -> bool {
+        self.done.contains(&stretch.name)
+    }
+
+    /// Notes that the files of a stretch are there.
+    pub(crate) fn note(&self, stretch: &Stretch<'_>, tally: &TokenTally) -> Result<()> {
+        Ok(self.place.write(&record(&stretch.name), encode(tally))?)
+    }
+
+    /// Writes the manifest if all `stretches` are done by now, whoever did them; else returns how many are not.
+    pub(crate) fn complete(&self, part: &str, stretches: &[Stretch<'_>]) -> Result<usize> {
+        let done = done(&self.place)?;
+        let missing = stretches.iter().filter(|stretch| !done.contains(&stretch.name)).count();
+        if missing > 0 {
+            return Ok(missing);
+        }
+        let mut tally = TokenTally::default();
+        for stretch in stretches {
+            tally.add(decode(&self.place, &record(&stretch.name))?);
+        }
+        if self.format == TokenFormat::Mds {
+            self.place.write(MDS_INDEX, encode(&mds_index(&tally.files)))?;
+        }
+        let format = self.format.name().to_owned();
+        let manifest = TokensFile { format, part: part.to_owned(), settings: self.settings.clone(), tally };
+        self.place.write(MANIFEST, encode(&manifest))?;
+        Ok(0)
+    }
+}
+
+/// The record of a stretch, relative to the folder.
+fn record(stretch: &str) -> String {
+    format!("{DONE}/{stretch}.json")
+}
+
+/// Names of the stretches with a record.
+fn done(place: &Place) -> Result<BTreeSet<String>> {
+    let entries = place.list(DONE)?;
+    let name = |path: &str| Some(path.strip_prefix(DONE)?.strip_prefix('/')?.strip_suffix(".json")?.to_owned());
+    Ok(entries.iter().filter_map(|entry| name(&entry.path)).collect())
+}
+
+fn decode<T: DeserializeOwned>(place: &Place, path: &str) -> Result<T> {
+    let json = place.read(path)?;
+    serde_json::from_slice(&json)
+        .map_err(|error| Error::Damaged { path: place.describe(path), reason: error.to_string() })
+}
+
+/// Indented JSON with a final newline. The types here are plain structs, which always have a JSON form.
+fn encode(value: &impl Serialize) -> Bytes {
+    let mut json = serde_json::to_vec_pretty(value).unwrap_or_default();
+    json.push(b'\n');
+    Bytes::from(json)
+}
