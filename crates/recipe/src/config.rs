@@ -4,21 +4,53 @@ use serde::{Deserialize, Serialize};
 
 /// A trainer that a recipe can be written for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Trainer {
     /// huggingface/nanotron: one YAML file.
     Nanotron,
-    /// Hugging Face `Trainer`: `TrainingArguments` as JSON.
+    /// Hugging Face `Trainer`: `TrainingArguments` as JSON and a script.
     Hf,
+    /// Megatron-LM: arguments and a data blend.
+    Megatron,
+    /// torchtitan 0.2: TOML.
+    Torchtitan,
+    /// allenai/OLMo-core: YAML.
+    OlmoCore,
+    /// LLM Foundry: YAML.
+    LlmFoundry,
+    /// Levanter: YAML.
+    Levanter,
 }
 
 impl Trainer {
+    /// Every trainer.
+    pub const ALL: [Self; 7] =
+        [Self::Nanotron, Self::Hf, Self::Megatron, Self::Torchtitan, Self::OlmoCore, Self::LlmFoundry, Self::Levanter];
+
     /// The trainer's name in configurations and paths.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Nanotron => "nanotron",
             Self::Hf => "hf",
+            Self::Megatron => "megatron",
+            Self::Torchtitan => "torchtitan",
+            Self::OlmoCore => "olmo-core",
+            Self::LlmFoundry => "llm-foundry",
+            Self::Levanter => "levanter",
+        }
+    }
+
+    /// The trainer's name for people.
+    pub(crate) const fn title(self) -> &'static str {
+        match self {
+            Self::Nanotron => "nanotron",
+            Self::Hf => "the Hugging Face Trainer",
+            Self::Megatron => "Megatron-LM",
+            Self::Torchtitan => "torchtitan",
+            Self::OlmoCore => "OLMo-core",
+            Self::LlmFoundry => "LLM Foundry",
+            Self::Levanter => "Levanter",
         }
     }
 }
@@ -36,7 +68,7 @@ pub struct RecipeConfig {
     pub preset: String,
     /// Training tokens of the run; a whole number that may be written as a float.
     pub tokens: f64,
-    /// Learning rate between warm-up and decay.
+    /// The highest learning rate.
     pub peak_lr: f64,
     /// Tokens a sequence.
     pub sequence_tokens: u64,

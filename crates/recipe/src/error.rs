@@ -43,6 +43,22 @@ pub enum Error {
         /// The preset's name.
         preset: String,
     },
+    /// A mixture for a decay that there is not.
+    #[error(
+        "`mixture.decay` is set, but a \"{kind}\" schedule has no decay at the end: remove it, or set `schedule.decay`"
+    )]
+    NoDecay {
+        /// The kind of the schedule.
+        kind: &'static str,
+    },
+    /// A schedule that is too far from anything that a trainer does.
+    #[error("{trainer} has nothing like a {schedule}")]
+    Inexpressible {
+        /// The trainer.
+        trainer: &'static str,
+        /// The schedule.
+        schedule: String,
+    },
     /// A preset that does not come with the program.
     #[error(
         "no preset is named \"{name}\"; there are: {present}; or give the path of a preset file that ends in .toml"
@@ -80,6 +96,14 @@ pub enum Error {
         path: &'static str,
         /// Why.
         source: serde_saphyr::ser::Error,
+    },
+    /// A value that the TOML serializer refuses.
+    #[error("{path} cannot be written as TOML")]
+    Toml {
+        /// The file, relative to the run.
+        path: &'static str,
+        /// Why.
+        source: toml::ser::Error,
     },
     /// A value that the JSON serializer refuses.
     #[error("{path} cannot be written as JSON")]

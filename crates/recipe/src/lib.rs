@@ -4,20 +4,26 @@
 //! - [`preset`]: what is trained and on what machines
 //! - [`recipe`]: what a recipe is made from and what comes out
 //!
-//! Each trainer is one module: the files it reads, the corners of its scheduler, and the learning rates that it will log.
+//! Each trainer is one module, a `Dialect`: the files it reads, the schedules it has keys for, the corners of its scheduler, and the
+//! learning rates that it will log. A schedule that it has no keys for becomes the nearest that it has, and the head of its config
+//! says by how much that differs.
 
+mod arithmetic;
+mod comment;
 pub mod config;
+mod dialect;
 mod error;
 mod file;
-mod hf;
-mod nanotron;
-mod nanotron_config;
+mod inputs;
 mod plan;
 pub mod preset;
 pub mod recipe;
+mod trainers;
 
 pub use config::{RecipeConfig, Trainer};
 pub use error::{Error, Result};
 pub use file::RecipeFile;
+pub use inputs::{CorpusSource, FOLDER, PartName, RecipeInputs, TokenFileCount, TokenPart};
+pub use plan::schedule_csv;
 pub use preset::Preset;
-pub use recipe::{RecipeInputs, Recipes, write_recipes, write_recipes_for};
+pub use recipe::{Export, Recipes, export_schedule, write_recipes, write_recipes_for};

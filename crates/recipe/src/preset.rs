@@ -7,7 +7,16 @@ use serde::Deserialize;
 use crate::{Error, Result};
 
 /// The presets that come with the program, by name.
-const BUNDLED: [(&str, &str); 1] = [("llama-7b", include_str!("../../../configs/presets/llama-7b.toml"))];
+const BUNDLED: [(&str, &str); 5] = [
+    ("llama-7b", include_str!("../../../configs/presets/llama-7b.toml")),
+    ("llama-1.3b", include_str!("../../../configs/presets/llama-1.3b.toml")),
+    ("llama-360m", include_str!("../../../configs/presets/llama-360m.toml")),
+    ("llama-135m", include_str!("../../../configs/presets/llama-135m.toml")),
+    ("llama-2m", include_str!("../../../configs/presets/llama-2m.toml")),
+];
+
+/// Largest count in a preset, which trainers keep in 32 bits.
+const MOST: u64 = (1 << 31) - 1;
 
 /// A preset, read and checked.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -22,16 +31,16 @@ pub struct Preset {
     pub tokenizer: TokenizerPreset,
     /// `AdamW`.
     pub optimizer: OptimizerPreset,
-    /// Machines under nanotron.
-    pub nanotron: NanotronPreset,
-    /// Machines under the Hugging Face `Trainer`.
-    pub hf: HfPreset,
+    /// Machines.
+    pub machines: MachinesPreset,
 }
 
 /// The shape of a Llama-style decoder with a `SwiGLU` feed-forward layer.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelPreset {
+    /// What the rest must amount to, embedding included.
+    pub parameters: u64,
     /// Tokens of the vocabulary.
     pub vocab_size: u64,
     /// Width of the residual stream.
@@ -82,34 +91,28 @@ pub struct OptimizerPreset {
     pub clip: f64,
 }
 
-/// How nanotron spreads the model and the batch.
+/// How the model and the batch are spread over devices. Trainers without one of these ways of sharing leave it at 1.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct NanotronPreset {
-    /// Replicas of the model.
-    pub data_parallel: u64,
+pub struct MachinesPreset {
+    /// All devices.
+    pub devices: u64,
     /// Devices that share each matrix.
     pub tensor_parallel: u64,
     /// Devices that share the layers.
     pub pipeline_parallel: u64,
     /// Sequences of one pass of one replica.
     pub micro_batch: u64,
-    /// 1 if the replicas share the optimiser states, else 0.
-    pub zero_stage: u64,
     /// Steps between checkpoints.
     pub checkpoint_steps: u64,
 }
 
-/// How the Hugging Face `Trainer` spreads the batch.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct HfPreset {
-    /// Processes, one a device.
-    pub devices: u64,
-    /// Sequences of one pass of one device.
-    pub device_batch: u64,
-    /// Steps between checkpoints.
-    pub checkpoint_steps: u64,
+impl MachinesPreset {
+    /// Replicas of the model, where matrices and layers are shared.
+    #[must_use]
+    pub const fn data_parallel(&self) -> u64 {
+        self.devices / (self.tensor_parallel * self.pipeline_parallel)
+    }
 }
 
 impl Preset {
@@ -143,26 +146,29 @@ impl Preset {
             Err(Error::PresetValue { preset: self.name.clone(), key: key.to_owned(), got, expected })
         };
         for (key, count) in self.counts() {
-            if !(1..=1 << 32).contains(&count) {
-                return wrong(key, count.to_string(), "between 1 and 2^32".to_owned());
+            if !(1..=MOST).contains(&count) {
+                return wrong(key, count.to_string(), "between 1 and 2^31".to_owned());
             }
         }
-        let (model, nanotron) = (&self.model, &self.nanotron);
+        let (model, machines) = (&self.model, &self.machines);
+        let shared = machines.tensor_parallel * machines.pipeline_parallel;
         for (key, count, divisor_key, divisor) in [
             ("model.hidden_size", model.hidden_size, "model.heads", model.heads),
             ("model.heads", model.heads, "model.kv_heads", model.kv_heads),
-            ("model.kv_heads", model.kv_heads, "nanotron.tensor_parallel", nanotron.tensor_parallel),
+            ("model.kv_heads", model.kv_heads, "machines.tensor_parallel", machines.tensor_parallel),
+            ("machines.devices", machines.devices, "machines.tensor_parallel × machines.pipeline_parallel", shared),
         ] {
             if !count.is_multiple_of(divisor) {
                 return wrong(key, count.to_string(), format!("a multiple of {divisor_key}, {divisor}"));
             }
         }
-        if nanotron.pipeline_parallel > model.layers {
+        if machines.pipeline_parallel > model.layers {
             let layers = format!("at most the {} layers of the model", model.layers);
-            return wrong("nanotron.pipeline_parallel", nanotron.pipeline_parallel.to_string(), layers);
+            return wrong("machines.pipeline_parallel", machines.pipeline_parallel.to_string(), layers);
         }
-        if nanotron.zero_stage > 1 {
-            return wrong("nanotron.zero_stage", nanotron.zero_stage.to_string(), "0 or 1".to_owned());
+        if u128::from(model.parameters) != model.computed_parameters() {
+            let computed = format!("{}, which is what the rest of [model] makes", model.computed_parameters());
+            return wrong("model.parameters", model.parameters.to_string(), computed);
         }
         for (key, token) in [("bos_token_id", model.bos_token_id), ("eos_token_id", model.eos_token_id)] {
             if token >= model.vocab_size {
@@ -177,8 +183,8 @@ impl Preset {
         Ok(())
     }
 
-    fn counts(&self) -> [(&'static str, u64); 14] {
-        let Self { model, nanotron, hf, .. } = self;
+    fn counts(&self) -> [(&'static str, u64); 11] {
+        let Self { model, machines, .. } = self;
         [
             ("model.vocab_size", model.vocab_size),
             ("model.hidden_size", model.hidden_size),
@@ -186,14 +192,11 @@ impl Preset {
             ("model.layers", model.layers),
             ("model.heads", model.heads),
             ("model.kv_heads", model.kv_heads),
-            ("nanotron.data_parallel", nanotron.data_parallel),
-            ("nanotron.tensor_parallel", nanotron.tensor_parallel),
-            ("nanotron.pipeline_parallel", nanotron.pipeline_parallel),
-            ("nanotron.micro_batch", nanotron.micro_batch),
-            ("nanotron.checkpoint_steps", nanotron.checkpoint_steps),
-            ("hf.devices", hf.devices),
-            ("hf.device_batch", hf.device_batch),
-            ("hf.checkpoint_steps", hf.checkpoint_steps),
+            ("machines.devices", machines.devices),
+            ("machines.tensor_parallel", machines.tensor_parallel),
+            ("machines.pipeline_parallel", machines.pipeline_parallel),
+            ("machines.micro_batch", machines.micro_batch),
+            ("machines.checkpoint_steps", machines.checkpoint_steps),
         ]
     }
 
@@ -213,12 +216,11 @@ impl Preset {
 }
 
 impl ModelPreset {
-    /// Parameters of the model, embedding included.
+    /// What the shape makes, embedding included.
     ///
     /// With vocabulary V, width h, feed-forward width f, L layers, a heads and k key/value heads:
     /// V·h, twice if untied, + L · (2h² + 2h²·k/a + 3h·f + 2h) + h.
-    #[must_use]
-    pub fn parameters(&self) -> u128 {
+    fn computed_parameters(&self) -> u128 {
         let [vocab, hidden, intermediate] = [self.vocab_size, self.hidden_size, self.intermediate_size].map(u128::from);
         let [layers, heads, kv_heads] = [self.layers, self.heads, self.kv_heads].map(u128::from);
         let embeddings = vocab * hidden * if self.tied_embeddings { 1 } else { 2 };
@@ -240,7 +242,7 @@ mod tests {
     const TEXT: &str = BUNDLED[0].1;
 
     fn billions(model: &ModelPreset) -> f64 {
-        model.parameters() as f64 / 1e9
+        model.computed_parameters() as f64 / 1e9
     }
 
     #[test]
@@ -260,7 +262,7 @@ mod tests {
         // SmolLM2-135M, whose card says 135M: 134,515,008 parameters.
         (model.vocab_size, model.hidden_size, model.intermediate_size) = (49_152, 576, 1536);
         (model.layers, model.heads, model.kv_heads, model.tied_embeddings) = (30, 9, 3, true);
-        assert_eq!(model.parameters(), 134_515_008);
+        assert_eq!(model.computed_parameters(), 134_515_008);
     }
 
     #[test]
@@ -282,8 +284,13 @@ mod tests {
             ("kv_heads = 8", "kv_heads = 5", "model.heads is 32, expected a multiple of model.kv_heads, 5"),
             ("\nheads = 32", "\nheads = 0", "model.heads is 0"),
             ("tensor_parallel = 2", "tensor_parallel = 16", "model.kv_heads is 8"),
-            ("pipeline_parallel = 1", "pipeline_parallel = 33", "at most the 32 layers"),
-            ("zero_stage = 1", "zero_stage = 3", "0 or 1"),
+            ("pipeline_parallel = 1", "pipeline_parallel = 64", "at most the 32 layers"),
+            ("devices = 256", "devices = 255", "machines.devices is 255, expected a multiple of"),
+            (
+                "intermediate_size = 13312",
+                "intermediate_size = 8192",
+                "model.parameters is 6979588096, expected 4966322176",
+            ),
             ("eps = 1.0e-8", "eps = nan", "optimizer.eps"),
             ("eos_token_id = 0", "eos_token_id = 49152", "below model.vocab_size, 49152"),
             ("clip = 1.0 ", "clipping = 1.0 ", "unknown field `clipping`"),

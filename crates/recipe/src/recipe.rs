@@ -2,34 +2,20 @@
 
 use std::collections::BTreeSet;
 
-use headwater_record::SelectionFile;
-use headwater_schedule::{Schedule, ScheduleConfig};
-use headwater_select::Mixture;
+use headwater_schedule::Schedule;
 
+use crate::comment::commented;
+use crate::dialect::{Dialect, Followed, expected_lr_csv};
 use crate::file::RecipeFile;
-use crate::plan::Plan;
-use crate::{Preset, RecipeConfig, Result, Trainer, hf, nanotron};
-
-/// What a recipe is made from.
-#[derive(Clone, Copy, Debug)]
-pub struct RecipeInputs<'a> {
-    /// The `[recipe]` table.
-    pub config: &'a RecipeConfig,
-    /// The `[schedule]` table.
-    pub schedule: &'a ScheduleConfig,
-    /// Shares of corpus and selected subset.
-    pub mixture: &'a Mixture,
-    /// What was selected.
-    pub selection: &'a SelectionFile,
-    /// Path or URL of the subset's folder.
-    pub subset: &'a str,
-    /// Sources of the corpus: name and configured paths.
-    pub corpus: &'a [(String, Vec<String>)],
-    /// Seed of the run.
-    pub seed: u64,
-    /// Whether only a sample of the corpus was scored, so that numbers and weights are those of the sample.
-    pub is_sampled: bool,
-}
+use crate::plan::{Plan, schedule_csv};
+use crate::trainers::hf::Hf;
+use crate::trainers::levanter::Levanter;
+use crate::trainers::llm_foundry::LlmFoundry;
+use crate::trainers::megatron::Megatron;
+use crate::trainers::nanotron::Nanotron;
+use crate::trainers::olmo_core::OlmoCore;
+use crate::trainers::torchtitan::Torchtitan;
+use crate::{Preset, RecipeInputs, Result, Trainer};
 
 /// The files of a recipe and the schedule they follow.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,6 +26,8 @@ pub struct Recipes {
     pub tokens_per_step: u64,
     /// The files, `schedule.csv` first.
     pub files: Vec<RecipeFile>,
+    /// What to say aloud: trainers that follow a schedule far from the wanted one.
+    pub warnings: Vec<String>,
 }
 
 /// Writes the recipe of every configured trainer for a preset that comes with the program.
@@ -63,15 +51,58 @@ pub fn write_recipes(inputs: &RecipeInputs<'_>) -> Result<Recipes> {
 /// Pure: the same inputs give the same bytes.
 pub fn write_recipes_for(inputs: &RecipeInputs<'_>, preset: &Preset) -> Result<Recipes> {
     let plan = Plan::new(inputs, preset)?;
-    let mut files = vec![RecipeFile::new("schedule.csv", plan.schedule_csv())];
+    let mut warnings = Vec::new();
+    let mut files = vec![RecipeFile::new("schedule.csv", schedule_csv(&plan.schedule, plan.batch.tokens()))];
     for trainer in inputs.config.trainers.iter().collect::<BTreeSet<_>>() {
-        files.extend(match trainer {
-            Trainer::Nanotron => nanotron::files(&plan)?,
-            Trainer::Hf => hf::files(&plan)?,
-        });
+        let dialect = dialect(*trainer);
+        let followed = Followed::new(dialect, &plan.schedule)?;
+        files.extend(dialect.files(&plan, &followed)?);
+        warnings.extend(followed.warning.clone());
+        files.push(RecipeFile::new(
+            format!("recipe/{}/expected_lr.csv", trainer.name()),
+            expected_lr_csv(dialect, &followed),
+        ));
     }
-    Ok(Recipes { schedule: plan.schedule, tokens_per_step: plan.tokens_per_step, files })
+    for file in &mut files {
+        file.path = plan.path(&file.path);
+    }
+    let tokens_per_step = plan.batch.tokens();
+    Ok(Recipes { schedule: plan.schedule, tokens_per_step, files, warnings })
+}
+
+const fn dialect(trainer: Trainer) -> &'static dyn Dialect {
+    match trainer {
+        Trainer::Nanotron => &Nanotron,
+        Trainer::Hf => &Hf,
+        Trainer::Torchtitan => &Torchtitan,
+        Trainer::OlmoCore => &OlmoCore,
+        Trainer::Megatron => &Megatron,
+        Trainer::LlmFoundry => &LlmFoundry,
+        Trainer::Levanter => &Levanter,
+    }
+}
+
+/// A schedule in a trainer's own keys.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Export {
+    /// The keys, in the format of the trainer's config, under a comment that says what differs.
+    pub keys: String,
+    /// What the trainer logs: `step,lr`.
+    pub expected_lr: String,
+    /// What to say aloud, if it follows a schedule far from the wanted one.
+    pub warning: Option<String>,
+}
+
+/// Writes a schedule in a trainer's keys, or else the nearest that the trainer has.
+///
+/// # Errors
+/// [`Error::Inexpressible`](crate::Error::Inexpressible).
+pub fn export_schedule(schedule: &Schedule, trainer: Trainer) -> Result<Export> {
+    let dialect = dialect(trainer);
+    let followed = Followed::new(dialect, schedule)?;
+    let keys = commented(&followed.sentences) + &dialect.scheduler(&followed.schedule)?;
+    Ok(Export { keys, expected_lr: expected_lr_csv(dialect, &followed), warning: followed.warning })
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -2,15 +2,20 @@ use std::collections::BTreeMap;
 
 use headwater_record::selection::DomainSelection;
 use headwater_record::{ContentHash, TokenCount};
-use headwater_schedule::{Length, Shape};
+use headwater_schedule::{Kind, Length, Shape};
 use headwater_select::{MixtureConfig, SelectedWeight};
 use proptest::prelude::*;
 use serde_json::Value;
 
+use headwater_record::SelectionFile;
+use headwater_schedule::ScheduleConfig;
+use headwater_select::Mixtures;
+
 use super::*;
 use crate::Error;
+use crate::{CorpusSource, FOLDER, RecipeConfig, TokenPart};
 
-fn selection() -> SelectionFile {
+pub(crate) fn selection() -> SelectionFile {
     let domain = DomainSelection {
         domain: "web".to_owned(),
         documents: 1000,
@@ -33,47 +38,70 @@ fn selection() -> SelectionFile {
     }
 }
 
-struct Given {
-    config: RecipeConfig,
-    schedule: ScheduleConfig,
-    selected: SelectedWeight,
-    subset: String,
+/// What a recipe is made from in tests.
+pub(crate) struct Given {
+    pub(crate) config: RecipeConfig,
+    pub(crate) schedule: ScheduleConfig,
+    pub(crate) mixture: MixtureConfig,
+    pub(crate) subset: String,
+    /// The preset named in `config`, with changes.
+    pub(crate) preset: Option<Preset>,
+    pub(crate) tokens: Vec<TokenPart>,
 }
 
 impl Given {
-    fn paper() -> Self {
+    /// The run of the paper.
+    pub(crate) fn paper() -> Self {
         let subset = format!("s3://bucket/run/selected/{}", selection().hash);
         Self {
             config: RecipeConfig::default(),
             schedule: ScheduleConfig::default(),
-            selected: SelectedWeight::Concatenate,
+            mixture: MixtureConfig::default(),
             subset,
+            preset: None,
+            tokens: Vec::new(),
         }
     }
 
-    fn recipes(&self) -> Result<Recipes> {
+    pub(crate) fn recipes(&self) -> Result<Recipes> {
         let selection = selection();
-        let mixture = Mixture::new(&selection, MixtureConfig { selected: self.selected }).unwrap();
-        write_recipes(&RecipeInputs {
+        let mixtures = Mixtures::new(&selection, self.mixture).unwrap();
+        let corpus = [CorpusSource {
+            name: "web".to_owned(),
+            paths: vec!["s3://bucket/web/*.parquet".to_owned()],
+            text: "content".to_owned(),
+        }];
+        let inputs = RecipeInputs {
             config: &self.config,
             schedule: &self.schedule,
-            mixture: &mixture,
+            mixtures: &mixtures,
             selection: &selection,
+            folder: FOLDER,
             subset: &self.subset,
-            corpus: &[("web".to_owned(), vec!["s3://bucket/web/*.parquet".to_owned()])],
+            corpus: &corpus,
+            tokens: &self.tokens,
             seed: 7,
             is_sampled: false,
-        })
+        };
+        match &self.preset {
+            Some(preset) => write_recipes_for(&inputs, preset),
+            None => write_recipes(&inputs),
+        }
     }
 }
 
-fn text(recipes: &Recipes, path: &str) -> String {
+/// A file of the recipes, as text.
+pub(crate) fn text(recipes: &Recipes, path: &str) -> String {
     let file = recipes.files.iter().find(|file| file.path == path).unwrap();
     String::from_utf8(file.bytes.clone()).unwrap()
 }
 
 fn nanotron(recipes: &Recipes) -> Value {
-    serde_saphyr::from_str(&text(recipes, "recipe/nanotron/config.yaml")).unwrap()
+    nanotron_file(recipes, "config.yaml")
+}
+
+fn nanotron_file(recipes: &Recipes, name: &str) -> Value {
+    serde_saphyr::from_str(&text(recipes, &format!("recipe/nanotron/{name}"))).unwrap()
 }
 
 fn hf(recipes: &Recipes, name: &str) -> Value {
@@ -97,8 +125,8 @@ fn paper_plan_in_nanotrons_keys() {
     let stage = &config["data_stages"][0];
     assert_eq!((&stage["start_training_step"], config["data_stages"].as_array().unwrap().len()), (&Value::from(1), 1));
     let dataset = &stage["data"]["dataset"];
-    assert_eq!(dataset["dataset_folder"][0], "s3://bucket/run/tokens/corpus");
-    assert_eq!(dataset["dataset_folder"][1], format!("s3://bucket/run/tokens/selected/{}", selection().hash));
+    assert_eq!(dataset["dataset_folder"][0], "s3://bucket/run/tokens/corpus/datatrove");
+    assert_eq!(dataset["dataset_folder"][1], format!("s3://bucket/run/tokens/selected/{}/datatrove", selection().hash));
     assert!((dataset["dataset_weights"][1].as_f64().unwrap() - 0.2327).abs() < 1e-4);
     assert_eq!(dataset["tokenizer_name"], config["tokenizer"]["tokenizer_name_or_path"]);
     assert_eq!(dataset["vocab_size"], config["model"]["model_config"]["vocab_size"]);
@@ -122,7 +150,7 @@ fn headers_show_the_arithmetic() {
             "0.001 × 119,209 steps = 119.21, rounded to 119 steps",
             "it starts after 119,209 − 29,802 = 89,407 steps",
             "73,100,000,000 of 241,000,000,000 tokens = 30.33 %",
-            "6.980 billion parameters",
+            "6,979,588,096 parameters, 6.980 billion.",
             &selection().hash.to_string(),
         ] {
             assert!(text.contains(part), "{path} lacks {part}:\n{text}");
@@ -136,7 +164,7 @@ fn a_header_cannot_end_its_comment() {
     given.subset = "a\nb: [\u{85}\u{2028}c".to_owned();
     let recipes = given.recipes().unwrap();
     assert_eq!(nanotron(&recipes)["tokens"]["train_steps"], 119_209);
-    assert_eq!(nanotron(&recipes)["data_stages"][0]["data"]["dataset"]["dataset_folder"][0], "tokens/corpus");
+    assert_eq!(nanotron(&recipes)["data_stages"][0]["data"]["dataset"]["dataset_folder"][0], "tokens/corpus/datatrove");
 }
 
 #[test]
@@ -148,15 +176,16 @@ fn hugging_face_has_the_same_steps_and_draws_documents() {
     assert_eq!(arguments["gradient_accumulation_steps"], 2);
     // Concatenation: 1,000 documents and 200 of them again, whatever their lengths.
     let mixture = hf(&recipes, "mixture.json");
-    let probability = |part: usize| mixture["probabilities"][part].as_f64().unwrap();
+    let probability = |part: usize| mixture["stages"][0]["parts"][part]["probability"].as_f64().unwrap();
     assert!((probability(0) - 1000.0 / 1200.0).abs() < 1e-12 && (probability(1) - 200.0 / 1200.0).abs() < 1e-12);
-    assert_eq!(mixture["parts"][0]["data_files"][0], "s3://bucket/web/*.parquet");
+    assert_eq!(mixture["parts"][0]["sources"][0]["data_files"][0], "s3://bucket/web/*.parquet");
+    assert_eq!(mixture["parts"][1]["sources"][0]["text"], "content");
 }
 
 #[test]
 fn a_part_of_no_weight_is_left_out() {
     let mut given = Given::paper();
-    given.selected = SelectedWeight::Weight(1.0);
+    given.mixture.selected = SelectedWeight::Weight(1.0);
     let recipes = given.recipes().unwrap();
     let dataset = &nanotron(&recipes)["data_stages"][0]["data"]["dataset"];
     assert_eq!(dataset["dataset_weights"], serde_json::json!([1.0]));
@@ -166,14 +195,76 @@ fn a_part_of_no_weight_is_left_out() {
 #[test]
 fn a_floor_makes_the_trainer_differ_and_the_readme_says_by_how_much() {
     let mut given = Given::paper();
-    given.schedule.floor = 0.1;
+    given.schedule.floor = Some(0.1);
     let recipes = given.recipes().unwrap();
     assert!(
         text(&recipes, "recipe/hf/README.md")
-            .contains("until step 119 its rate is above `schedule.csv`, at most by 4e-5")
+            .contains("differ from schedule.csv by at most 1.000e-1 of the peak, in update 0")
     );
     assert!(text(&recipes, "recipe/hf/expected_lr.csv").starts_with("step,lr\n1,4e-5\n"));
     assert!(text(&recipes, "recipe/nanotron/expected_lr.csv").ends_with("\n119209,4e-5\n"));
+}
+
+fn config(recipes: &Recipes, path: &str) -> Value {
+    serde_saphyr::from_str(&text(recipes, path)).unwrap()
+}
+
+#[test]
+fn paper_plan_in_llm_foundrys_keys() {
+    let mut given = Given::paper();
+    given.config.trainers = vec![Trainer::LlmFoundry];
+    let recipes = given.recipes().unwrap();
+    let foundry = config(&recipes, "recipe/llm-foundry/train.yaml");
+    assert_eq!(
+        (&foundry["max_duration"], &foundry["code_paths"][0]),
+        (&"119209ba".into(), &"headwater_schedule.py".into())
+    );
+    assert!(text(&recipes, "recipe/llm-foundry/headwater_schedule.py").contains("schedulers.register(\"headwater\""));
+    assert_eq!(foundry["scheduler"]["phases"][2]["start"], 89_407);
+    assert!((foundry["optimizer"]["weight_decay"].as_f64().unwrap() / 4e-6 - 1.0).abs() < 1e-12);
+    let dataset = &foundry["train_loader"]["dataset"];
+    assert_eq!(dataset["num_canonical_nodes"], 32);
+    assert_eq!(dataset["streams"]["corpus"]["remote"], "s3://bucket/run/tokens/corpus/mds");
+    assert_eq!(dataset["streams"]["corpus"]["local"], "mds/0/corpus");
+    assert_eq!(foundry["callbacks"].get("curriculum_learning"), None);
+    given.mixture.decay = Some(SelectedWeight::Weight(0.6));
+    given.subset = format!("/run/selected/{}", selection().hash);
+    given.schedule.shape = Some(Shape::Linear);
+    let recipes = given.recipes().unwrap();
+    let foundry = config(&recipes, "recipe/llm-foundry/train.yaml");
+    assert_eq!(foundry["max_duration"], format!("{}tok", 119_209_u64 * 8_388_608));
+    assert_eq!(foundry["scheduler"]["t_cooldown"], format!("{}tok", 29_802_u64 * 8_388_608));
+    let curriculum = &foundry["callbacks"]["curriculum_learning"];
+    assert_eq!(curriculum["duration"], format!("{}tok", 89_407_u64 * 8_388_608));
+    let corpus = &curriculum["schedule"][0]["dataset"]["streams"]["corpus"];
+    assert_eq!(corpus, &serde_json::json!({"local": "/run/tokens/corpus/mds", "proportion": 0.4}));
+    assert!(foundry.get("code_paths").is_none() && !recipes.files.iter().any(|file| file.path.ends_with(".py")));
+}
+
+#[test]
+fn paper_plan_in_levanters_keys() {
+    let mut given = Given::paper();
+    given.config.trainers = vec![Trainer::Levanter];
+    given.schedule.shape = Some(Shape::Linear);
+    let recipes = given.recipes().unwrap();
+    let levanter = config(&recipes, "recipe/levanter/config.yaml");
+    let optimizer = &levanter["optimizer"];
+    assert_eq!((&optimizer["warmup"], &optimizer["decay"]), (&119.into(), &29_802.into()));
+    assert_eq!((&optimizer["lr_schedule"], &optimizer["min_lr_ratio"]), (&"linear".into(), &0.0.into()));
+    assert_eq!(levanter["trainer"]["num_train_steps"], 119_209);
+    let selected = &levanter["data"]["components"]["selected"];
+    assert_eq!(selected["source"]["train_urls"][0], format!("{}/web/**/*.parquet", given.subset));
+    assert_eq!(selected["format"]["text_key"], "content");
+    let table = text(&recipes, "recipe/levanter/expected_lr.csv");
+    assert!(table.starts_with("step,lr\n2,"), "{table}");
+    assert!(table.lines().last().unwrap().starts_with("119208,"));
+    // the most whole batches below 2^16 sequences
+    assert_eq!(levanter["data"]["mixture_block_size"], 63 * 1024);
+    given.mixture.decay = Some(SelectedWeight::Weight(0.6));
+    let levanter = config(&given.recipes().unwrap(), "recipe/levanter/config.yaml");
+    let block = levanter["data"]["mixture_block_size"].as_u64().unwrap();
+    assert!(block < 1 << 16 && (89_407 * 1024_u64).is_multiple_of(block) && block.is_multiple_of(1024), "{block}");
+    assert_eq!(levanter["data"]["train_weights"][1], serde_json::json!([89_407, {"corpus": 0.4, "selected": 0.6}]));
 }
 
 #[test]
@@ -181,7 +272,7 @@ fn trainers_are_written_once_and_only_if_asked_for() {
     let mut given = Given::paper();
     given.config.trainers = vec![Trainer::Hf, Trainer::Hf];
     let paths: Vec<_> = given.recipes().unwrap().files.into_iter().map(|file| file.path).collect();
-    assert_eq!(paths.len(), 6);
+    assert_eq!(paths.len(), 7);
     assert!(paths[1..].iter().all(|path| path.starts_with("recipe/hf/")), "{paths:?}");
     given.config.trainers.clear();
     assert_eq!(given.recipes().unwrap().files.len(), 1);
@@ -195,7 +286,7 @@ fn a_batch_that_does_not_divide_names_both_numbers() {
     assert!(matches!(error, Error::Batch { .. }));
     let error = error.to_string();
     assert!(
-        error.contains("1000") && error.contains("256") && error.contains("data_parallel 128 × micro_batch 2"),
+        error.contains("1000") && error.contains("256") && error.contains("replicas 128 × micro_batch 2"),
         "{error}"
     );
 }
@@ -225,6 +316,66 @@ fn the_table_reads_back() {
     assert!(toml::from_str::<RecipeConfig>("trainer = [\"hf\"]").is_err());
 }
 
+#[test]
+fn a_decay_has_a_mixture_of_its_own() {
+    let mut given = Given::paper();
+    given.mixture.decay = Some(SelectedWeight::Weight(0.6));
+    let recipes = given.recipes().unwrap();
+    let stages = &hf(&recipes, "mixture.json")["stages"];
+    assert_eq!((&stages[1]["start_step"], &stages[1]["steps"]), (&89_407.into(), &29_802.into()));
+    let header = text(&recipes, "recipe/nanotron/config.yaml");
+    assert!(header.contains("Mixture, decay, steps 89,407 to 119,209: 0.6 of the tokens are selected"), "{header}");
+    assert!(header.contains("Passes: selected 0.232728 × 750,000,275,456 tokens + 0.600000 ×"), "{header}");
+    given.schedule = ScheduleConfig { kind: Kind::Constant, ..ScheduleConfig::default() };
+    assert!(matches!(given.recipes(), Err(Error::NoDecay { kind: "wsd" })));
+}
+
+#[test]
+fn nanotron_has_a_config_for_each_stage_and_the_second_goes_on_from_the_first() {
+    let mut given = Given::paper();
+    given.mixture.decay = Some(SelectedWeight::Weight(0.6));
+    let recipes = given.recipes().unwrap();
+    let (first, second) = (nanotron(&recipes), nanotron_file(&recipes, "config_2.yaml"));
+    assert_eq!((&first["tokens"]["train_steps"], &second["tokens"]["train_steps"]), (&89_407.into(), &119_209.into()));
+    assert_eq!(first["data_stages"].as_array().unwrap().len(), 1);
+    assert_eq!(first["data_stages"][0], second["data_stages"][0]);
+    assert_eq!(first["optimizer"], second["optimizer"]);
+    assert_eq!(first["checkpoints"]["resume_checkpoint_path"], Value::Null);
+    assert_eq!(second["checkpoints"]["resume_checkpoint_path"], "checkpoints/89407");
+    assert_eq!(first["checkpoints"]["save_final_state"], true);
+    let decay = &second["data_stages"][1];
+    assert_eq!((&decay["start_training_step"], &decay["data"]["seed"]), (&89_408.into(), &8.into()));
+    let weight = |stage: &Value, part: usize| stage["data"]["dataset"]["dataset_weights"][part].as_f64().unwrap();
+    assert!((weight(&first["data_stages"][0], 1) - 0.2327).abs() < 1e-4 && weight(decay, 1) == 0.6);
+    let (start, next) =
+        ("s3://bucket/run/recipe/nanotron/config.yaml", "saves checkpoints/89407. Then start config_2.yaml");
+    let header = text(&recipes, "recipe/nanotron/config.yaml");
+    assert!(header.contains(start) && header.contains(next), "{header}");
+    // the learning rates are one table over both
+    assert!(text(&recipes, "recipe/nanotron/expected_lr.csv").ends_with("\n119209,0.0\n"));
+    // and a decay of the whole run is one stage
+    given.schedule = ScheduleConfig { kind: Kind::Linear, warmup: Some(Length::Steps(0)), ..ScheduleConfig::default() };
+    let recipes = given.recipes().unwrap();
+    assert!(recipes.files.iter().all(|file| file.path != "recipe/nanotron/config_2.yaml"));
+    assert_eq!(nanotron(&recipes)["data_stages"][0]["name"], "decay");
+}
+
+#[test]
+fn a_schedule_that_a_trainer_lacks_becomes_the_nearest_and_the_header_says_so() {
+    let mut given = Given::paper();
+    given.schedule.shape = Some(Shape::OneMinusSquare);
+    let recipes = given.recipes().unwrap();
+    let header = text(&recipes, "recipe/nanotron/config.yaml");
+    assert!(
+        header.contains("nanotron has no 1-square decay of a stable phase; this is the nearest that it has"),
+        "{header}"
+    );
+    assert!(header.contains("differ from schedule.csv by at most"), "{header}");
+    // against 1 − p² over the last quarter, what a later cosine or line differs by is below a fifth of the peak
+    let worst = header.split("by at most ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
+    assert!(worst.parse::<f64>().unwrap() < 0.2, "{worst}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -233,10 +384,10 @@ proptest! {
         let mut given = Given::paper();
         given.config.tokens = (steps * 8_388_608) as f64;
         given.schedule = ScheduleConfig {
-            warmup: Length::Fraction(warmup),
-            decay: Length::Steps(steps * decay / 100),
-            shape: Shape::Linear,
-            floor,
+            warmup: Some(Length::Fraction(warmup)),
+            decay: Some(Length::Steps(steps * decay / 100)),
+            shape: Some(Shape::Linear),
+            floor: Some(floor),
             ..ScheduleConfig::default()
         };
         let recipes = given.recipes();

@@ -1,0 +1,138 @@
+//! The arithmetic of a run in words, for the head of every config.
+
+use headwater_record::TokenCount;
+use headwater_schedule::{Kind, Length};
+
+use crate::dialect::Followed;
+use crate::inputs::PartName;
+use crate::plan::{Part, Plan, Stage};
+
+impl Plan<'_> {
+    /// The arithmetic of the run, a line each.
+    pub(crate) fn arithmetic(&self, followed: &Followed) -> Vec<String> {
+        let mut lines = vec![self.model_line(), self.steps_line(), self.warmup_line()];
+        lines.extend(self.decay_line());
+        lines.extend(followed.sentences.iter().cloned());
+        if self.inputs.is_sampled {
+            lines.push(
+                "Pilot: only a sample of the corpus was scored; selection, mixture and passes are those of the sample."
+                    .to_owned(),
+            );
+        }
+        lines.extend(self.data_lines());
+        if self.seed() != self.inputs.seed {
+            lines.push(format!("Seed: {} mod 2^32 = {}.", self.inputs.seed, self.seed()));
+        }
+        lines
+    }
+
+    fn model_line(&self) -> String {
+        let (name, parameters) = (&self.preset.name, self.preset.model.parameters);
+        format!("Model: preset {name}, {} parameters, {:.3} billion.", counted(parameters), parameters as f64 / 1e9)
+    }
+
+    fn steps_line(&self) -> String {
+        let config = self.inputs.config;
+        let steps = self.schedule.steps();
+        format!(
+            "Steps: {} tokens / ({} sequences × {} tokens = {} tokens a step) = {:.2}, rounded to {} steps, {} tokens.",
+            counted(self.tokens),
+            counted(config.batch_sequences),
+            counted(config.sequence_tokens),
+            counted(self.batch.tokens()),
+            self.tokens as f64 / self.batch.tokens() as f64,
+            counted(steps),
+            counted(steps.saturating_mul(self.batch.tokens())),
+        )
+    }
+
+    fn warmup_line(&self) -> String {
+        if self.schedule.warmup_steps() == 0 {
+            return format!("Warm-up: none; the peak is {:?}.", self.schedule.peak_lr());
+        }
+        let length = self.length(self.inputs.schedule.warmup(), self.schedule.warmup_steps());
+        format!("Warm-up: {length}, linear to the peak of {:?}.", self.schedule.peak_lr())
+    }
+
+    fn decay_line(&self) -> Option<String> {
+        let (schedule, wanted) = (&self.schedule, self.inputs.schedule);
+        let decay = schedule.decay().filter(|decay| decay.steps > 0)?;
+        let length = match wanted.kind {
+            Kind::Linear | Kind::Cosine | Kind::Polynomial => "all steps after warm-up".to_owned(),
+            _ => self.length(wanted.decay(), decay.steps),
+        };
+        Some(format!(
+            "Decay: {length}, {} to {:?}; it starts after {} − {} = {} steps.",
+            decay.curve.name(),
+            schedule.lr(schedule.steps()),
+            counted(schedule.steps()),
+            counted(decay.steps),
+            counted(decay.start),
+        ))
+    }
+
+    fn length(&self, length: Length, steps: u64) -> String {
+        let rounded = format!("rounded to {} steps", counted(steps));
+        match length {
+            Length::Fraction(fraction) => {
+                let run = self.schedule.steps();
+                format!("{fraction} × {} steps = {:.2}, {rounded}", counted(run), fraction * run as f64)
+            }
+            Length::Steps(steps) => format!("{} steps, as configured", counted(steps)),
+            Length::Tokens(tokens) => {
+                let (tokens_per_step, exact) = (self.batch.tokens(), tokens as f64 / self.batch.tokens() as f64);
+                format!("{} tokens / {} a step = {exact:.2}, {rounded}", counted(tokens), counted(tokens_per_step))
+            }
+        }
+    }
+
+    fn data_lines(&self) -> Vec<String> {
+        let selection = self.inputs.selection;
+        let (kept, all) = (selection.kept_tokens(), selection.tokens());
+        let percent = if all.0 == 0 { 0.0 } else { 100.0 * kept.0 as f64 / all.0 as f64 };
+        let mut lines = vec![
+            format!("Selection: {}, by {}, at {}.", selection.hash, selection.rank, self.inputs.subset),
+            format!("Kept: {kept} of {all} tokens = {percent:.2} %, as the scoring model's tokenizer counts."),
+        ];
+        lines.extend(self.stages.iter().map(|stage| match self.stages.len() {
+            1 => format!("Mixture: {}.", stage.arithmetic),
+            _ => format!(
+                "Mixture, {}, steps {} to {}: {}.",
+                stage.name,
+                counted(stage.start),
+                counted(stage.start + stage.steps),
+                stage.arithmetic
+            ),
+        }));
+        lines.extend(PartName::ALL.iter().filter_map(|name| self.passes_line(*name)));
+        lines
+    }
+
+    /// How often the run goes through a part; `None` if it never reads it.
+    fn passes_line(&self, name: PartName) -> Option<String> {
+        let read = self.stages.iter().flat_map(|stage| stage.parts.iter().map(move |part| (stage, part)));
+        let read: Vec<_> = read.filter(|(_, part)| part.name == name).collect();
+        let (_, part) = read.first()?;
+        let drawn =
+            |stage: &Stage, part: &Part| part.token_weight * stage.steps.saturating_mul(self.batch.tokens()) as f64;
+        let all: f64 = read.iter().map(|(stage, part)| drawn(stage, part)).sum();
+        let terms: Vec<_> = read
+            .iter()
+            .map(|(stage, part)| {
+                format!(
+                    "{:.6} × {} tokens",
+                    part.token_weight,
+                    counted(stage.steps.saturating_mul(self.batch.tokens()))
+                )
+            })
+            .collect();
+        let passes = all / part.tokens.0 as f64;
+        let (terms, tokens) = (terms.join(" + "), part.tokens);
+        Some(format!("Passes: {} {terms} = {all:.4e}, {passes:.2} passes over {tokens}.", name.text()))
+    }
+}
+
+/// A count with its digits grouped.
+fn counted(count: u64) -> String {
+    TokenCount(count).to_string()
+}

@@ -1,0 +1,86 @@
+//! What a recipe is made from.
+
+use headwater_record::{SelectionFile, TokenCount};
+use headwater_schedule::ScheduleConfig;
+use headwater_select::Mixtures;
+
+use crate::RecipeConfig;
+
+/// One of the two parts of the data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PartName {
+    /// The whole corpus.
+    Corpus,
+    /// What was selected of it.
+    Selected,
+}
+
+impl PartName {
+    pub(crate) const ALL: [Self; 2] = [Self::Corpus, Self::Selected];
+
+    pub(crate) const fn text(self) -> &'static str {
+        match self {
+            Self::Corpus => "corpus",
+            Self::Selected => "selected",
+        }
+    }
+}
+
+/// Where recipes lie in the output of a run, with `schedule.csv` beside it; another folder holds everything.
+pub const FOLDER: &str = "recipe";
+
+/// A source of the corpus, as configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CorpusSource {
+    /// Its name, which is also that of its folder in the subset.
+    pub name: String,
+    /// Files, globs, prefixes or URLs.
+    pub paths: Vec<String>,
+    /// The column with the text.
+    pub text: String,
+}
+
+/// The token files of a part of the data in one format.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenPart {
+    /// The part.
+    pub part: PartName,
+    /// The format, such as `megatron`.
+    pub format: String,
+    /// Its files.
+    pub files: Vec<TokenFileCount>,
+}
+
+/// One token file and what it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenFileCount {
+    /// Its path as a config names it; for Megatron without the extension.
+    pub path: String,
+    /// Its tokens.
+    pub tokens: TokenCount,
+}
+
+/// What a recipe is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct RecipeInputs<'a> {
+    /// The `[recipe]` table.
+    pub config: &'a RecipeConfig,
+    /// The `[schedule]` table.
+    pub schedule: &'a ScheduleConfig,
+    /// Shares of corpus and selected subset.
+    pub mixtures: &'a Mixtures,
+    /// What was selected.
+    pub selection: &'a SelectionFile,
+    /// The folder of the recipes in the run's output, [`FOLDER`] unless another is asked for.
+    pub folder: &'a str,
+    /// Path or URL of the subset's folder.
+    pub subset: &'a str,
+    /// Sources of the corpus.
+    pub corpus: &'a [CorpusSource],
+    /// The token files that are there; none before they are written.
+    pub tokens: &'a [TokenPart],
+    /// Seed of the run.
+    pub seed: u64,
+    /// Whether only a sample of the corpus was scored, so that numbers and weights are those of the sample.
+    pub is_sampled: bool,
+}

@@ -1,0 +1,11 @@
+//! The trainers, one module each: what it can say of a schedule, and the files that it reads.
+
+pub(crate) mod hf;
+pub(crate) mod levanter;
+pub(crate) mod llm_foundry;
+pub(crate) mod megatron;
+pub(crate) mod nanotron;
+pub(crate) mod olmo_core;
+mod pieces;
+pub(crate) mod torchtitan;
+mod transformers4;
