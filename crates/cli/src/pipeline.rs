@@ -11,7 +11,10 @@ use headwater_record::ByteCount;
 use headwater_schedule::ScheduleConfig;
 use headwater_score::ScoreConfig;
 use headwater_select::{MixtureConfig, SelectConfig};
+use headwater_tokens::TokensConfig;
 use serde::{Deserialize, Serialize};
+
+use crate::explain::{explain_file, with_suggestion};
 
 /// A resolved pipeline.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -32,6 +35,8 @@ pub(crate) struct Pipeline {
     pub(crate) schedule: ScheduleConfig,
     #[serde(default)]
     pub(crate) recipe: RecipeConfig,
+    #[serde(default)]
+    pub(crate) tokens: TokensConfig,
 }
 
 /// The `[run]` table.
@@ -122,16 +127,20 @@ impl Pipeline {
     }
 }
 
+/// A TOML value if `text` is one, else a string.
+pub(crate) fn value_of(text: &str) -> toml::Value {
+    let parsed = toml::from_str::<toml::Table>(&format!("value = {text}")).ok();
+    let value = parsed.and_then(|mut parsed| parsed.remove("value"));
+    value.unwrap_or_else(|| toml::Value::String(text.to_owned()))
+}
+
 /// Sets the dotted key of `assignment` in `table`.
 fn assign(table: &mut toml::Table, assignment: &str) -> Result<()> {
     let (key, value) = assignment
         .split_once('=')
         .ok_or_else(|| anyhow!("--set takes KEY=VALUE, such as select.fraction=0.1, not `{assignment}`"))?;
     let value = value.trim();
-    // a TOML value if it parses as one, else a string
-    let parsed = toml::from_str::<toml::Table>(&format!("value = {value}")).ok();
-    let value = parsed.and_then(|mut parsed| parsed.remove("value"));
-    let value = value.unwrap_or_else(|| toml::Value::String(assignment[key.len() + 1..].trim().to_owned()));
+    let value = value_of(value);
     let mut parts: Vec<&str> = key.trim().split('.').collect();
     let Some(last) = parts.pop().filter(|last| !last.is_empty()) else { bail!("--set `{assignment}` names no key") };
     let mut place = table;
@@ -150,36 +159,6 @@ fn assign(table: &mut toml::Table, assignment: &str) -> Result<()> {
     }
     place.insert(last.to_owned(), value);
     Ok(())
-}
-
-/// Names the place and the nearest known key.
-fn explain_file(path: &Path, text: &str, error: &toml::de::Error) -> anyhow::Error {
-    let message = with_suggestion(error.message());
-    match error.span() {
-        Some(span) => {
-            let before = &text[..span.start.min(text.len())];
-            let line = before.matches('\n').count() + 1;
-            let source = text.lines().nth(line - 1).unwrap_or_default().trim();
-            anyhow!("{}:{line}: {message}\n    {source}", path.display())
-        }
-        None => anyhow!("{}: {message}", path.display()),
-    }
-}
-
-/// Adds "did you mean" to serde's "unknown field `x`, expected one of `a`, `b`".
-fn with_suggestion(message: &str) -> String {
-    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
-    let (Some((unknown, known)), true) = (quoted.split_first(), message.starts_with("unknown ")) else {
-        return message.to_owned();
-    };
-    let nearest = known.iter().map(|known| (strsim::jaro_winkler(unknown, known), *known));
-    match nearest.max_by(|a, b| a.0.total_cmp(&b.0)) {
-        Some((near, known)) if near > 0.7 => {
-            let kind = if message.starts_with("unknown field") { "key" } else { "value" };
-            format!("unknown {kind} `{unknown}`; did you mean `{known}`?")
-        }
-        _ => message.to_owned(),
-    }
 }
 
 #[cfg(test)]

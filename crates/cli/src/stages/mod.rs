@@ -10,6 +10,7 @@ mod relabel;
 mod score;
 mod select;
 mod status;
+mod tokens;
 
 use std::sync::Arc;
 
@@ -54,6 +55,7 @@ impl<'a> Session<'a> {
         pipeline.score.check()?;
         pipeline.select.check()?;
         pipeline.mixture.check()?;
+        pipeline.tokens.check()?;
         let place = Place::open(&pipeline.run.output).context("[run] output cannot be used")?;
         let file = args.pipeline.display().to_string();
         let overrides = args.overrides.iter().map(|set| format!(" --set '{set}'"));
@@ -77,18 +79,25 @@ impl<'a> Session<'a> {
     pub(crate) fn run(&self, args: &RunArgs) -> Result<Outcome> {
         self.place.ensure_writable()?;
         self.rehearse_recipe()?;
+        self.rehearse_tokens()?;
         let plan = self.plan()?;
         let model = self.load_model()?;
         let heads = self.heads(&model, &plan, heads::Request::new(args.weak, args.change.rescore))?;
         let scored = self.score(&plan, &model, &heads, &score::Request::whole(args.change))?;
         let selection = self.select(&scored.run, &plan)?;
-        let recipes = self.recipe(&selection)?;
+        let tokens = self.write_wanted_tokens(&plan, &scored.run, &selection)?;
+        let recipes = self.recipe(&selection, None)?;
         self.write_json(METRICS_FILE, &self.meters.metrics())?;
-        self.print_ending(&selection, &heads, recipes)?;
+        self.print_ending(&selection, &heads, tokens.into_iter().chain(recipes))?;
         Ok(self.verdict(&selection, &scored.run))
     }
 
-    fn print_ending(&self, selection: &SelectionFile, heads: &HeadsFile, recipes: Vec<String>) -> Result<()> {
+    fn print_ending(
+        &self,
+        selection: &SelectionFile,
+        heads: &HeadsFile,
+        written: impl Iterator<Item = String>,
+    ) -> Result<()> {
         let mut artefacts = vec![
             ("subset", subset_folder(selection)),
             ("cuts", SELECTION_PATH.to_owned()),
@@ -98,9 +107,9 @@ impl<'a> Session<'a> {
         if heads.search.is_some() {
             artefacts.push(("heads", heads::HEADS_PICTURE.to_owned()));
         }
-        artefacts.extend(recipes.into_iter().map(|path| {
-            let what = if path.starts_with("schedule") { "schedule" } else { "recipe" };
-            (what, path)
+        artefacts.extend(written.map(|path| {
+            let what = ["schedule", "tokens"].into_iter().find(|what| path.starts_with(what));
+            (what.unwrap_or("recipe"), path)
         }));
         let ending =
             summary::Ending { place: &self.place, pipeline: &self.command_line, artefacts, sampled: self.is_sampled() };

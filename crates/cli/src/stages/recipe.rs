@@ -1,44 +1,59 @@
 //! Pretraining configs and the schedule, from a finished selection.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
-use headwater_recipe::{Preset, RecipeInputs, Recipes, write_recipes_for};
+use headwater_recipe::{
+    CorpusSource, FOLDER, PartName, Preset, RecipeInputs, Recipes, TokenFileCount, TokenPart, write_recipes_for,
+};
 use headwater_record::selection::DomainSelection;
+use headwater_record::tokens::{TokenFile, TokensFile};
 use headwater_record::{ContentHash, SelectionFile, TokenCount};
 use headwater_report::schedule_svg;
-use headwater_select::{Mixture, SELECTION_PATH, subset_folder};
+use headwater_select::{Mixtures, subset_folder};
+use headwater_tokens::{MANIFEST, TokenFormat};
 
 use crate::failure::Outcome;
 use crate::stages::Session;
 
 const SCHEDULE_PICTURE: &str = "schedule.svg";
 
+/// Folders and files of the output that are no place for recipes.
+const TAKEN: [&str; 5] = ["scores", "selected", "tokens", "run.json", "selection.json"];
+
 impl Session<'_> {
-    /// Runs this stage alone.
-    pub(crate) fn recipe_only(&self) -> Result<Outcome> {
-        let json = self.place.read_if_exists(SELECTION_PATH)?.with_context(|| {
-            format!("{} has no {SELECTION_PATH} yet: run `headwater select {}` first", self.place, self.file)
-        })?;
-        let selection = serde_json::from_slice(&json)
-            .with_context(|| format!("{} is damaged", self.place.describe(SELECTION_PATH)))?;
-        let written = self.recipe(&selection)?;
+    /// Runs this stage alone; `folder` of the output gets everything if it is given.
+    pub(crate) fn recipe_only(&self, folder: Option<&str>) -> Result<Outcome> {
+        let folder = folder.map(|folder| folder.trim_end_matches('/'));
+        if let Some(folder) = folder {
+            let is_inside = !folder.is_empty() && folder.split('/').all(|part| !matches!(part, "" | "." | ".."));
+            let is_taken = TAKEN.contains(&folder.split('/').next().unwrap_or_default());
+            ensure!(
+                is_inside && !is_taken && !folder.contains("://"),
+                "--out `{folder}`: name a new folder inside the run's output, such as recipe-branch-1000"
+            );
+        }
+        let selection = self.selection()?;
+        let written = self.recipe(&selection, folder)?;
         written.iter().for_each(|path| self.console.say(&format!("{:>12} {}", "written", self.place.describe(path))));
         Ok(Outcome::Done)
     }
 
     /// Writes a config for each trainer, the schedule as a table and as a picture; returns their paths.
-    pub(super) fn recipe(&self, selection: &SelectionFile) -> Result<Vec<String>> {
+    pub(super) fn recipe(&self, selection: &SelectionFile, folder: Option<&str>) -> Result<Vec<String>> {
         let _timer = self.meters.stage("recipe");
-        let recipes = self.recipes(selection)?;
+        let recipes = self.recipes(selection, &self.token_parts(selection)?, folder)?;
+        recipes.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let picture = schedule_svg(&recipes.schedule, recipes.tokens_per_step);
-        self.place.write(SCHEDULE_PICTURE, Bytes::from(picture))?;
-        let mut paths = vec![SCHEDULE_PICTURE.to_owned()];
-        for file in recipes.files {
-            self.place.write(&file.path, Bytes::from(file.bytes))?;
-            paths.push(file.path);
+        let picture_path =
+            folder.map_or_else(|| SCHEDULE_PICTURE.to_owned(), |folder| format!("{folder}/{SCHEDULE_PICTURE}"));
+        let files = recipes.files.into_iter().map(|file| (file.path, Bytes::from(file.bytes)));
+        let mut paths = Vec::new();
+        for (path, bytes) in std::iter::once((picture_path, Bytes::from(picture))).chain(files) {
+            self.place.write(&path, bytes)?;
+            paths.push(path);
         }
         Ok(paths)
     }
@@ -65,20 +80,59 @@ impl Session<'_> {
             domains: vec![domain],
             statuses: BTreeMap::new(),
         };
-        self.recipes(&selection).map(drop)
+        self.recipes(&selection, &[], None).map(drop)
     }
 
-    fn recipes(&self, selection: &SelectionFile) -> Result<Recipes> {
-        let mixture = Mixture::new(selection, self.pipeline.mixture)?;
-        let corpus: Vec<_> =
-            self.pipeline.corpus.iter().map(|source| (source.name.clone(), source.paths.clone())).collect();
+    /// The token files that are there, of the corpus and of what is selected, in every format.
+    fn token_parts(&self, selection: &SelectionFile) -> Result<Vec<TokenPart>> {
+        let preset = self.preset()?;
+        let parts = [
+            (PartName::Corpus, "tokens/corpus".to_owned()),
+            (PartName::Selected, format!("tokens/selected/{}", selection.hash)),
+        ];
+        let (mut there, mut unlike) = (Vec::new(), BTreeSet::new());
+        for (part, folder) in parts {
+            for format in TokenFormat::ALL.map(TokenFormat::name) {
+                let folder = format!("{folder}/{format}");
+                let manifest = format!("{folder}/{MANIFEST}");
+                let Some(json) = self.place.read_if_exists(&manifest)? else { continue };
+                let place = self.place.describe(&manifest);
+                let manifest: TokensFile =
+                    serde_json::from_slice(&json).with_context(|| format!("{place} is damaged"))?;
+                unlike.extend(check_tokenizer(&manifest, &preset, &place)?);
+                let file = |file: &TokenFile| TokenFileCount {
+                    path: self.place.describe(&format!("{folder}/{}", file.path.trim_end_matches(".bin"))),
+                    tokens: TokenCount(file.tokens),
+                };
+                let files = manifest.tally.files.iter().map(file).collect();
+                there.push(TokenPart { part, format: format.to_owned(), files });
+            }
+        }
+        unlike.iter().for_each(|warning| tracing::warn!("{warning}"));
+        Ok(there)
+    }
+
+    fn recipes(&self, selection: &SelectionFile, tokens: &[TokenPart], folder: Option<&str>) -> Result<Recipes> {
+        let mixtures = Mixtures::new(selection, self.pipeline.mixture)?;
+        let corpus: Vec<_> = self
+            .pipeline
+            .corpus
+            .iter()
+            .map(|source| CorpusSource {
+                name: source.name.clone(),
+                paths: source.paths.clone(),
+                text: source.text.clone(),
+            })
+            .collect();
         let inputs = RecipeInputs {
             config: &self.pipeline.recipe,
             schedule: &self.pipeline.schedule,
-            mixture: &mixture,
+            mixtures: &mixtures,
             selection,
+            folder: folder.unwrap_or(FOLDER),
             subset: &self.place.describe(&subset_folder(selection)),
             corpus: &corpus,
+            tokens,
             seed: self.pipeline.run.seed,
             is_sampled: self.is_sampled(),
         };
@@ -94,4 +148,33 @@ impl Session<'_> {
         let text = fs_err::read_to_string(name).context("cannot read [recipe] preset")?;
         Ok(Preset::parse(&text, name)?)
     }
+}
+
+/// Refuses token files that the model of `preset` cannot read; returns in what they are unlike what it expects.
+fn check_tokenizer(manifest: &TokensFile, preset: &Preset, place: &str) -> Result<Vec<String>> {
+    let (tokenizer, eos) = (&manifest.settings.tokenizer, &manifest.settings.eos);
+    let (model, name) = (&preset.model, &preset.name);
+    ensure!(
+        tokenizer.vocab_size <= model.vocab_size,
+        "{place} has a vocabulary of {} tokens ({}), but preset \"{name}\" has model.vocab_size {}: write token files with the \
+         tokenizer of that model, or take another preset",
+        tokenizer.vocab_size,
+        tokenizer.name,
+        model.vocab_size
+    );
+    let mut unlike = Vec::new();
+    if u64::from(eos.id) != model.eos_token_id {
+        unlike.push(format!(
+            "token files end documents with token {} ({}), preset \"{name}\" says eos_token_id {}",
+            eos.id, eos.text, model.eos_token_id
+        ));
+    }
+    if tokenizer.name != preset.tokenizer.name {
+        unlike.push(format!(
+            "token files were made with the tokenizer {}, preset \"{name}\" names {}: see that they are the same one; nanotron \
+             compares the names",
+            tokenizer.name, preset.tokenizer.name
+        ));
+    }
+    Ok(unlike)
 }

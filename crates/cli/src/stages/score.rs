@@ -189,7 +189,7 @@ impl Session<'_> {
     }
 
     /// Lets the workers of an array that reads from or writes to a store start one after another.
-    fn wait_for_turn(&self, part: Part) {
+    pub(super) fn wait_for_turn(&self, part: Part) {
         let is_remote = |path: &String| path.contains("://") && !path.starts_with("file://");
         let places = self.pipeline.corpus.iter().flat_map(|source| &source.paths);
         if part.of > 1 && places.chain([&self.pipeline.run.output]).any(is_remote) {

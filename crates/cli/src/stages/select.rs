@@ -1,9 +1,9 @@
 //! Cutting each domain and writing what is kept.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use headwater_corpus::{Plan, PlannedSource};
 use headwater_record::{RunFile, SelectionFile};
-use headwater_select::{SelectConfig, select, units, write_rejects, write_selection, write_subset};
+use headwater_select::{SELECTION_PATH, SelectConfig, select, units, write_rejects, write_selection, write_subset};
 
 use crate::failure::Outcome;
 use crate::stages::Session;
@@ -20,6 +20,14 @@ impl Session<'_> {
         let selection = self.select(&run, &plan)?;
         summary::print_domains(&selection)?;
         Ok(self.verdict(&selection, &run))
+    }
+
+    /// The selection that was made.
+    pub(super) fn selection(&self) -> Result<SelectionFile> {
+        let json = self.place.read_if_exists(SELECTION_PATH)?.with_context(|| {
+            format!("{} has no {SELECTION_PATH} yet: run `headwater select {}` first", self.place, self.file)
+        })?;
+        serde_json::from_slice(&json).with_context(|| format!("{} is damaged", self.place.describe(SELECTION_PATH)))
     }
 
     /// Cuts every domain, writes the subset and the rejects, and last of all `selection.json`.

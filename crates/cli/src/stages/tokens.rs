@@ -1,0 +1,194 @@
+//! Token files, from the corpus and a finished selection.
+
+use anyhow::{Result, bail};
+use headwater_corpus::{Plan, PlanOptions, SourceConfig, plan};
+use headwater_record::{RunFile, SelectionFile, TokenCount};
+use headwater_select::subset_folder;
+use headwater_tokens::{
+    MANIFEST, PartPlan, Setup, Share, TextPart, TokenFormat, TokenWork, TokensConfig, Watch, write_tokens,
+};
+
+use crate::args::{Part, TokensArgs};
+use crate::failure::Outcome;
+use crate::interrupt::{self, Interrupted, Listening};
+use crate::progress::Step;
+use crate::stages::Session;
+
+/// Follows the tokenising: shows progress, tells when to stop.
+struct Progress(Step);
+
+impl Watch for Progress {
+    fn advance(&self, documents: u64, tokens: u64) {
+        self.0.advance_tokens(tokens);
+        self.0.advance(documents);
+    }
+
+    fn is_over(&self) -> bool {
+        interrupt::is_asked()
+    }
+}
+
+/// The plan of each part that is wanted.
+struct Texts<'a> {
+    corpus: Option<&'a Plan>,
+    selected: Option<(Plan, &'a SelectionFile)>,
+}
+
+impl Session<'_> {
+    /// Runs this stage alone.
+    pub(crate) fn tokens_only(&self, args: &TokensArgs) -> Result<Outcome> {
+        if self.config().formats.is_empty() {
+            bail!(
+                "[tokens] formats is empty, so there is nothing to write; name some, such as --set 'tokens.formats=[\"datatrove\"]'"
+            );
+        }
+        self.place.ensure_writable()?;
+        self.rehearse_tokens()?;
+        let part = args.shard.unwrap_or(Part::WHOLE);
+        self.wait_for_turn(part);
+        let selection = self.wants(TextPart::Selected).then(|| self.selection()).transpose()?;
+        let corpus = self.wants(TextPart::Corpus).then(|| self.plan()).transpose()?;
+        let run = headwater_score::read(&self.place)?;
+        let corpus = corpus.map(|corpus| without_skipped(corpus, run.as_ref()));
+        let selected = selection.as_ref().map(|selection| Ok::<_, anyhow::Error>((self.subset(selection)?, selection)));
+        let texts = Texts { corpus: corpus.as_ref(), selected: selected.transpose()? };
+        self.tokens(&texts, part)?;
+        Ok(Outcome::Done)
+    }
+
+    /// Writes what the pipeline asks for, which may be nothing; returns where it lies.
+    pub(super) fn write_wanted_tokens(
+        &self,
+        corpus: &Plan,
+        run: &RunFile,
+        selection: &SelectionFile,
+    ) -> Result<Vec<String>> {
+        if self.config().formats.is_empty() {
+            return Ok(Vec::new());
+        }
+        let selected = self.wants(TextPart::Selected).then(|| self.subset(selection)).transpose()?;
+        let corpus = self.wants(TextPart::Corpus).then(|| without_skipped(corpus.clone(), Some(run)));
+        let texts = Texts { corpus: corpus.as_ref(), selected: selected.map(|plan| (plan, selection)) };
+        self.tokens(&texts, Part::WHOLE)
+    }
+
+    /// Checks the settings with the tokenizer, so that one that cannot work is found before hours of scoring.
+    pub(super) fn rehearse_tokens(&self) -> Result<()> {
+        if !self.config().formats.is_empty() {
+            let (tokenizer, name) = self.load_tokenizer()?;
+            Setup::new(self.config(), (&tokenizer, &name), self.pipeline.recipe.sequence_tokens)?;
+        }
+        Ok(())
+    }
+
+    fn config(&self) -> &TokensConfig {
+        &self.pipeline.tokens
+    }
+
+    fn wants(&self, part: TextPart) -> bool {
+        self.config().parts.contains(&part)
+    }
+
+    /// The plan of the subset's files, which are shards like others.
+    fn subset(&self, selection: &SelectionFile) -> Result<Plan> {
+        let folder = subset_folder(selection);
+        let files = self.place.list(&folder)?;
+        let is_of = |path: &str, source: &str| {
+            path.strip_prefix(&folder).is_some_and(|path| path.starts_with(&format!("/{source}/")))
+        };
+        // a source of which nothing is kept has no files
+        let kept =
+            self.pipeline.corpus.iter().filter(|source| files.iter().any(|file| is_of(&file.path, &source.name)));
+        let sources: Vec<SourceConfig> = kept
+            .map(|source| SourceConfig {
+                name: source.name.clone(),
+                paths: vec![all_below(&self.place.describe(&format!("{folder}/{}", source.name)))],
+                text: source.text.clone(),
+                id: String::new(),
+                domain: String::new(),
+                domain_value: None,
+                sample: 1.0,
+            })
+            .collect();
+        let options = PlanOptions { unit_bytes: self.pipeline.run.unit_bytes, ..PlanOptions::default() };
+        let step = self.console.step("plan", "footers of the subset", 0);
+        let plan = plan(&sources, &options, &|footers| step.advance(footers))?;
+        step.discard();
+        Ok(plan)
+    }
+
+    /// Writes the token files of `texts` that are missing; returns where they lie.
+    fn tokens(&self, texts: &Texts<'_>, shard: Part) -> Result<Vec<String>> {
+        let _timer = self.meters.stage("tokens");
+        let (tokenizer, name) = self.load_tokenizer()?;
+        let setup = Setup::new(self.config(), (&tokenizer, &name), self.pipeline.recipe.sequence_tokens)?;
+        let eos = setup.eos();
+        self.console.say(&format!(
+            "{:>12} {name}: {} in the vocabulary, {} ({}) after every document",
+            "tokenizer",
+            TokenCount(tokenizer.vocab_size()),
+            eos.text,
+            eos.id
+        ));
+        let corpus = texts.corpus.map(|plan| (TextPart::Corpus, "tokens/corpus".to_owned(), plan));
+        let selected = texts
+            .selected
+            .as_ref()
+            .map(|(plan, selection)| (TextPart::Selected, format!("tokens/selected/{}", selection.hash), plan));
+        let mut written = Vec::new();
+        for (part, folder, plan) in corpus.into_iter().chain(selected) {
+            let part = PartPlan { part, folder, plan };
+            written.extend(self.part(&setup, &part, shard)?);
+        }
+        Ok(written)
+    }
+
+    /// Writes the missing files of one part; returns the folders that are complete.
+    fn part(&self, setup: &Setup<'_>, part: &PartPlan<'_>, shard: Part) -> Result<Vec<String>> {
+        let share = Share { index: shard.index, of: shard.of };
+        let work = TokenWork::begin(&self.place, setup, part, share)?;
+        let name = match part.part {
+            TextPart::Corpus => "corpus",
+            TextPart::Selected => "subset",
+        };
+        let watch = Progress(self.console.step("tokens", "documents", work.pending_rows()));
+        let listening = Listening::begin();
+        let progress = write_tokens(&work, &watch);
+        drop(listening);
+        let progress = progress?;
+        if interrupt::is_asked() {
+            return Err(Interrupted.into());
+        }
+        watch.0.finish();
+        if progress.missing > 0 {
+            let missing = progress.missing;
+            self.console.say(&format!("{:>12} {missing} files of the {name} are left to other shards", "tokens"));
+        }
+        let folder = |format: TokenFormat| format!("{}/{}", part.folder, format.name());
+        let folders: Vec<String> = progress.complete.into_iter().map(folder).collect();
+        for folder in &folders {
+            self.console.say(&format!("{:>12} {}", "written", self.place.describe(&format!("{folder}/{MANIFEST}"))));
+        }
+        Ok(folders)
+    }
+}
+
+/// Takes shards out of a plan that turned out unreadable while they were scored.
+fn without_skipped(mut plan: Plan, run: Option<&RunFile>) -> Plan {
+    for source in &mut plan.sources {
+        let of_run = run.and_then(|run| run.sources.iter().find(|there| there.name == source.name));
+        let skipped = of_run.map(|there| there.skipped.as_slice()).unwrap_or_default();
+        source.shards.retain(|shard| skipped.iter().all(|skipped| skipped.path != shard.path));
+    }
+    plan
+}
+
+/// A pattern for all shards below `folder`, whose own name may hold what patterns are made of.
+fn all_below(folder: &str) -> String {
+    if !folder.contains(['*', '?', '[', '{', '}']) {
+        return folder.to_owned();
+    }
+    let plain = |c: char| if "*?[]{}".contains(c) { format!("[{c}]") } else { c.to_string() };
+    let folder: String = folder.chars().map(plain).collect();
+    format!("{folder}/**/*.parquet")
+}
