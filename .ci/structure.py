@@ -17,6 +17,7 @@ ALLOWED = {
     "select": {"corpus", "store", "record"},
     "schedule": set(),
     "recipe": {"select", "schedule", "record"},
+    "tokens": {"model", "select", "corpus", "store", "record"},
     "report": {"store", "schedule", "record"},
 }
 # library -> the crates that may name it as a dependency

@@ -81,6 +81,31 @@ fn sigterm_keeps_finished_units_and_asks_for_another_try() -> Outcome {
 }
 
 #[test]
+fn sigterm_keeps_finished_token_files() -> Outcome {
+    let options =
+        ["tokens.formats=[\"olmo\"]", "tokens.parts=[\"corpus\"]", "tokens.file_bytes=4KiB"].map(|set| ["--set", set]);
+    let (site, whole, options) = (long_site()?, long_site()?, options.concat());
+    let arguments = [["tokens", PIPELINE].as_slice(), &options].concat();
+    let mut child = site.command(&arguments).stderr(Stdio::piped()).spawn()?;
+    let done = |site: &Site| fs_err::read_dir(site.path("out/tokens/corpus/olmo/done")).map_or(0, Iterator::count);
+    while done(&site) < 4 {
+        assert!(child.try_wait()?.is_none(), "it ended before there were files");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(send_signal("TERM", child.id())?);
+    let ended = child.wait_with_output()?;
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(75), "{said}");
+    assert!(said.contains("stopped by SIGTERM") && said.contains("run the same command again"), "{said}");
+    let kept = done(&site);
+    whole.done("tokens", &options)?;
+    assert!(kept >= 4 && kept < done(&whole), "{kept} of {} files", done(&whole));
+    site.done("tokens", &options)?;
+    assert_same(&whole.artefacts()?, &site.artefacts()?, "stopped by SIGTERM");
+    Ok(())
+}
+
+#[test]
 fn sigterm_outside_of_scoring_ends_at_once() -> Outcome {
     let site = Site::new()?;
     // a pipe that nothing is written to: reading the pipeline waits for ever

@@ -123,6 +123,14 @@ impl Finished {
         }
         assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
     }
+
+    /// Requires success and that standard output holds every one of `parts`.
+    pub(crate) fn prints(&self, parts: &[&str]) {
+        assert_eq!(self.code, Some(0), "{self:#?}");
+        for part in parts {
+            assert!(self.stdout.contains(part), "`{part}` is not printed: {}", self.stdout);
+        }
+    }
 }
 
 /// Runs `command` to its end.

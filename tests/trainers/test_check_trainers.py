@@ -1,13 +1,21 @@
-"""Tests the recipes of small runs, whole and broken: python3 -m unittest discover tests/trainers"""
+"""Tests the recipes of small runs, whole and broken: python3 -m unittest discover tests/trainers
+
+What needs more than a minute to install is skipped unless HEADWATER_TRAINERS names the folder of the environments.
+"""
 
 import contextlib
 import io
+import os
 import shutil
 import tempfile
 import unittest
+from importlib.util import find_spec
 from pathlib import Path
 
 import check_trainers
+
+# Trainers whose packages are those of tests/requirements.txt, and one that each needs.
+INSTALLED = {"nanotron": "yaml", "hf": "transformers"}
 
 
 @unittest.skipIf(shutil.which("cargo") is None, "cargo is not installed")
@@ -21,53 +29,96 @@ class Check(unittest.TestCase):
         cls.samples = Path(folder.name)
         check_trainers.make_samples(cls.samples)
 
-    def found(self, folder: Path) -> str:
-        with contextlib.redirect_stdout(io.StringIO()) as printed:
-            checked, wrong = check_trainers.check(folder)
-        if not checked:
-            self.skipTest(printed.getvalue())
-        return "\n".join(wrong)
+    def available(self, trainer: str) -> None:
+        needs = INSTALLED.get(trainer)
+        if needs and find_spec(needs) is None:
+            self.skipTest(f"{needs} is not installed")
+        if not needs and "HEADWATER_TRAINERS" not in os.environ:
+            self.skipTest("HEADWATER_TRAINERS names no folder for environments")
 
-    def broken(self, relative: str, before: str, after: str) -> str:
-        with tempfile.TemporaryDirectory() as scratch:
-            run = Path(scratch) / "run"
-            shutil.copytree(self.samples / "paper", run)
-            path = run / relative
-            text = path.read_text(encoding="utf-8")
-            self.assertIn(before, text)
-            path.write_text(text.replace(before, after, 1), encoding="utf-8")
-            return self.found(run)
+    def found(self, folder: Path, trainer: str) -> str:
+        self.available(trainer)
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            found = check_trainers.check(folder, (trainer,))
+        if not found:
+            self.skipTest(printed.getvalue())
+        return "\n".join(f"{Path(str(entry['run'])).name}: {text}" for entry in found for text in entry["wrong"])
+
+    def broken(self, trainer: str, changes: list[tuple[str, str, str, str]], sample: str = "linear") -> None:
+        """Applies each change (file, before, after) to a run of its own and expects a message that holds the last text."""
+        self.available(trainer)
+        for relative, before, after, expected in changes:
+            with self.subTest(after or before), tempfile.TemporaryDirectory() as scratch:
+                run = Path(scratch) / "run"
+                shutil.copytree(self.samples / sample, run)
+                path = run / "recipe" / trainer / relative
+                text = path.read_text(encoding="utf-8")
+                self.assertIn(before, text)
+                path.write_text(text.replace(before, after, 1), encoding="utf-8")
+                self.assertIn(expected, self.found(run, trainer))
 
     def test_every_sample_passes(self) -> None:
-        self.assertEqual(self.found(self.samples), "")
+        for trainer in check_trainers.TRAINERS:
+            with self.subTest(trainer):
+                self.assertEqual(self.found(self.samples, trainer), "")
 
     def test_nanotron_files_that_break_its_rules_fail(self) -> None:
-        if check_trainers.importlib.util.find_spec("yaml") is None:
-            self.skipTest("yaml is not installed")
-        for before, after, expected in [
-            ("learning_rate: 0.0004", "learning_rate: 4e-4", "is the text '4e-4'"),
-            ("    min_decay_lr: 0.0\n", "", "min_decay_lr is missing"),
-            ("    lr_decay_steps: 100\n", "", "lr_decay_steps is missing"),
-            ("lr_decay_steps: 100", "lr_decay_steps: 90", "the trainer has"),
-            ("start_training_step: 1", "start_training_step: 0", "no data stage starts at step 1"),
-            ("vocab_size: 49152\n      token", "vocab_size: 49153\n      token", "vocabulary"),
-            ("  seed: 7\n  step", "  sede: 7\n  step", "general.sede is no key"),
-            ("micro_batch_size: 2", "micro_batch_size: 3", "tokens of schedule.csv"),
-        ]:
-            with self.subTest(after or before):
-                self.assertIn(expected, self.broken("recipe/nanotron/config.yaml", before, after))
+        self.broken(
+            "nanotron",
+            [
+                ("config.yaml", "learning_rate: 0.0004", "learning_rate: 4e-4", "is the text '4e-4'"),
+                ("config.yaml", "    min_decay_lr: 0.0\n", "", "min_decay_lr is missing"),
+                ("config.yaml", "    lr_decay_steps: 4000\n", "", "lr_decay_steps is missing"),
+                ("config.yaml", "lr_decay_steps: 4000", "lr_decay_steps: 3900", "the trainer has"),
+                ("config.yaml", "start_training_step: 1", "start_training_step: 0", "no data stage starts at step 1"),
+                ("config.yaml", "vocab_size: 49152\n      token", "vocab_size: 49153\n      token", "vocabulary"),
+                ("config.yaml", "  seed: 7\n  step", "  sede: 7\n  step", "general.sede is no key"),
+                ("config.yaml", "micro_batch_size: 2", "micro_batch_size: 3", "tokens of schedule.csv"),
+            ],
+            "no-warmup",
+        )
 
     def test_hugging_face_files_that_differ_fail(self) -> None:
-        if any(check_trainers.importlib.util.find_spec(name) is None for name in ("torch", "transformers", "accelerate")):
-            self.skipTest("transformers is not installed")
-        for relative, before, after, expected in [
-            ("training_arguments.json", '"bf16"', '"comment": "", "bf16"', "comment"),
-            ("training_arguments.json", '"decay_type": "1-sqrt"', '"decay_type": "linear"', "the trainer has"),
-            ("expected_lr.csv", "2,5e-5", "2,5.0001e-5", "step 2 is"),
-            ("model/config.json", "13312", "8192", "4.966 billion"),
+        self.broken(
+            "hf",
+            [
+                ("training_arguments.json", '"bf16"', '"comment": "", "bf16"', "comment"),
+                ("training_arguments.json", '"decay_type": "linear"', '"decay_type": "1-sqrt"', "the trainer has"),
+                ("expected_lr.csv", "\n10,1.8e-5", "\n10,1.9e-5", "step 10 is"),
+                ("model/config.json", "13312", "8192", "4.966 billion"),
+                ("mixture.json", '"start_step": 16000', '"start_step": 15000', "stage"),
+            ],
+        )
+
+    def test_other_trainers_refuse_what_they_do_not_know(self) -> None:
+        for trainer, relative, before, after in [
+            ("megatron", "arguments.txt", "--swiglu", "--swigloo"),
+            ("torchtitan", "config.toml", "\nlog_freq", "\nlog_frq"),
+            ("olmo-core", "config.yaml", "max_grad_norm", "max_grd_norm"),
+            ("llm-foundry", "train.yaml", "t_cooldown", "t_cooldwn"),
+            ("levanter", "config.yaml", "min_lr_ratio", "min_lr_rtio"),
         ]:
-            with self.subTest(after):
-                self.assertIn(expected, self.broken(f"recipe/hf/{relative}", before, after))
+            with self.subTest(trainer):
+                self.broken(trainer, [(relative, before, after, after.strip("-\n"))])
+
+    def test_a_rate_that_the_trainer_does_not_have_is_found(self) -> None:
+        for trainer in check_trainers.TRAINERS:
+            with self.subTest(trainer):
+                self.broken(trainer, [("expected_lr.csv", "\n10000,0.0004\n", "\n10000,0.00040001\n", "step 10000 is")])
+
+
+@unittest.skipIf(shutil.which("cargo") is None, "cargo is not installed")
+class TokenFiles(unittest.TestCase):
+    """Reads token files back with the trainers' own readers."""
+
+    @unittest.skipUnless("HEADWATER_TRAINERS" in os.environ, "HEADWATER_TRAINERS names no folder for environments")
+    def test_every_format_is_read_back(self) -> None:
+        with tempfile.TemporaryDirectory() as scratch:
+            check_trainers.make_token_files(Path(scratch))
+            found = check_trainers.check_token_files(Path(scratch))
+        self.assertEqual([entry["wrong"] for entry in found if entry["wrong"]], [])
+        read = {str(entry["trainer"]) for entry in found if "versions" in entry}
+        self.assertEqual(read, {f"token files, {name}" for name in ("datatrove", "megatron", "mds", "olmo")})
 
 
 if __name__ == "__main__":

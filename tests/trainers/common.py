@@ -1,0 +1,95 @@
+"""What the checks of the trainers' recipes share: reading a table of learning rates, comparing it, reporting."""
+
+import csv
+import importlib.metadata
+import json
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+# The largest difference allowed, as a fraction of the peak.
+TOLERANCE = 1e-9
+# Tables of runs no longer than this leave no step out. A trainer that counts from 0 logs one less as its last.
+COMPLETE_STEPS = 2000
+
+
+def read_table(path: Path) -> list[tuple[int, float]]:
+    """Reads the step and the learning rate of every row."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return [(int(row["step"]), float(row["lr"])) for row in csv.DictReader(file)]
+
+
+def compare(path: Path, steps: int, rate: Callable[[int], float], first: int = 1) -> tuple[int, float, list[str]]:
+    """Compares the table with `rate`, the trainer's own by logged step, for a run that logs `steps` steps from `first` on.
+
+    Returns how many rows were compared, the largest difference as a fraction of the run's highest rate, and what is wrong.
+    """
+    rows, last, wrong = read_table(path), first + steps - 1, []
+    logged = [step for step, _ in rows]
+    if not logged or logged != sorted(set(logged)) or logged[0] != first or logged[-1] != last:
+        wrong.append(f"{path.name}: the steps do not ascend from {first} to {last}")
+    if last < COMPLETE_STEPS and len(logged) != steps:
+        wrong.append(f"{path.name}: has {len(logged)} rows for {steps} steps, though it need not leave one out")
+    rates = {step: rate(step) for step in range(first, last + 1)}
+    peak = max(rates.values())
+    within = [(step, written) for step, written in rows if step in rates]
+    differences = [(abs(written - rates[step]) / peak, step, written) for step, written in within]
+    worst = max((difference for difference, _, _ in differences), default=0.0)
+    for difference, step, written in differences:
+        if not difference <= TOLERANCE:
+            wrong.append(f"{path.name}: step {step} is {written!r}, the trainer has {rates[step]!r}")
+            break
+    return len(within), worst, wrong
+
+
+def canonical(run: Path, rate: Callable[[int], float], above: float = 0.0) -> list[str]:
+    """Says where the rate of an update, by completed steps, is not that of `schedule.csv` or exceeds it by more than `above`."""
+    for step, written in read_table(run / "schedule.csv")[:-1]:
+        excess = rate(step) - written
+        if excess < -TOLERANCE * written or excess > above + TOLERANCE * written:
+            return [f"schedule.csv: update {step} is {written!r}, the trainer has {rate(step)!r}"]
+    return []
+
+
+def nearby(run: Path, header: str, rate: Callable[[int], float]) -> list[str]:
+    """Says where the rate of an update, by completed steps, is farther from `schedule.csv` than the header says."""
+    rows, found = read_table(run / "schedule.csv"), re.search(r"differ from schedule\.csv by at most (\S+) of the peak", header)
+    if not found and "Learning rates: those of schedule.csv" not in header:
+        return ["the header does not say how far the learning rates are from those of schedule.csv"]
+    # The header has four digits, and compares some 65,000 steps.
+    most = (float(found[1]) * 1.001 if found else 0.0) + TOLERANCE
+    peak = max(written for _, written in rows)
+    for step, written in rows[:-1]:
+        if not abs(rate(step) - written) <= most * peak:
+            return [f"schedule.csv: update {step} is {written!r}, the trainer has {rate(step)!r}, farther than {most}"]
+    return []
+
+
+def is_nearest(header: str) -> bool:
+    """Tells whether the trainer follows another schedule than `schedule.csv`, which it has no keys for."""
+    return "this is the nearest that it has" in header
+
+
+def tokens_of(run: Path) -> int:
+    """Reads how many tokens the run of `schedule.csv` has seen at its end."""
+    with (run / "schedule.csv").open(newline="", encoding="utf-8") as file:
+        *_, last = csv.DictReader(file)
+    return int(last["tokens"])
+
+
+def report(
+    run: Path,
+    trainer: str,
+    packages: Sequence[str],
+    parsed_by: str,
+    steps: int = 0,
+    rows: int = 0,
+    worst: float = 0.0,
+    wrong: Sequence[str] = (),
+    **more: float,
+) -> bool:
+    """Prints what the check of one run found and `more` figures, as a line of JSON; returns whether all is well."""
+    versions = {package: importlib.metadata.version(package) for package in packages}
+    found = {"run": str(run), "trainer": trainer, "versions": versions, "parsed_by": parsed_by}
+    print(json.dumps(found | {"steps": steps, "rows": rows, "worst": worst, **more, "wrong": list(wrong)}), flush=True)
+    return not wrong
