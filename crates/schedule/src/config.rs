@@ -193,6 +193,9 @@ impl ScheduleConfig {
     /// [`Error::ForeignKey`] and [`Error::MissingKey`] for keys that do not go with the kind, and as [`Schedule::new`].
     pub fn resolve(&self, run: RunLength, peak_lr: f64) -> Result<Schedule, Error> {
         self.check_keys()?;
+        if let Some(base) = self.base.filter(|base| !(base.is_finite() && *base > 0.0)) {
+            return Err(Error::Value { key: "base", got: base.to_string(), expected: "positive and finite" });
+        }
         let frame = Frame {
             steps: run.steps,
             warmup_steps: if self.kind.keys().contains(&"warmup") { self.warmup().steps(run) } else { 0 },

@@ -79,6 +79,7 @@ fn keys_of_another_kind_are_refused() {
         ("kind = \"cosine\"\ndecay = 0.1", "`decay` is no key of kind \"cosine\", which takes warmup, floor"),
         ("milestones = [0.5]", "`milestones` is no key of kind \"wsd\""),
         ("shape = \"exponential\"", "kind \"wsd\" needs `half_life`"),
+        ("kind = \"slow-start\"\nbase = -1.0", "`base` must be positive"),
         ("exponent = 2.0", "only with shape = \"polynomial\""),
         ("kind = \"wsd-s\"\nperiods = 100000", "at most 10,000"),
         ("half_life = 0.1", "only with shape = \"exponential\""),
