@@ -8,9 +8,10 @@ use std::error::Error;
 use std::path::PathBuf;
 
 use headwater_recipe::{
-    CorpusSource, FOLDER, PartName, RecipeConfig, RecipeInputs, TokenFileCount, TokenPart, Trainer, write_recipes,
+    CorpusSource, FOLDER, RecipeConfig, RecipeInputs, TokenFileCount, TokenPart, Trainer, write_recipes,
 };
 use headwater_record::selection::DomainSelection;
+use headwater_record::tokens::{TextPart, TokenFormat};
 use headwater_record::{ContentHash, SelectionFile, TokenCount};
 use headwater_schedule::{Kind, Length, Periods, ScheduleConfig, Shape};
 use headwater_select::{MixtureConfig, Mixtures, SelectedWeight};
@@ -119,10 +120,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let corpus = [source("code", "12:30:00"), source("prose", "1e5")];
     let subset = format!("0x1f: #runs/'\"\n/selected/{}", selection.hash);
     let token_file = |path: &str, tokens| TokenFileCount { path: path.to_owned(), tokens: TokenCount(tokens) };
-    let token_part = |part, files| TokenPart { part, format: "megatron".to_owned(), files };
+    let token_part = |part, files| TokenPart { part, format: TokenFormat::Megatron, files };
     let written = [
-        token_part(PartName::Corpus, vec![token_file("tokens/code-00000", 300_000), token_file("tokens/1e5", 700_000)]),
-        token_part(PartName::Selected, vec![token_file("tokens/no", 0), token_file("tokens/yes", 305_000)]),
+        token_part(TextPart::Corpus, vec![token_file("tokens/code-00000", 300_000), token_file("tokens/1e5", 700_000)]),
+        token_part(TextPart::Selected, vec![token_file("tokens/no", 0), token_file("tokens/yes", 305_000)]),
     ];
     for Run { name, steps, schedule, decay } in runs() {
         let mixtures = Mixtures::new(&selection, MixtureConfig { decay, ..MixtureConfig::default() })?;

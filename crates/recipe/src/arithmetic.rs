@@ -4,8 +4,8 @@ use headwater_record::TokenCount;
 use headwater_schedule::{Kind, Length};
 
 use crate::dialect::Followed;
-use crate::inputs::PartName;
 use crate::plan::{Part, Plan, Stage};
+use headwater_record::tokens::TextPart;
 
 impl Plan<'_> {
     /// The arithmetic of the run, a line each.
@@ -56,7 +56,7 @@ impl Plan<'_> {
 
     fn decay_line(&self) -> Option<String> {
         let (schedule, wanted) = (&self.schedule, self.inputs.schedule);
-        let decay = schedule.decay().filter(|decay| decay.steps > 0)?;
+        let decay = schedule.decay()?;
         let length = match wanted.kind {
             Kind::Linear | Kind::Cosine | Kind::Polynomial => "all steps after warm-up".to_owned(),
             _ => self.length(wanted.decay(), decay.steps),
@@ -104,12 +104,12 @@ impl Plan<'_> {
                 stage.arithmetic
             ),
         }));
-        lines.extend(PartName::ALL.iter().filter_map(|name| self.passes_line(*name)));
+        lines.extend(TextPart::ALL.iter().filter_map(|name| self.passes_line(*name)));
         lines
     }
 
     /// How often the run goes through a part; `None` if it never reads it.
-    fn passes_line(&self, name: PartName) -> Option<String> {
+    fn passes_line(&self, name: TextPart) -> Option<String> {
         let read = self.stages.iter().flat_map(|stage| stage.parts.iter().map(move |part| (stage, part)));
         let read: Vec<_> = read.filter(|(_, part)| part.name == name).collect();
         let (_, part) = read.first()?;
@@ -128,7 +128,7 @@ impl Plan<'_> {
             .collect();
         let passes = all / part.tokens.0 as f64;
         let (terms, tokens) = (terms.join(" + "), part.tokens);
-        Some(format!("Passes: {} {terms} = {all:.4e}, {passes:.2} passes over {tokens}.", name.text()))
+        Some(format!("Passes: {} {terms} = {all:.4e}, {passes:.2} passes over {tokens}.", name.name()))
     }
 }
 

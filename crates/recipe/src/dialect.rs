@@ -191,8 +191,8 @@ fn described(schedule: &Schedule) -> String {
         Form::InverseSqrt { .. } => ", then as 1 / √step",
         _ => "",
     };
-    let decay = schedule.decay().filter(|decay| decay.steps > 0);
-    let decay = decay
+    let decay = schedule
+        .decay()
         .map(|decay| format!(", {} decay from step {} to {:?}", shape(decay.curve), decay.start, schedule.floor_lr()));
     let warmup = schedule.warmup_steps();
     format!("warm-up to {:?} in {warmup} steps{then}{}", schedule.peak_lr(), decay.unwrap_or_default())

@@ -1,30 +1,11 @@
 //! What a recipe is made from.
 
+use headwater_record::tokens::{TextPart, TokenFormat};
 use headwater_record::{SelectionFile, TokenCount};
 use headwater_schedule::ScheduleConfig;
 use headwater_select::Mixtures;
 
 use crate::RecipeConfig;
-
-/// One of the two parts of the data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PartName {
-    /// The whole corpus.
-    Corpus,
-    /// What was selected of it.
-    Selected,
-}
-
-impl PartName {
-    pub(crate) const ALL: [Self; 2] = [Self::Corpus, Self::Selected];
-
-    pub(crate) const fn text(self) -> &'static str {
-        match self {
-            Self::Corpus => "corpus",
-            Self::Selected => "selected",
-        }
-    }
-}
 
 /// Where recipes lie in the output of a run, with `schedule.csv` beside it; another folder holds everything.
 pub const FOLDER: &str = "recipe";
@@ -44,9 +25,9 @@ pub struct CorpusSource {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenPart {
     /// The part.
-    pub part: PartName,
-    /// The format, such as `megatron`.
-    pub format: String,
+    pub part: TextPart,
+    /// The format.
+    pub format: TokenFormat,
     /// Its files.
     pub files: Vec<TokenFileCount>,
 }

@@ -23,7 +23,7 @@ mod trainers;
 pub use config::{RecipeConfig, Trainer};
 pub use error::{Error, Result};
 pub use file::RecipeFile;
-pub use inputs::{CorpusSource, FOLDER, PartName, RecipeInputs, TokenFileCount, TokenPart};
+pub use inputs::{CorpusSource, FOLDER, RecipeInputs, TokenFileCount, TokenPart};
 pub use plan::schedule_csv;
 pub use preset::Preset;
 pub use recipe::{Export, Recipes, export_schedule, write_recipes, write_recipes_for};

@@ -3,11 +3,12 @@
 use std::fmt::Write as _;
 
 use headwater_record::TokenCount;
+use headwater_record::tokens::{TextPart, TokenFormat};
 use headwater_schedule::length::whole;
 use headwater_schedule::{Batch, RunLength, Schedule};
 use headwater_select::Mixture;
 
-use crate::inputs::{FOLDER, PartName, RecipeInputs, TokenFileCount};
+use crate::inputs::{FOLDER, RecipeInputs, TokenFileCount};
 use crate::{Error, Preset, Result, Trainer};
 
 /// Rows of a table of learning rates, about.
@@ -46,7 +47,7 @@ pub(crate) struct Stage {
 /// A part of the data that training reads.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Part {
-    pub(crate) name: PartName,
+    pub(crate) name: TextPart,
     /// Share of the tokens of the stage.
     pub(crate) token_weight: f64,
     /// Tokens of one pass, by the tokenizer that scored.
@@ -88,6 +89,12 @@ impl<'a> Plan<'a> {
         })
     }
 
+    /// The parts that some stage reads, the corpus first, as the first of those stages has them.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = &Part> {
+        let of = |name| self.stages.iter().flat_map(|stage| &stage.parts).find(|part| part.name == name);
+        TextPart::ALL.into_iter().filter_map(of)
+    }
+
     /// The seed of the run, cut to the 32 bits that `NumPy`, and so every trainer, takes.
     pub(crate) fn seed(&self) -> u64 {
         self.inputs.seed & u64::from(u32::MAX)
@@ -119,17 +126,13 @@ impl<'a> Plan<'a> {
         format!("{}{}", self.beside(), self.path(path))
     }
 
-    /// Where the token files of a part belong, of one format: under `tokens/` beside the subset's `selected/`.
-    pub(crate) fn token_folder(&self, part: PartName, format: &str) -> String {
-        let (beside, hash) = (self.beside(), &self.inputs.selection.hash);
-        match part {
-            PartName::Corpus => format!("{beside}tokens/corpus/{format}"),
-            PartName::Selected => format!("{beside}tokens/selected/{hash}/{format}"),
-        }
+    /// Where the token files of a part belong, of one format, as the pipeline writes places.
+    pub(crate) fn token_folder(&self, part: TextPart, format: TokenFormat) -> String {
+        format!("{}{}/{}", self.beside(), part.token_folder(&self.inputs.selection.hash), format.name())
     }
 
     /// The token files of a part that are there, of one format, but for those that hold nothing.
-    pub(crate) fn token_files(&self, part: PartName, format: &str) -> Vec<&TokenFileCount> {
+    pub(crate) fn token_files(&self, part: TextPart, format: TokenFormat) -> Vec<&TokenFileCount> {
         let of_part = self.inputs.tokens.iter().filter(|there| there.part == part && there.format == format);
         of_part.flat_map(|there| &there.files).filter(|file| file.tokens.0 > 0).collect()
     }
@@ -167,13 +170,13 @@ fn stages(inputs: &RecipeInputs<'_>, schedule: &Schedule) -> Result<Vec<Stage>> 
 fn parts(inputs: &RecipeInputs<'_>, mixture: &Mixture) -> Vec<Part> {
     let selection = inputs.selection;
     let corpus = Part {
-        name: PartName::Corpus,
+        name: TextPart::Corpus,
         token_weight: mixture.corpus_weight,
         tokens: selection.tokens(),
         documents: selection.domains.iter().map(|domain| domain.documents).sum(),
     };
     let selected = Part {
-        name: PartName::Selected,
+        name: TextPart::Selected,
         token_weight: mixture.selected_weight,
         tokens: selection.kept_tokens(),
         documents: selection.domains.iter().map(|domain| domain.kept_documents).sum(),

@@ -6,6 +6,72 @@ use serde::{Deserialize, Serialize};
 
 use crate::ContentHash;
 
+/// A format of token files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TokenFormat {
+    /// huggingface/datatrove, read by nanotron: `.ds` with index and metadata.
+    Datatrove,
+    /// Megatron-LM: `.bin` and `.idx`.
+    Megatron,
+    /// mosaicml-streaming, read by LLM Foundry: packed samples in shards.
+    Mds,
+    /// OLMo-core: raw arrays named `.npy`.
+    Olmo,
+}
+
+impl TokenFormat {
+    /// Every format.
+    pub const ALL: [Self; 4] = [Self::Datatrove, Self::Megatron, Self::Mds, Self::Olmo];
+
+    /// The format's name in configurations and paths.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Datatrove => "datatrove",
+            Self::Megatron => "megatron",
+            Self::Mds => "mds",
+            Self::Olmo => "olmo",
+        }
+    }
+}
+
+/// Where a run keeps the token files of the corpus, whatever is selected of it.
+pub const CORPUS_TOKENS: &str = "tokens/corpus";
+
+/// A part of the data that is trained on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TextPart {
+    /// The whole corpus.
+    Corpus,
+    /// What was selected of it.
+    Selected,
+}
+
+impl TextPart {
+    /// Both parts.
+    pub const ALL: [Self; 2] = [Self::Corpus, Self::Selected];
+
+    /// The part's name in configurations and paths.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Corpus => "corpus",
+            Self::Selected => "selected",
+        }
+    }
+
+    /// Where a run keeps the part's token files, a folder for each format in it, relative to the run. `selection` is its hash.
+    #[must_use]
+    pub fn token_folder(self, selection: &ContentHash) -> String {
+        match self {
+            Self::Corpus => CORPUS_TOKENS.to_owned(),
+            Self::Selected => format!("tokens/selected/{selection}"),
+        }
+    }
+}
+
 /// `tokens.json`, the manifest of one part of the corpus in one format. Written last, so its presence means that all files are there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokensFile {

@@ -44,8 +44,13 @@ impl Curve {
     /// The learning rate of a schedule over the run.
     #[must_use]
     pub fn of(name: impl Into<String>, schedule: &Schedule) -> Self {
-        let steps = schedule.steps() as f64;
-        let point = |step: u64| (step as f64 / steps, schedule.lr(step));
+        Self::within(name, schedule, schedule.steps())
+    }
+
+    /// The learning rate of a schedule over a run of `steps`, at least as long.
+    #[must_use]
+    pub fn within(name: impl Into<String>, schedule: &Schedule, steps: u64) -> Self {
+        let point = |step: u64| (step as f64 / steps as f64, schedule.lr(step));
         Self { name: name.into(), points: schedule.sampled_steps(692).into_iter().map(point).collect() }
     }
 }
@@ -165,7 +170,7 @@ fn drawn(picture: Document, curve: &Curve, highest: f64, (colour, dashes): (&str
 fn caption(schedule: &Schedule) -> String {
     let (steps, warm, peak) = (schedule.steps(), schedule.warmup_steps(), rate(schedule.peak_lr()));
     let warmup = if warm > 0 { format!(" · warm-up to step {warm}") } else { String::new() };
-    let decay = match schedule.decay().filter(|decay| decay.steps > 0) {
+    let decay = match schedule.decay() {
         Some(decay) => {
             let end = rate(schedule.lr(steps));
             format!(" · {} decay from step {} to {end}", decay.curve.name(), decay.start)

@@ -16,7 +16,7 @@ impl Schedule {
     /// # Source
     /// `MiniCPM` (arXiv 2404.06395) §4.3 and Hägele et al. 2024 (arXiv 2405.18392) §3: one stable run serves many budgets.
     pub fn branch(&self, at: u64, steps: u64, curve: Curve) -> Result<Self, Error> {
-        let decay = *self.decay().ok_or_else(|| Error::NoPlateau { kind: self.kind() })?;
+        let decay = *self.form().decay().ok_or_else(|| Error::NoPlateau { kind: self.kind() })?;
         let from = match self.form() {
             Form::Infinite { cooldown, .. } => cooldown.end(),
             _ => self.warmup_steps(),

@@ -76,25 +76,20 @@ impl Curve {
         if step == 0 {
             return from;
         }
-        if let Self::Exponential { half_life_steps } = self {
-            return (from * (-(step.min(steps) as f64) / half_life_steps).exp2()).max(floor);
-        }
-        if step >= steps {
-            return floor;
-        }
-        (floor + (from - floor) * self.left(step as f64 / steps as f64)).clamp(floor, from)
-    }
-
-    fn left(self, progress: f64) -> f64 {
-        match self {
+        let progress = step as f64 / steps as f64;
+        let left = match self {
+            Self::Exponential { half_life_steps } => {
+                return (from * (-(step.min(steps) as f64) / half_life_steps).exp2()).max(floor);
+            }
+            _ if step >= steps => return floor,
             Self::Linear => 1.0 - progress,
             Self::OneMinusSqrt => 1.0 - progress.sqrt(),
             Self::Cosine => cosine(progress),
             Self::OneMinusSquare => 1.0 - progress * progress,
             Self::MirrorCosine => 2.0 * (1.0 - progress) - cosine(progress),
             Self::Polynomial { exponent } => (1.0 - progress).powf(exponent),
-            Self::Exponential { half_life_steps } => (-progress / half_life_steps).exp2(),
-        }
+        };
+        (floor + (from - floor) * left).clamp(floor, from)
     }
 }
 

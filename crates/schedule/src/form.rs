@@ -114,6 +114,20 @@ pub enum Form {
     Points(Vec<Point>),
 }
 
+impl Form {
+    /// The decay that ends with the run, whose steps may be 0; `None` for forms without one.
+    #[must_use]
+    pub const fn decay(&self) -> Option<&Decay> {
+        match self {
+            Self::Wsd(decay)
+            | Self::InverseSqrt { decay, .. }
+            | Self::Power { decay, .. }
+            | Self::Infinite { decay, .. } => Some(decay),
+            _ => None,
+        }
+    }
+}
+
 /// What every schedule has, whatever its form.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Frame {

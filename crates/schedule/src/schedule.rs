@@ -151,16 +151,16 @@ impl Schedule {
         &self.form
     }
 
-    /// The decay that ends with the run; `None` for forms that have none. Its steps may be 0.
+    /// The decay that ends with the run; `None` if there is none or it has no steps.
     #[must_use]
-    pub const fn decay(&self) -> Option<&Decay> {
-        match &self.form {
-            Form::Wsd(decay)
-            | Form::InverseSqrt { decay, .. }
-            | Form::Power { decay, .. }
-            | Form::Infinite { decay, .. } => Some(decay),
-            _ => None,
-        }
+    pub fn decay(&self) -> Option<&Decay> {
+        self.form.decay().filter(|decay| decay.steps > 0)
+    }
+
+    /// Steps of the final decay, D; 0 if there is none.
+    #[must_use]
+    pub fn decay_steps(&self) -> u64 {
+        self.decay().map_or(0, |decay| decay.steps)
     }
 
     /// The step at which the final decay starts; N if there is none.

@@ -1,60 +1,10 @@
 //! The `[tokens]` table of a pipeline.
 
 use headwater_record::ByteCount;
+use headwater_record::tokens::{TextPart, TokenFormat};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
-
-/// A format of token files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TokenFormat {
-    /// huggingface/datatrove, read by nanotron: `.ds` with index and metadata.
-    Datatrove,
-    /// Megatron-LM: `.bin` and `.idx`.
-    Megatron,
-    /// mosaicml-streaming, read by LLM Foundry: packed samples in shards.
-    Mds,
-    /// OLMo-core: raw arrays named `.npy`.
-    Olmo,
-}
-
-impl TokenFormat {
-    /// Every format.
-    pub const ALL: [Self; 4] = [Self::Datatrove, Self::Megatron, Self::Mds, Self::Olmo];
-
-    /// The format's name in configurations and paths.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Datatrove => "datatrove",
-            Self::Megatron => "megatron",
-            Self::Mds => "mds",
-            Self::Olmo => "olmo",
-        }
-    }
-}
-
-/// Which documents are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TextPart {
-    /// All of the corpus that is planned.
-    Corpus,
-    /// What the selection keeps.
-    Selected,
-}
-
-impl TextPart {
-    /// The part's name in configurations and paths.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Corpus => "corpus",
-            Self::Selected => "selected",
-        }
-    }
-}
 
 /// How many bytes a token takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

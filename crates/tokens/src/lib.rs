@@ -25,9 +25,10 @@ mod stretch;
 mod texts;
 mod work;
 
-pub use config::{TextPart, TokenBytes, TokenFormat, TokensConfig};
+pub use config::{TokenBytes, TokensConfig};
 pub use error::{Error, Result};
 pub use folder::MANIFEST;
+pub use headwater_record::tokens::{TextPart, TokenFormat};
 pub use lanes::{Watch, write_tokens};
 pub use setup::Setup;
 pub use work::{PartPlan, Progress, Share, TokenWork};

@@ -21,7 +21,7 @@ use crate::progress::Console;
 pub(super) fn run(args: &BranchArgs, console: &Console) -> Result<()> {
     let parent = resolved(&args.schedule, &args.size)?;
     let at = resume_step(args, parent.run.batch)?;
-    let curve = parent.schedule.decay().map_or(Curve::Linear, |decay| decay.curve);
+    let curve = parent.schedule.form().decay().map_or(Curve::Linear, |decay| decay.curve);
     let branch = |steps| parent.schedule.branch(at, steps, curve).context("cannot branch there");
     // whether there is a stable phase comes before how long to decay from it
     branch(1)?;
@@ -44,10 +44,7 @@ fn resume_step(args: &BranchArgs, batch: Batch) -> Result<u64> {
 
 /// Steps of the child's decay. A share is one of the child's run: D / (at + D).
 fn decay_steps(written: Option<&str>, parent: &Resolved, at: u64) -> Result<u64> {
-    let parents = || {
-        let decay = parent.schedule.steps() - parent.schedule.decay_start();
-        decay as f64 / parent.schedule.steps() as f64
-    };
+    let parents = || parent.schedule.decay_steps() as f64 / parent.schedule.steps() as f64;
     let length = match written {
         Some(text) => Length::deserialize(value_of(text))
             .map_err(|error| anyhow::anyhow!("--decay `{text}`: {}", error.message()))?,
@@ -149,7 +146,7 @@ fn child_config(parent: &Resolved, child: &Schedule) -> ScheduleConfig {
     ScheduleConfig {
         kind: if shape.is_some() { Kind::Wsd } else { config.kind },
         warmup: Some(Length::Steps(child.warmup_steps())),
-        decay: Some(Length::Steps(child.steps() - child.decay_start())),
+        decay: Some(Length::Steps(child.decay_steps())),
         half_life: config.half_life.map(in_steps),
         shape: shape.or(config.shape),
         timescale,
@@ -172,21 +169,10 @@ fn child_tables(parent: &Resolved, child: &Schedule) -> String {
 }
 
 fn picture(parent: &Schedule, child: &Schedule) -> String {
-    let longest = parent.steps().max(child.steps()) as f64;
-    let curve = |name: &str, schedule: &Schedule| report::Curve {
-        name: name.to_owned(),
-        points: schedule
-            .sampled_steps(692)
-            .into_iter()
-            .map(|step| (step as f64 / longest, schedule.lr(step)))
-            .collect(),
-    };
+    let longest = parent.steps().max(child.steps());
+    let curve = |name, schedule| report::Curve::within(name, schedule, longest);
     let curves = [curve("parent", parent), curve("child", child)];
-    curves_svg(
-        "A branch",
-        &format!("learning rate over {} steps", TokenCount(parent.steps().max(child.steps()))),
-        &curves,
-    )
+    curves_svg("A branch", &format!("learning rate over {} steps", TokenCount(longest)), &curves)
 }
 
 #[cfg(test)]
@@ -213,7 +199,7 @@ mod tests {
             ("infinite:cooldown=0.25,cooldown_shape=linear", 60_000),
         ] {
             let parent = resolved(name, &size)?;
-            let curve = parent.schedule.decay().map_or(Curve::Linear, |decay| decay.curve);
+            let curve = parent.schedule.form().decay().map_or(Curve::Linear, |decay| decay.curve);
             let child = parent.schedule.branch(at, 10_000, curve)?;
             let run = RunLength { steps: child.steps(), batch: parent.run.batch };
             assert_eq!(child_config(&parent, &child).resolve(run, parent.spec.recipe.peak_lr)?, child, "{name}");

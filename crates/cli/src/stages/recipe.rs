@@ -6,14 +6,14 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use headwater_recipe::{
-    CorpusSource, FOLDER, PartName, Preset, RecipeInputs, Recipes, TokenFileCount, TokenPart, write_recipes_for,
+    CorpusSource, FOLDER, Preset, RecipeInputs, Recipes, TokenFileCount, TokenPart, write_recipes_for,
 };
 use headwater_record::selection::DomainSelection;
 use headwater_record::tokens::{TokenFile, TokensFile};
 use headwater_record::{ContentHash, SelectionFile, TokenCount};
 use headwater_report::schedule_svg;
 use headwater_select::{Mixtures, subset_folder};
-use headwater_tokens::{MANIFEST, TokenFormat};
+use headwater_tokens::{MANIFEST, TextPart, TokenFormat};
 
 use crate::failure::Outcome;
 use crate::stages::Session;
@@ -44,7 +44,9 @@ impl Session<'_> {
     /// Writes a config for each trainer, the schedule as a table and as a picture; returns their paths.
     pub(super) fn recipe(&self, selection: &SelectionFile, folder: Option<&str>) -> Result<Vec<String>> {
         let _timer = self.meters.stage("recipe");
-        let recipes = self.recipes(selection, &self.token_parts(selection)?, folder)?;
+        let preset = self.preset()?;
+        let tokens = self.token_parts(selection, &preset)?;
+        let recipes = self.recipes(selection, &preset, &tokens, folder)?;
         recipes.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let picture = schedule_svg(&recipes.schedule, recipes.tokens_per_step);
         let picture_path =
@@ -80,39 +82,40 @@ impl Session<'_> {
             domains: vec![domain],
             statuses: BTreeMap::new(),
         };
-        self.recipes(&selection, &[], None).map(drop)
+        self.recipes(&selection, &self.preset()?, &[], None).map(drop)
     }
 
     /// The token files that are there, of the corpus and of what is selected, in every format.
-    fn token_parts(&self, selection: &SelectionFile) -> Result<Vec<TokenPart>> {
-        let preset = self.preset()?;
-        let parts = [
-            (PartName::Corpus, "tokens/corpus".to_owned()),
-            (PartName::Selected, format!("tokens/selected/{}", selection.hash)),
-        ];
+    fn token_parts(&self, selection: &SelectionFile, preset: &Preset) -> Result<Vec<TokenPart>> {
         let (mut there, mut unlike) = (Vec::new(), BTreeSet::new());
-        for (part, folder) in parts {
-            for format in TokenFormat::ALL.map(TokenFormat::name) {
-                let folder = format!("{folder}/{format}");
+        for part in TextPart::ALL {
+            for format in TokenFormat::ALL {
+                let folder = format!("{}/{}", part.token_folder(&selection.hash), format.name());
                 let manifest = format!("{folder}/{MANIFEST}");
                 let Some(json) = self.place.read_if_exists(&manifest)? else { continue };
                 let place = self.place.describe(&manifest);
                 let manifest: TokensFile =
                     serde_json::from_slice(&json).with_context(|| format!("{place} is damaged"))?;
-                unlike.extend(check_tokenizer(&manifest, &preset, &place)?);
+                unlike.extend(check_tokenizer(&manifest, preset, &place)?);
                 let file = |file: &TokenFile| TokenFileCount {
                     path: self.place.describe(&format!("{folder}/{}", file.path.trim_end_matches(".bin"))),
                     tokens: TokenCount(file.tokens),
                 };
                 let files = manifest.tally.files.iter().map(file).collect();
-                there.push(TokenPart { part, format: format.to_owned(), files });
+                there.push(TokenPart { part, format, files });
             }
         }
         unlike.iter().for_each(|warning| tracing::warn!("{warning}"));
         Ok(there)
     }
 
-    fn recipes(&self, selection: &SelectionFile, tokens: &[TokenPart], folder: Option<&str>) -> Result<Recipes> {
+    fn recipes(
+        &self,
+        selection: &SelectionFile,
+        preset: &Preset,
+        tokens: &[TokenPart],
+        folder: Option<&str>,
+    ) -> Result<Recipes> {
         let mixtures = Mixtures::new(selection, self.pipeline.mixture)?;
         let corpus: Vec<_> = self
             .pipeline
@@ -136,7 +139,7 @@ impl Session<'_> {
             seed: self.pipeline.run.seed,
             is_sampled: self.is_sampled(),
         };
-        Ok(write_recipes_for(&inputs, &self.preset()?)?)
+        Ok(write_recipes_for(&inputs, preset)?)
     }
 
     /// The preset of that name, or the one in a file.

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, bail};
 use headwater_corpus::{Plan, PlanOptions, SourceConfig, plan};
+use headwater_record::tokens::CORPUS_TOKENS;
 use headwater_record::{RunFile, SelectionFile, TokenCount};
 use headwater_select::subset_folder;
 use headwater_tokens::{
@@ -130,11 +131,11 @@ impl Session<'_> {
             eos.text,
             eos.id
         ));
-        let corpus = texts.corpus.map(|plan| (TextPart::Corpus, "tokens/corpus".to_owned(), plan));
+        let corpus = texts.corpus.map(|plan| (TextPart::Corpus, CORPUS_TOKENS.to_owned(), plan));
         let selected = texts
             .selected
             .as_ref()
-            .map(|(plan, selection)| (TextPart::Selected, format!("tokens/selected/{}", selection.hash), plan));
+            .map(|(plan, selection)| (TextPart::Selected, TextPart::Selected.token_folder(&selection.hash), plan));
         let mut written = Vec::new();
         for (part, folder, plan) in corpus.into_iter().chain(selected) {
             let part = PartPlan { part, folder, plan };

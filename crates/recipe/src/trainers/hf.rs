@@ -12,8 +12,8 @@ use serde::Serialize;
 use crate::comment::printable;
 use crate::dialect::{Dialect, Followed};
 use crate::file::RecipeFile;
-use crate::inputs::PartName;
 use crate::plan::{Part, Plan, Stage};
+use crate::trainers::documents::{MixtureSource, SHUFFLE_DOCUMENTS, StagePart, draws, sources, stage_parts};
 use crate::{Error, Result, Trainer};
 
 const ARGUMENTS: &str = "recipe/hf/training_arguments.json";
@@ -27,9 +27,6 @@ const TRAIN: &str = include_str!("hf/train.py");
 
 /// What the files are and how to start them: the part of the README that is the same for every run.
 const LOADING: &str = include_str!("hf/loading.md");
-
-/// Documents that are shuffled together while they stream.
-pub(crate) const SHUFFLE_DOCUMENTS: u64 = 10_000;
 
 pub(crate) struct Hf;
 
@@ -121,13 +118,9 @@ impl SchedulerKeys {
             warmup_steps: schedule.warmup_steps(),
             lr_scheduler_type: "warmup_stable_decay",
             lr_scheduler_kwargs: SchedulerArguments {
-                num_decay_steps: schedule.steps() - schedule.decay_start(),
+                num_decay_steps: schedule.decay_steps(),
                 warmup_type: "linear",
-                decay_type: schedule
-                    .decay()
-                    .filter(|decay| decay.steps > 0)
-                    .map_or(Curve::Linear, |decay| decay.curve)
-                    .name(),
+                decay_type: schedule.decay().map_or(Curve::Linear, |decay| decay.curve).name(),
                 min_lr_ratio: schedule.floor(),
                 num_cycles: 0.5,
             },
@@ -251,13 +244,6 @@ struct MixturePart {
     documents: u64,
 }
 
-/// Texts to stream.
-#[derive(Serialize)]
-pub(crate) struct MixtureSource {
-    data_files: Vec<String>,
-    text: String,
-}
-
 #[derive(Serialize)]
 struct MixtureStage {
     name: &'static str,
@@ -266,19 +252,9 @@ struct MixtureStage {
     parts: Vec<StagePart>,
 }
 
-#[derive(Serialize)]
-struct StagePart {
-    name: &'static str,
-    /// Share of the tokens.
-    token_weight: f64,
-    /// Share of the documents, for `interleave_datasets`.
-    probability: f64,
-}
-
 fn mixture<'a>(plan: &Plan<'a>) -> MixtureFile<'a> {
-    let of = |name: PartName| plan.stages.iter().flat_map(|stage| &stage.parts).find(|part| part.name == name);
     let part = |part: &Part| MixturePart {
-        name: part.name.text(),
+        name: part.name.name(),
         sources: sources(plan, part.name),
         tokens: part.tokens.0,
         documents: part.documents,
@@ -291,56 +267,14 @@ fn mixture<'a>(plan: &Plan<'a>) -> MixtureFile<'a> {
         seed: plan.seed(),
         shuffle_documents: SHUFFLE_DOCUMENTS,
         stopping_strategy: "all_exhausted",
-        parts: PartName::ALL.into_iter().filter_map(of).map(part).collect(),
+        parts: plan.parts().map(part).collect(),
         stages: plan.stages.iter().map(mixture_stage).collect(),
         domains: &plan.inputs.mixtures.stable.domains,
     }
 }
 
-/// The texts of a part.
-pub(crate) fn sources(plan: &Plan<'_>, part: PartName) -> Vec<MixtureSource> {
-    let subset = plan.inputs.subset.trim_end_matches('/');
-    let sources = plan.inputs.corpus.iter().map(|source| MixtureSource {
-        data_files: match part {
-            PartName::Corpus => source.paths.clone(),
-            PartName::Selected => vec![format!("{subset}/{}/**/*.parquet", source.name)],
-        },
-        text: source.text.clone(),
-    });
-    sources.collect()
-}
-
 fn mixture_stage(stage: &Stage) -> MixtureStage {
-    let parts = stage.parts.iter().zip(probabilities(&stage.parts)).map(|(part, probability)| StagePart {
-        name: part.name.text(),
-        token_weight: part.token_weight,
-        probability,
-    });
-    MixtureStage { name: stage.name, start_step: stage.start, steps: stage.steps, parts: parts.collect() }
-}
-
-/// The chance that the next document comes from each part, such that the tokens drawn have the parts' weights:
-/// weight · documents / tokens, made to sum to 1.
-pub(crate) fn probabilities(parts: &[Part]) -> Vec<f64> {
-    let rate = |part: &Part| part.token_weight * (part.documents as f64 / part.tokens.0.max(1) as f64);
-    let sum: f64 = parts.iter().map(rate).sum();
-    parts.iter().map(|part| rate(part) / sum).collect()
-}
-
-/// How shares of tokens become shares of documents, a line for each part of each stage.
-pub(crate) fn draws(plan: &Plan<'_>) -> Vec<String> {
-    let draws = plan.stages.iter().flat_map(|stage| {
-        stage.parts.iter().zip(probabilities(&stage.parts)).map(|(part, probability)| {
-            format!(
-                "Documents, {}: {} {:.6} of the tokens at {:.1} tokens a document is {probability:.6} of the documents.",
-                stage.name,
-                part.name.text(),
-                part.token_weight,
-                part.tokens.0 as f64 / part.documents.max(1) as f64,
-            )
-        })
-    });
-    draws.collect()
+    MixtureStage { name: stage.name, start_step: stage.start, steps: stage.steps, parts: stage_parts(stage) }
 }
 
 fn readme(plan: &Plan<'_>, followed: &Followed) -> String {

@@ -15,7 +15,6 @@ use serde::Serialize;
 
 use crate::dialect::{Dialect, Followed, name};
 use crate::file::{RecipeFile, yaml};
-use crate::inputs::PartName;
 use crate::plan::Plan;
 use crate::trainers::levanter::config::{
     Axes, Checkpointer, Component, Config, Data, Format, Keep, Length, LrSchedule, Mesh, Model, Optimizer, Parts, Rope,
@@ -23,6 +22,7 @@ use crate::trainers::levanter::config::{
 };
 use crate::trainers::transformers4::LlamaConfig;
 use crate::{Error, Result, Trainer};
+use headwater_record::tokens::TextPart;
 
 const CONFIG: &str = "recipe/levanter/config.yaml";
 const MODEL: &str = "recipe/levanter/model/config.json";
@@ -233,7 +233,7 @@ fn data(plan: &Plan<'_>) -> Data {
     let weights = plan.stages.iter().map(|stage| {
         let weight = |name| stage.parts.iter().find(|part| part.name == name).map_or(0.0, |part| part.token_weight);
         let weight = |name| is_read(name).then(|| weight(name));
-        (stage.start, Parts { corpus: weight(PartName::Corpus), selected: weight(PartName::Selected) })
+        (stage.start, Parts { corpus: weight(TextPart::Corpus), selected: weight(TextPart::Selected) })
     });
     Data {
         tokenizer: plan.preset.tokenizer.name.clone(),
@@ -244,17 +244,17 @@ fn data(plan: &Plan<'_>) -> Data {
         permutation_type: "feistel",
         mixture_block_size: block(plan),
         stop_strategy: "restart",
-        components: Parts { corpus: component(PartName::Corpus), selected: component(PartName::Selected) },
+        components: Parts { corpus: component(TextPart::Corpus), selected: component(TextPart::Selected) },
         train_weights: weights.collect(),
     }
 }
 
 /// All sources of a part together: a selection knows the tokens of domains, not of sources, so no source has a weight.
-fn urls(plan: &Plan<'_>, part: PartName) -> Vec<String> {
+fn urls(plan: &Plan<'_>, part: TextPart) -> Vec<String> {
     let subset = plan.inputs.subset.trim_end_matches('/');
     let sources = plan.inputs.corpus.iter().flat_map(|source| match part {
-        PartName::Corpus => source.paths.clone(),
-        PartName::Selected => vec![format!("{subset}/{}/**/*.parquet", source.name)],
+        TextPart::Corpus => source.paths.clone(),
+        TextPart::Selected => vec![format!("{subset}/{}/**/*.parquet", source.name)],
     });
     sources.collect()
 }

@@ -15,7 +15,6 @@ use serde::Serialize;
 
 use crate::dialect::{Dialect, Followed, name};
 use crate::file::{RecipeFile, yaml};
-use crate::inputs::PartName;
 use crate::plan::{Plan, Stage};
 use crate::trainers::llm_foundry::config::{
     Algorithms, Callbacks, Clipping, Config, Curriculum, CurriculumStage, Dataset, Fsdp, Loader, Model, Nothing,
@@ -24,6 +23,7 @@ use crate::trainers::llm_foundry::config::{
 use crate::trainers::llm_foundry::scheduler::{Clock, Scheduler};
 use crate::trainers::transformers4::LlamaConfig;
 use crate::{Error, Result, Trainer};
+use headwater_record::tokens::{TextPart, TokenFormat};
 
 const CONFIG: &str = "recipe/llm-foundry/train.yaml";
 const MODEL: &str = "recipe/llm-foundry/model/config.json";
@@ -33,7 +33,7 @@ const SCHEDULE: &str = "headwater_schedule.py";
 const SCHEDULE_TEXT: &str = include_str!("llm_foundry/schedule.py");
 
 /// The format of its token files.
-const FORMAT: &str = "mds";
+const FORMAT: TokenFormat = TokenFormat::Mds;
 
 /// Devices of one node, which `composer` starts a process each for.
 const NODE_DEVICES: u64 = 8;
@@ -209,17 +209,17 @@ fn dataset(plan: &Plan<'_>, stage: usize) -> Dataset {
         let part = plan.stages[stage].parts.iter().find(|part| part.name == name)?;
         let (folder, proportion) = (plan.token_folder(name, FORMAT), part.token_weight);
         // Streaming refuses to fill one folder for two data sets of a run
-        let cache = format!("mds/{stage}/{}", name.text());
+        let cache = format!("mds/{stage}/{}", name.name());
         Some(match folder.contains("://") {
             true => Stream { remote: Some(folder), local: cache, proportion },
             false => Stream { remote: None, local: folder, proportion },
         })
     };
     Dataset {
-        streams: Streams { corpus: stream(PartName::Corpus), selected: stream(PartName::Selected) },
+        streams: Streams { corpus: stream(TextPart::Corpus), selected: stream(TextPart::Selected) },
         max_seq_len: plan.batch.sequence_tokens,
         shuffle: true,
-        shuffle_seed: (plan.seed() + stage as u64) & u64::from(u32::MAX),
+        shuffle_seed: plan.stage_seed(stage),
         num_canonical_nodes: plan.preset.machines.devices.div_ceil(NODE_DEVICES),
     }
 }
@@ -257,8 +257,8 @@ fn header(plan: &Plan<'_>, followed: &Followed, config: &Config) -> Vec<String> 
         lines.push("Time: in tokens (tok), because the callback that changes the mixture counts no steps.".to_owned());
     }
     lines.extend(start_lines(machines.devices));
-    for name in PartName::ALL {
-        lines.push(format!("  {}: {}", name.text(), plan.token_folder(name, FORMAT)));
+    for name in TextPart::ALL {
+        lines.push(format!("  {}: {}", name.name(), plan.token_folder(name, FORMAT)));
     }
     lines.extend(
         [

@@ -8,6 +8,7 @@
 
 mod flags;
 
+use headwater_record::tokens::TokenFormat;
 use headwater_schedule::{Curve, Decay, Form, Frame, Schedule};
 use serde::Serialize;
 
@@ -35,7 +36,7 @@ const STAGES: [(&str, &str); 2] = [
 ];
 
 /// The format of its token files.
-const FORMAT: &str = "megatron";
+const FORMAT: TokenFormat = TokenFormat::Megatron;
 
 /// What seeds stay below: Megatron adds a hundred for every stage of the pipeline, and `NumPy` takes 32 bits.
 const SEEDS: u64 = 1 << 31;
@@ -221,13 +222,10 @@ fn start_lines(plan: &Plan<'_>) -> Vec<String> {
 }
 
 fn token_lines(plan: &Plan<'_>) -> Vec<String> {
-    let mut parts: Vec<&Part> = plan.stages.iter().flat_map(|stage| &stage.parts).collect();
-    parts.sort_by_key(|part| part.name != crate::PartName::Corpus);
-    parts.dedup_by_key(|part| part.name);
-    let missing: Vec<_> = parts.iter().filter(|part| plan.token_files(part.name, FORMAT).is_empty()).collect();
+    let missing: Vec<_> = plan.parts().filter(|part| plan.token_files(part.name, FORMAT).is_empty()).collect();
     let mut text = Vec::new();
     for part in &missing {
-        let (name, prefix) = (part.name.text(), presumed(plan, part));
+        let (name, prefix) = (part.name.name(), presumed(plan, part));
         text.push(format!("- The token files of {name} were not there when this was written. One is named: {prefix}."));
     }
     if !missing.is_empty() {
@@ -248,7 +246,7 @@ fn token_lines(plan: &Plan<'_>) -> Vec<String> {
 }
 
 fn branch_lines(plan: &Plan<'_>, followed: &Schedule) -> Vec<String> {
-    if followed.decay_start() == followed.steps() {
+    if followed.decay().is_none() {
         return Vec::new();
     }
     vec![

@@ -16,13 +16,13 @@ use serde::Serialize;
 
 use crate::dialect::{Dialect, Followed};
 use crate::file::{RecipeFile, yaml};
-use crate::inputs::PartName;
 use crate::plan::{self, Plan};
 use crate::trainers::nanotron::config::{
     Checkpoints, Config, Data, Dataset, General, InitMethod, LearningRate, Logging, Model, ModelConfig, Optimizer,
     OptimizerFactory, Parallelism, Stage, Tokenizer, Tokens,
 };
 use crate::{Result, Trainer};
+use headwater_record::tokens::{TextPart, TokenFormat};
 
 /// The config of each stage.
 const CONFIGS: [&str; 2] = ["recipe/nanotron/config.yaml", "recipe/nanotron/config_2.yaml"];
@@ -34,7 +34,7 @@ const CHECKPOINTS: &str = "checkpoints";
 const LOADING_WORKERS: u64 = 2;
 
 /// The format of its token files.
-const FORMAT: &str = "datatrove";
+const FORMAT: TokenFormat = TokenFormat::Datatrove;
 
 pub(crate) struct Nanotron;
 
@@ -190,16 +190,12 @@ fn optimizer(plan: &Plan<'_>, followed: &Schedule) -> Optimizer {
 /// after a decay of no steps it would drop to `min_decay_lr` in the log's last line, so that becomes the peak.
 fn learning_rate(schedule: &Schedule) -> LearningRate {
     let start = schedule.decay_start();
-    let (warmup, decay) = (schedule.warmup_steps(), schedule.steps() - start);
+    let (warmup, decay) = (schedule.warmup_steps(), schedule.decay_steps());
     LearningRate {
         learning_rate: schedule.peak_lr(),
         lr_warmup_steps: if warmup == 0 && decay == 0 { 1 } else { warmup },
         lr_warmup_style: if warmup == 0 { "constant" } else { "linear" },
-        lr_decay_style: schedule
-            .decay()
-            .filter(|decay| decay.steps > 0)
-            .map_or(Curve::Linear, |decay| decay.curve)
-            .name(),
+        lr_decay_style: schedule.decay().map_or(Curve::Linear, |decay| decay.curve).name(),
         lr_decay_starting_step: start,
         lr_decay_steps: decay,
         min_decay_lr: if decay == 0 { schedule.peak_lr() } else { schedule.floor_lr() },
@@ -239,8 +235,8 @@ fn header(plan: &Plan<'_>, followed: &Followed, stage: usize) -> Vec<String> {
         ["", "Before it runs:", "- The folders under dataset_folder hold the token files (*.ds) of each part:"]
             .map(str::to_owned),
     );
-    for part in PartName::ALL {
-        lines.push(format!("  {}: {}", part.text(), plan.token_folder(part, FORMAT)));
+    for part in TextPart::ALL {
+        lines.push(format!("  {}: {}", part.name(), plan.token_folder(part, FORMAT)));
     }
     lines.extend(
         [

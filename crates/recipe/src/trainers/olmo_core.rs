@@ -16,7 +16,6 @@ use serde_saphyr::{FlowMap, FlowSeq};
 
 use crate::dialect::{self, Dialect, Followed};
 use crate::file::{RecipeFile, yaml};
-use crate::inputs::PartName;
 use crate::plan::Plan;
 use crate::trainers::olmo_core::config::{
     ActivationCheckpointing, Block, Callback, Callbacks, Config, DataLoader, DataParallel, Duration, FeedForward, Head,
@@ -24,6 +23,7 @@ use crate::trainers::olmo_core::config::{
 };
 use crate::trainers::pieces::{Piece, PieceShape, lines, pieces};
 use crate::{Error, Result};
+use headwater_record::tokens::{TextPart, TokenFormat};
 
 const CONFIG: &str = "recipe/olmo-core/config.yaml";
 const SCRIPT: &str = "recipe/olmo-core/train.py";
@@ -32,7 +32,7 @@ const SCRIPT: &str = "recipe/olmo-core/train.py";
 const TRAIN: &str = include_str!("olmo_core/train.py");
 
 /// The format of its token files.
-const FORMAT: &str = "olmo";
+const FORMAT: TokenFormat = TokenFormat::Olmo;
 
 /// Processes that read data, per training process.
 const LOADING_WORKERS: u64 = 4;
@@ -171,7 +171,7 @@ fn tokenizer(plan: &Plan<'_>) -> Tokenizer {
 fn dataset(plan: &Plan<'_>) -> Vec<Source> {
     let counts = sequences(plan);
     let stage = |index: usize| {
-        let parts = PartName::ALL.into_iter().enumerate().filter(|(part, _)| counts[index][*part] > 0);
+        let parts = TextPart::ALL.into_iter().enumerate().filter(|(part, _)| counts[index][*part] > 0);
         let sources = parts.map(|(part, name)| {
             let of_stages: Vec<u64> = counts.iter().map(|counts| counts[part]).collect();
             // the corpus and the subset that is drawn from it are shuffled differently
@@ -188,7 +188,7 @@ fn sequences(plan: &Plan<'_>) -> Vec<[u64; 2]> {
     let stages = plan.stages.iter().map(|stage| {
         let all = stage.steps.saturating_mul(plan.batch.sequences);
         let weight =
-            stage.parts.iter().find(|part| part.name == PartName::Corpus).map_or(0.0, |part| part.token_weight);
+            stage.parts.iter().find(|part| part.name == TextPart::Corpus).map_or(0.0, |part| part.token_weight);
         // a whole number of at most 2^53, so that `whole` cannot fail
         let corpus = whole((all as f64 * weight).round(), "sequences").unwrap_or_default().min(all);
         [corpus, all - corpus]
@@ -208,7 +208,7 @@ fn split(all: Source, of_stages: &[u64], stage: usize) -> Source {
     }
 }
 
-fn sampled(plan: &Plan<'_>, part: PartName, (max_instances, seed): (u64, u64)) -> Source {
+fn sampled(plan: &Plan<'_>, part: TextPart, (max_instances, seed): (u64, u64)) -> Source {
     let documents = Source::NumpyDocuments {
         source_paths: vec![format!("{}/*.npy", plan.token_folder(part, FORMAT))],
         expand_glob: true,
@@ -217,7 +217,7 @@ fn sampled(plan: &Plan<'_>, part: PartName, (max_instances, seed): (u64, u64)) -
     };
     let sequences = Source::ConcatAndChunk {
         sequence_length: plan.batch.sequence_tokens,
-        label: part.text(),
+        label: part.name(),
         sources: vec![documents],
     };
     Source::Sampling { max_instances, seed, sources: vec![sequences] }
@@ -333,7 +333,7 @@ fn before(plan: &Plan<'_>) -> Vec<String> {
         "OLMo-core has them, though without NumPy's header. `headwater tokens` with [tokens] formats = [\"olmo\"] writes them:"
             .to_owned(),
     ];
-    lines.extend(PartName::ALL.map(|part| format!("  {}: {}", part.text(), plan.token_folder(part, FORMAT))));
+    lines.extend(TextPart::ALL.map(|part| format!("  {}: {}", part.name(), plan.token_folder(part, FORMAT))));
     let devices = plan.preset.machines.devices;
     lines.extend([
         String::new(),

@@ -13,14 +13,14 @@ use serde::Serialize;
 
 use crate::dialect::{Dialect, Followed};
 use crate::file::{RecipeFile, toml};
-use crate::inputs::PartName;
 use crate::plan::{Plan, Stage};
-use crate::trainers::hf::{SHUFFLE_DOCUMENTS, draws, probabilities, sources};
+use crate::trainers::documents::{SHUFFLE_DOCUMENTS, draws, sources, stage_parts};
 use crate::trainers::torchtitan::config::{
-    ActivationCheckpoint, Checkpoint, Compile, Config, Dataset, DatasetPart, Debug, Experimental, Job, LrScheduler,
-    Metrics, Model, ModuleFile, Optimizer, Parallelism, Part, Shape, Training,
+    ActivationCheckpoint, Checkpoint, Compile, Config, Dataset, Debug, Experimental, Job, LrScheduler, Metrics, Model,
+    ModuleFile, Optimizer, Parallelism, Part, Shape, Training,
 };
 use crate::{Result, Trainer};
+use headwater_record::tokens::TextPart;
 
 const CONFIG: &str = "recipe/torchtitan/config.toml";
 const VALUES: &str = "recipe/torchtitan/recipe.json";
@@ -146,12 +146,11 @@ fn config(plan: &Plan<'_>, followed: &Schedule) -> Result<Config> {
 /// The schedule in torchtitan's keys. torchtitan rounds steps × `decay_ratio`, which makes D again.
 fn lr_scheduler(schedule: &Schedule) -> LrScheduler {
     let steps = schedule.steps();
-    let decay_steps = steps - schedule.decay_start();
     LrScheduler {
         warmup_steps: schedule.warmup_steps(),
         total_steps: steps,
-        decay_ratio: decay_steps as f64 / steps as f64,
-        decay_type: match schedule.decay().map(|decay| decay.curve) {
+        decay_ratio: schedule.decay_steps() as f64 / steps as f64,
+        decay_type: match schedule.form().decay().map(|decay| decay.curve) {
             Some(Curve::OneMinusSqrt) => "sqrt",
             Some(Curve::Cosine) => "cosine",
             _ => "linear",
@@ -176,23 +175,18 @@ fn values(plan: &Plan<'_>) -> ModuleFile {
         init_std: model.init_std,
         seed: plan.seed(),
         shuffle_documents: SHUFFLE_DOCUMENTS,
-        parts: PartName::ALL.map(|name| Part { name: name.text(), sources: sources(plan, name) }).into(),
+        parts: TextPart::ALL.map(|name| Part { name: name.name(), sources: sources(plan, name) }).into(),
         datasets: plan.stages.iter().enumerate().map(|(index, stage)| dataset(index, stage)).collect(),
     }
 }
 
 fn dataset(index: usize, stage: &Stage) -> Dataset {
-    let parts = stage.parts.iter().zip(probabilities(&stage.parts)).map(|(part, probability)| DatasetPart {
-        name: part.name.text(),
-        token_weight: part.token_weight,
-        probability,
-    });
     Dataset {
         name: dataset_name(index),
         stage: stage.name,
         start_step: stage.start,
         steps: stage.steps,
-        parts: parts.collect(),
+        parts: stage_parts(stage),
     }
 }
 

@@ -164,7 +164,7 @@ pub(crate) fn schedule(schedule: &Schedule, unit: Unit) -> Vec<String> {
         Unit::Samples(per_step) => ("samples", per_step),
     };
     let length = |key: &str, steps: u64| flag(&format!("{key}-{name}"), steps.saturating_mul(per_step));
-    let decay = schedule.decay().filter(|decay| decay.steps > 0);
+    let decay = schedule.decay();
     let style = match decay {
         Some(_) => "WSD",
         None if is_inverse_sqrt(schedule) => "inverse-square-root",

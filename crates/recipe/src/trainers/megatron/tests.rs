@@ -1,11 +1,12 @@
 use headwater_record::TokenCount;
+use headwater_record::tokens::TextPart;
 use headwater_schedule::{Kind, Length, Phases, ScheduleConfig, Shape};
 use headwater_select::SelectedWeight;
 use serde_json::Value;
 
 use super::*;
 use crate::recipe::tests::{Given, selection, text};
-use crate::{Error, PartName, Preset, Recipes, TokenFileCount, TokenPart, export_schedule};
+use crate::{Error, Preset, Recipes, TokenFileCount, TokenPart, export_schedule};
 
 fn given() -> Given {
     let mut given = Given::paper();
@@ -155,10 +156,10 @@ fn two_stages_have_flags_and_blends_of_their_own() {
 fn token_files_that_are_there_share_their_parts_weight() {
     let mut given = staged();
     let file = |path: &str, tokens| TokenFileCount { path: path.to_owned(), tokens: TokenCount(tokens) };
-    let part = |part, format: &str, files| TokenPart { part, format: format.to_owned(), files };
+    let part = |part, format, files| TokenPart { part, format, files };
     given.tokens = vec![
-        part(PartName::Corpus, "datatrove", vec![file("d", 5)]),
-        part(PartName::Selected, "megatron", vec![file("a", 30), file("nothing", 0), file("b", 10)]),
+        part(TextPart::Corpus, TokenFormat::Datatrove, vec![file("d", 5)]),
+        part(TextPart::Selected, TokenFormat::Megatron, vec![file("a", 30), file("nothing", 0), file("b", 10)]),
     ];
     let recipes = given.recipes().unwrap();
     let blend = train(&recipes, STAGES[1].1);

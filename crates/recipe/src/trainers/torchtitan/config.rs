@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::trainers::hf::MixtureSource;
+use crate::trainers::documents::{MixtureSource, StagePart};
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Config {
@@ -154,14 +154,5 @@ pub(crate) struct Dataset {
     pub(crate) stage: &'static str,
     pub(crate) start_step: u64,
     pub(crate) steps: u64,
-    pub(crate) parts: Vec<DatasetPart>,
-}
-
-#[derive(Serialize)]
-pub(crate) struct DatasetPart {
-    pub(crate) name: &'static str,
-    /// Share of the tokens.
-    pub(crate) token_weight: f64,
-    /// Share of the documents, for `interleave_datasets`.
-    pub(crate) probability: f64,
+    pub(crate) parts: Vec<StagePart>,
 }

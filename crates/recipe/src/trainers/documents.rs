@@ -1,0 +1,73 @@
+//! Mixing documents rather than tokens: what trainers need that draw texts from Parquet files.
+
+use headwater_record::tokens::TextPart;
+use serde::Serialize;
+
+use crate::plan::{Part, Plan, Stage};
+
+/// Documents that are shuffled together while they stream.
+pub(crate) const SHUFFLE_DOCUMENTS: u64 = 10_000;
+
+/// Texts to stream.
+#[derive(Serialize)]
+pub(crate) struct MixtureSource {
+    data_files: Vec<String>,
+    text: String,
+}
+
+/// A part of a stage, by tokens and by documents.
+#[derive(Serialize)]
+pub(crate) struct StagePart {
+    name: &'static str,
+    /// Share of the tokens.
+    token_weight: f64,
+    /// Share of the documents, for `interleave_datasets`.
+    probability: f64,
+}
+
+/// The texts of a part.
+pub(crate) fn sources(plan: &Plan<'_>, part: TextPart) -> Vec<MixtureSource> {
+    let subset = plan.inputs.subset.trim_end_matches('/');
+    let sources = plan.inputs.corpus.iter().map(|source| MixtureSource {
+        data_files: match part {
+            TextPart::Corpus => source.paths.clone(),
+            TextPart::Selected => vec![format!("{subset}/{}/**/*.parquet", source.name)],
+        },
+        text: source.text.clone(),
+    });
+    sources.collect()
+}
+
+/// The parts of a stage with their chances.
+pub(crate) fn stage_parts(stage: &Stage) -> Vec<StagePart> {
+    let parts = stage.parts.iter().zip(probabilities(&stage.parts)).map(|(part, probability)| StagePart {
+        name: part.name.name(),
+        token_weight: part.token_weight,
+        probability,
+    });
+    parts.collect()
+}
+
+/// The chance that the next document comes from each part, such that the tokens drawn have the parts' weights:
+/// weight · documents / tokens, made to sum to 1.
+fn probabilities(parts: &[Part]) -> Vec<f64> {
+    let rate = |part: &Part| part.token_weight * (part.documents as f64 / part.tokens.0.max(1) as f64);
+    let sum: f64 = parts.iter().map(rate).sum();
+    parts.iter().map(|part| rate(part) / sum).collect()
+}
+
+/// How shares of tokens become shares of documents, a line for each part of each stage.
+pub(crate) fn draws(plan: &Plan<'_>) -> Vec<String> {
+    let draws = plan.stages.iter().flat_map(|stage| {
+        stage.parts.iter().zip(probabilities(&stage.parts)).map(|(part, probability)| {
+            format!(
+                "Documents, {}: {} {:.6} of the tokens at {:.1} tokens a document is {probability:.6} of the documents.",
+                stage.name,
+                part.name.name(),
+                part.token_weight,
+                part.tokens.0 as f64 / part.documents.max(1) as f64,
+            )
+        })
+    });
+    draws.collect()
+}
