@@ -70,6 +70,17 @@ def is_nearest(header: str) -> bool:
     return "this is the nearest that it has" in header
 
 
+def against_schedule(
+    run: Path, header: str, rate: Callable[[int], float], reindexed: Callable[[int], float] | None = None, above: float = 0.0
+) -> list[str]:
+    """Says where the rate of an update is not what the header tells of `schedule.csv`.
+
+    It may be as far as the header says; and where the trainer has that very schedule, its rates by `reindexed` steps, if it counts
+    otherwise, must be those of `schedule.csv`, or exceed them by at most `above`.
+    """
+    return nearby(run, header, rate) + ([] if is_nearest(header) else canonical(run, reindexed or rate, above))
+
+
 def tokens_of(run: Path) -> int:
     """Reads how many tokens the run of `schedule.csv` has seen at its end."""
     with (run / "schedule.csv").open(newline="", encoding="utf-8") as file:

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from common import canonical, compare, is_nearest, nearby, report
+from common import against_schedule, compare, report
 
 os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", HF_DATASETS_DISABLE_PROGRESS_BARS="1")
 
@@ -108,8 +108,7 @@ def check(run: Path) -> tuple[int, int, float, list[str]]:
     warmup = arguments.get_warmup_steps(steps)
     floor = arguments.learning_rate * arguments.lr_scheduler_kwargs["min_lr_ratio"] if warmup else 0.0
     header = (folder / "README.md").read_text(encoding="utf-8")
-    wrong += nearby(run, header, rates.__getitem__)
-    wrong += [] if is_nearest(header) else canonical(run, rates.__getitem__, floor)
+    wrong += against_schedule(run, header, rates.__getitem__, above=floor)
     wrong += [*model(folder), *mixture(folder / "mixture.json", steps)]
     return steps, rows, worst, wrong
 

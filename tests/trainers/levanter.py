@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from common import compare, report
+from common import against_schedule, compare, report
 
 # The package has this script's name.
 sys.path.remove(str(Path(__file__).resolve().parent))
@@ -93,6 +93,8 @@ def check(run: Path) -> bool:
         return report(run, "levanter", PACKAGES, PARSED_BY, wrong=[f"config.yaml: {error}"])
     steps, first = len(rates), min(FIRST_LOGGED, len(rates) - 1)
     rows, worst, differing = compare(folder / "expected_lr.csv", steps - first, rates.__getitem__, first)
+    if (run / "schedule.csv").is_file():
+        differing.extend(against_schedule(run, (folder / "config.yaml").read_text(encoding="utf-8"), rates.__getitem__))
     float32 = max(abs(exact - used) for exact, used in zip(rates, trained)) / max(rates)
     if not float32 <= TOLERANCE_FLOAT32:
         differing.append(f"the optimizer's rates differ from its schedule's by {float32} of the peak")

@@ -19,7 +19,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from common import compare, report
+from common import against_schedule, compare, report
 
 os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", CUDA_VISIBLE_DEVICES="")
 warnings.simplefilter("ignore")
@@ -193,6 +193,10 @@ def check(run: Path) -> bool:
     except Exception as error:  # whatever LLM Foundry raises is what is wrong
         return report(run, "llm_foundry", PACKAGES, PARSED_BY, wrong=[f"train.yaml: {type(error).__name__}: {error}"])
     rows, worst, differing = compare(folder / "expected_lr.csv", len(rates), rates.__getitem__)
+    if (run / "schedule.csv").is_file():
+        # the log's step k shows the rate of update k, counted from 0, which is that of k - 1 completed steps
+        header = (folder / "train.yaml").read_text(encoding="utf-8")
+        differing.extend(against_schedule(run, header, lambda step: rates[max(step, 1)], lambda step: rates[step + 1]))
     return report(run, "llm_foundry", PACKAGES, PARSED_BY, len(rates), rows, worst, wrong + differing)
 
 

@@ -25,7 +25,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from common import canonical, compare, is_nearest, nearby, report, tokens_of
+from common import against_schedule, compare, report, tokens_of
 
 PACKAGES = ("megatron-core", "torch")
 PARSED_BY = "megatron.training.arguments.parse_args and validate_args, get_optimizer_param_scheduler"
@@ -205,9 +205,7 @@ def check(megatron: types.ModuleType, run: Path, root: Path, devices: int | None
     wrong.extend(differing)
     if (run / "schedule.csv").is_file():
         header = (folder / "arguments.txt").read_text(encoding="utf-8")
-        wrong.extend(nearby(run, header, after))
-        if not is_nearest(header):
-            wrong.extend(canonical(run, after))
+        wrong.extend(against_schedule(run, header, after))
         tokens = arguments.train_iters * arguments.global_batch_size * arguments.seq_length
         if tokens != tokens_of(run):
             wrong.append(f"batch × sequence × iterations is {tokens}, not the {tokens_of(run)} tokens of schedule.csv")

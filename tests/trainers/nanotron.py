@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from common import TOLERANCE, canonical, compare, is_nearest, nearby, report, tokens_of
+from common import TOLERANCE, against_schedule, compare, report, tokens_of
 
 # What the strict parser accepts; sections not named here are not written by a recipe.
 SECTIONS = {
@@ -249,9 +249,7 @@ def check(run: Path, root: Path) -> tuple[int, int, float, list[str]]:
     wrong.extend(differing)
     if (run / "schedule.csv").is_file():
         header = (folder / "config.yaml").read_text(encoding="utf-8")
-        wrong.extend(nearby(run, header, rate))
-        if not is_nearest(header):
-            wrong.extend(canonical(run, rate))
+        wrong.extend(against_schedule(run, header, rate))
         batch = config["parallelism"]["dp"] * tokens["micro_batch_size"] * tokens["batch_accumulation_per_replica"]
         if batch * tokens["sequence_length"] * steps != tokens_of(run):
             wrong.append(f"batch × sequence × steps is not the {tokens_of(run)} tokens of schedule.csv")

@@ -20,7 +20,7 @@ import warnings  # noqa: E402
 from types import ModuleType, SimpleNamespace  # noqa: E402
 
 import yaml  # noqa: E402
-from common import canonical, compare, is_nearest, nearby, report, tokens_of  # noqa: E402
+from common import against_schedule, compare, report, tokens_of  # noqa: E402
 from olmo_core.config import Config  # noqa: E402
 from olmo_core.data.composable import (  # noqa: E402
     ConcatenatedInstanceSourceConfig,
@@ -113,9 +113,7 @@ def plan_wrong(recipe: Config, run: Path, rates: list[float]) -> Iterator[str]:
     if not (run / "schedule.csv").is_file():
         return
     header = (run / "recipe" / "olmo-core" / "config.yaml").read_text(encoding="utf-8")
-    yield from nearby(run, header, rates.__getitem__)
-    if not is_nearest(header):
-        yield from canonical(run, rates.__getitem__)
+    yield from against_schedule(run, header, rates.__getitem__)
     if recipe.data_loader.global_batch_size * len(rates) != tokens_of(run):
         yield f"batch × steps is not the {tokens_of(run)} tokens of schedule.csv"
 

@@ -19,7 +19,7 @@ sys.path[:] = [folder for folder in sys.path if Path(folder or ".").resolve() !=
 import importlib  # noqa: E402
 
 import torch  # noqa: E402
-from common import canonical, compare, is_nearest, nearby, report, tokens_of  # noqa: E402
+from common import against_schedule, compare, report, tokens_of  # noqa: E402
 from torchtitan.components.lr_scheduler import build_lr_schedulers  # noqa: E402
 from torchtitan.config import ConfigManager, JobConfig  # noqa: E402
 from torchtitan.hf_datasets.text_datasets import DATASETS  # noqa: E402
@@ -106,9 +106,8 @@ def plan_wrong(config: JobConfig, run: Path, rates: list[float]) -> Iterator[str
         return
     training, warmup = config.training, config.lr_scheduler.warmup_steps
     header = (run / "recipe" / "torchtitan" / "config.toml").read_text(encoding="utf-8")
-    yield from nearby(run, header, rates.__getitem__)
-    if not is_nearest(header):
-        yield from canonical(run, lambda step: rates[step] if step >= warmup else rates[step - 1] if step else 0.0)
+    reindexed = lambda step: rates[step] if step >= warmup else rates[step - 1] if step else 0.0  # noqa: E731
+    yield from against_schedule(run, header, rates.__getitem__, reindexed)
     if training.global_batch_size * training.seq_len * training.steps != tokens_of(run):
         yield f"batch × sequence × steps is not the {tokens_of(run)} tokens of schedule.csv"
 
