@@ -37,6 +37,12 @@ impl ContentHash {
         Self(digest)
     }
 
+    /// The digest itself, where it is written otherwise than in hexadecimal.
+    #[must_use]
+    pub const fn digest(&self) -> [u8; 32] {
+        self.0
+    }
+
     /// The first `digits` hexadecimal digits.
     #[must_use]
     pub fn short(&self, digits: usize) -> String {

@@ -10,13 +10,17 @@
 //! - [`sidecar`]: the Parquet file of scores of one unit
 //! - [`run`]: `run.json` and the fingerprint of what changes scores
 //! - [`selection`]: cuts and what they keep, `selection.json`
+//! - [`comparison`]: selections side by side
+//! - [`profile`]: the scores of a run, as a report shows them
 //! - [`tokens`]: token files and their settings, `tokens.json`
 
+pub mod comparison;
 mod error;
 pub mod hash;
 pub mod heads;
 pub mod id;
 pub mod measure;
+pub mod profile;
 pub mod run;
 pub mod selection;
 pub mod sidecar;

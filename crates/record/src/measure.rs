@@ -84,6 +84,15 @@ impl fmt::Display for ByteCount {
     }
 }
 
+impl TokenCount {
+    /// The whole count nearest to one that repetitions make a fraction; none if it is negative or no number.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "what does not fit saturates")]
+    pub fn nearest(tokens: f64) -> Self {
+        Self(tokens.round() as u64)
+    }
+}
+
 impl fmt::Display for TokenCount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digits = self.0.to_string();
@@ -134,5 +143,6 @@ mod tests {
         assert_eq!(ByteCount(12).to_string(), "12 B");
         assert_eq!(TokenCount(1_234_567).to_string(), "1,234,567");
         assert_eq!(TokenCount(999).to_string(), "999");
+        assert_eq!((TokenCount::nearest(1234.5), TokenCount::nearest(-1.0)), (TokenCount(1235), TokenCount(0)));
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::ContentHash;
+use crate::selection::Bucket;
 
 /// A format of token files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -39,36 +40,45 @@ impl TokenFormat {
 /// Where a run keeps the token files of the corpus, whatever is selected of it.
 pub const CORPUS_TOKENS: &str = "tokens/corpus";
 
-/// A part of the data that is trained on.
+/// A part of the data that is trained on. [`SelectionFile::parts`](crate::SelectionFile::parts) says which there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TextPart {
     /// The whole corpus.
     Corpus,
-    /// What was selected of it.
+    /// What was selected of it; in a configuration also all of its buckets.
     Selected,
+    /// One bucket of what was selected, by its index in [`SelectionFile::buckets`](crate::SelectionFile::buckets). Configurations
+    /// do not name it.
+    #[serde(skip)]
+    Bucket(usize),
 }
 
 impl TextPart {
-    /// Both parts.
-    pub const ALL: [Self; 2] = [Self::Corpus, Self::Selected];
-
     /// The part's name in configurations and paths.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub fn name(self) -> String {
         match self {
-            Self::Corpus => "corpus",
-            Self::Selected => "selected",
+            Self::Corpus => "corpus".to_owned(),
+            Self::Selected => "selected".to_owned(),
+            Self::Bucket(index) => Bucket::name(index),
+        }
+    }
+
+    /// The part's folder in `selected`, a folder for all that is selected: a bucket has one of its own; `None` for the corpus.
+    #[must_use]
+    pub fn folder_in(self, selected: &str) -> Option<String> {
+        match self {
+            Self::Corpus => None,
+            Self::Selected => Some(selected.to_owned()),
+            Self::Bucket(index) => Some(format!("{selected}/{}", Bucket::name(index))),
         }
     }
 
     /// Where a run keeps the part's token files, a folder for each format in it, relative to the run. `selection` is its hash.
     #[must_use]
     pub fn token_folder(self, selection: &ContentHash) -> String {
-        match self {
-            Self::Corpus => CORPUS_TOKENS.to_owned(),
-            Self::Selected => format!("tokens/selected/{selection}"),
-        }
+        self.folder_in(&format!("tokens/selected/{selection}")).unwrap_or_else(|| CORPUS_TOKENS.to_owned())
     }
 }
 
@@ -77,7 +87,7 @@ impl TextPart {
 pub struct TokensFile {
     /// `datatrove`, `megatron`, `mds` or `olmo`.
     pub format: String,
-    /// `corpus` or `selected`.
+    /// `corpus`, `selected` or a bucket of it, such as `bucket-00`.
     pub part: String,
     /// What decides the bytes.
     #[serde(flatten)]
@@ -216,6 +226,25 @@ mod tests {
         let other = TokenSettings { token_bytes: 4, eos: EosToken { id: 2, text: "<s>".to_owned() }, ..settings() };
         assert_eq!(settings().differences(&other), ["eos: <|endoftext|> (0) → <s> (2)", "token_bytes: 2 → 4"]);
         assert!(settings().differences(&settings()).is_empty());
+    }
+
+    #[test]
+    fn a_bucket_has_a_folder_in_that_of_the_selection() {
+        let hash = ContentHash::of(b"selection");
+        let folder = |part: TextPart| part.token_folder(&hash);
+        assert_eq!(folder(TextPart::Corpus), "tokens/corpus");
+        assert_eq!(folder(TextPart::Selected), format!("tokens/selected/{hash}"));
+        assert_eq!(folder(TextPart::Bucket(3)), format!("tokens/selected/{hash}/bucket-03"));
+    }
+
+    #[test]
+    fn configurations_name_no_bucket() {
+        let read = |json: &str| serde_json::from_str::<TextPart>(json);
+        assert_eq!(read("\"selected\"").ok(), Some(TextPart::Selected));
+        for refused in ["\"bucket\"", "\"bucket-00\"", "{\"bucket\": 0}"] {
+            let error = read(refused).expect_err(refused).to_string();
+            assert!(error.contains("`corpus` or `selected`"), "{error}");
+        }
     }
 
     #[test]

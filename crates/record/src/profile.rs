@@ -1,0 +1,156 @@
+//! What a report shows of the scores of a run: counts on grids of fixed size and a few samples, however large the corpus is.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::comparison::Comparison;
+use crate::selection::{Certainty, Correction};
+use crate::{ContentHash, DocumentAddress, TokenCount};
+
+/// The scores of a run, as far as they are there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Profile {
+    /// Units of the plan.
+    pub planned_units: u64,
+    /// Those of them that are scored, which everything else is about.
+    pub scored_units: u64,
+    /// Rows by status, over all domains.
+    pub statuses: BTreeMap<String, u64>,
+    /// Hash of the selection that cuts and kept documents are of, which is made anew from the scores.
+    pub selection: ContentHash,
+    /// Name of the rank that cuts and kept documents are by.
+    pub rank: String,
+    /// The domains with the most documents, by name.
+    pub domains: Vec<DomainProfile>,
+    /// Domains that are not among [`Profile::domains`].
+    pub left_out: u64,
+    /// The usual ranks at the same fraction, side by side, over the same domains.
+    pub comparison: Comparison,
+}
+
+/// The scores of one domain.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DomainProfile {
+    /// Name of the domain.
+    pub domain: String,
+    /// All rows, whatever their status.
+    pub documents: u64,
+    /// Their tokens.
+    pub tokens: TokenCount,
+    /// Documents that could be ranked.
+    pub ranked_documents: u64,
+    /// Documents that are kept.
+    pub kept_documents: u64,
+    /// Their tokens.
+    pub kept_tokens: TokenCount,
+    /// The value of the last document kept; `None` where there is no single cut.
+    pub cut: Option<f64>,
+    /// How sure it is.
+    pub certainty: Option<Certainty>,
+    /// What the rank is by, over all ranked documents.
+    pub value: Histogram,
+    /// Length, base loss and compression, in this order.
+    pub controls: Vec<Histogram>,
+    /// Influence and corrected influence (rows) against base loss, compression and scored tokens (columns).
+    pub densities: Vec<Vec<Density>>,
+    /// What influence follows beside retrieval; `None` with too few documents.
+    pub correction: Option<Correction>,
+    /// Documents to look at: by the selection's rank, by influence and by corrected influence, each rank once.
+    pub samples: Vec<SampleSet>,
+}
+
+/// What is drawn along one direction.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Axis {
+    /// What it is, such as `base loss`.
+    pub title: String,
+    /// Its unit, such as `nats per token`; empty for a plain number.
+    pub unit: String,
+    /// How values are spread.
+    pub scale: Scale,
+}
+
+/// How values are spread along an axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scale {
+    /// Equal steps are equal differences.
+    Linear,
+    /// Equal steps are equal ratios.
+    Log,
+}
+
+/// How many documents have which values. Values beyond the outermost edges are in the outermost bins.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Histogram {
+    /// What is counted.
+    pub axis: Axis,
+    /// Edges of the bins, rising: one more than bins.
+    pub edges: Vec<f64>,
+    /// Documents in each bin.
+    pub all: Vec<u64>,
+    /// Kept documents in each bin.
+    pub kept: Vec<u64>,
+}
+
+/// How many documents have which pairs of values.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Density {
+    /// What is drawn to the right.
+    pub x: Axis,
+    /// What is drawn upward.
+    pub y: Axis,
+    /// Edges of the columns, rising.
+    pub x_edges: Vec<f64>,
+    /// Edges of the rows, rising.
+    pub y_edges: Vec<f64>,
+    /// Documents in each cell: `(row, column)`, the lowest row first.
+    pub counts: Vec<Vec<u64>>,
+    /// Share of the variance upward that smooth functions of what is drawn to the right explain.
+    pub r2: f64,
+    /// Spearman correlation of the two.
+    pub spearman: f64,
+}
+
+/// Documents at four places of one ranking.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SampleSet {
+    /// Name of the rank.
+    pub rank: String,
+    /// The best, best first.
+    pub top: Vec<Sample>,
+    /// The last ones kept, in the order of the ranking; empty where there is no single cut, like the next.
+    pub above: Vec<Sample>,
+    /// The first ones dropped.
+    pub below: Vec<Sample>,
+    /// The last.
+    pub bottom: Vec<Sample>,
+}
+
+/// A document to be looked at.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// Where it is.
+    pub address: DocumentAddress,
+    /// The id its source gives it.
+    pub id: Option<String>,
+    /// What the rank is by; greater is better.
+    pub value: f64,
+    /// Influence.
+    pub influence: f32,
+    /// Its standard error.
+    pub influence_stderr: Option<f32>,
+    /// Corrected influence, where there is a correction.
+    pub corrected: Option<f32>,
+    /// Base loss, nats per target.
+    pub loss_base: f32,
+    /// Text bytes / compressed bytes.
+    pub compression: f32,
+    /// Tokens.
+    pub tokens: u32,
+    /// The beginning of the text; `None` if it could not be read.
+    pub text: Option<String>,
+    /// Whether the text goes on.
+    pub is_cut_off: bool,
+}
