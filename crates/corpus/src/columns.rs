@@ -55,6 +55,15 @@ pub(crate) fn leaf(schema: &SchemaDescriptor, name: &str) -> Option<usize> {
     schema.columns().iter().position(|column| column.path().parts() == [name] && column.max_rep_level() == 0)
 }
 
+/// Finds the leaf of the text column `name` in `shard`.
+pub(crate) fn text_leaf(shard: &str, schema: &SchemaDescriptor, name: &str) -> Result<usize> {
+    if !has_root(schema, name) {
+        return Err(missing(shard, schema, "text", name));
+    }
+    let found = leaf(schema, name).filter(|leaf| kind(&schema.column(*leaf)) == Some(Kind::Bytes));
+    found.ok_or_else(|| wrong(shard, schema, ("text", name), TEXT_TYPES))
+}
+
 /// How the values of a leaf are read; `None` for types that can be neither text nor id nor domain.
 pub(crate) fn kind(column: &ColumnDescriptor) -> Option<Kind> {
     let (logical, converted) = (column.logical_type_ref(), column.converted_type());
@@ -93,26 +102,13 @@ pub(crate) fn check(source: &SourceConfig, shard: &str, schema: &SchemaDescripto
     let uses_domain = source.domain_value.is_none() && !source.domain.is_empty();
     let id = !source.id.is_empty() && has_root(schema, &source.id);
     let domain = uses_domain && has_root(schema, &source.domain);
-    if !has_root(schema, &source.text) {
-        return Err(missing(shard, schema, "text", &source.text));
-    }
-    let wrong = |role, column: &str, accepted| Error::ColumnType {
-        shard: shard.to_owned(),
-        column: column.to_owned(),
-        role,
-        found: describe(schema, column),
-        accepted,
-    };
-    let of = |name: &str| leaf(schema, name).and_then(|leaf| Some((leaf, kind(&schema.column(leaf))?)));
-    let text = match of(&source.text) {
-        Some((leaf, Kind::Bytes)) => leaf,
-        _ => return Err(wrong("text", &source.text, TEXT_TYPES)),
-    };
-    if id && !matches!(of(&source.id), Some((_, Kind::Bytes | Kind::Signed | Kind::Unsigned))) {
-        return Err(wrong("id", &source.id, ID_TYPES));
+    let text = text_leaf(shard, schema, &source.text)?;
+    let of = |name: &str| leaf(schema, name).and_then(|leaf| kind(&schema.column(leaf)));
+    if id && !matches!(of(&source.id), Some(Kind::Bytes | Kind::Signed | Kind::Unsigned)) {
+        return Err(wrong(shard, schema, ("id", &source.id), ID_TYPES));
     }
     if domain && of(&source.domain).is_none() {
-        return Err(wrong("domain", &source.domain, DOMAIN_TYPES));
+        return Err(wrong(shard, schema, ("domain", &source.domain), DOMAIN_TYPES));
     }
     Ok(Present { text, id, domain })
 }
@@ -145,27 +141,40 @@ fn roots(schema: &SchemaDescriptor) -> impl Iterator<Item = &str> {
     schema.root_schema().get_fields().iter().map(|field| field.name())
 }
 
-fn has_root(schema: &SchemaDescriptor, name: &str) -> bool {
+pub(crate) fn has_root(schema: &SchemaDescriptor, name: &str) -> bool {
     roots(schema).any(|root| root == name)
 }
 
 fn missing(shard: &str, schema: &SchemaDescriptor, role: &'static str, column: &str) -> Error {
-    let similarity = |name: &str| strsim::jaro_winkler(&name.to_lowercase(), &column.to_lowercase());
-    let near =
-        roots(schema).max_by(|a, b| similarity(a).total_cmp(&similarity(b))).filter(|name| similarity(name) >= NEAR);
     Error::MissingColumn {
         shard: shard.to_owned(),
         column: column.to_owned(),
         role,
         present: roots(schema).collect::<Vec<_>>().join(", "),
-        near: near.map(str::to_owned),
+        near: nearest(roots(schema), column),
     }
 }
 
-/// A column's type in the words of the Parquet format.
-fn describe(schema: &SchemaDescriptor, name: &str) -> String {
-    let Some(leaf) = leaf(schema, name) else { return "nested (a list, map or struct)".to_owned() };
-    let column = schema.column(leaf);
+fn wrong(
+    shard: &str,
+    schema: &SchemaDescriptor,
+    (role, column): (&'static str, &str),
+    accepted: &'static str,
+) -> Error {
+    let found = describe(leaf(schema, column).map(|leaf| schema.column(leaf)).as_deref());
+    Error::ColumnType { shard: shard.to_owned(), column: column.to_owned(), role, found, accepted }
+}
+
+/// The name that is most like `wanted`, if it is like it.
+pub(crate) fn nearest<'a>(names: impl Iterator<Item = &'a str>, wanted: &str) -> Option<String> {
+    let similarity = |name: &str| strsim::jaro_winkler(&name.to_lowercase(), &wanted.to_lowercase());
+    let near = names.max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
+    near.filter(|name| similarity(name) >= NEAR).map(str::to_owned)
+}
+
+/// A column's type in the words of the Parquet format; `None` is one that is no flat leaf.
+pub(crate) fn describe(column: Option<&ColumnDescriptor>) -> String {
+    let Some(column) = column else { return "nested (a list, map or struct)".to_owned() };
     match (column.logical_type_ref(), column.converted_type()) {
         (Some(logical), _) => format!("{} ({logical:?})", column.physical_type()),
         (None, ConvertedType::NONE) => column.physical_type().to_string(),

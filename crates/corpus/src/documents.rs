@@ -9,7 +9,7 @@ use parquet::file::metadata::ParquetMetaData;
 use crate::chunks::{Chunks, PIECE_BYTES, StoredChunk, StoredShard};
 use crate::columns::{self, Columns, Domain};
 use crate::groups::Span;
-use crate::leaf::{self, LeafReader, Value};
+use crate::leaf::{self, LeafReader, Skips, Value};
 use crate::{Error, PlannedShard, Result};
 
 /// One row of a shard.
@@ -210,7 +210,8 @@ pub(crate) fn open<S: Chunks>(
         None => UnitChunks::find(chunks, metadata, (columns, wanted), row_group).map_err(corrupt)?,
     };
     let opened = |(leaf, chunk): (usize, S::Chunk)| {
-        let reader = LeafReader::open((chunks, chunk), metadata, (row_group, leaf), skipped);
+        let reader = LeafReader::open((chunks, chunk), metadata, (row_group, leaf), Skips::before(skipped));
+        let reader = reader.and_then(|mut reader| reader.skip(skipped).map(|()| reader));
         let name = || metadata.file_metadata().schema_descr().column(leaf).name().to_owned();
         reader.map_err(|source| corrupt((name(), source)))
     };

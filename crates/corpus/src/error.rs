@@ -117,6 +117,32 @@ pub enum Error {
         /// The types that can serve.
         accepted: &'static str,
     },
+    /// A shard lacks a column that numbers are to be read from.
+    #[error(
+        "{shard}: no column `{column}`{}; {}",
+        near.as_ref().map(|near| format!(" (did you mean `{near}`?)")).unwrap_or_default(),
+        if present.is_empty() { "it has no columns of numbers".to_owned() } else { format!("its columns of numbers are {present}") }
+    )]
+    NoNumbers {
+        /// The shard's path or URL.
+        shard: String,
+        /// The column asked for.
+        column: String,
+        /// The shard's columns of numbers, comma-separated; those inside structs with dots. Empty if there are none.
+        present: String,
+        /// The nearest of them, if near.
+        near: Option<String>,
+    },
+    /// A column that holds no numbers.
+    #[error("{shard}: column `{column}` is {found}, but must hold numbers, decimals or booleans, one a row")]
+    NotNumbers {
+        /// The shard's path or URL.
+        shard: String,
+        /// The column.
+        column: String,
+        /// The column's type.
+        found: String,
+    },
     /// A file that is no readable Parquet shard.
     #[error("{shard}: {reason}; repair or remove it, or set on_bad_shard = \"skip\" to go on without it")]
     BadShard {
@@ -154,16 +180,16 @@ pub enum Error {
         /// The unit's name.
         unit: String,
     },
-    /// Kept rows out of order.
-    #[error("kept rows must rise strictly, but {row} follows {before}")]
+    /// Rows out of order.
+    #[error("rows must rise strictly, but {row} follows {before}")]
     RowOrder {
         /// The row.
         row: u64,
         /// The row before it.
         before: u64,
     },
-    /// A kept row that the shard lacks.
-    #[error("{shard}: row {row} is to be kept, but the shard has {rows} rows")]
+    /// A row that the shard lacks.
+    #[error("{shard}: row {row} is asked for, but the shard has {rows} rows")]
     RowOutOfRange {
         /// The shard's path or URL.
         shard: String,

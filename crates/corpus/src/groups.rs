@@ -1,5 +1,7 @@
 //! What a plan keeps of each row group when it lets its footer go: where its rows begin and how much it holds.
 
+use std::ops::Range;
+
 use headwater_record::UnitKey;
 use parquet::file::metadata::ParquetMetaData;
 
@@ -60,6 +62,13 @@ impl Groups {
         let is_inside = before.checked_add(unit.rows)? <= group.rows;
         let before = usize::try_from(before).ok().filter(|_| is_inside)?;
         Some(Span { row_group, before, group_end: group.start + group.rows })
+    }
+
+    /// The row group that holds `row`, and its rows; `None` if there is no such row.
+    pub(crate) fn holding(&self, row: u64) -> Option<(usize, Range<u64>)> {
+        let row_group = self.0.partition_point(|group| group.start + group.rows <= row);
+        let group = self.0.get(row_group)?;
+        Some((row_group, group.start..group.start + group.rows))
     }
 
     /// Bytes of text in a unit: its row group's, by rows.

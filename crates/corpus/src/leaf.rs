@@ -54,6 +54,13 @@ pub(crate) enum Skips {
     None,
 }
 
+impl Skips {
+    /// Whether some rows will be skipped, where `skipped` come before the first wanted.
+    pub(crate) const fn before(skipped: usize) -> Self {
+        if skipped > 0 { Self::Expected } else { Self::None }
+    }
+}
+
 /// The offset index of a column chunk; `None` if there is none or it contradicts the footer.
 fn page_locations<S: Chunks>(
     shard: &S,
@@ -107,16 +114,15 @@ enum Typed {
 }
 
 impl LeafReader {
-    /// Opens a column chunk and passes over its first `skipped` rows.
+    /// Opens a column chunk at its first row.
     pub(crate) fn open<S: Chunks>(
         source: (&S, S::Chunk),
         metadata: &ParquetMetaData,
         place: (usize, usize),
-        skipped: usize,
+        skips: Skips,
     ) -> Result<Self, ParquetError> {
         let column = metadata.file_metadata().schema_descr().column(place.1);
         let kind = kind(&column).ok_or_else(|| ParquetError::General("the column's type cannot be read".to_owned()))?;
-        let skips = if skipped > 0 { Skips::Expected } else { Skips::None };
         let physical = column.physical_type();
         let reader = get_column_reader(column, pages(source, metadata, place, skips)?);
         let typed = match physical {
@@ -125,9 +131,7 @@ impl LeafReader {
             Physical::BOOLEAN => Typed::Bool(get_typed_column_reader(reader)),
             _ => Typed::Bytes(get_typed_column_reader(reader)),
         };
-        let mut leaf = Self { typed, kind, levels: Vec::new() };
-        leaf.skip(skipped)?;
-        Ok(leaf)
+        Ok(Self { typed, kind, levels: Vec::new() })
     }
 
     /// Passes over `rows` rows.

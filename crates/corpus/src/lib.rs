@@ -3,6 +3,7 @@
 //! - [`plan()`]: sources as configured → shards with identities and units
 //! - [`spread()`]: a plan → small pieces from all over it
 //! - [`read_unit`]: one unit → its documents, one at a time
+//! - [`read_texts`], [`read_numbers`]: the beginnings of a few texts; the numbers of another column
 //! - [`write_subset`]: some rows of a shard → a new Parquet file with the same schema and footer
 //!
 //! Columns are read and copied as Parquet stores them (levels and values, page by page), not through Arrow arrays: a text column
@@ -21,20 +22,26 @@ mod footers;
 mod groups;
 mod leaf;
 mod listing;
+mod numbers;
 mod plan;
 mod shard;
 mod source;
 mod spread;
 mod subset;
 mod subset_footer;
+mod texts;
+#[cfg(test)]
+mod traced;
 mod units;
 
 pub use columns::{Columns, Domain};
 pub use documents::{Document, DocumentText, UnitDocuments, UnitStart, Wanted, read_unit};
 pub use error::{Class, Error, Result};
 pub use footer::guarded;
+pub use numbers::read_numbers;
 pub use plan::{Plan, PlannedSource, plan};
 pub use shard::PlannedShard;
 pub use source::{OnBadShard, PlanOptions, SourceConfig};
 pub use spread::{Piece, spread};
 pub use subset::{INFLUENCE_COLUMN, KeptRows, Subset, SubsetOptions, write_subset};
+pub use texts::{BeginningText, read_texts};

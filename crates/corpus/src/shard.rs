@@ -60,6 +60,17 @@ impl PlannedShard {
         StoredShard::open(&self.place, &entry)
     }
 
+    /// Reads something of the planned version, of which the footer is fetched only if it is not in memory. Where the store failed,
+    /// that is the error, whatever the decoder made of it.
+    pub(crate) fn read<T>(&self, read: impl FnOnce(&StoredShard, &ParquetMetaData) -> Result<T>) -> Result<T> {
+        let stored = self.open()?;
+        let footer = self.footer(&stored)?;
+        match (read(&stored, &footer), stored.take_failure()) {
+            (Err(_), Some(failure)) => Err(failure.into()),
+            (read, _) => read,
+        }
+    }
+
     /// The footer, if it is in memory.
     pub(crate) fn kept_footer(&self) -> Option<Arc<ParquetMetaData>> {
         self.footers.get(&self.id)

@@ -1,7 +1,7 @@
 //! Which bytes of a shard reading a unit asks for.
 
 use std::ops::Range;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use bytes::Bytes;
@@ -9,59 +9,15 @@ use headwater_record::{ByteCount, UnitKey};
 use parquet::arrow::ArrowWriter;
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
-use parquet::file::reader::{ChunkReader, Length};
 
 use super::{Wanted, open, read_unit};
 use crate::chunks::{Chunks, StoredChunk, StoredShard};
 use crate::footers::Footers;
 use crate::groups::Groups;
+use crate::traced::Traced;
 use crate::{Columns, Document, Domain, Plan, PlanOptions, Result, SourceConfig, footer, units};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
-
-/// A shard in memory that notes what is asked of it.
-#[derive(Clone, Default)]
-struct Traced {
-    file: Bytes,
-    asked: Arc<Mutex<Vec<Range<u64>>>>,
-}
-
-impl Length for Traced {
-    fn len(&self) -> u64 {
-        self.file.len() as u64
-    }
-}
-
-impl ChunkReader for Traced {
-    type T = <Bytes as ChunkReader>::T;
-
-    fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
-        // Headers: at most this much is looked at.
-        self.asked.lock().expect("no reader panics").push(start..start + 64);
-        self.file.get_read(start)
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
-        self.asked.lock().expect("no reader panics").push(start..start + length as u64);
-        self.file.get_bytes(start, length)
-    }
-}
-
-impl Chunks for Traced {
-    type Chunk = Self;
-
-    fn chunk(&self, _range: Range<u64>, _piece_bytes: u64) -> Result<Self, ParquetError> {
-        Ok(self.clone())
-    }
-
-    fn bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
-        self.get_bytes(start, length)
-    }
-
-    fn file_bytes(&self) -> u64 {
-        self.len()
-    }
-}
 
 const ROWS: usize = 2000;
 
@@ -80,7 +36,7 @@ fn shard(has_offset_index: bool) -> Result<Traced, Box<dyn std::error::Error>> {
         .build();
     let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties))?;
     writer.write(&batch)?;
-    Ok(Traced { file: writer.into_inner()?.into(), ..Traced::default() })
+    Ok(Traced::new(writer.into_inner()?.into()))
 }
 
 /// Documents, ranges asked for, and the range of the text column.
@@ -93,11 +49,11 @@ fn trace(traced: &Traced, unit_bytes: u64, index: usize) -> Result<Trace, Box<dy
     let units: Vec<UnitKey> = units::cut(&footer.id, &groups, unit_bytes);
     let span = groups.span(&units[index]).ok_or("no such rows")?;
     let columns = Columns { text: "text".into(), id: None, domain: Domain::Constant("d".into()) };
-    traced.asked.lock().expect("no reader panics").clear();
+    traced.take_asked();
     let documents = open(traced, None, &footer.metadata, (&columns, Wanted::Documents), (&units[index], span, "x"))?;
     let documents = documents.collect::<Result<Vec<_>>>()?;
     let (start, length) = footer.metadata.row_group(0).column(1).byte_range();
-    let asked = traced.asked.lock().expect("no reader panics").clone();
+    let asked = traced.take_asked();
     let data_end = footer.metadata.row_group(0).columns().iter().map(|c| c.byte_range()).map(|(s, l)| s + l).max();
     let asked = asked.into_iter().filter(|range| data_end.is_some_and(|end| range.start < end)).collect();
     Ok((documents, asked, start..start + length))
