@@ -1,45 +1,103 @@
 //! The `[select]` table.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::fraction::Fraction;
+use crate::guards::Guards;
+use crate::upsample::UpsampleConfig;
 use crate::{Error, Result};
 
-/// What documents are ranked by.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+/// What documents are ranked by, as pipelines and artefacts write it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum RankBy {
     /// Influence, greatest first.
     #[default]
     Influence,
+    /// What influence says beyond base loss, compression and length, greatest first.
+    Corrected,
     /// Base loss, lowest first.
     Loss,
     /// A value drawn from the run's seed and the document's address.
     Random,
+    /// A numeric column of the source.
+    Column(ImportedColumn),
+    /// Weighted sum of percentiles under other ranks, as [`SelectConfig::rank_sum`] says.
+    RankSum,
 }
 
+/// A numeric column of the source, as a rank.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ImportedColumn {
+    /// Its name.
+    pub name: String,
+    /// Which end comes first.
+    pub order: Order,
+}
+
+/// Which end of a column comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Order {
+    /// Lowest first.
+    Ascending,
+    /// Greatest first.
+    Descending,
+}
+
+const COLUMN: &str = "column:";
+const ASCENDING: &str = ":ascending";
+const DESCENDING: &str = ":descending";
+
 impl RankBy {
-    /// The rank as pipelines and artefacts write it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    /// Ranks without a parameter.
+    const NAMED: [(&'static str, Self); 5] = [
+        ("influence", Self::Influence),
+        ("corrected", Self::Corrected),
+        ("loss", Self::Loss),
+        ("random", Self::Random),
+        ("rank-sum", Self::RankSum),
+    ];
+}
+
+impl fmt::Display for RankBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Influence => "influence",
-            Self::Loss => "loss",
-            Self::Random => "random",
+            Self::Column(ImportedColumn { name, order: Order::Ascending }) => write!(f, "{COLUMN}{name}{ASCENDING}"),
+            Self::Column(ImportedColumn { name, order: Order::Descending }) => write!(f, "{COLUMN}{name}"),
+            plain => {
+                let named = Self::NAMED.iter().find(|(_, rank)| rank == plain);
+                f.write_str(named.map_or("", |(name, _)| name))
+            }
         }
     }
+}
 
-    /// The rank that `name` stands for.
-    ///
-    /// # Errors
-    /// [`Error::UnknownRank`].
-    pub fn from_name(name: &str) -> Result<Self> {
-        [Self::Influence, Self::Loss, Self::Random]
-            .into_iter()
-            .find(|rank| rank.as_str() == name)
-            .ok_or_else(|| Error::UnknownRank { rank: name.to_owned() })
+impl TryFrom<String> for RankBy {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        if let Some((_, rank)) = Self::NAMED.iter().find(|(name, _)| *name == text) {
+            return Ok(rank.clone());
+        }
+        let Some(column) = text.strip_prefix(COLUMN) else { return Err(Error::UnknownRank { rank: text }) };
+        let (name, order) = match (column.strip_suffix(ASCENDING), column.strip_suffix(DESCENDING)) {
+            (Some(name), _) => (name, Order::Ascending),
+            (None, Some(name)) => (name, Order::Descending),
+            (None, None) => (column, Order::Descending),
+        };
+        if name.is_empty() {
+            return Err(Error::UnknownRank { rank: text });
+        }
+        Ok(Self::Column(ImportedColumn { name: name.to_owned(), order }))
+    }
+}
+
+impl From<RankBy> for String {
+    fn from(rank: RankBy) -> Self {
+        rank.to_string()
     }
 }
 
@@ -54,6 +112,8 @@ pub enum By {
     Tokens,
     /// As tokens, with the fraction that `tokens` is of all ranked tokens.
     TokenBudget,
+    /// No fraction: the bottom is dropped and the rest repeated the more often the better it ranks, until `tokens` are reached.
+    Upsample,
 }
 
 impl By {
@@ -64,6 +124,7 @@ impl By {
             Self::Documents => "documents",
             Self::Tokens => "tokens",
             Self::TokenBudget => "token-budget",
+            Self::Upsample => "upsample",
         }
     }
 }
@@ -74,12 +135,23 @@ impl By {
 pub struct SelectConfig {
     /// What documents are ranked by.
     pub rank: RankBy,
+    /// The ranks that `rank-sum` adds up, each with its weight.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub rank_sum: BTreeMap<RankBy, f64>,
     /// What a fraction is a fraction of.
     pub by: By,
-    /// Share of each domain to keep; not used by a token budget.
+    /// Share of each domain to keep; not used by a token budget or by upsampling.
     pub fraction: f64,
-    /// Tokens to keep over all domains, for a token budget.
+    /// Tokens over all domains: to keep, for a token budget; to train on, for upsampling.
     pub tokens: Option<f64>,
+    /// How upsampling repeats.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upsample: Option<UpsampleConfig>,
+    /// Into how many stretches of document length a domain is cut, each of which keeps the same share; 1 if length plays no part.
+    pub length_strata: u32,
+    /// What keeps scored documents out of the ranking.
+    #[serde(skip_serializing_if = "Guards::is_empty")]
+    pub guards: Guards,
     /// Whether the subset gets a trailing column with each row's influence.
     pub influence_column: bool,
     /// Domains that are cut otherwise, by name.
@@ -90,16 +162,21 @@ impl Default for SelectConfig {
     fn default() -> Self {
         Self {
             rank: RankBy::Influence,
+            rank_sum: BTreeMap::new(),
             by: By::Documents,
             fraction: 0.2,
             tokens: None,
+            upsample: None,
+            length_strata: 1,
+            guards: Guards::default(),
             influence_column: false,
             domains: BTreeMap::new(),
         }
     }
 }
 
-/// `[select.domains.NAME]`: exactly one of its keys. A token budget does not shrink for the domains that are overridden.
+/// `[select.domains.NAME]`: one of `fraction` and `tokens`, or guards, or both. A token budget does not shrink for the domains that
+/// are overridden.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DomainOverride {
@@ -107,6 +184,9 @@ pub struct DomainOverride {
     pub fraction: Option<f64>,
     /// Tokens to keep at most.
     pub tokens: Option<f64>,
+    /// Guards that replace those of `[select.guards]`, each on its own.
+    #[serde(skip_serializing_if = "Guards::is_empty")]
+    pub guards: Guards,
 }
 
 /// What one domain is asked to keep.
@@ -120,14 +200,99 @@ pub(crate) enum Share {
     Budget(u64),
 }
 
+/// The most stretches of document length.
+const MOST_STRATA: u32 = 100;
+
+/// What cuts by a share, as opposed to upsampling.
+const CUTS: &str = "`select.by` = \"documents\", \"tokens\" or \"token-budget\"";
+
 impl SelectConfig {
     /// Checks every number, without looking at any score.
     ///
     /// # Errors
-    /// [`Error::Fraction`], [`Error::Tokens`], [`Error::NoBudget`], [`Error::UnusedBudget`], [`Error::Override`].
+    /// [`Error::Fraction`], [`Error::Tokens`], [`Error::NoBudget`], [`Error::UnusedBudget`], [`Error::Override`],
+    /// [`Error::UnusedKey`], [`Error::Number`], [`Error::RankSum`], [`Error::Filter`].
     pub fn check(&self) -> Result<()> {
-        self.default_share()?;
-        self.domains.keys().try_for_each(|domain| self.share(domain).map(drop))
+        self.check_ranks()?;
+        self.guards.check("select.guards")?;
+        if !(1..=MOST_STRATA).contains(&self.length_strata) {
+            let got = f64::from(self.length_strata);
+            return Err(Error::number("select.length_strata", got, "a whole number from 1 to 100"));
+        }
+        if self.by == By::Upsample {
+            self.check_upsample()?;
+        } else {
+            if self.upsample.is_some() {
+                return Err(Error::unused("select.upsample", "select.by = \"upsample\""));
+            }
+            self.default_share()?;
+        }
+        self.domains.iter().try_for_each(|(domain, rule)| self.check_override(domain, rule))
+    }
+
+    fn check_ranks(&self) -> Result<()> {
+        if self.rank != RankBy::RankSum {
+            return if self.rank_sum.is_empty() {
+                Ok(())
+            } else {
+                Err(Error::unused("select.rank_sum", "select.rank = \"rank-sum\""))
+            };
+        }
+        if self.rank_sum.contains_key(&RankBy::RankSum) {
+            return Err(Error::RankSum { problem: "`rank-sum` cannot add itself up".to_owned() });
+        }
+        if self.rank_sum.is_empty() {
+            let problem = "it names no rank; write for example `influence = 1.0` and `loss = 0.5` there".to_owned();
+            return Err(Error::RankSum { problem });
+        }
+        match self.rank_sum.iter().find(|(_, weight)| !weight.is_finite() || **weight == 0.0) {
+            Some((rank, weight)) => {
+                Err(Error::number(&format!("select.rank_sum.{rank}"), *weight, "a weight other than 0"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn check_upsample(&self) -> Result<()> {
+        if self.length_strata > 1 {
+            return Err(Error::unused("select.length_strata", CUTS));
+        }
+        self.token_target()?;
+        self.upsample.clone().unwrap_or_default().check()
+    }
+
+    fn check_override(&self, domain: &str, rule: &DomainOverride) -> Result<()> {
+        rule.guards.check(&format!("select.domains.{domain}.guards"))?;
+        let shares = [("fraction", rule.fraction), ("tokens", rule.tokens)];
+        let share = shares.into_iter().find_map(|(name, share)| share.map(|_| name));
+        match share {
+            // upsampling has one curve for all domains
+            Some(name) if self.by == By::Upsample => {
+                Err(Error::unused(&format!("select.domains.{domain}.{name}"), CUTS))
+            }
+            None if rule.guards.is_empty() => Err(Error::Override { domain: domain.to_owned() }),
+            None if self.by == By::Upsample => Ok(()),
+            _ => self.share(domain).map(drop),
+        }
+    }
+
+    /// Whether a selection depends on the run's seed.
+    pub(crate) fn draws(&self) -> bool {
+        matches!(self.rank, RankBy::Random | RankBy::Corrected | RankBy::RankSum) || self.length_strata > 1
+    }
+
+    /// The guards of `domain`.
+    pub(crate) fn guards_of(&self, domain: &str) -> Guards {
+        match self.domains.get(domain) {
+            Some(rule) => rule.guards.over(&self.guards),
+            None => self.guards.clone(),
+        }
+    }
+
+    /// The tokens that upsampling reaches.
+    pub(crate) fn token_target(&self) -> Result<u64> {
+        self.tokens
+            .map_or(Err(Error::NoBudget { by: self.by.as_str() }), |tokens| whole_tokens("select.tokens", tokens))
     }
 
     /// What `domain` is asked to keep.
@@ -140,7 +305,8 @@ impl SelectConfig {
             }
             (Some(fraction), None) => Fraction::new(&key("fraction"), fraction).map(Share::Tokens),
             (None, Some(tokens)) => whole_tokens(&key("tokens"), tokens).map(Share::TokenCount),
-            _ => Err(Error::Override { domain: domain.to_owned() }),
+            (None, None) => self.default_share(),
+            (Some(_), Some(_)) => Err(Error::Override { domain: domain.to_owned() }),
         }
     }
 
@@ -149,8 +315,7 @@ impl SelectConfig {
         match (self.by, self.tokens) {
             (By::Documents, None) => Ok(Share::Documents(fraction)),
             (By::Tokens, None) => Ok(Share::Tokens(fraction)),
-            (By::TokenBudget, Some(tokens)) => whole_tokens("select.tokens", tokens).map(Share::Budget),
-            (By::TokenBudget, None) => Err(Error::NoBudget),
+            (By::TokenBudget | By::Upsample, _) => self.token_target().map(Share::Budget),
             (By::Documents | By::Tokens, Some(_)) => Err(Error::UnusedBudget),
         }
     }
@@ -188,7 +353,7 @@ mod tests {
         for tokens in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e19] {
             assert!(matches!(with(0.2, By::TokenBudget, Some(tokens)).check(), Err(Error::Tokens { .. })));
         }
-        assert!(matches!(with(0.2, By::TokenBudget, None).check(), Err(Error::NoBudget)));
+        assert!(matches!(with(0.2, By::TokenBudget, None).check(), Err(Error::NoBudget { .. })));
         assert!(matches!(with(0.2, By::Tokens, Some(5.0)).check(), Err(Error::UnusedBudget)));
     }
 

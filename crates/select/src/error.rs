@@ -2,7 +2,10 @@
 
 use std::io;
 
+use headwater_record::TokenCount;
 use parquet::errors::ParquetError;
+
+use crate::filter::FilterProblem;
 
 /// The result of this crate's functions.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -27,14 +30,123 @@ pub enum Error {
         /// What was given.
         got: f64,
     },
-    /// A token budget without its number.
-    #[error("`select.by` is \"token-budget\", so `select.tokens` must say how many tokens to keep")]
-    NoBudget,
+    /// A token budget or upsampling without its number.
+    #[error("`select.by` is \"{by}\", so `select.tokens` must say how many tokens")]
+    NoBudget {
+        /// The value of `select.by`.
+        by: &'static str,
+    },
     /// A number of tokens that nothing uses.
-    #[error("`select.tokens` is only used with `select.by = \"token-budget\"`; set that, or remove `select.tokens`")]
+    #[error(
+        "`select.tokens` is only used with `select.by = \"token-budget\"` and `\"upsample\"`; set one, or remove `select.tokens`"
+    )]
     UnusedBudget,
-    /// An override that sets neither or both of its keys.
-    #[error("`select.domains.{domain}` must set one of `fraction` and `tokens`")]
+    /// A key that nothing uses.
+    #[error("`{key}` is only used with {with}; set that, or remove `{key}`")]
+    UnusedKey {
+        /// The key.
+        key: String,
+        /// What would use it.
+        with: String,
+    },
+    /// A number out of its range.
+    #[error("`{key}` is {got}, but must be {expected}")]
+    Number {
+        /// The key in the pipeline.
+        key: String,
+        /// What was given.
+        got: f64,
+        /// What it must be.
+        expected: String,
+    },
+    /// Limits that nothing can meet.
+    #[error("`{key}.min_tokens` is {least}, but `{key}.max_tokens` is {most}: no document has that many tokens")]
+    Limits {
+        /// The table.
+        key: String,
+        /// The lower limit.
+        least: u32,
+        /// The upper limit.
+        most: u32,
+    },
+    /// A sum of ranks that cannot be made.
+    #[error("`[select.rank_sum]`: {problem}")]
+    RankSum {
+        /// What is wrong.
+        problem: String,
+    },
+    /// Guards that leave nothing of a domain.
+    #[error(
+        "the guards leave none of the {scored} scored documents of domain `{domain}` ({by_guard}); loosen them, or set `fraction = 0` in \
+         `[select.domains.{domain}]` if it is to be left out"
+    )]
+    EmptyDomain {
+        /// The domain.
+        domain: String,
+        /// Its scored documents.
+        scored: u64,
+        /// How many each guard keeps out.
+        by_guard: String,
+    },
+    /// A rank that has no value for any document of a domain.
+    #[error(
+        "rank `{rank}` has no finite value for any of the {ranked} documents of domain `{domain}` that could be ranked; choose another rank, \
+         or set `fraction = 0` in `[select.domains.{domain}]` if it is to be left out"
+    )]
+    NoValues {
+        /// The domain.
+        domain: String,
+        /// The rank.
+        rank: String,
+        /// Documents that have scores and pass the guards.
+        ranked: u64,
+    },
+    /// More tokens asked for than the cap allows.
+    #[error(
+        "`select.tokens` asks for {} tokens, but the {} tokens left after dropping the lowest {drop} of each domain, each read at most \
+         {cap} times, make {}; raise `select.upsample.cap`, lower `select.upsample.drop`, or ask for fewer",
+        TokenCount::nearest(*target), TokenCount(*kept), TokenCount::nearest(*most)
+    )]
+    OutOfReach {
+        /// Tokens asked for.
+        target: f64,
+        /// Tokens above the drop.
+        kept: u64,
+        /// The share dropped.
+        drop: f64,
+        /// The most repetitions.
+        cap: f64,
+        /// Tokens within reach.
+        most: f64,
+    },
+    /// More stretches to cut than memory is set aside for.
+    #[error(
+        "too many domains for {strata} length strata: together they are more than {limit} cuts; lower `select.length_strata`"
+    )]
+    TooManyStrata {
+        /// Strata of each domain.
+        strata: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// More buckets to cut than memory is set aside for.
+    #[error("{domains} domains of {buckets} buckets are more than {limit} cuts; lower `select.upsample.buckets`")]
+    TooManyBuckets {
+        /// Domains there are.
+        domains: usize,
+        /// Buckets of each.
+        buckets: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// A rank by a column of the source where only sidecars are at hand.
+    #[error("rank `column:{column}` reads the source's shards, which are not at hand; see that the corpus can be read")]
+    NoShards {
+        /// The column.
+        column: String,
+    },
+    /// An override that sets nothing, or both `fraction` and `tokens`.
+    #[error("`select.domains.{domain}` must set one of `fraction` and `tokens`, or guards")]
     Override {
         /// The domain.
         domain: String,
@@ -153,7 +265,10 @@ pub enum Error {
         got: String,
     },
     /// A rank that this version does not know.
-    #[error("the selection is by rank `{rank}`, which this version does not know; select again")]
+    #[error(
+        "unknown rank `{rank}`, expected one of `influence`, `corrected`, `loss`, `random`, `rank-sum`, `column:NAME` (greatest first), \
+         `column:NAME:ascending`"
+    )]
     UnknownRank {
         /// The rank's name.
         rank: String,
@@ -189,9 +304,29 @@ pub enum Error {
     /// A shard cannot be read or its subset not written.
     #[error(transparent)]
     Corpus(#[from] headwater_corpus::Error),
+    /// A filter that cannot be read, or not be applied.
+    #[error("`{key}` = \"{text}\" is no filter that can be applied")]
+    Filter {
+        /// The key in the pipeline.
+        key: String,
+        /// The filter, its beginning if it is long.
+        text: String,
+        /// Cause.
+        source: Box<FilterProblem>,
+    },
 }
 
 impl Error {
+    /// A number out of its range.
+    pub(crate) fn number(key: &str, got: f64, expected: &str) -> Self {
+        Self::Number { key: key.to_owned(), got, expected: expected.to_owned() }
+    }
+
+    /// A key that nothing uses.
+    pub(crate) fn unused(key: &str, with: &str) -> Self {
+        Self::UnusedKey { key: key.to_owned(), with: with.to_owned() }
+    }
+
     /// The error of an artefact at `path`: the store's own where that is what stopped the encoder.
     pub(crate) fn encoding(path: String, source: ParquetError) -> Self {
         let ParquetError::External(cause) = source else { return Self::Encode { path, source } };

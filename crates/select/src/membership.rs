@@ -1,84 +1,78 @@
-//! Which documents a selection keeps, from its cuts alone.
+//! Which documents a selection keeps, and in which bucket.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use headwater_record::{DocumentAddress, SelectionFile};
+use headwater_record::DocumentAddress;
+use headwater_record::sidecar::column;
 
-use crate::config::RankBy;
-use crate::rank::{Rank, each_row};
-use crate::sidecars::Unit;
+use crate::population::{Population, Standing};
+use crate::rank::Rank;
+use crate::rows::UnitRows;
+use crate::strata::Strata;
 use crate::{Error, Result};
 
 /// The cuts of a selection, ready to be asked.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Membership {
-    rank: Rank,
-    index: BTreeMap<Arc<str>, usize>,
-    cuts: Vec<Option<Cut>>,
+    pub(crate) index: BTreeMap<Arc<str>, usize>,
+    pub(crate) strata: Strata,
+    /// By group, then bucket: the last document of each, the best bucket first.
+    pub(crate) cuts: Vec<Vec<Option<Cut>>>,
+    pub(crate) rank: Box<dyn Rank>,
+    pub(crate) population: Population,
 }
 
+/// The last document that is kept.
 #[derive(Clone, Debug)]
-struct Cut {
-    key: u32,
-    address: DocumentAddress,
+pub(crate) struct Cut {
+    pub(crate) key: u32,
+    pub(crate) address: DocumentAddress,
+}
+
+/// A document of a unit, as a selection sees it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Member {
+    /// Its row in the unit.
+    pub(crate) row: usize,
+    /// Index of its name among those of the unit.
+    pub(crate) domain: u32,
+    pub(crate) key: u32,
+    pub(crate) tokens: u32,
+    pub(crate) influence: f32,
+    /// The bucket it is kept in; 0 if there are none; `None` if it is dropped.
+    pub(crate) bucket: Option<usize>,
 }
 
 impl Membership {
-    /// Reads the cuts of a selection. `seed` is the run's, for the `random` rank.
-    ///
-    /// # Errors
-    /// [`Error::UnknownRank`].
-    pub fn new(selection: &SelectionFile, seed: u64) -> Result<Self> {
-        let rank = Rank::new(RankBy::from_name(&selection.rank)?, seed);
-        let mut membership = Self { rank, index: BTreeMap::new(), cuts: Vec::new() };
-        for domain in &selection.domains {
-            membership.index.insert(Arc::from(domain.domain.as_str()), membership.cuts.len());
-            let cut = domain
-                .cut
-                .as_ref()
-                .and_then(|last| rank.key(last.value).map(|key| Cut { key, address: last.address.clone() }));
-            membership.cuts.push(cut);
+    /// The sidecar columns that [`Membership::members`] reads.
+    pub(crate) fn columns(&self) -> Vec<&'static str> {
+        let mut columns = self.population.columns();
+        columns.push(column::INFLUENCE);
+        columns.extend(self.rank.columns());
+        columns
+    }
+
+    /// The ranked documents of a unit, in order.
+    pub(crate) fn members(&self, rows: &UnitRows<'_>) -> Result<Vec<Member>> {
+        let (roll, keys) = (self.population.roll(rows)?, self.rank.keys(rows)?);
+        let names = &roll.domains.names;
+        let domains = names
+            .iter()
+            .map(|name| self.index.get(name).copied().ok_or_else(|| Error::Changed { domain: name.to_string() }));
+        let domains = domains.collect::<Result<Vec<_>>>()?;
+        let mut members = Vec::new();
+        for (row, (key, standing)) in keys.into_iter().zip(&roll.standing).enumerate() {
+            let (Some(key), Standing::Ranked) = (key, standing) else { continue };
+            let (domain, tokens) = (roll.domains.of[row], roll.tokens[row]);
+            let of = domain as usize;
+            let group = domains[of] * self.strata.count() + self.strata.of(&names[of], tokens);
+            let keeps =
+                |cut: &Option<Cut>| cut.as_ref().is_some_and(|cut| cut.keeps(key, || rows.unit.address(row as u64)));
+            let bucket = self.cuts[group].iter().position(keeps);
+            members.push(Member { row, domain, key, tokens, influence: roll.influence[row], bucket });
         }
-        Ok(membership)
-    }
-
-    /// Whether the document at `address` of `domain`, ranked by `value` (greater is better), is kept.
-    #[must_use]
-    pub fn is_kept(&self, domain: &str, value: f64, address: &DocumentAddress) -> bool {
-        let cut = self.index.get(domain).and_then(|&at| self.cuts[at].as_ref());
-        match (cut, self.rank.key(value)) {
-            (Some(cut), Some(key)) => cut.keeps(key, || address.clone()),
-            _ => false,
-        }
-    }
-
-    /// The rank's columns, to be read for [`Membership::kept_rows`].
-    #[must_use]
-    pub fn columns(&self) -> &'static [&'static str] {
-        self.rank.columns()
-    }
-
-    /// The rows of `unit` that are kept, counted from the start of the shard and rising, each with its influence.
-    ///
-    /// `batches` are the whole of the unit's sidecar, with at least [`Membership::columns`].
-    ///
-    /// # Errors
-    /// [`Error::Changed`] if there is a domain that the selection does not know; [`Error::Sidecar`].
-    pub fn kept_rows(&self, unit: &Unit, batches: &[RecordBatch]) -> Result<Vec<(u64, f32)>> {
-        let mut kept = Vec::new();
-        let mut resolve =
-            |name: &str| self.index.get(name).copied().ok_or_else(|| Error::Changed { domain: name.to_owned() });
-        each_row(unit, batches, self.rank, &mut resolve, |row| {
-            let (Some(cut), Some(key), Some(influence)) = (&self.cuts[row.domain], row.key, row.influence) else {
-                return;
-            };
-            if cut.keeps(key, || unit.address(row.offset)) {
-                kept.push((unit.key.first_row + row.offset, influence));
-            }
-        })?;
-        Ok(kept)
+        Ok(members)
     }
 }
 

@@ -1,6 +1,8 @@
 //! How much of a training run is corpus and how much is selected subset, by tokens.
 
-use headwater_record::SelectionFile;
+use headwater_record::selection::Bucket;
+use headwater_record::tokens::TextPart;
+use headwater_record::{SelectionFile, TokenCount};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -20,7 +22,7 @@ pub struct MixtureConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Written", into = "Written")]
 pub enum SelectedWeight {
-    /// As much as if the subset were appended to the corpus: selected / (corpus + selected).
+    /// As much as if the subset, with its repetitions, were appended to the corpus: selected / (corpus + selected).
     #[default]
     Concatenate,
     /// A share of the tokens that are trained on, in [0, 1].
@@ -128,7 +130,8 @@ pub struct DomainMixture {
 }
 
 impl Mixture {
-    /// Mixes a corpus with what was selected from it. Inside either part, domains have the shares of their tokens.
+    /// Mixes a corpus with what was selected from it. Inside either part, domains have the shares of their tokens; what is selected
+    /// counts as often as it is repeated.
     ///
     /// # Errors
     /// [`Error::Fraction`] for a weight outside [0, 1]; [`Error::EmptyCorpus`]; [`Error::NothingSelected`] if a weight above 0 is asked for and
@@ -138,27 +141,55 @@ impl Mixture {
     /// AttentionInfluence (arXiv 2505.07293) trains on the corpus and the selected subset concatenated.
     pub fn new(selection: &SelectionFile, selected_weight: SelectedWeight) -> Result<Self> {
         selected_weight.check("mixture")?;
-        let (corpus, selected) = (selection.tokens(), selection.kept_tokens());
+        let (corpus, trained) = (selection.tokens(), selection.trained_tokens());
         if corpus.0 == 0 {
             return Err(Error::EmptyCorpus);
         }
         let (selected_weight, arithmetic) = match selected_weight {
-            SelectedWeight::Weight(weight) if weight > 0.0 && selected.0 == 0 => {
+            SelectedWeight::Weight(weight) if weight > 0.0 && trained == 0.0 => {
                 return Err(Error::NothingSelected { weight });
             }
             SelectedWeight::Weight(weight) => (weight, format!("{weight} of the tokens are selected, as configured")),
             SelectedWeight::Concatenate => {
-                let weight = selected.0 as f64 / (corpus.0 as f64 + selected.0 as f64);
-                (weight, format!("{selected} selected / ({corpus} corpus + {selected} selected) tokens = {weight:.6}"))
+                let weight = trained / (corpus.0 as f64 + trained);
+                (weight, concatenation(selection, weight))
             }
         };
         let corpus_weight = 1.0 - selected_weight;
-        let share = |part: u64, whole: u64| if whole == 0 { 0.0 } else { part as f64 / whole as f64 };
+        let share = |part: f64, whole: f64| if whole == 0.0 { 0.0 } else { part / whole };
         let domains = selection.domains.iter().map(|domain| DomainMixture {
             domain: domain.domain.clone(),
-            corpus_weight: corpus_weight * share(domain.tokens.0, corpus.0),
-            selected_weight: selected_weight * share(domain.kept_tokens.0, selected.0),
+            corpus_weight: corpus_weight * share(domain.tokens.0 as f64, corpus.0 as f64),
+            selected_weight: selected_weight * share(selection.trained_tokens_of(domain), trained),
         });
         Ok(Self { corpus_weight, selected_weight, arithmetic, domains: domains.collect() })
     }
+
+    /// The parts of `selection` that are read at all, the corpus first, each with its share of the tokens. Buckets share what is selected by
+    /// the tokens that training reads of each, repetitions counted.
+    #[must_use]
+    pub fn parts(&self, selection: &SelectionFile) -> Vec<(TextPart, f64)> {
+        let weight = |part| match part {
+            TextPart::Corpus => self.corpus_weight,
+            TextPart::Selected => self.selected_weight,
+            TextPart::Bucket(index) => {
+                let trained = selection.buckets.get(index).map_or(0.0, Bucket::trained_tokens);
+                self.selected_weight * trained / selection.trained_tokens()
+            }
+        };
+        // of what training never reads, the share is no number
+        selection.parts().into_iter().map(|part| (part, weight(part))).filter(|(_, weight)| *weight > 0.0).collect()
+    }
+}
+
+/// How a concatenation comes to its weight, for people.
+fn concatenation(selection: &SelectionFile, weight: f64) -> String {
+    let (corpus, selected) = (selection.tokens(), selection.kept_tokens());
+    if selection.buckets.is_empty() {
+        return format!("{selected} selected / ({corpus} corpus + {selected} selected) tokens = {weight:.6}");
+    }
+    let trained = TokenCount::nearest(selection.trained_tokens());
+    format!(
+        "{selected} selected × repeats = {trained} trained; {trained} trained / ({corpus} corpus + {trained} trained) tokens = {weight:.6}"
+    )
 }

@@ -13,7 +13,8 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 
-use crate::sidecars::{Sidecars, Unit, scan, word_indices, words, wrong};
+use crate::rows::UnitRows;
+use crate::sidecars::{Scores, Unit, word_indices, words, wrong};
 use crate::stored::StoredSidecars;
 use crate::{Error, Result};
 
@@ -42,13 +43,15 @@ pub fn write_rejects(place: &Place, run: &RunFile, on_progress: &(dyn Fn(u64) + 
     let schema = rejects_schema()?;
     let mut output = place.writer(REJECTS_PATH)?;
     let mut writer = ArrowWriter::try_new(&mut output, schema.clone(), Some(properties)).map_err(encode)?;
-    let everything: Vec<usize> = (0..sidecars.units().len()).collect();
     let mut rejects = 0;
-    scan(&sidecars, &everything, &COLUMNS[2..], on_progress, |_, unit, batches| {
-        for batch in batches {
-            let rejected = rejected_rows(unit, batch, &schema)?;
-            rejects += rejected.num_rows() as u64;
-            writer.write(&rejected).map_err(encode)?;
+    let digest = |rows: &UnitRows<'_>| -> Result<Vec<RecordBatch>> {
+        rows.batches.iter().map(|batch| rejected_rows(rows.unit, batch, &schema)).collect()
+    };
+    let scores = Scores { sidecars: &sidecars, on_progress };
+    scores.scan_all(COLUMNS[2..].iter().copied(), digest, |_, rejected| {
+        for batch in rejected {
+            rejects += batch.num_rows() as u64;
+            writer.write(&batch).map_err(encode)?;
         }
         Ok(())
     })?;

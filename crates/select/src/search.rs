@@ -38,7 +38,7 @@ impl Tally {
         self.tokens += u64::from(tokens);
     }
 
-    fn add(&mut self, other: Self) {
+    pub(crate) fn add(&mut self, other: Self) {
         self.documents += other.documents;
         self.tokens += other.tokens;
     }
@@ -86,7 +86,7 @@ pub(crate) struct Ranked {
 
 impl Ranked {
     /// Whether `self` comes after `other` in the ranking.
-    fn is_after(&self, other: &Self) -> bool {
+    pub(crate) fn is_after(&self, other: &Self) -> bool {
         (other.key, self.unit, self.offset) > (self.key, other.unit, other.offset)
     }
 
@@ -105,6 +105,16 @@ impl Ranked {
     }
 }
 
+/// What a goal keeps.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) kept: Tally,
+    /// The last document kept.
+    pub(crate) cut: Option<Ranked>,
+    /// The next one, if a goal of tokens ended before it.
+    pub(crate) refused: Option<Refused>,
+}
+
 /// A histogram in which the ranking's cut cannot be: the rows are not those that were counted before.
 #[derive(Debug)]
 pub(crate) struct LostCut;
@@ -119,7 +129,14 @@ pub(crate) struct Search {
     width: u32,
     buckets: Vec<Tally>,
     lowest_kept: Option<Ranked>,
-    ended: bool,
+    refused: Option<Refused>,
+}
+
+/// The first document that a goal of tokens did not allow: the next in the ranking.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Refused {
+    pub(crate) document: Ranked,
+    pub(crate) tokens: u32,
 }
 
 impl Search {
@@ -133,7 +150,7 @@ impl Search {
             width: FIRST_BITS,
             buckets,
             lowest_kept: None,
-            ended: false,
+            refused: None,
         };
         search.descend()?;
         Ok(search)
@@ -183,19 +200,19 @@ impl Search {
         match document.key.cmp(&self.prefix) {
             Ordering::Less => {}
             Ordering::Greater => document.keep_last(&mut self.lowest_kept),
-            Ordering::Equal if self.ended => {}
+            Ordering::Equal if self.refused.is_some() => {}
             Ordering::Equal if self.goal.allows(tokens) => {
                 let one = Tally { documents: 1, tokens: u64::from(tokens) };
                 self.goal.spend(one);
                 self.kept.add(one);
                 document.keep_last(&mut self.lowest_kept);
             }
-            Ordering::Equal => self.ended = true,
+            Ordering::Equal => self.refused = Some(Refused { document, tokens }),
         }
     }
 
-    /// What is kept, and the last document kept.
-    pub(crate) fn outcome(&self) -> (Tally, Option<Ranked>) {
-        (self.kept, self.lowest_kept)
+    /// What is kept, the last document kept, and the next one.
+    pub(crate) fn outcome(&self) -> Outcome {
+        Outcome { kept: self.kept, cut: self.lowest_kept, refused: self.refused }
     }
 }

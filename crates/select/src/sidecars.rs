@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, DictionaryArray, RecordBatch, StringArray};
 use arrow::datatypes::{ArrowPrimitiveType, Int32Type};
+use headwater_corpus::BeginningText;
 use headwater_record::run::Labels;
 use headwater_record::{DocumentAddress, Fingerprint, RunFile, UnitKey};
 
+use crate::rows::UnitRows;
 use crate::{Error, Result};
 
 /// Sidecars read at the same time, to hide the latency of a store; bounds memory to the rows of as many units.
@@ -87,32 +89,82 @@ pub trait Sidecars: Sync {
     /// # Errors
     /// Whatever keeps the sidecar from being read.
     fn read(&self, unit: &Unit, columns: &[&str]) -> Result<Vec<RecordBatch>>;
+
+    /// A numeric column of the source's own rows of a unit, NaN for null.
+    ///
+    /// # Errors
+    /// [`Error::NoShards`] if the source is not at hand, [`Error::NotPlanned`], or what keeps the shard from being read.
+    fn source_numbers(&self, _unit: &Unit, column: &str) -> Result<Vec<f32>> {
+        Err(Error::NoShards { column: column.to_owned() })
+    }
+
+    /// The beginnings of the texts of some rows of a unit, counted from its start and rising; `None` where there is no text, or the
+    /// source is not at hand.
+    ///
+    /// # Errors
+    /// What keeps the shard from being read.
+    fn source_texts(&self, _unit: &Unit, rows: &[u64], _characters: usize) -> Result<Vec<Option<BeginningText>>> {
+        Ok(vec![None; rows.len()])
+    }
 }
 
-/// Reads the units at `wanted` (rising), several at a time, and visits each in that order.
-pub(crate) fn scan(
-    sidecars: &dyn Sidecars,
-    wanted: &[usize],
-    columns: &[&str],
-    on_progress: &(dyn Fn(u64) + Sync),
-    mut visit: impl FnMut(usize, &Unit, &[RecordBatch]) -> Result<()>,
-) -> Result<()> {
-    let units = sidecars.units();
-    for group in wanted.chunks(READERS) {
-        let read: Vec<Result<Vec<RecordBatch>>> = std::thread::scope(|scope| {
-            let readers: Vec<_> =
-                group.iter().map(|&index| scope.spawn(move || read_whole(sidecars, &units[index], columns))).collect();
-            readers
-                .into_iter()
-                .map(|reader| reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-                .collect()
-        });
-        for (&index, batches) in group.iter().zip(read) {
-            visit(index, &units[index], &batches?)?;
-            on_progress(1);
-        }
+/// The scores of a run, to be read again and again.
+#[derive(Clone, Copy)]
+pub(crate) struct Scores<'a> {
+    pub(crate) sidecars: &'a dyn Sidecars,
+    /// Gets the number of sidecars newly read.
+    pub(crate) on_progress: &'a (dyn Fn(u64) + Sync),
+}
+
+impl Scores<'_> {
+    /// Reads some columns of all units; see [`Scores::scan`].
+    pub(crate) fn scan_all<T: Send>(
+        &self,
+        columns: impl IntoIterator<Item = &'static str>,
+        digest: impl Fn(&UnitRows<'_>) -> Result<T> + Sync,
+        visit: impl FnMut(usize, T) -> Result<()>,
+    ) -> Result<()> {
+        let everything: Vec<usize> = (0..self.sidecars.units().len()).collect();
+        self.scan(&everything, columns, digest, visit)
     }
-    Ok(())
+
+    /// Reads some columns, each once though it be named twice, of the units at `wanted` (rising), several units at a time, and visits
+    /// what `digest` makes of each in that order. `digest` runs in the reading threads.
+    pub(crate) fn scan<T: Send>(
+        &self,
+        wanted: &[usize],
+        columns: impl IntoIterator<Item = &'static str>,
+        digest: impl Fn(&UnitRows<'_>) -> Result<T> + Sync,
+        mut visit: impl FnMut(usize, T) -> Result<()>,
+    ) -> Result<()> {
+        let mut distinct: Vec<&'static str> = Vec::new();
+        columns.into_iter().for_each(|name| {
+            if !distinct.contains(&name) {
+                distinct.push(name);
+            }
+        });
+        let sidecars = self.sidecars;
+        let read = |index: usize| {
+            let unit = &sidecars.units()[index];
+            let batches = read_whole(sidecars, unit, &distinct)?;
+            digest(&UnitRows { index, unit, batches: &batches, sidecars })
+        };
+        let read = &read;
+        for group in wanted.chunks(READERS) {
+            let digests: Vec<Result<T>> = std::thread::scope(|scope| {
+                let readers: Vec<_> = group.iter().map(|&index| scope.spawn(move || read(index))).collect();
+                readers
+                    .into_iter()
+                    .map(|reader| reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                    .collect()
+            });
+            for (&index, digest) in group.iter().zip(digests) {
+                visit(index, digest?)?;
+                (self.on_progress)(1);
+            }
+        }
+        Ok(())
+    }
 }
 
 fn read_whole(sidecars: &dyn Sidecars, unit: &Unit, columns: &[&str]) -> Result<Vec<RecordBatch>> {

@@ -1,37 +1,31 @@
 //! The kept rows of every shard, as Parquet files of the shard's own schema.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use headwater_corpus::{KeptRows, Plan, PlannedShard, SubsetOptions};
+use headwater_record::selection::Bucket;
 use headwater_record::{RunFile, SelectionFile};
 use headwater_store::Place;
 
+use crate::Result;
 use crate::config::SelectConfig;
+use crate::cut::Selection;
 use crate::membership::Membership;
-use crate::sidecars::{Sidecars, Unit, scan};
+use crate::rows::UnitRows;
+use crate::sidecars::{Scores, Sidecars};
 use crate::stored::StoredSidecars;
-use crate::{Error, Result};
 
 /// Shards copied at the same time, at most: each takes the memory of a row group of its output and of what it reads ahead.
 const MOST_WRITERS: usize = 3;
 
-/// The kept rows of some units of one shard, rising, with their influence.
+/// The kept rows of some units of one shard in one bucket, rising, with their influence.
 #[derive(Debug, Default)]
 struct Kept {
     rows: Vec<u64>,
     influence: Vec<f32>,
-}
-
-impl Extend<(u64, f32)> for Kept {
-    fn extend<I: IntoIterator<Item = (u64, f32)>>(&mut self, rows: I) {
-        for (row, influence) in rows {
-            self.rows.push(row);
-            self.influence.push(influence);
-        }
-    }
 }
 
 /// What became of a subset.
@@ -51,14 +45,15 @@ pub fn subset_folder(selection: &SelectionFile) -> String {
     format!("selected/{}", selection.hash)
 }
 
-/// Copies the kept rows of every shard of a run to `selected/<selection hash>/<source>/<relative path>`.
+/// Copies the kept rows of every shard of a run to `selected/<selection hash>/<source>/<relative path>` or, where the selection has
+/// buckets, to `selected/<selection hash>/<bucket>/<source>/<relative path>`.
 ///
 /// `config` is the rule that `selection` was made by. `plan` says where the shards are and must hold those that were scored.
 /// Each file appears whole or not at all, and files already there are left alone, so an interrupted call is simply repeated.
 /// `on_progress` gets the number of units newly done.
 ///
 /// # Errors
-/// [`Error::NotPlanned`] and [`Error::ShardChanged`] if plan and run do not belong together; a sidecar or shard that cannot be
+/// [`crate::Error::NotPlanned`] and [`crate::Error::ShardChanged`] if plan and run do not belong together; a sidecar or shard that cannot be
 /// read; an output that cannot be written.
 ///
 /// # Determinism
@@ -67,23 +62,17 @@ pub fn write_subset(
     place: &Place,
     run: &RunFile,
     plan: &Plan,
-    rule: (&SelectionFile, &SelectConfig, u64),
+    rule: (&Selection, &SelectConfig),
     on_progress: &(dyn Fn(u64) + Sync),
 ) -> Result<SubsetSummary> {
-    let (selection, config, seed) = rule;
-    let sidecars = StoredSidecars::open(place, run)?;
-    let folder = subset_folder(selection);
+    let (selection, config) = rule;
+    let sidecars = StoredSidecars::open(place, run)?.with_shards(plan);
+    let folder = subset_folder(&selection.file);
     let there = place.list(&folder)?.into_iter().map(|entry| entry.path).collect();
-    let copying = Copying {
-        place,
-        sidecars: &sidecars,
-        membership: Membership::new(selection, seed)?,
-        planned: planned_shards(plan),
-        folder,
-        there,
-        config,
-        on_progress,
-    };
+    let buckets = (0..selection.file.buckets.len()).map(|bucket| format!("{folder}/{}", Bucket::name(bucket)));
+    let folders = if selection.file.buckets.is_empty() { vec![folder] } else { buckets.collect() };
+    let copying =
+        Copying { place, sidecars: &sidecars, membership: &selection.membership, folders, there, config, on_progress };
     let mut first = 0;
     let ranges = sidecars.units().chunk_by(|a, b| a.source == b.source && a.path == b.path).map(|units| {
         first += units.len();
@@ -100,25 +89,28 @@ enum Copied {
     Empty,
 }
 
+impl Copied {
+    /// What became of two files of a shard together.
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Written, _) | (_, Self::Written) => Self::Written,
+            (Self::AlreadyThere, _) | (_, Self::AlreadyThere) => Self::AlreadyThere,
+            (Self::Empty, Self::Empty) => Self::Empty,
+        }
+    }
+}
+
 /// What copying any shard needs.
 struct Copying<'a> {
     place: &'a Place,
-    sidecars: &'a StoredSidecars,
-    membership: Membership,
-    planned: PlannedShards<'a>,
-    folder: String,
+    sidecars: &'a StoredSidecars<'a>,
+    membership: &'a Membership,
+    /// Where each bucket goes; one folder if there are none.
+    folders: Vec<String>,
     /// Paths of the files that are there already.
     there: BTreeSet<String>,
     config: &'a SelectConfig,
     on_progress: &'a (dyn Fn(u64) + Sync),
-}
-
-/// Shards of a plan by source and path.
-type PlannedShards<'a> = BTreeMap<(&'a str, &'a str), &'a PlannedShard>;
-
-fn planned_shards(plan: &Plan) -> PlannedShards<'_> {
-    let shards = plan.sources.iter().flat_map(|source| source.shards.iter().map(move |shard| (source, shard)));
-    shards.map(|(source, shard)| ((source.name.as_str(), shard.path.as_str()), shard)).collect()
 }
 
 impl Copying<'_> {
@@ -156,22 +148,47 @@ impl Copying<'_> {
     /// Copies the shard whose units are at `range`.
     fn shard(&self, range: Range<usize>) -> Result<Copied> {
         let unit = &self.sidecars.units()[range.start];
-        let target = format!("{}/{}/{}", self.folder, unit.source, with_suffix(&unit.path));
-        if self.there.contains(&target) {
+        let targets: Vec<String> =
+            self.folders.iter().map(|folder| format!("{folder}/{}/{}", unit.source, with_suffix(&unit.path))).collect();
+        // a bucket that keeps nothing of the shard never gets a file, so several buckets are looked at again
+        if targets.iter().all(|target| self.there.contains(target)) {
             (self.on_progress)(range.len() as u64);
             return Ok(Copied::AlreadyThere);
         }
-        let shard = self.planned(unit)?;
-        let (wanted, mut kept): (Vec<usize>, _) = (range.collect(), Kept::default());
-        scan(self.sidecars, &wanted, self.membership.columns(), self.on_progress, |_, unit, batches| {
-            kept.extend(self.membership.kept_rows(unit, batches)?);
+        let (shard, _) = self.sidecars.shard(unit)?;
+        let kept = self.kept(range)?;
+        let mut copied = Copied::Empty;
+        for (target, kept) in targets.iter().zip(kept) {
+            if kept.rows.is_empty() {
+                continue;
+            }
+            if self.there.contains(target) {
+                copied = copied.and(Copied::AlreadyThere);
+            } else {
+                self.write(target, shard, kept)?;
+                copied = copied.and(Copied::Written);
+            }
+        }
+        Ok(copied)
+    }
+
+    /// The kept rows of the units at `range`, by bucket.
+    fn kept(&self, range: Range<usize>) -> Result<Vec<Kept>> {
+        let mut kept: Vec<Kept> = self.folders.iter().map(|_| Kept::default()).collect();
+        let scores = Scores { sidecars: self.sidecars, on_progress: self.on_progress };
+        let wanted: Vec<usize> = range.collect();
+        let digest = |rows: &UnitRows<'_>| self.membership.members(rows);
+        scores.scan(&wanted, self.membership.columns(), digest, |at, members| {
+            let first = self.sidecars.units()[at].key.first_row;
+            for member in members {
+                if let Some(bucket) = member.bucket {
+                    kept[bucket].rows.push(first + member.row as u64);
+                    kept[bucket].influence.push(member.influence);
+                }
+            }
             Ok(())
         })?;
-        if kept.rows.is_empty() {
-            return Ok(Copied::Empty);
-        }
-        self.write(&target, shard, kept)?;
-        Ok(Copied::Written)
+        Ok(kept)
     }
 
     fn write(&self, target: &str, shard: &PlannedShard, kept: Kept) -> Result<()> {
@@ -182,19 +199,6 @@ impl Copying<'_> {
         let mut writer = self.place.writer(target)?;
         headwater_corpus::write_subset(shard, &rows, &SubsetOptions::default(), &mut writer)?;
         Ok(writer.finish()?)
-    }
-
-    fn planned(&self, unit: &Unit) -> Result<&PlannedShard> {
-        match self.planned.get(&(&*unit.source, &*unit.path)) {
-            None => Err(Error::NotPlanned { source_name: unit.source.to_string(), path: unit.path.to_string() }),
-            Some(shard) if shard.id != unit.key.shard => Err(Error::ShardChanged {
-                source_name: unit.source.to_string(),
-                path: unit.path.to_string(),
-                expected: unit.key.shard.to_string(),
-                got: shard.id.to_string(),
-            }),
-            Some(shard) => Ok(shard),
-        }
     }
 }
 

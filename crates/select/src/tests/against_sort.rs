@@ -2,14 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use headwater_record::{DocumentAddress, SelectionFile};
+use headwater_record::DocumentAddress;
 use proptest::prelude::*;
 
-use super::{InMemory, Line, Shard};
-use crate::membership::Membership;
-use crate::{By, DomainOverride, Error, RankBy, SelectConfig, Sidecars, cut};
-
-fn no_progress(_: u64) {}
+use super::{InMemory, Line, Shard, kept, no_progress, score};
+use crate::{By, DomainOverride, Error, Guards, ImportedColumn, Order, RankBy, SelectConfig, cut};
 
 fn value() -> impl Strategy<Value = Option<f32>> {
     prop_oneof![
@@ -26,7 +23,9 @@ fn line() -> impl Strategy<Value = Line> {
     (domain, value(), value(), 0_u32..50).prop_map(|(domain, influence, loss, tokens)| Line {
         domain: domain.to_owned(),
         influence,
+        stderr: Some(0.1),
         loss,
+        compression: 2.0,
         tokens,
         status: if influence.is_some() { "scored" } else { "short" },
     })
@@ -34,7 +33,7 @@ fn line() -> impl Strategy<Value = Line> {
 
 fn corpus() -> impl Strategy<Value = Vec<Shard>> {
     let units = || prop::collection::vec(prop::collection::vec(line(), 1..12), 0..4);
-    let lone = Line { domain: "lone".into(), influence: Some(0.5), loss: Some(1.0), tokens: 7, status: "scored" };
+    let lone = Line::scored("lone", 0.5, 7);
     (units(), units(), units(), units()).prop_map(move |(a, b, c, d)| {
         let places = [("web", "b/x.parquet"), ("web", "a.parquet"), ("books", "a.parquet"), ("web", "b-x.parquet")];
         let shards = places.into_iter().zip([a, b, c, d]);
@@ -50,30 +49,43 @@ fn fraction() -> impl Strategy<Value = f64> {
 }
 
 fn config() -> impl Strategy<Value = SelectConfig> {
-    let rank = prop::sample::select(vec![RankBy::Influence, RankBy::Loss, RankBy::Random]);
+    let column = |order| RankBy::Column(ImportedColumn { name: "score".to_owned(), order });
+    let ranks = [RankBy::Influence, RankBy::Loss, RankBy::Random, column(Order::Ascending), column(Order::Descending)];
+    let rank = prop::sample::select(ranks.to_vec());
     let by = prop::sample::select(vec![By::Documents, By::Tokens, By::TokenBudget]);
     let rule = prop_oneof![
         2 => Just(None),
-        1 => fraction().prop_map(|fraction| Some(DomainOverride { fraction: Some(fraction), tokens: None })),
-        1 => (1_u32..300).prop_map(|tokens| Some(DomainOverride { fraction: None, tokens: Some(f64::from(tokens)) })),
+        1 => fraction().prop_map(|fraction| Some(DomainOverride { fraction: Some(fraction), ..DomainOverride::default() })),
+        1 => (1_u32..300).prop_map(|tokens| Some(DomainOverride { tokens: Some(f64::from(tokens)), ..DomainOverride::default() })),
     ];
-    (rank, by, fraction(), 1_u32..3000, rule).prop_map(|(rank, by, fraction, tokens, rule)| SelectConfig {
-        rank,
-        by,
-        fraction,
-        tokens: (by == By::TokenBudget).then_some(f64::from(tokens)),
-        domains: rule.map(|rule| ("lone".to_owned(), rule)).into_iter().collect(),
-        ..SelectConfig::default()
+    // some document of every domain passes: 7 tokens are those of the lone one
+    let guards = prop_oneof![Just(None), (0_u32..=7).prop_map(Some)];
+    (rank, by, fraction(), 1_u32..3000, (rule, guards)).prop_map(|(rank, by, fraction, tokens, (rule, least))| {
+        SelectConfig {
+            rank,
+            by,
+            fraction,
+            tokens: (by == By::TokenBudget).then_some(f64::from(tokens)),
+            guards: Guards { min_tokens: least, ..Guards::default() },
+            domains: rule.map(|rule| ("lone".to_owned(), rule)).into_iter().collect(),
+            ..SelectConfig::default()
+        }
     })
 }
 
-/// What ranks a line, greater first; `None` if it cannot be ranked. Random values are asked of the selection itself.
-fn rank_value(config: &SelectConfig, line: &Line, random: f64) -> Option<f64> {
+/// What ranks a line, greater first; `None` if it cannot be ranked.
+fn rank_value(config: &SelectConfig, line: &Line, address: &DocumentAddress, seed: u64) -> Option<f64> {
     let influence = line.influence.filter(|value| value.is_finite())?;
-    match config.rank {
+    if config.guards.min_tokens.is_some_and(|least| line.tokens < least) {
+        return None;
+    }
+    match &config.rank {
         RankBy::Influence => Some(f64::from(influence) + 0.0),
         RankBy::Loss => line.loss.filter(|value| value.is_finite()).map(|loss| 0.0 - f64::from(loss)),
-        RankBy::Random => Some(random),
+        RankBy::Random => Some(random_value(seed, address)),
+        RankBy::Column(ImportedColumn { order: Order::Descending, .. }) => Some(f64::from(score(address.row))),
+        RankBy::Column(ImportedColumn { order: Order::Ascending, .. }) => Some(0.0 - f64::from(score(address.row))),
+        RankBy::Corrected | RankBy::RankSum => unreachable!("not drawn"),
     }
 }
 
@@ -95,9 +107,8 @@ fn naive(config: &SelectConfig, seed: u64, shards: &[Shard]) -> BTreeMap<String,
     let mut domains: BTreeMap<String, Documents> = BTreeMap::new();
     for shard in shards {
         for (address, line) in shard.lines() {
-            let random = random_value(seed, &address);
             let documents = domains.entry(line.domain.clone()).or_default();
-            documents.extend(rank_value(config, line, random).map(|value| (value, address, line.tokens)));
+            documents.extend(rank_value(config, line, &address, seed).map(|value| (value, address, line.tokens)));
         }
     }
     let tokens = |documents: &Documents| documents.iter().map(|(.., tokens)| u64::from(*tokens)).sum::<u64>();
@@ -146,44 +157,30 @@ fn random_value(seed: u64, address: &DocumentAddress) -> f64 {
     f64::from(word) / 4_294_967_296.0
 }
 
-/// The addresses that a selection's cuts keep, by domain: by rows of sidecars, checked against one address at a time.
-fn kept(
-    selection: &SelectionFile,
-    config: &SelectConfig,
-    sidecars: &InMemory,
-    seed: u64,
-) -> BTreeMap<String, BTreeSet<DocumentAddress>> {
-    let json = serde_json::to_string(selection).expect("a selection is JSON");
-    let read: SelectionFile = serde_json::from_str(&json).expect("a selection is JSON");
-    let membership = Membership::new(&read, seed).expect("a known rank");
-    let mut rows = BTreeSet::new();
-    for unit in sidecars.units() {
-        let batches = sidecars.read(unit, membership.columns()).expect("in memory");
-        let kept = membership.kept_rows(unit, &batches).expect("known domains");
-        assert!(kept.windows(2).all(|pair| pair[0].0 < pair[1].0));
-        rows.extend(kept.iter().map(|(row, _)| unit.address(row - unit.key.first_row)));
-    }
-    let mut domains: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
-    for (address, line) in sidecars.shards.iter().flat_map(Shard::lines) {
-        let value = rank_value(config, line, random_value(seed, &address));
-        let is_kept = value.is_some_and(|value| membership.is_kept(&line.domain, value, &address));
-        assert_eq!(is_kept, rows.contains(&address), "{address}");
-        let domain = domains.entry(line.domain.clone()).or_default();
-        if is_kept {
-            domain.insert(address);
+/// Whether a domain with scored documents has lost all of them to the guards, which is an error of its own.
+fn is_emptied(config: &SelectConfig, shards: &[Shard]) -> bool {
+    let mut left: BTreeMap<&str, bool> = BTreeMap::new();
+    for (_, line) in shards.iter().flat_map(Shard::lines) {
+        if line.influence.is_some_and(f32::is_finite) {
+            let passes = config.guards.min_tokens.is_none_or(|least| line.tokens >= least);
+            *left.entry(&line.domain).or_default() |= passes;
         }
     }
-    domains
+    left.values().any(|passes| !passes)
 }
 
 proptest! {
     #[test]
     fn keeps_what_a_sort_keeps(shards in corpus(), config in config(), seed: u64) {
+        prop_assume!(!is_emptied(&config, &shards));
         let sidecars = InMemory::new(shards.clone()).unwrap();
         let selection = cut(&sidecars, &config, seed, &no_progress).unwrap();
         let expected = naive(&config, seed, &shards);
-        prop_assert_eq!(&kept(&selection, &config, &sidecars, seed), &expected);
+        let mut found = kept(&selection, &sidecars);
+        let selection = selection.file;
         for domain in &selection.domains {
+            let found = found.remove(&domain.domain).and_then(|mut buckets| buckets.remove(&0)).unwrap_or_default();
+            prop_assert_eq!(&found, &expected[&domain.domain]);
             let lines: Vec<_> = shards.iter().flat_map(Shard::lines).filter(|(_, line)| line.domain == domain.domain).collect();
             let kept = &expected[&domain.domain];
             let tokens: u64 = lines.iter().filter(|(at, _)| kept.contains(at)).map(|(_, line)| u64::from(line.tokens)).sum();
@@ -203,8 +200,9 @@ proptest! {
 
     #[test]
     fn listing_order_and_unit_size_leave_no_trace(shards in corpus(), config in config(), seed: u64) {
+        prop_assume!(!is_emptied(&config, &shards));
         let bytes = |shards: Vec<Shard>| {
-            let selection = cut(&InMemory::new(shards).unwrap(), &config, seed, &no_progress).unwrap();
+            let selection = cut(&InMemory::new(shards).unwrap(), &config, seed, &no_progress).unwrap().file;
             (serde_json::to_vec(&selection).unwrap(), selection)
         };
         let reversed = shards.iter().rev().cloned().collect();
@@ -222,14 +220,13 @@ proptest! {
         let rank = if rank == 0 { RankBy::Influence } else { RankBy::Random };
         let budget = Some(f64::from(tokens));
         let config = SelectConfig { rank, by: By::TokenBudget, tokens: budget, ..SelectConfig::default() };
-        let selection = cut(&InMemory::new(shards).unwrap(), &config, 0, &no_progress).unwrap();
+        let selection = cut(&InMemory::new(shards).unwrap(), &config, 0, &no_progress).unwrap().file;
         prop_assert!(selection.kept_tokens().0 <= u64::from(tokens));
     }
 }
 
 fn one_shard(domains: impl Iterator<Item = String>) -> Vec<Shard> {
-    let lines =
-        domains.map(|domain| Line { domain, influence: Some(0.5), loss: Some(1.0), tokens: 10, status: "scored" });
+    let lines = domains.map(|domain| Line::scored(&domain, 0.5, 10));
     vec![Shard { source: "web".into(), path: "a.parquet".into(), units: vec![lines.collect()] }]
 }
 
@@ -238,7 +235,7 @@ fn one_shard(domains: impl Iterator<Item = String>) -> Vec<Shard> {
 fn many_domains_of_ties_are_cut_by_address() {
     let shards = one_shard((0..20_000).map(|row| format!("domain {}", row % 5_000)));
     let config = SelectConfig { fraction: 0.5, ..SelectConfig::default() };
-    let selection = cut(&InMemory::new(shards).unwrap(), &config, 0, &no_progress).unwrap();
+    let selection = cut(&InMemory::new(shards).unwrap(), &config, 0, &no_progress).unwrap().file;
     assert_eq!(selection.domains.len(), 5_000);
     for domain in &selection.domains {
         let number: u64 = domain.domain["domain ".len()..].parse().unwrap();
@@ -257,7 +254,7 @@ fn one_domain_too_many_is_named() {
 #[test]
 fn an_override_of_nothing_lists_what_is_there() {
     let shards = one_shard(["code", "prose"].into_iter().map(str::to_owned));
-    let rule = DomainOverride { fraction: Some(0.5), tokens: None };
+    let rule = DomainOverride { fraction: Some(0.5), ..DomainOverride::default() };
     let config = SelectConfig { domains: [("cod".to_owned(), rule)].into(), ..SelectConfig::default() };
     let error = cut(&InMemory::new(shards).unwrap(), &config, 0, &no_progress).unwrap_err();
     assert!(matches!(&error, Error::UnknownDomain { domain, present } if domain == "cod" && present == "code, prose"));
@@ -267,7 +264,7 @@ fn an_override_of_nothing_lists_what_is_there() {
 fn the_hash_follows_the_rule() {
     let hash = |config: &SelectConfig, seed| {
         let shards = one_shard((0..10).map(|_| "prose".to_owned()));
-        cut(&InMemory::new(shards).unwrap(), config, seed, &no_progress).unwrap().hash
+        cut(&InMemory::new(shards).unwrap(), config, seed, &no_progress).unwrap().file.hash
     };
     let config = SelectConfig::default();
     assert_eq!(hash(&config, 0), hash(&config, 1), "the seed matters to the random rank alone");

@@ -16,13 +16,11 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use tempfile::TempDir;
 
-use super::{Line, run_of, scoring, sidecar};
+use super::{Line, no_progress, run_of, scoring, sidecar};
 use crate::{
-    Error, REJECTS_PATH, SELECTION_PATH, SelectConfig, Unit, select, subset_folder, units, write_rejects,
+    Error, REJECTS_PATH, SELECTION_PATH, SelectConfig, Selection, Unit, select, subset_folder, units, write_rejects,
     write_selection, write_subset,
 };
-
-fn no_progress(_: u64) {}
 
 /// Rows of a row group of the made-up shards.
 const GROUP_ROWS: usize = 5;
@@ -57,7 +55,7 @@ fn line(unit: &Unit, row: u64) -> Line {
     let is_scored = row % 3 != 2;
     let influence = is_scored.then(|| row as f32 / 100.0);
     let (status, loss) = if is_scored { ("scored", Some(2.0)) } else { ("short", None) };
-    Line { domain: unit.source.to_string(), influence, loss, tokens: 10, status }
+    Line { domain: unit.source.to_string(), influence, stderr: None, loss, compression: 2.0, tokens: 10, status }
 }
 
 fn footer_of(unit: &Unit) -> Vec<KeyValue> {
@@ -141,8 +139,8 @@ fn texts(batch: &RecordBatch) -> Vec<String> {
     batch["text"].as_string::<i32>().iter().map(|text| text.unwrap().to_owned()).collect()
 }
 
-fn selection(scored: &Scored, config: &SelectConfig) -> SelectionFile {
-    select(&scored.place, &scored.run, config, 0, &no_progress).unwrap()
+fn selection(scored: &Scored, config: &SelectConfig) -> Selection {
+    select(&scored.place, &scored.run, &scored.plan, (config, 0), &no_progress).unwrap()
 }
 
 #[test]
@@ -151,11 +149,11 @@ fn kept_rows_arrive_in_files_of_their_own() {
     assert!(scored.units.len() > 3, "row groups are units");
     let config = SelectConfig { fraction: 0.5, influence_column: true, ..SelectConfig::default() };
     let selection = selection(&scored, &config);
-    let write = |run: &RunFile| write_subset(&scored.place, run, &scored.plan, (&selection, &config, 0), &no_progress);
+    let write = |run: &RunFile| write_subset(&scored.place, run, &scored.plan, (&selection, &config), &no_progress);
     let summary = write(&scored.run).unwrap();
     assert_eq!((summary.written, summary.already_there, summary.empty), (3, 0, 1));
 
-    let folder = subset_folder(&selection);
+    let folder = subset_folder(&selection.file);
     let books = decode(scored.place.read(&format!("{folder}/books/a.parquet")).unwrap());
     assert_eq!(texts(&books), ["books/a#4", "books/a#6", "books/a#7"]);
     let influence: Vec<f32> = books["influence"].as_primitive::<Float32Type>().values().to_vec();
@@ -167,9 +165,9 @@ fn kept_rows_arrive_in_files_of_their_own() {
 
     let again = write(&scored.run).unwrap();
     assert_eq!((again.written, again.already_there, again.empty), (0, 3, 1));
-    write_selection(&scored.place, &selection).unwrap();
+    write_selection(&scored.place, SELECTION_PATH, &selection.file).unwrap();
     let read: SelectionFile = serde_json::from_slice(&scored.place.read(SELECTION_PATH).unwrap()).unwrap();
-    assert_eq!(read.hash, selection.hash);
+    assert_eq!(read, selection.file);
 }
 
 #[test]
@@ -181,21 +179,21 @@ fn rejects_are_what_was_not_scored() {
     assert!(listed[column::ROW].as_primitive::<UInt64Type>().values().iter().all(|row| row % 3 == 2));
     let names: Vec<_> = listed.schema().fields().iter().map(|field| field.name().clone()).collect();
     assert_eq!(names, ["source", "shard", "row", "id", "domain", "status"]);
-    assert_eq!(selection(&scored, &SelectConfig::default()).statuses["short"], 8);
+    assert_eq!(selection(&scored, &SelectConfig::default()).file.statuses["short"], 8);
 }
 
 #[test]
 fn a_foreign_sidecar_is_ignored_and_a_missing_one_named() {
     let scored = scored();
-    let before = selection(&scored, &SelectConfig::default());
+    let before = selection(&scored, &SelectConfig::default()).file;
     let mut foreign = scored.units[0].clone();
     foreign.key.first_row = 1_000;
     write_sidecar(&scored.place, &foreign, footer_of(&foreign));
-    assert_eq!(selection(&scored, &SelectConfig::default()), before);
+    assert_eq!(selection(&scored, &SelectConfig::default()).file, before);
 
     let mut larger = scored.run.clone();
     larger.sources[0].shards[0].units.push(headwater_record::UnitKey { first_row: 5_000, ..foreign.key });
-    let error = select(&scored.place, &larger, &SelectConfig::default(), 0, &no_progress).unwrap_err();
+    let error = select(&scored.place, &larger, &scored.plan, (&SelectConfig::default(), 0), &no_progress).unwrap_err();
     let text = error.to_string();
     assert!(matches!(error, Error::MissingSidecar { missing: 1, first_row: 5_000, .. }), "{text}");
     assert!(text.contains("headwater score") && text.contains("source web"), "{text}");
@@ -206,7 +204,8 @@ fn a_sidecar_must_be_what_its_name_says() {
     let scored = scored();
     let (unit, other) = (&scored.units[0], &scored.units[1]);
     let refused = |what: &str| {
-        let error = select(&scored.place, &scored.run, &SelectConfig::default(), 0, &no_progress).unwrap_err();
+        let error =
+            select(&scored.place, &scored.run, &scored.plan, (&SelectConfig::default(), 0), &no_progress).unwrap_err();
         assert!(error.to_string().contains(what), "{error}");
     };
     write_sidecar(&scored.place, unit, footer_of(other));
@@ -230,7 +229,8 @@ fn a_sidecar_must_be_what_its_name_says() {
 fn sidecars_with_other_labels_are_refused() {
     let mut scored = scored();
     scored.run.sources[0].labels.domain_column = Some("topic".to_owned());
-    let error = select(&scored.place, &scored.run, &SelectConfig::default(), 0, &no_progress).unwrap_err();
+    let error =
+        select(&scored.place, &scored.run, &scored.plan, (&SelectConfig::default(), 0), &no_progress).unwrap_err();
     assert!(matches!(error, Error::Labels { .. }) && error.to_string().contains("--relabel"), "{error}");
 }
 
@@ -240,7 +240,7 @@ fn a_shard_that_changed_since_it_was_scored_is_refused() {
     let config = SelectConfig::default();
     let selection = selection(&scored, &config);
     scored.corpus.write("books/a.parquet", shard_bytes("books/other", 9)).unwrap();
-    let write = |plan: &Plan| write_subset(&scored.place, &scored.run, plan, (&selection, &config, 0), &no_progress);
+    let write = |plan: &Plan| write_subset(&scored.place, &scored.run, plan, (&selection, &config), &no_progress);
     assert!(matches!(write(&plan_of(&scored.corpus)), Err(Error::ShardChanged { .. })));
     assert!(matches!(write(&Plan { sources: Vec::new() }), Err(Error::NotPlanned { .. })));
 }

@@ -1,30 +1,56 @@
 //! Selections against a naive sort, and over files.
 
 mod against_sort;
+mod correcting;
 mod files;
 mod mixtures;
+mod showing;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, DictionaryArray, Float32Array, Int32Array, RecordBatch, StringArray, UInt32Array, UInt64Array,
 };
 use arrow::datatypes::{Int32Type, Schema};
+use headwater_corpus::BeginningText;
 use headwater_record::run::{Labels, Numerics, RunShard, RunSource, ScoringInputs};
 use headwater_record::sidecar::{column, schema};
 use headwater_record::{ContentHash, DocumentAddress, HeadSet, RunFile, ShardId, UnitKey};
 
-use crate::{Result, Sidecars, Unit, units};
+use crate::membership::Member;
+use crate::rows::{Domains, UnitRows};
+use crate::sidecars::Scores;
+use crate::{Result, Selection, Sidecars, Unit, units};
 
 /// One row of a made-up sidecar.
 #[derive(Clone, Debug)]
 struct Line {
     domain: String,
     influence: Option<f32>,
+    stderr: Option<f32>,
     loss: Option<f32>,
+    compression: f32,
     tokens: u32,
     status: &'static str,
 }
+
+impl Line {
+    /// A document with scores.
+    fn scored(domain: &str, influence: f32, tokens: u32) -> Self {
+        Self {
+            domain: domain.to_owned(),
+            influence: Some(influence),
+            stderr: None,
+            loss: Some(1.0),
+            compression: 2.0,
+            tokens,
+            status: "scored",
+        }
+    }
+}
+
+fn no_progress(_: u64) {}
 
 /// A made-up shard: source, path and the lines of its units.
 #[derive(Clone, Debug)]
@@ -124,21 +150,41 @@ fn sidecar(unit: &Unit, lines: &[Line]) -> RecordBatch {
         dictionary(lines.iter().map(|line| line.domain.as_str())),
         dictionary(lines.iter().map(|line| line.status)),
         Arc::new(UInt64Array::from(vec![100; rows])),
-        Arc::new(Float32Array::from(vec![2.0; rows])),
+        Arc::new(lines.iter().map(|line| Some(line.compression)).collect::<Float32Array>()),
         Arc::new(UInt32Array::from_iter_values(lines.iter().map(|line| line.tokens))),
         Arc::new(UInt32Array::from_iter_values(lines.iter().map(|line| line.tokens.saturating_sub(1)))),
         Arc::new(lines.iter().map(|line| line.loss).collect::<Float32Array>()),
         Arc::new(lines.iter().map(|line| line.loss).collect::<Float32Array>()),
-        Arc::new(influence.clone()),
         Arc::new(influence),
+        Arc::new(lines.iter().map(|line| line.stderr).collect::<Float32Array>()),
     ];
     RecordBatch::try_new(schema(), columns).expect("a sidecar's schema")
 }
 
-/// Sidecars in memory, each in batches of three rows.
+/// Sidecars in memory, each in batches of three rows. The source's own column `score` is row × 3 mod 7.
 struct InMemory {
     units: Vec<Unit>,
     shards: Vec<Shard>,
+}
+
+/// The addresses that a selection keeps, by domain and bucket.
+fn kept(selection: &Selection, sidecars: &InMemory) -> BTreeMap<String, BTreeMap<usize, BTreeSet<DocumentAddress>>> {
+    let mut kept: BTreeMap<_, BTreeMap<_, BTreeSet<_>>> = BTreeMap::new();
+    let digest = |rows: &UnitRows<'_>| Ok((selection.membership.members(rows)?, rows.domains()?));
+    let scores = Scores { sidecars, on_progress: &no_progress };
+    let visit = |at: usize, (members, domains): (Vec<Member>, Domains)| {
+        assert!(members.windows(2).all(|pair| pair[0].row < pair[1].row));
+        for member in members {
+            if let Some(bucket) = member.bucket {
+                let domain = domains.names[member.domain as usize].to_string();
+                let address = sidecars.units[at].address(member.row as u64);
+                kept.entry(domain).or_default().entry(bucket).or_default().insert(address);
+            }
+        }
+        Ok(())
+    };
+    scores.scan_all(selection.membership.columns(), digest, visit).expect("in memory");
+    kept
 }
 
 impl InMemory {
@@ -163,4 +209,22 @@ impl Sidecars for InMemory {
         let rows = projected.num_rows();
         Ok((0..rows).step_by(3).map(|first| projected.slice(first, 3.min(rows - first))).collect())
     }
+
+    fn source_numbers(&self, unit: &Unit, column: &str) -> Result<Vec<f32>> {
+        assert_eq!(column, "score");
+        let rows = unit.key.first_row..unit.key.first_row + unit.key.rows;
+        Ok(rows.map(score).collect())
+    }
+
+    fn source_texts(&self, unit: &Unit, rows: &[u64], _: usize) -> Result<Vec<Option<BeginningText>>> {
+        let text = |row: &u64| BeginningText {
+            text: format!("\n  row {}\nmore", unit.key.first_row + row),
+            is_cut_off: false,
+        };
+        Ok(rows.iter().map(|row| Some(text(row))).collect())
+    }
+}
+
+fn score(row: u64) -> f32 {
+    (row * 3 % 7) as f32
 }

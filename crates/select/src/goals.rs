@@ -1,0 +1,137 @@
+//! How much of each group is asked for: the shares of a domain, of its strata, of its buckets.
+
+use crate::census::Census;
+use crate::config::{By, RankBy, SelectConfig, Share};
+use crate::fraction::floor_share;
+use crate::search::{Goal, Tally};
+use crate::upsample::UpsampleConfig;
+use crate::{Error, Result, guards};
+
+/// Domains that an error lists.
+const LISTED_DOMAINS: usize = 20;
+
+/// What one domain is to keep.
+pub(crate) struct DomainGoal {
+    /// For each of its groups, nested goals, the least first.
+    pub(crate) groups: Vec<Vec<Goal>>,
+    /// The fraction of it that was asked for, to be shown.
+    pub(crate) fraction: f64,
+    /// Tokens that all groups together may keep, where tokens are counted.
+    pub(crate) tokens: Option<u64>,
+}
+
+/// What every domain is to keep.
+pub(crate) fn goals(census: &Census, config: &SelectConfig) -> Result<Vec<DomainGoal>> {
+    check_overrides(census, config)?;
+    let total: u64 = (0..census.domains.len()).map(|domain| census.ranked(domain).tokens).sum();
+    let goals = (0..census.domains.len()).map(|at| {
+        let groups: Vec<Tally> = census.groups[census.groups_of(at)].iter().map(|group| group.ranked).collect();
+        let ranked = census.ranked(at);
+        if config.by == By::Upsample {
+            return nested(&groups, &config.upsample.clone().unwrap_or_default());
+        }
+        let name = &census.domains[at].name;
+        let written = config.domains.get(&**name).and_then(|rule| rule.fraction).unwrap_or(config.fraction);
+        let share = config.share(name)?;
+        if written > 0.0 || matches!(share, Share::TokenCount(_) | Share::Budget(_)) {
+            check_left(census, at, &config.rank)?;
+        }
+        let by_tokens = |fraction, of: &dyn Fn(u64) -> u64| DomainGoal {
+            groups: split(&groups, |tally| tally.tokens, of).into_iter().map(|part| vec![Goal::Tokens(part)]).collect(),
+            fraction,
+            tokens: Some(of(ranked.tokens)),
+        };
+        Ok(match share {
+            Share::Documents(part) => DomainGoal {
+                groups: split(&groups, |tally| tally.documents, &|count| part.round_half_up(count))
+                    .into_iter()
+                    .map(|part| vec![Goal::Documents(part)])
+                    .collect(),
+                fraction: written,
+                tokens: None,
+            },
+            Share::Tokens(part) => by_tokens(written, &|count| part.floor(count)),
+            Share::TokenCount(part) => {
+                by_tokens(ratio(part, ranked.tokens), &|count| floor_share(part, count, ranked.tokens))
+            }
+            Share::Budget(part) => by_tokens(ratio(part, total), &|count| floor_share(part, count, total)),
+        })
+    });
+    goals.collect()
+}
+
+/// Refuses overrides of domains that are not there.
+fn check_overrides(census: &Census, config: &SelectConfig) -> Result<()> {
+    let Some(domain) = config.domains.keys().find(|domain| !census.index.contains_key(domain.as_str())) else {
+        return Ok(());
+    };
+    let mut present: Vec<&str> = census.index.keys().take(LISTED_DOMAINS).map(|name| &**name).collect();
+    if census.index.len() > LISTED_DOMAINS {
+        present.push("…");
+    }
+    Err(Error::UnknownDomain { domain: domain.clone(), present: present.join(", ") })
+}
+
+/// Refuses guards that leave nothing of a domain, and a rank that has no value for what they leave.
+fn check_left(census: &Census, at: usize, rank: &RankBy) -> Result<()> {
+    let domain = &census.domains[at];
+    let may_lack = matches!(rank, RankBy::Column(_) | RankBy::RankSum);
+    if may_lack && domain.valueless > 0 && census.ranked(at).documents == 0 {
+        let (domain, ranked) = (domain.name.to_string(), domain.valueless);
+        return Err(Error::NoValues { domain, rank: rank.to_string(), ranked });
+    }
+    let guarded: u64 = domain.guarded.iter().sum();
+    if guarded == 0 || census.ranked(at).documents > 0 {
+        return Ok(());
+    }
+    let each = guards::NAMES.iter().zip(domain.guarded).filter(|(_, count)| *count > 0);
+    let by_guard: Vec<String> = each.map(|(name, count)| format!("{name}: {count}")).collect();
+    Err(Error::EmptyDomain { domain: domain.name.to_string(), scored: guarded, by_guard: by_guard.join(", ") })
+}
+
+/// Cuts what `of` asks of a whole into what it asks of each part, so that the parts add up to it and each is off by less than one.
+fn split(groups: &[Tally], size: impl Fn(&Tally) -> u64, of: &dyn Fn(u64) -> u64) -> Vec<u64> {
+    let (mut before, mut asked) = (0, 0);
+    let part = |group| {
+        before += size(group);
+        let up_to = of(before);
+        let part = up_to - asked;
+        asked = up_to;
+        part
+    };
+    groups.iter().map(part).collect()
+}
+
+/// The goals of a domain whose bottom is dropped and whose rest is cut into buckets.
+fn nested(groups: &[Tally], config: &UpsampleConfig) -> Result<DomainGoal> {
+    let goals = |group: &Tally| Ok(config.goals(group.tokens)?.into_iter().map(Goal::Tokens).collect());
+    let groups = groups.iter().map(goals).collect::<Result<_>>()?;
+    Ok(DomainGoal { groups, fraction: 1.0 - config.drop, tokens: None })
+}
+
+/// `part / whole`, at most 1, to be shown.
+fn ratio(part: u64, whole: u64) -> f64 {
+    if part >= whole { 1.0 } else { part as f64 / whole as f64 }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::fraction::Fraction;
+
+    proptest! {
+        #[test]
+        fn parts_add_up_and_are_off_by_less_than_one(sizes in prop::collection::vec(0_u64..1000, 1..30), share in 0.0_f64..=1.0) {
+            let fraction = Fraction::new("select.fraction", share).unwrap();
+            let groups: Vec<Tally> = sizes.iter().map(|documents| Tally { documents: *documents, tokens: 0 }).collect();
+            let parts = split(&groups, |tally| tally.documents, &|count| fraction.round_half_up(count));
+            prop_assert_eq!(parts.iter().sum::<u64>(), fraction.round_half_up(sizes.iter().sum()));
+            for (part, size) in parts.iter().zip(&sizes) {
+                prop_assert!(part <= size);
+                prop_assert!((*part as f64 - share * *size as f64).abs() <= 1.0 + 1e-9);
+            }
+        }
+    }
+}
