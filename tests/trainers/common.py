@@ -1,10 +1,12 @@
-"""What the checks of the trainers' recipes share: reading a table of learning rates, comparing it, reporting."""
+"""What the checks of the trainers' recipes share: learning rates, shares of the data, reporting."""
 
 import csv
 import importlib.metadata
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 # The largest difference allowed, as a fraction of the peak.
@@ -86,6 +88,85 @@ def tokens_of(run: Path) -> int:
     with (run / "schedule.csv").open(newline="", encoding="utf-8") as file:
         *_, last = csv.DictReader(file)
     return int(last["tokens"])
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the data: what it holds, and how often a run means to read it."""
+
+    tokens: int
+    documents: int
+    repeat: float = 1.0
+
+
+def parts_of(selection: dict) -> dict[str, Part]:
+    """Returns what `selection.json` has of each part: the corpus, and what is selected of it, whole or in buckets."""
+    whole = lambda key: sum(domain[key] for domain in selection["domains"])  # noqa: E731
+    parts = {"corpus": Part(whole("tokens"), whole("documents"))}
+    for index, bucket in enumerate(selection.get("buckets", [])):
+        parts[f"bucket-{index:02}"] = Part(bucket["tokens"], bucket["documents"], bucket["repeat"])
+    return parts if len(parts) > 1 else parts | {"selected": Part(whole("kept_tokens"), whole("kept_documents"))}
+
+
+def weights_of(parts: Mapping[str, Part], selected: float | str) -> dict[str, float]:
+    """Returns the share of the tokens that each part should have, if `selected` says how much of a mixture is selected."""
+    read = {name: part.repeat * part.tokens for name, part in parts.items() if name != "corpus"}
+    trained, corpus = sum(read.values()), parts["corpus"].tokens
+    share = trained / (corpus + trained) if selected == "concatenate" else selected
+    weights = {"corpus": 1 - share} | {name: share * tokens / trained for name, tokens in read.items()}
+    return {name: weight for name, weight in weights.items() if weight}
+
+
+def chances_of(parts: Mapping[str, Part], weights: Mapping[str, float]) -> dict[str, float]:
+    """Returns the chance that the next document is of each part, for the tokens drawn to have the weights."""
+    rates = {name: weight * parts[name].documents / parts[name].tokens for name, weight in weights.items()}
+    return {name: rate / sum(rates.values()) for name, rate in rates.items()}
+
+
+def differing(what: str, expected: Mapping[str, float], found: Mapping[str, float], tolerance: float) -> Iterator[str]:
+    """Yields parts whose share is another."""
+    for name in sorted(expected.keys() | found.keys()):
+        if not abs(expected.get(name, 0.0) - found.get(name, 0.0)) <= tolerance:
+            yield f"{what}: {name} weighs {found.get(name, 0.0)!r}, not {expected.get(name, 0.0)!r}"
+
+
+def against_mixture(
+    run: Path,
+    weights: Sequence[Mapping[str, float]],
+    chances: Sequence[Mapping[str, float]] = (),
+    tolerance: float = TOLERANCE,
+) -> list[str]:
+    """Says where the shares of the tokens, and the chances of documents, are not those of the selection, by stage.
+
+    A sample lies beside the selection and the `[mixture]` table that it is made from; nothing is said of other runs.
+    """
+    if not (run / "mixture.json").is_file():
+        return []
+    parts, mixture = (json.loads((run / f"{name}.json").read_text(encoding="utf-8")) for name in ("selection", "mixture"))
+    parts = parts_of(parts)
+    expected = [weights_of(parts, mixture[stage]) for stage in ("selected", "decay") if mixture.get(stage) is not None]
+    if len(expected) != len(weights):
+        return [f"the data has {len(weights)} stages, not {len(expected)}"]
+    wrong = []
+    for stage, (meant, found, drawn) in enumerate(zip_longest(expected, weights, chances), 1):
+        wrong.extend(differing(f"stage {stage}", meant, found, tolerance))
+        if drawn is not None:
+            wrong.extend(differing(f"documents of stage {stage}", chances_of(parts, meant), drawn, tolerance))
+    return wrong
+
+
+def part_of(path: str) -> str | None:
+    """Names the part whose token files a path belongs to; None for one that is not laid out as a run's output."""
+    found = re.search(r"(?:^|/)tokens/(?:(corpus)|(selected)/[0-9a-f]{64}(?:/(bucket-\d+))?)/[a-z]+(?:/[^/]*)?$", path)
+    return found and (found[3] or found[2] or found[1])
+
+
+def by_part(paths: Sequence[str], weights: Sequence[float]) -> dict[str | None, float]:
+    """Adds up the weights of the token files, or their folders, of each part."""
+    sums: dict[str | None, float] = {}
+    for path, weight in zip(paths, weights, strict=True):
+        sums[part_of(path)] = sums.get(part_of(path), 0.0) + weight
+    return sums
 
 
 def report(

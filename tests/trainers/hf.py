@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from common import against_schedule, compare, report
+from common import against_mixture, against_schedule, compare, report
 
 os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", HF_DATASETS_DISABLE_PROGRESS_BARS="1")
 
@@ -77,6 +77,11 @@ def mixture(path: Path, steps: int) -> Iterator[str]:
                 yield f"{path.name}: {name} gets {share:.3f} of the tokens of {stage['name']!r}, its weight is {weight:.3f}"
     if end != steps:
         yield f"{path.name}: the stages have {end} steps, the run has {steps}"
+    weights, chances = (
+        [{part["name"]: part[key] for part in stage["parts"]} for stage in settings["stages"]]
+        for key in ("token_weight", "probability")
+    )
+    yield from (f"{path.name}: {text}" for text in against_mixture(path.parents[2], weights, chances))
 
 
 def shares(settings: dict, stage: dict, parts: dict[str, dict]) -> Iterator[tuple[str, float, float, float]]:

@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from common import against_schedule, compare, report
+from common import against_mixture, against_schedule, compare, report
 
 # The package has this script's name.
 sys.path.remove(str(Path(__file__).resolve().parent))
@@ -54,12 +54,14 @@ def trained_rates(config: TrainLmConfig) -> list[float]:
     return jax.lax.scan(update, optimizer.init(weights), None, length=steps)[1].tolist()
 
 
-def data_wrong(config: TrainLmConfig) -> Iterator[str]:
-    """Yields components without files, and what Levanter refuses in the mixture."""
+def data_wrong(run: Path, config: TrainLmConfig) -> Iterator[str]:
+    """Yields components without files, shares that are not those of the selection, and what Levanter refuses in the mixture."""
     for name, component in config.data.components.items():
         if component.source is None or not component.source.train_urls:
             yield f"component {name} has no train_urls"
     weights = config.data.train_weights
+    stages = [stage for _, stage in weights] if isinstance(weights, list) else [weights]
+    yield from against_mixture(run, stages)
     if isinstance(weights, list):
         weights = rescale_mixture_schedule_for_batch_schedule(weights, config.trainer.batch_schedule)
     datasets = {name: ListAsyncDataset([0]) for name in config.data.components}
@@ -87,7 +89,7 @@ def check(run: Path) -> bool:
     folder = run / "recipe" / "levanter"
     try:
         config = draccus.parse(TrainLmConfig, config_path=folder / "config.yaml", args=[])
-        wrong = [*data_wrong(config), *model_wrong(folder, config)]
+        wrong = [*data_wrong(run, config), *model_wrong(folder, config)]
         rates, trained = exact_rates(config), trained_rates(config)
     except (draccus.utils.DraccusException, TypeError, ValueError, AssertionError, OSError) as error:
         return report(run, "levanter", PACKAGES, PARSED_BY, wrong=[f"config.yaml: {error}"])

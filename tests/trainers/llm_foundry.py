@@ -19,7 +19,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from common import against_schedule, compare, report
+from common import against_mixture, against_schedule, compare, report
 
 os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", CUDA_VISIBLE_DEVICES="")
 warnings.simplefilter("ignore")
@@ -77,6 +77,16 @@ def dataset_wrong(path: str, dataset: dict) -> Iterator[str]:
     shares = [stream.proportion for stream in streams]
     if abs(sum(shares) - 1) > 1e-9:
         yield f"{path}.streams: the proportions sum to {sum(shares)}"
+
+
+def mixture_wrong(run: Path, config: TrainConfig) -> list[str]:
+    """Says which streams have another share than their part should have."""
+    callbacks = config.callbacks or {}
+    first = config.train_loader["dataset"]
+    # The callback has put the first stage before the others.
+    later = [stage["dataset"] for stage in callbacks.get("curriculum_learning", {}).get("schedule", [])[1:]]
+    shares = lambda streams: {name: stream["proportion"] for name, stream in streams.items()}  # noqa: E731
+    return against_mixture(run, [shares(dataset["streams"]) for dataset in (first, *later)])
 
 
 def model_wrong(folder: Path, model: dict) -> Iterator[str]:
@@ -180,6 +190,7 @@ def check(run: Path) -> bool:
             *dataset_wrong("train_loader.dataset", loader["dataset"]),
             *model_wrong(folder, config.model),
             *callbacks_wrong(config, logged),
+            *mixture_wrong(run, config),
         ]
         batch = raw.global_train_batch_size
         steps = steps_of(config.max_duration, batch * config.max_seq_len)

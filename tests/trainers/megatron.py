@@ -25,7 +25,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from common import against_schedule, compare, report, tokens_of
+from common import against_mixture, against_schedule, by_part, compare, report, tokens_of
 
 PACKAGES = ("megatron-core", "torch")
 PARSED_BY = "megatron.training.arguments.parse_args and validate_args, get_optimizer_param_scheduler"
@@ -143,6 +143,13 @@ def blend(megatron: types.ModuleType, arguments: argparse.Namespace) -> Iterator
                 yield f"{prefix}: has {len(tokens)} sequences for {len(tokens.document_indices) - 1} documents"
 
 
+def shares(megatron: types.ModuleType, arguments: argparse.Namespace) -> dict[str | None, float]:
+    """Returns what each part weighs in the blend that the flags name; what is no part, if token files lie elsewhere."""
+    _, by_split = megatron.utils.get_blend_and_blend_per_split(arguments)
+    prefixes, weights = by_split[0] if by_split and by_split[0] else ([], [])
+    return by_part(prefixes, weights or [])
+
+
 def moved(arguments: argparse.Namespace, folder: Path) -> None:
     """Lets the flags name the data settings beside them if there are none where they say."""
     named = arguments.per_split_data_args_path
@@ -185,7 +192,7 @@ def check(megatron: types.ModuleType, run: Path, root: Path, devices: int | None
     common = words_of(folder / "arguments.txt")
     later = sorted(folder.glob("stage_*.txt"), key=lambda path: int(path.stem.removeprefix("stage_")))
     own = [words_of(path) for path in later] or [[]]
-    wrong, runs, tables = [], [], []
+    wrong, runs, tables, weights = [], [], [], []
     with inside(root):
         for words in own:
             try:
@@ -195,8 +202,12 @@ def check(megatron: types.ModuleType, run: Path, root: Path, devices: int | None
                 return 0, 0, 0.0, [cause(error)]
             runs.append(arguments)
             moved(arguments, folder)
-            wrong.extend(blend(megatron, arguments))
+            refused = list(blend(megatron, arguments))
+            wrong.extend(refused)
+            weights.append({None: 1.0} if refused else shares(megatron, arguments))
         wrong.extend(stages(megatron, runs))
+    if not any(None in stage for stage in weights):
+        wrong.extend(against_mixture(run, weights))
     arguments, rate = runs[-1], tables[-1]
     if any(table != rate for table in tables):
         wrong.append("the stages differ in their learning rates, which the checkpoint would refuse")

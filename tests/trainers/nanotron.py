@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from common import TOLERANCE, against_schedule, compare, report, tokens_of
+from common import TOLERANCE, against_mixture, against_schedule, by_part, compare, report, tokens_of
 
 # What the strict parser accepts; sections not named here are not written by a recipe.
 SECTIONS = {
@@ -240,6 +240,8 @@ def check(run: Path, root: Path) -> tuple[int, int, float, list[str]]:
     if wrong:
         return 0, 0, 0.0, wrong
     wrong.extend(sequence(configs))
+    own = [config["data_stages"][-1]["data"]["dataset"] for config in configs]
+    wrong.extend(against_mixture(run, [by_part(data["dataset_folder"], data["dataset_weights"]) for data in own]))
     config = configs[-1]
     schedule, tokens = at(config, "optimizer.learning_rate_scheduler"), config["tokens"]
     steps = tokens["train_steps"]

@@ -20,9 +20,10 @@ import warnings  # noqa: E402
 from types import ModuleType, SimpleNamespace  # noqa: E402
 
 import yaml  # noqa: E402
-from common import against_schedule, compare, report, tokens_of  # noqa: E402
+from common import against_mixture, against_schedule, compare, report, tokens_of  # noqa: E402
 from olmo_core.config import Config  # noqa: E402
 from olmo_core.data.composable import (  # noqa: E402
+    ConcatAndChunkInstanceSourceConfig,
     ConcatenatedInstanceSourceConfig,
     InstanceSourceConfig,
     SamplingInstanceSourceConfig,
@@ -94,14 +95,26 @@ def sequences(source: InstanceSourceConfig) -> int:
     raise ValueError(f"cannot tell how many sequences a {type(source).__name__} gives")
 
 
-def data_wrong(recipe: Config, steps: int) -> Iterator[str]:
-    """Yields stages of the data that do not fill whole batches, or not the run."""
+def label(source: InstanceSourceConfig) -> str:
+    """Returns the label of the documents that a source draws from, which is the name of their part."""
+    if isinstance(source, ConcatAndChunkInstanceSourceConfig):
+        return source.label
+    return label(source.source if isinstance(source, SplitInstanceSourceConfig) else source.sources[0])
+
+
+def data_wrong(recipe: Config, run: Path, steps: int) -> Iterator[str]:
+    """Yields stages of the data that do not fill whole batches, or not the run, or give parts another share than they should."""
     length, batch = recipe.train_module.max_sequence_length, recipe.data_loader.global_batch_size
     counts = [sequences(source) for source in recipe.dataset]
     if any(count * length % batch for count in counts):
         yield f"stages of {counts} sequences do not end with a batch of {batch // length}"
     if sum(counts) * length != steps * batch:
         yield f"{sum(counts)} sequences are not the {steps * batch // length} of the run"
+    shares = [
+        {label(source): sequences(source) / count for source in stage.sources} for stage, count in zip(recipe.dataset, counts)
+    ]
+    # whole sequences
+    yield from against_mixture(run, shares, tolerance=1 / min(counts))
     if batch % recipe.train_module.rank_microbatch_size:
         yield "a batch is no multiple of rank_microbatch_size"
     if len(counts) > 1 and recipe.data_loader.shuffle_strategy != "intra_source":
@@ -138,7 +151,7 @@ def check(run: Path) -> bool:
             raise ValueError("trainer.max_duration is not in steps")
         steps = duration.value
         rates = rates_of(recipe, steps)
-        wrong = [*schedule_wrong(recipe.train_module.scheduler, steps), *data_wrong(recipe, steps)]
+        wrong = [*schedule_wrong(recipe.train_module.scheduler, steps), *data_wrong(recipe, run, steps)]
         wrong += [*model_wrong(recipe, folder), *plan_wrong(recipe, run, rates)]
     except ValueError as error:
         return report(run, "olmo_core", PACKAGES, PARSED_BY, wrong=[f"config.yaml: {error}"])

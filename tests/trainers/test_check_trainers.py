@@ -101,6 +101,26 @@ class Check(unittest.TestCase):
             with self.subTest(trainer):
                 self.broken(trainer, [(relative, before, after, after.strip("-\n"))])
 
+    def test_a_share_that_the_selection_does_not_give_is_found(self) -> None:
+        share, other = "0.10752688172043011", "0.2125237191650854"
+        chances = ("0.15311702515493986", "0.08056872037914692")
+        between = f'\n        }},\n        {{\n          "name": "bucket-01",\n          "token_weight": {share},\n          "probability": '
+        drawn, swapped = between.join(chances), between.join(reversed(chances))
+        for trainer, relative, before, after, expected in [
+            ("nanotron", "config.yaml", f"{other}\n      - {share}", f"{share}\n      - {other}", f"bucket-01 weighs {other}"),
+            ("nanotron", "config.yaml", "/bucket-01/datatrove\n      -", "/bucket-02/datatrove\n      -", "bucket-01 weighs 0.0"),
+            ("hf", "mixture.json", share, "0.11", "stage 1: bucket-01 weighs 0.11"),
+            ("hf", "mixture.json", drawn, swapped, "documents of stage 1: bucket-01 weighs 0.1531"),
+            ("megatron", "data_1.json", share, "0.11", "stage 1: bucket-01 weighs 0.11"),
+            ("torchtitan", "recipe.json", share, "0.11", "stage 1: bucket-01 weighs 0.11"),
+            ("torchtitan", "recipe.json", drawn, swapped, "documents of stage 1: bucket-01 weighs 0.1531"),
+            ("olmo-core", "config.yaml", "ratio: 0.7101410426433302", "ratio: 0.5", "stage 1: bucket-01 weighs 0.07"),
+            ("llm-foundry", "train.yaml", share, "0.11", "stage 1: bucket-01 weighs 0.11"),
+            ("levanter", "config.yaml", share, "0.11", "stage 1: bucket-01 weighs 0.11"),
+        ]:
+            with self.subTest(trainer):
+                self.broken(trainer, [(relative, before, after, expected)], "buckets")
+
     def test_a_rate_that_the_trainer_does_not_have_is_found(self) -> None:
         for trainer in check_trainers.TRAINERS:
             with self.subTest(trainer):

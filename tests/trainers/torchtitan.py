@@ -6,6 +6,7 @@
 folder, as the trainer does, and its model is built on no memory. torchtitan logs update k, counted from 1, as step k.
 """
 
+import json
 import logging
 import subprocess
 import sys
@@ -19,7 +20,7 @@ sys.path[:] = [folder for folder in sys.path if Path(folder or ".").resolve() !=
 import importlib  # noqa: E402
 
 import torch  # noqa: E402
-from common import against_schedule, compare, report, tokens_of  # noqa: E402
+from common import against_mixture, against_schedule, compare, report, tokens_of  # noqa: E402
 from torchtitan.components.lr_scheduler import build_lr_schedulers  # noqa: E402
 from torchtitan.config import ConfigManager, JobConfig  # noqa: E402
 from torchtitan.hf_datasets.text_datasets import DATASETS  # noqa: E402
@@ -97,6 +98,18 @@ def model_wrong(config: JobConfig, folder: Path) -> Iterator[str]:
         yield f"the model has {count / 1e9:.3f} billion parameters, the header says otherwise"
 
 
+def data_wrong(run: Path) -> Iterator[str]:
+    """Yields parts that have another share than they should, in what the recipe's module reads."""
+    values = json.loads((run / "recipe" / "torchtitan" / "recipe.json").read_text(encoding="utf-8"))
+    weights, chances = (
+        [{part["name"]: part[key] for part in dataset["parts"]} for dataset in values["datasets"]]
+        for key in ("token_weight", "probability")
+    )
+    named = {part["name"] for part in values["parts"]}
+    yield from (f"recipe.json: no sources of {name}" for names in chances for name in names if name not in named)
+    yield from (f"recipe.json: {text}" for text in against_mixture(run, weights, chances))
+
+
 def plan_wrong(config: JobConfig, run: Path, rates: list[float]) -> Iterator[str]:
     """Yields where the run is not that of `schedule.csv`, where there is one; only the warm-up is a step ahead of it.
 
@@ -126,6 +139,7 @@ def check(run: Path) -> bool:
     wrong = [f"config.toml: {text}" for text in found]
     wrong += [f"the trainer warns: {text}" for text in warnings.messages if "exceed total steps" in " ".join(text.split())]
     steps = config.training.steps
+    wrong += data_wrong(run)
     rows, worst, differences = compare(folder / "expected_lr.csv", steps, lambda step: rates[step - 1])
     return report(run, "torchtitan", PACKAGES, PARSED_BY, steps, rows, worst, [*wrong, *differences])
 

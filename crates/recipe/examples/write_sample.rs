@@ -2,15 +2,16 @@
 //!
 //!     cargo run -p headwater-recipe --example write_sample -- FOLDER
 //!
-//! Each run is a subfolder laid out as a run's output: see `runs`.
+//! Each run is a subfolder laid out as a run's output: see `runs`. Beside its recipes it has the selection and the `[mixture]` table
+//! that they are made from, `selection.json` and `mixture.json`.
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use headwater_recipe::{
     CorpusSource, FOLDER, RecipeConfig, RecipeInputs, TokenFileCount, TokenPart, Trainer, write_recipes,
 };
-use headwater_record::selection::DomainSelection;
+use headwater_record::selection::{Bucket, DomainBucket, DomainSelection};
 use headwater_record::tokens::{TextPart, TokenFormat};
 use headwater_record::{ContentHash, SelectionFile, TokenCount};
 use headwater_schedule::{Kind, Length, Periods, ScheduleConfig, Shape};
@@ -24,10 +25,21 @@ struct Run {
     name: &'static str,
     steps: u64,
     schedule: ScheduleConfig,
-    decay: Option<SelectedWeight>,
+    mixture: MixtureConfig,
+    kept: Kept,
 }
 
-/// Every shape of the decay and every corner of a schedule, two with a mixture of the decay's own, and what most trainers lack.
+/// What the selection of a run keeps.
+#[derive(Clone, Copy, PartialEq)]
+enum Kept {
+    /// A subset.
+    Whole,
+    /// The same in buckets that are read more or less often.
+    Buckets,
+}
+
+/// Every shape of the decay and every corner of a schedule, three with a mixture of the decay's own, what most trainers lack, and
+/// buckets beside the corpus and alone.
 fn runs() -> Vec<Run> {
     let wsd = |warmup, decay, shape, floor| ScheduleConfig {
         warmup: Some(Length::Steps(warmup)),
@@ -42,8 +54,12 @@ fn runs() -> Vec<Run> {
         floor: Some(floor),
         ..ScheduleConfig::default()
     };
-    let run = |name, schedule| Run { name, steps: STEPS, schedule, decay: None };
-    let staged = |name, schedule| Run { decay: Some(SelectedWeight::Weight(0.6)), ..run(name, schedule) };
+    let run =
+        |name, schedule| Run { name, steps: STEPS, schedule, mixture: MixtureConfig::default(), kept: Kept::Whole };
+    let then = MixtureConfig { decay: Some(SelectedWeight::Weight(0.6)), ..MixtureConfig::default() };
+    let staged = |name, schedule| Run { mixture: then, ..run(name, schedule) };
+    let short = |run| Run { steps: 2000, kept: Kept::Buckets, ..run };
+    let alone = MixtureConfig { selected: SelectedWeight::Weight(1.0), decay: None };
     let paper = ScheduleConfig { warmup: Some(Length::Fraction(0.02)), ..ScheduleConfig::default() };
     let half_life = Some(Length::Steps(500));
     vec![
@@ -83,6 +99,8 @@ fn runs() -> Vec<Run> {
                 ..ScheduleConfig::default()
             },
         ),
+        short(staged("buckets", wsd(200, 400, Shape::Linear, 0.0))),
+        short(Run { mixture: alone, ..run("buckets-alone", wsd(200, 400, Shape::Cosine, 0.0)) }),
     ]
 }
 
@@ -96,21 +114,80 @@ fn domain(name: &str, documents: u64, tokens: u64, kept_documents: u64, kept_tok
         fraction: 0.2,
         kept_documents,
         kept_tokens: TokenCount(kept_tokens),
-        cut: None,
-        highest: None,
-        lowest: None,
+        ..DomainSelection::default()
     }
+}
+
+fn selection(kept: Kept) -> SelectionFile {
+    let mut selection = SelectionFile {
+        hash: ContentHash::of(b"a made-up selection"),
+        rank: "influence".to_owned(),
+        by: "documents".to_owned(),
+        buckets: Vec::new(),
+        domains: vec![domain("code", 400, 300_000, 80, 120_000), domain("prose", 600, 700_000, 120, 185_000)],
+        statuses: [("scored".to_owned(), 1000)].into(),
+        guarded: [].into(),
+    };
+    if kept == Kept::Whole {
+        return selection;
+    }
+    // ends, repetitions, and documents and tokens of each domain
+    let buckets = [
+        (0.0, 0.08, 4.2, [(20, 30_000), (30, 50_000)]),
+        (0.08, 0.18, 1.7, [(25, 40_000), (40, 60_000)]),
+        (0.18, 0.305, 0.6, [(35, 50_000), (50, 75_000)]),
+    ];
+    for (from, to, repeat, own) in buckets {
+        let documents = own.iter().map(|(documents, _)| documents).sum();
+        let tokens = TokenCount(own.iter().map(|(_, tokens)| tokens).sum());
+        selection.buckets.push(Bucket { from, to, repeat, documents, tokens });
+        for (domain, (documents, tokens)) in selection.domains.iter_mut().zip(own) {
+            domain.buckets.push(DomainBucket { documents, tokens: TokenCount(tokens), cut: None });
+        }
+    }
+    selection
+}
+
+/// Files of tokens that a run knows, for Megatron-LM: in folders of their own, or where a run with buckets has them.
+fn token_files(run: &str, hash: &ContentHash) -> Vec<TokenPart> {
+    let file = |path: String, tokens| TokenFileCount { path, tokens: TokenCount(tokens) };
+    let written = |part, files: &[(&str, u64)]| TokenPart {
+        part,
+        format: TokenFormat::Megatron,
+        files: files.iter().map(|(path, tokens)| file(format!("tokens/{path}"), *tokens)).collect(),
+    };
+    let in_place = |part: TextPart, files: &[(&str, u64)]| {
+        let place =
+            |(name, tokens): &(&str, u64)| file(format!("{}/megatron/{name}", part.token_folder(hash)), *tokens);
+        TokenPart { part, format: TokenFormat::Megatron, files: files.iter().map(place).collect() }
+    };
+    match run {
+        "linear" => vec![
+            written(TextPart::Corpus, &[("code-00000", 300_000), ("1e5", 700_000)]),
+            written(TextPart::Selected, &[("no", 0), ("yes", 305_000)]),
+        ],
+        // but for one bucket
+        "buckets" => vec![
+            in_place(TextPart::Corpus, &[("code-00000", 300_000), ("prose-00000", 700_000)]),
+            in_place(TextPart::Bucket(0), &[("code-00000", 30_000), ("prose-00000", 50_000)]),
+            in_place(TextPart::Bucket(2), &[("prose-00000", 125_000)]),
+        ],
+        _ => Vec::new(),
+    }
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Box<dyn Error>> {
+    std::fs::create_dir_all(path.parent().ok_or("a file has a folder")?)?;
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "an example for a test; artefacts of runs are written by the store crate"
+    )]
+    std::fs::write(path, bytes)?;
+    Ok(())
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = PathBuf::from(std::env::args_os().nth(1).ok_or("usage: write_sample FOLDER")?);
-    let selection = SelectionFile {
-        hash: ContentHash::of(b"a made-up selection"),
-        rank: "influence".to_owned(),
-        by: "documents".to_owned(),
-        domains: vec![domain("code", 400, 300_000, 80, 120_000), domain("prose", 600, 700_000, 120, 185_000)],
-        statuses: [("scored".to_owned(), 1000)].into(),
-    };
     // Names that a careless YAML writer would leave bare, for a reader to turn into a number, a time or nothing.
     let source = |name: &str, path: &str| CorpusSource {
         name: name.to_owned(),
@@ -118,39 +195,28 @@ fn main() -> Result<(), Box<dyn Error>> {
         text: "text".to_owned(),
     };
     let corpus = [source("code", "12:30:00"), source("prose", "1e5")];
-    let subset = format!("0x1f: #runs/'\"\n/selected/{}", selection.hash);
-    let token_file = |path: &str, tokens| TokenFileCount { path: path.to_owned(), tokens: TokenCount(tokens) };
-    let token_part = |part, files| TokenPart { part, format: TokenFormat::Megatron, files };
-    let written = [
-        token_part(TextPart::Corpus, vec![token_file("tokens/code-00000", 300_000), token_file("tokens/1e5", 700_000)]),
-        token_part(TextPart::Selected, vec![token_file("tokens/no", 0), token_file("tokens/yes", 305_000)]),
-    ];
-    for Run { name, steps, schedule, decay } in runs() {
-        let mixtures = Mixtures::new(&selection, MixtureConfig { decay, ..MixtureConfig::default() })?;
+    for Run { name, steps, schedule, mixture, kept } in runs() {
+        let selection = selection(kept);
+        let mixtures = Mixtures::new(&selection, mixture)?;
         let tokens = steps as f64 * 1024.0 * 8192.0;
         let config = RecipeConfig { tokens, trainers: Trainer::ALL.to_vec(), ..RecipeConfig::default() };
-        // one run knows its token files
-        let tokens = if name == "linear" { &written[..] } else { &[] };
         let inputs = RecipeInputs {
             config: &config,
             schedule: &schedule,
             mixtures: &mixtures,
             selection: &selection,
             folder: FOLDER,
-            subset: &subset,
+            subset: &format!("0x1f: #runs/'\"\n/selected/{}", selection.hash),
             corpus: &corpus,
-            tokens,
+            tokens: &token_files(name, &selection.hash),
             seed: (1 << 32) + 7,
             is_sampled: false,
         };
+        let run = folder.join(name);
+        write(&run.join("selection.json"), &serde_json::to_vec_pretty(&selection)?)?;
+        write(&run.join("mixture.json"), &serde_json::to_vec_pretty(&mixture)?)?;
         for file in write_recipes(&inputs)?.files {
-            let path = folder.join(name).join(file.path);
-            std::fs::create_dir_all(path.parent().ok_or("a file has a folder")?)?;
-            #[expect(
-                clippy::disallowed_methods,
-                reason = "an example for a test; artefacts of runs are written by the store crate"
-            )]
-            std::fs::write(path, file.bytes)?;
+            write(&run.join(file.path), &file.bytes)?;
         }
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! The arithmetic of a run in words, for the head of every config.
 
 use headwater_record::TokenCount;
+use headwater_record::selection::Bucket;
 use headwater_schedule::{Kind, Length};
 
 use crate::dialect::Followed;
@@ -94,6 +95,7 @@ impl Plan<'_> {
             format!("Selection: {}, by {}, at {}.", selection.hash, selection.rank, self.inputs.subset),
             format!("Kept: {kept} of {all} tokens = {percent:.2} %, as the scoring model's tokenizer counts."),
         ];
+        lines.extend(selection.buckets.iter().enumerate().map(|(index, bucket)| bucket_line(index, bucket)));
         lines.extend(self.stages.iter().map(|stage| match self.stages.len() {
             1 => format!("Mixture: {}.", stage.arithmetic),
             _ => format!(
@@ -104,7 +106,7 @@ impl Plan<'_> {
                 stage.arithmetic
             ),
         }));
-        lines.extend(TextPart::ALL.iter().filter_map(|name| self.passes_line(*name)));
+        lines.extend(selection.parts().into_iter().filter_map(|name| self.passes_line(name)));
         lines
     }
 
@@ -127,9 +129,29 @@ impl Plan<'_> {
             })
             .collect();
         let passes = all / part.tokens.0 as f64;
-        let (terms, tokens) = (terms.join(" + "), part.tokens);
-        Some(format!("Passes: {} {terms} = {all:.4e}, {passes:.2} passes over {tokens}.", name.name()))
+        let (terms, tokens, repeats) = (terms.join(" + "), part.tokens, self.repeats(name, passes));
+        Some(format!("Passes: {} {terms} = {all:.4e}, {passes:.2} passes over {tokens}{repeats}.", name.name()))
     }
+
+    /// How the passes over a bucket compare with its repetitions; nothing for another part.
+    fn repeats(&self, name: TextPart, passes: f64) -> String {
+        let bucket = if let TextPart::Bucket(index) = name { self.inputs.selection.buckets.get(index) } else { None };
+        bucket.map_or_else(String::new, |bucket| {
+            format!(": {:.3} times its {:.3} repeats", passes / bucket.repeat, bucket.repeat)
+        })
+    }
+}
+
+fn bucket_line(index: usize, bucket: &Bucket) -> String {
+    format!(
+        "Bucket: {}, {:.2} % to {:.2} % of each ranking, {} tokens × {:.3} repeats = {} trained.",
+        Bucket::name(index),
+        100.0 * bucket.from,
+        100.0 * bucket.to,
+        bucket.tokens,
+        bucket.repeat,
+        TokenCount::nearest(bucket.trained_tokens()),
+    )
 }
 
 /// A count with its digits grouped.

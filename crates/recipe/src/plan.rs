@@ -2,13 +2,13 @@
 
 use std::fmt::Write as _;
 
-use headwater_record::TokenCount;
 use headwater_record::tokens::{TextPart, TokenFormat};
+use headwater_record::{SelectionFile, TokenCount};
 use headwater_schedule::length::whole;
 use headwater_schedule::{Batch, RunLength, Schedule};
 use headwater_select::Mixture;
 
-use crate::inputs::{FOLDER, RecipeInputs, TokenFileCount};
+use crate::inputs::{CorpusSource, FOLDER, RecipeInputs, TokenFileCount};
 use crate::{Error, Preset, Result, Trainer};
 
 /// Rows of a table of learning rates, about.
@@ -56,6 +56,13 @@ pub(crate) struct Part {
     pub(crate) documents: u64,
 }
 
+impl Stage {
+    /// The share of a part, which is 0 if it is not read.
+    pub(crate) fn weight(&self, name: TextPart) -> f64 {
+        self.parts.iter().find(|part| part.name == name).map_or(0.0, |part| part.token_weight)
+    }
+}
+
 impl<'a> Plan<'a> {
     pub(crate) fn new(inputs: &'a RecipeInputs<'a>, preset: &'a Preset) -> Result<Self> {
         let config = inputs.config;
@@ -92,7 +99,7 @@ impl<'a> Plan<'a> {
     /// The parts that some stage reads, the corpus first, as the first of those stages has them.
     pub(crate) fn parts(&self) -> impl Iterator<Item = &Part> {
         let of = |name| self.stages.iter().flat_map(|stage| &stage.parts).find(|part| part.name == name);
-        TextPart::ALL.into_iter().filter_map(of)
+        self.inputs.selection.parts().into_iter().filter_map(of)
     }
 
     /// The seed of the run, cut to the 32 bits that `NumPy`, and so every trainer, takes.
@@ -126,9 +133,21 @@ impl<'a> Plan<'a> {
         format!("{}{}", self.beside(), self.path(path))
     }
 
+    /// The Parquet files of a part that come from one source of the corpus: paths and patterns.
+    pub(crate) fn texts(&self, part: TextPart, source: &CorpusSource) -> Vec<String> {
+        let folder = part.folder_in(self.inputs.subset.trim_end_matches('/'));
+        folder.map_or_else(|| source.paths.clone(), |folder| vec![format!("{folder}/{}/**/*.parquet", source.name)])
+    }
+
     /// Where the token files of a part belong, of one format, as the pipeline writes places.
     pub(crate) fn token_folder(&self, part: TextPart, format: TokenFormat) -> String {
         format!("{}{}/{}", self.beside(), part.token_folder(&self.inputs.selection.hash), format.name())
+    }
+
+    /// The same of every part, a line each for the head of a config.
+    pub(crate) fn token_folder_lines(&self, format: TokenFormat) -> Vec<String> {
+        let parts = self.inputs.selection.parts().into_iter();
+        parts.map(|part| format!("  {}: {}", part.name(), self.token_folder(part, format))).collect()
     }
 
     /// The token files of a part that are there, of one format, but for those that hold nothing.
@@ -154,7 +173,7 @@ fn stages(inputs: &RecipeInputs<'_>, schedule: &Schedule) -> Result<Vec<Stage>> 
         name,
         start: range.start,
         steps: range.end - range.start,
-        parts: parts(inputs, mixture),
+        parts: parts(inputs.selection, mixture),
         arithmetic: mixture.arithmetic.clone(),
     };
     let (steps, stable) = (schedule.steps(), &inputs.mixtures.stable);
@@ -167,19 +186,21 @@ fn stages(inputs: &RecipeInputs<'_>, schedule: &Schedule) -> Result<Vec<Stage>> 
     Ok(stages.into_iter().filter(|stage| stage.steps > 0).collect())
 }
 
-fn parts(inputs: &RecipeInputs<'_>, mixture: &Mixture) -> Vec<Part> {
-    let selection = inputs.selection;
-    let corpus = Part {
-        name: TextPart::Corpus,
-        token_weight: mixture.corpus_weight,
-        tokens: selection.tokens(),
-        documents: selection.domains.iter().map(|domain| domain.documents).sum(),
+/// The parts that a mixture reads.
+fn parts(selection: &SelectionFile, mixture: &Mixture) -> Vec<Part> {
+    let part = |(name, token_weight)| {
+        let (tokens, documents) = match name {
+            TextPart::Corpus => (selection.tokens(), selection.documents()),
+            TextPart::Selected => (selection.kept_tokens(), selection.kept_documents()),
+            TextPart::Bucket(index) => {
+                let bucket = selection.buckets.get(index)?;
+                (bucket.tokens, bucket.documents)
+            }
+        };
+        Some(Part { name, token_weight, tokens, documents })
     };
-    let selected = Part {
-        name: TextPart::Selected,
-        token_weight: mixture.selected_weight,
-        tokens: selection.kept_tokens(),
-        documents: selection.domains.iter().map(|domain| domain.kept_documents).sum(),
-    };
-    [corpus, selected].into_iter().filter(|part| part.token_weight > 0.0).collect()
+    mixture.parts(selection).into_iter().filter_map(part).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! The trainers, one module each: what it can say of a schedule, and the files that it reads.
 
+mod by_part;
 mod documents;
 pub(crate) mod hf;
 pub(crate) mod levanter;

@@ -59,7 +59,7 @@ impl From<TokenBytes> for Written {
 pub struct TokensConfig {
     /// Formats to write; none writes nothing.
     pub formats: Vec<TokenFormat>,
-    /// Which documents are written.
+    /// Which documents are written; of what is selected all buckets, where it has any.
     pub parts: Vec<TextPart>,
     /// What `[model] name` accepts, or the path of a `tokenizer.json`; the scoring model's own if left out.
     #[serde(skip_serializing_if = "Option::is_none")]

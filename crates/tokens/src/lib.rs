@@ -1,6 +1,6 @@
 //! Documents to token files that trainers read.
 //!
-//! A [`PartPlan`] is a plan of documents: the corpus, or the subset that a selection kept. [`TokenWork::begin`] cuts it into
+//! A [`PartPlan`] is a plan of documents: the corpus, the subset that a selection kept, or a bucket of it. [`TokenWork::begin`] cuts it into
 //! *stretches*, consecutive units of one source that together hold about `file_bytes` of text, and fixes in each format's folder
 //! what decides the bytes there. [`write_tokens`] reads every stretch once, tokenises its documents on the threads of the pool and
 //! writes a file of each wanted format. When all stretches of a format are there, the manifest `tokens.json` is written.

@@ -83,7 +83,7 @@ impl<'a> TokenWork<'a> {
     pub(crate) fn complete(&self) -> Result<Progress> {
         let mut progress = Progress { complete: Vec::new(), missing: 0 };
         for folder in &self.folders {
-            match folder.complete(self.part.name(), &self.stretches)? {
+            match folder.complete(&self.part.name(), &self.stretches)? {
                 0 => progress.complete.push(folder.format),
                 missing => progress.missing += missing,
             }

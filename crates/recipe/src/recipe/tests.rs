@@ -25,16 +25,16 @@ pub(crate) fn selection() -> SelectionFile {
         fraction: 0.2,
         kept_documents: 200,
         kept_tokens: TokenCount(73_100_000_000),
-        cut: None,
-        highest: None,
-        lowest: None,
+        ..DomainSelection::default()
     };
     SelectionFile {
         hash: ContentHash::of(b"selection"),
         rank: "influence".to_owned(),
         by: "documents".to_owned(),
+        buckets: Vec::new(),
         domains: vec![domain],
         statuses: BTreeMap::new(),
+        guarded: BTreeMap::new(),
     }
 }
 
@@ -43,6 +43,7 @@ pub(crate) struct Given {
     pub(crate) config: RecipeConfig,
     pub(crate) schedule: ScheduleConfig,
     pub(crate) mixture: MixtureConfig,
+    pub(crate) selection: SelectionFile,
     pub(crate) subset: String,
     /// The preset named in `config`, with changes.
     pub(crate) preset: Option<Preset>,
@@ -57,6 +58,7 @@ impl Given {
             config: RecipeConfig::default(),
             schedule: ScheduleConfig::default(),
             mixture: MixtureConfig::default(),
+            selection: selection(),
             subset,
             preset: None,
             tokens: Vec::new(),
@@ -64,8 +66,7 @@ impl Given {
     }
 
     pub(crate) fn recipes(&self) -> Result<Recipes> {
-        let selection = selection();
-        let mixtures = Mixtures::new(&selection, self.mixture).unwrap();
+        let mixtures = Mixtures::new(&self.selection, self.mixture).unwrap();
         let corpus = [CorpusSource {
             name: "web".to_owned(),
             paths: vec!["s3://bucket/web/*.parquet".to_owned()],
@@ -75,7 +76,7 @@ impl Given {
             config: &self.config,
             schedule: &self.schedule,
             mixtures: &mixtures,
-            selection: &selection,
+            selection: &self.selection,
             folder: FOLDER,
             subset: &self.subset,
             corpus: &corpus,

@@ -18,7 +18,7 @@ pub(crate) struct MixtureSource {
 /// A part of a stage, by tokens and by documents.
 #[derive(Serialize)]
 pub(crate) struct StagePart {
-    name: &'static str,
+    name: String,
     /// Share of the tokens.
     token_weight: f64,
     /// Share of the documents, for `interleave_datasets`.
@@ -27,15 +27,8 @@ pub(crate) struct StagePart {
 
 /// The texts of a part.
 pub(crate) fn sources(plan: &Plan<'_>, part: TextPart) -> Vec<MixtureSource> {
-    let subset = plan.inputs.subset.trim_end_matches('/');
-    let sources = plan.inputs.corpus.iter().map(|source| MixtureSource {
-        data_files: match part {
-            TextPart::Corpus => source.paths.clone(),
-            TextPart::Selected => vec![format!("{subset}/{}/**/*.parquet", source.name)],
-        },
-        text: source.text.clone(),
-    });
-    sources.collect()
+    let sources = plan.inputs.corpus.iter();
+    sources.map(|source| MixtureSource { data_files: plan.texts(part, source), text: source.text.clone() }).collect()
 }
 
 /// The parts of a stage with their chances.

@@ -238,7 +238,7 @@ struct MixtureFile<'a> {
 
 #[derive(Serialize)]
 struct MixturePart {
-    name: &'static str,
+    name: String,
     sources: Vec<MixtureSource>,
     tokens: u64,
     documents: u64,

@@ -15,9 +15,9 @@ use serde::Serialize;
 
 use crate::dialect::{Dialect, Followed, name};
 use crate::file::{RecipeFile, yaml};
-use crate::plan::Plan;
+use crate::plan::{Part, Plan};
 use crate::trainers::levanter::config::{
-    Axes, Checkpointer, Component, Config, Data, Format, Keep, Length, LrSchedule, Mesh, Model, Optimizer, Parts, Rope,
+    Axes, Checkpointer, Component, Config, Data, Format, Keep, Length, LrSchedule, Mesh, Model, Optimizer, Rope,
     ScheduleKeys, Source, Tracker, Training, TypedSchedule,
 };
 use crate::trainers::transformers4::LlamaConfig;
@@ -222,18 +222,18 @@ fn model(plan: &Plan<'_>) -> Model {
 }
 
 fn data(plan: &Plan<'_>) -> Data {
-    let is_read = |name| plan.stages.iter().flat_map(|stage| &stage.parts).any(|part| part.name == name);
-    let component = |name| {
-        is_read(name).then(|| Component {
+    let component = |part: &Part| {
+        let text_key = text_columns(plan).first().copied().unwrap_or("text").to_owned();
+        let component = Component {
             kind: "cached",
-            source: Source { kind: "url", train_urls: urls(plan, name) },
-            format: Format { kind: "text", text_key: text_columns(plan).first().copied().unwrap_or("text").to_owned() },
-        })
+            source: Source { kind: "url", train_urls: urls(plan, part.name) },
+            format: Format { kind: "text", text_key },
+        };
+        (part.name, component)
     };
     let weights = plan.stages.iter().map(|stage| {
-        let weight = |name| stage.parts.iter().find(|part| part.name == name).map_or(0.0, |part| part.token_weight);
-        let weight = |name| is_read(name).then(|| weight(name));
-        (stage.start, Parts { corpus: weight(TextPart::Corpus), selected: weight(TextPart::Selected) })
+        let weights = plan.parts().map(|part| (part.name, stage.weight(part.name)));
+        (stage.start, weights.collect())
     });
     Data {
         tokenizer: plan.preset.tokenizer.name.clone(),
@@ -244,19 +244,14 @@ fn data(plan: &Plan<'_>) -> Data {
         permutation_type: "feistel",
         mixture_block_size: block(plan),
         stop_strategy: "restart",
-        components: Parts { corpus: component(TextPart::Corpus), selected: component(TextPart::Selected) },
+        components: plan.parts().map(component).collect(),
         train_weights: weights.collect(),
     }
 }
 
 /// All sources of a part together: a selection knows the tokens of domains, not of sources, so no source has a weight.
 fn urls(plan: &Plan<'_>, part: TextPart) -> Vec<String> {
-    let subset = plan.inputs.subset.trim_end_matches('/');
-    let sources = plan.inputs.corpus.iter().flat_map(|source| match part {
-        TextPart::Corpus => source.paths.clone(),
-        TextPart::Selected => vec![format!("{subset}/{}/**/*.parquet", source.name)],
-    });
-    sources.collect()
+    plan.inputs.corpus.iter().flat_map(|source| plan.texts(part, source)).collect()
 }
 
 /// The columns with the text, each once, in the order of the sources.

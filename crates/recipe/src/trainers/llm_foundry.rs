@@ -15,15 +15,15 @@ use serde::Serialize;
 
 use crate::dialect::{Dialect, Followed, name};
 use crate::file::{RecipeFile, yaml};
-use crate::plan::{Plan, Stage};
+use crate::plan::{Part, Plan, Stage};
 use crate::trainers::llm_foundry::config::{
     Algorithms, Callbacks, Clipping, Config, Curriculum, CurriculumStage, Dataset, Fsdp, Loader, Model, Nothing,
-    Optimizer, ScheduledGc, SpeedMonitor, Stream, Streams, Tokenizer, TokenizerArguments,
+    Optimizer, ScheduledGc, SpeedMonitor, Stream, Tokenizer, TokenizerArguments,
 };
 use crate::trainers::llm_foundry::scheduler::{Clock, Scheduler};
 use crate::trainers::transformers4::LlamaConfig;
 use crate::{Error, Result, Trainer};
-use headwater_record::tokens::{TextPart, TokenFormat};
+use headwater_record::tokens::TokenFormat;
 
 const CONFIG: &str = "recipe/llm-foundry/train.yaml";
 const MODEL: &str = "recipe/llm-foundry/model/config.json";
@@ -205,18 +205,18 @@ fn callbacks(plan: &Plan<'_>) -> Callbacks {
 
 /// The data of a stage; each shuffles by a seed of its own.
 fn dataset(plan: &Plan<'_>, stage: usize) -> Dataset {
-    let stream = |name| {
-        let part = plan.stages[stage].parts.iter().find(|part| part.name == name)?;
-        let (folder, proportion) = (plan.token_folder(name, FORMAT), part.token_weight);
+    let stream = |part: &Part| {
+        let (folder, proportion) = (plan.token_folder(part.name, FORMAT), part.token_weight);
         // Streaming refuses to fill one folder for two data sets of a run
-        let cache = format!("mds/{stage}/{}", name.name());
-        Some(match folder.contains("://") {
+        let cache = format!("mds/{stage}/{}", part.name.name());
+        let stream = match folder.contains("://") {
             true => Stream { remote: Some(folder), local: cache, proportion },
             false => Stream { remote: None, local: folder, proportion },
-        })
+        };
+        (part.name, stream)
     };
     Dataset {
-        streams: Streams { corpus: stream(TextPart::Corpus), selected: stream(TextPart::Selected) },
+        streams: plan.stages[stage].parts.iter().map(stream).collect(),
         max_seq_len: plan.batch.sequence_tokens,
         shuffle: true,
         shuffle_seed: plan.stage_seed(stage),
@@ -257,9 +257,7 @@ fn header(plan: &Plan<'_>, followed: &Followed, config: &Config) -> Vec<String> 
         lines.push("Time: in tokens (tok), because the callback that changes the mixture counts no steps.".to_owned());
     }
     lines.extend(start_lines(machines.devices));
-    for name in TextPart::ALL {
-        lines.push(format!("  {}: {}", name.name(), plan.token_folder(name, FORMAT)));
-    }
+    lines.extend(plan.token_folder_lines(FORMAT));
     lines.extend(
         [
             "  `headwater tokens` with [tokens] formats = [\"mds\"] writes them: a sample is one column, tokens, of max_seq_len tokens.",

@@ -22,7 +22,7 @@ use crate::trainers::nanotron::config::{
     OptimizerFactory, Parallelism, Stage, Tokenizer, Tokens,
 };
 use crate::{Result, Trainer};
-use headwater_record::tokens::{TextPart, TokenFormat};
+use headwater_record::tokens::TokenFormat;
 
 /// The config of each stage.
 const CONFIGS: [&str; 2] = ["recipe/nanotron/config.yaml", "recipe/nanotron/config_2.yaml"];
@@ -235,9 +235,7 @@ fn header(plan: &Plan<'_>, followed: &Followed, stage: usize) -> Vec<String> {
         ["", "Before it runs:", "- The folders under dataset_folder hold the token files (*.ds) of each part:"]
             .map(str::to_owned),
     );
-    for part in TextPart::ALL {
-        lines.push(format!("  {}: {}", part.name(), plan.token_folder(part, FORMAT)));
-    }
+    lines.extend(plan.token_folder_lines(FORMAT));
     lines.extend(
         [
             "  `headwater tokens` with [tokens] formats = [\"datatrove\"] writes them, or datatrove with the tokenizer below.",

@@ -8,6 +8,7 @@
 //! OLMo-core 3.0.0 (ai2-olmo-core): `optim/scheduler.py` (`ComposableScheduler`), `data/composable`, `train/trainer.py`.
 
 mod config;
+mod data;
 
 use headwater_schedule::length::whole;
 use headwater_schedule::{Curve, Form, Schedule};
@@ -19,20 +20,16 @@ use crate::file::{RecipeFile, yaml};
 use crate::plan::Plan;
 use crate::trainers::olmo_core::config::{
     ActivationCheckpointing, Block, Callback, Callbacks, Config, DataLoader, DataParallel, Duration, FeedForward, Head,
-    Model, Norm, Optim, Rope, Scheduler, SequenceMixer, Source, Stage, Tokenizer, TrainModule, Trainer,
+    Model, Norm, Optim, Rope, Scheduler, SequenceMixer, Stage, TrainModule, Trainer,
 };
 use crate::trainers::pieces::{Piece, PieceShape, lines, pieces};
 use crate::{Error, Result};
-use headwater_record::tokens::{TextPart, TokenFormat};
 
 const CONFIG: &str = "recipe/olmo-core/config.yaml";
 const SCRIPT: &str = "recipe/olmo-core/train.py";
 
 /// The training script, which is the same for every run.
 const TRAIN: &str = include_str!("olmo_core/train.py");
-
-/// The format of its token files.
-const FORMAT: TokenFormat = TokenFormat::Olmo;
 
 /// Processes that read data, per training process.
 const LOADING_WORKERS: u64 = 4;
@@ -107,9 +104,9 @@ fn config(plan: &Plan<'_>, followed: &Schedule) -> Result<Config> {
     Ok(Config {
         init_seed: plan.seed(),
         model: model(plan)?,
-        dataset: dataset(plan),
+        dataset: data::dataset(plan),
         data_loader: DataLoader {
-            tokenizer: tokenizer(plan),
+            tokenizer: data::tokenizer(plan),
             global_batch_size: plan.batch.tokens(),
             seed: plan.seed(),
             work_dir: "outputs/work",
@@ -154,73 +151,6 @@ fn model(plan: &Plan<'_>) -> Result<Model> {
         },
         lm_head: Head { layer_norm: norm(), bias: false },
     })
-}
-
-fn tokenizer(plan: &Plan<'_>) -> Tokenizer {
-    let model = &plan.preset.model;
-    Tokenizer {
-        vocab_size: model.vocab_size,
-        eos_token_id: model.eos_token_id,
-        // nothing is padded
-        pad_token_id: model.eos_token_id,
-        identifier: plan.preset.tokenizer.name.clone(),
-    }
-}
-
-/// One source a stage, of the sequences of its parts.
-fn dataset(plan: &Plan<'_>) -> Vec<Source> {
-    let counts = sequences(plan);
-    let stage = |index: usize| {
-        let parts = TextPart::ALL.into_iter().enumerate().filter(|(part, _)| counts[index][*part] > 0);
-        let sources = parts.map(|(part, name)| {
-            let of_stages: Vec<u64> = counts.iter().map(|counts| counts[part]).collect();
-            // the corpus and the subset that is drawn from it are shuffled differently
-            let sampled = sampled(plan, name, (of_stages.iter().sum(), plan.seed() + part as u64));
-            split(sampled, &of_stages, index)
-        });
-        Source::Concatenated { sources: sources.collect() }
-    };
-    (0..counts.len()).map(stage).collect()
-}
-
-/// The sequences of each part in each stage, whole batches a stage.
-fn sequences(plan: &Plan<'_>) -> Vec<[u64; 2]> {
-    let stages = plan.stages.iter().map(|stage| {
-        let all = stage.steps.saturating_mul(plan.batch.sequences);
-        let weight =
-            stage.parts.iter().find(|part| part.name == TextPart::Corpus).map_or(0.0, |part| part.token_weight);
-        // a whole number of at most 2^53, so that `whole` cannot fail
-        let corpus = whole((all as f64 * weight).round(), "sequences").unwrap_or_default().min(all);
-        [corpus, all - corpus]
-    });
-    stages.collect()
-}
-
-/// What a stage has of the sequences of all stages: the first so many, or the rest, so that none is in both.
-fn split(all: Source, of_stages: &[u64], stage: usize) -> Source {
-    match of_stages {
-        [first, second] if *first > 0 && *second > 0 => {
-            // OLMo-core rounds down
-            let ratio = (*first as f64 + 0.5) / (*first + *second) as f64;
-            Source::Split { ratio, idx: stage, source: Box::new(all) }
-        }
-        _ => all,
-    }
-}
-
-fn sampled(plan: &Plan<'_>, part: TextPart, (max_instances, seed): (u64, u64)) -> Source {
-    let documents = Source::NumpyDocuments {
-        source_paths: vec![format!("{}/*.npy", plan.token_folder(part, FORMAT))],
-        expand_glob: true,
-        dtype: if plan.preset.model.token_bytes() == 2 { "uint16" } else { "uint32" },
-        tokenizer: tokenizer(plan),
-    };
-    let sequences = Source::ConcatAndChunk {
-        sequence_length: plan.batch.sequence_tokens,
-        label: part.name(),
-        sources: vec![documents],
-    };
-    Source::Sampling { max_instances, seed, sources: vec![sequences] }
 }
 
 fn train_module(plan: &Plan<'_>, followed: &Schedule) -> Result<TrainModule> {
@@ -298,9 +228,7 @@ fn header(plan: &Plan<'_>, followed: &Followed) -> Vec<String> {
     let machines = &plan.preset.machines;
     let mut lines = vec!["Pretraining config for OLMo-core 3.0.0, written by headwater.".to_owned(), String::new()];
     lines.extend(plan.arithmetic(followed));
-    lines.extend(sequences(plan).iter().zip(&plan.stages).map(|([corpus, selected], stage)| {
-        format!("Sequences, {}: {corpus} of the corpus and {selected} of the selected part.", stage.name)
-    }));
+    lines.extend(data::sequences_lines(plan));
     lines.push(format!(
         "Batch: {} devices × {} sequences × {} passes = {} sequences.",
         machines.devices,
@@ -333,7 +261,7 @@ fn before(plan: &Plan<'_>) -> Vec<String> {
         "OLMo-core has them, though without NumPy's header. `headwater tokens` with [tokens] formats = [\"olmo\"] writes them:"
             .to_owned(),
     ];
-    lines.extend(TextPart::ALL.map(|part| format!("  {}: {}", part.name(), plan.token_folder(part, FORMAT))));
+    lines.extend(plan.token_folder_lines(data::FORMAT));
     let devices = plan.preset.machines.devices;
     lines.extend([
         String::new(),

@@ -161,6 +161,7 @@ fn lr_scheduler(schedule: &Schedule) -> LrScheduler {
 
 fn values(plan: &Plan<'_>) -> ModuleFile {
     let model = &plan.preset.model;
+    let part = |name: TextPart| Part { name: name.name(), sources: sources(plan, name) };
     ModuleFile {
         model: Shape {
             dim: model.hidden_size,
@@ -175,7 +176,7 @@ fn values(plan: &Plan<'_>) -> ModuleFile {
         init_std: model.init_std,
         seed: plan.seed(),
         shuffle_documents: SHUFFLE_DOCUMENTS,
-        parts: TextPart::ALL.map(|name| Part { name: name.name(), sources: sources(plan, name) }).into(),
+        parts: plan.inputs.selection.parts().into_iter().map(part).collect(),
         datasets: plan.stages.iter().enumerate().map(|(index, stage)| dataset(index, stage)).collect(),
     }
 }

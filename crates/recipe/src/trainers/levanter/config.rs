@@ -4,6 +4,8 @@
 
 use serde::Serialize;
 
+use crate::trainers::by_part::ByPart;
+
 #[derive(Debug, Serialize)]
 pub(crate) struct Config {
     pub(crate) data: Data,
@@ -24,18 +26,10 @@ pub(crate) struct Data {
     pub(crate) permutation_type: &'static str,
     pub(crate) mixture_block_size: u64,
     pub(crate) stop_strategy: &'static str,
-    pub(crate) components: Parts<Component>,
+    /// One for each part that is read.
+    pub(crate) components: ByPart<Component>,
     /// First steps and what the parts weigh from there.
-    pub(crate) train_weights: Vec<(u64, Parts<f64>)>,
-}
-
-/// Something for each part that is read.
-#[derive(Debug, Serialize)]
-pub(crate) struct Parts<T> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) corpus: Option<T>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) selected: Option<T>,
+    pub(crate) train_weights: Vec<(u64, ByPart<f64>)>,
 }
 
 #[derive(Debug, Serialize)]

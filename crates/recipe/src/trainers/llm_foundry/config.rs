@@ -4,6 +4,7 @@
 
 use serde::Serialize;
 
+use crate::trainers::by_part::ByPart;
 use crate::trainers::llm_foundry::scheduler::Scheduler;
 
 #[derive(Debug, Serialize)]
@@ -71,19 +72,11 @@ pub(crate) struct Loader {
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Dataset {
-    pub(crate) streams: Streams,
+    pub(crate) streams: ByPart<Stream>,
     pub(crate) max_seq_len: u64,
     pub(crate) shuffle: bool,
     pub(crate) shuffle_seed: u64,
     pub(crate) num_canonical_nodes: u64,
-}
-
-#[derive(Debug, Serialize)]
-pub(crate) struct Streams {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) corpus: Option<Stream>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) selected: Option<Stream>,
 }
 
 #[derive(Debug, Serialize)]

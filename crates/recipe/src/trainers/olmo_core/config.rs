@@ -90,7 +90,7 @@ pub(crate) enum Source {
     Sampling { max_instances: u64, seed: u64, sources: Vec<Source> },
     /// Documents one after the other, cut into sequences.
     #[serde(rename = "olmo_core.data.composable.ConcatAndChunkInstanceSourceConfig")]
-    ConcatAndChunk { sequence_length: u64, label: &'static str, sources: Vec<Source> },
+    ConcatAndChunk { sequence_length: u64, label: String, sources: Vec<Source> },
     /// Raw arrays of tokens.
     #[serde(rename = "olmo_core.data.composable.NumpyDocumentSourceConfig")]
     NumpyDocuments { source_paths: Vec<String>, expand_glob: bool, dtype: &'static str, tokenizer: Tokenizer },

@@ -143,7 +143,7 @@ pub(crate) struct Shape {
 
 #[derive(Serialize)]
 pub(crate) struct Part {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     pub(crate) sources: Vec<MixtureSource>,
 }
 
