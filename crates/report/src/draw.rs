@@ -1,23 +1,24 @@
 //! The few marks that the pictures share: page, label, line, box.
 
 use svg::Document;
-use svg::node::element::{Line, Rectangle, Text};
+use svg::node::element::{Description, Line, Rectangle, Text, Title};
 
 /// Text colour, dark enough for any size on white.
 pub(crate) const INK: &str = "#1f2933";
 /// Colour of axes and secondary text.
 pub(crate) const MUTED: &str = "#52606d";
 
-/// An empty white page of `width` × `height` pixels that scales to its container, titled for screen readers.
-pub(crate) fn page(width: f64, height: f64, title: &str) -> Document {
+/// An empty white page of `width` × `height` pixels that scales to its container, with a title and the same in words.
+pub(crate) fn page((width, height): (f64, f64), title: &str, words: &str) -> Document {
     Document::new()
         .set("viewBox", format!("0 0 {width} {height}"))
         .set("width", width)
         .set("height", height)
         .set("font-family", "system-ui, sans-serif")
         .set("role", "img")
-        .add(svg::node::element::Title::new(title))
-        .add(filled((0.0, 0.0), (width, height), "#ffffff"))
+        .add(Title::new(title))
+        .add(Description::new().add(svg::node::Text::new(words)))
+        .add(filled((0.0, 0.0), (width, height), "#ffffff").set("class", "paper"))
 }
 
 /// A label; `anchor` is `start`, `middle` or `end`.

@@ -14,6 +14,8 @@ const OUTLINE: &str = "#d9480f";
 const LEFT: f64 = 64.0;
 const TOP: f64 = 76.0;
 const WIDTH: f64 = 800.0;
+/// Heads that the description names.
+const NAMED: usize = 40;
 const LEGEND: f64 = 96.0;
 
 /// Draws retrieval scores as a heat map, a row a layer and a column a head, with the head set outlined.
@@ -34,9 +36,10 @@ pub fn heads_svg(file: &HeadsFile) -> String {
     let highest = scores.iter().flatten().copied().filter(|score| score.is_finite()).fold(0.0, f64::max);
     let height = TOP + cell.1 * layers as f64 + 62.0;
 
-    let mut picture = page(WIDTH, height.max(TOP + 260.0), "Retrieval heads")
-        .add(label("Retrieval score of every head", (LEFT, 28.0), "start", 18, INK).set("font-weight", 600))
-        .add(label(caption(file), (LEFT, 50.0), "start", 12, MUTED));
+    let mut picture =
+        page((WIDTH, height.max(TOP + 260.0)), "Retrieval heads", &in_words(file, (layers, heads), highest))
+            .add(label("Retrieval score of every head", (LEFT, 28.0), "start", 18, INK).set("font-weight", 600))
+            .add(label(caption(file), (LEFT, 50.0), "start", 12, MUTED));
     for layer in 0..layers {
         for head in 0..heads {
             let score = scores.get(layer).and_then(|row| row.get(head)).copied();
@@ -54,6 +57,16 @@ pub fn heads_svg(file: &HeadsFile) -> String {
     }
     let picture = axes(picture, (layers, heads), cell);
     legend(picture, if scores.is_empty() { None } else { Some(highest) }).to_string()
+}
+
+/// What the picture shows, for who cannot see it; the set by layer and head, as far as it is short.
+fn in_words(file: &HeadsFile, (layers, heads): (usize, usize), highest: f64) -> String {
+    let set = file.heads.as_slice();
+    let named: Vec<String> = set.iter().take(NAMED).map(|id| format!("layer {} head {}", id.layer, id.head)).collect();
+    let more = if set.len() > NAMED { format!(" and {} more", set.len() - NAMED) } else { String::new() };
+    let scores =
+        if file.search.is_some() { format!(", retrieval scores from 0 to {highest:.2}") } else { String::new() };
+    format!("{layers} layers with {heads} heads each{scores}. Masked: {}{more}.", named.join(", "))
 }
 
 fn caption(file: &HeadsFile) -> String {
@@ -131,7 +144,8 @@ mod tests {
             "rule": "visible", "sentences": "bundled", "seed": 9, "reachable": 0.9, "scores": [[0.0, 0.1], [0.8, 0.2]]}}"#,
         ));
         assert!(drawn.contains("layer 1, head 0: 0.800") && drawn.contains("seed 9"));
-        assert_eq!(drawn.matches("layer ").count(), 4);
+        assert_eq!(drawn.matches(", head ").count(), 4);
+        assert!(drawn.contains("2 layers with 2 heads each, retrieval scores from 0 to 0.80. Masked: layer 1 head 0."));
         assert_eq!(drawn.matches(OUTLINE).count(), 2, "one head and the key");
     }
 

@@ -1,14 +1,20 @@
-//! Artefacts to pictures: `heads.svg` and `schedule.svg`.
+//! Artefacts to pictures and one HTML page: `heads.svg`, `schedule.svg`, `report.html`.
 //!
-//! Pictures are plain SVG with a white background and the browser's own sans-serif font; equal artefacts give equal
-//! bytes. Nothing here reads or writes files.
+//! Pictures are plain SVG with a white background and the browser's own sans-serif font; the page holds all it needs. Equal artefacts
+//! give equal bytes. Nothing here reads or writes files.
 //!
 //! - [`heads_svg`]: layers × heads heat map of retrieval scores, the head set outlined
 //! - [`schedule_svg`]: learning rate over steps and tokens, with the phases marked
+//! - [`page()`]: everything that is known of a run
 
 mod draw;
+mod figure;
 mod heads;
+mod numbers;
+mod page;
 mod schedule;
+mod visible;
 
 pub use heads::heads_svg;
+pub use page::{Metrics, Mixture, MixturePart, MixtureStage, PAGE_BYTES, PageInputs, PlannedSchedule, Traffic, page};
 pub use schedule::{Curve, curves_svg, schedule_svg};

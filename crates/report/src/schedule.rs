@@ -5,6 +5,7 @@ use svg::Document;
 use svg::node::element::Polyline;
 
 use crate::draw::{INK, MUTED, filled, label, line, page, round};
+use crate::numbers::{rate, short};
 
 const SIZE: (f64, f64) = (800.0, 400.0);
 const PLOT: (f64, f64, f64, f64) = (84.0, 84.0, 692.0, 236.0);
@@ -86,6 +87,7 @@ pub fn schedule_svg(schedule: &Schedule, tokens_per_step: u64) -> String {
         ));
     }
     drawn(picture, &Curve::of("", schedule), schedule.peak_lr(), CURVES[0])
+        .add(label("learning rate", (left - 8.0, top - 8.0), "end", 11, INK))
         .add(label("steps", (left - 34.0, bottom + 20.0), "end", 11, INK))
         .add(label("tokens", (left - 34.0, bottom + 36.0), "end", 11, INK))
         .to_string()
@@ -130,7 +132,7 @@ fn shortened(name: &str) -> String {
 }
 
 fn headed(title: &str, caption: &str) -> Document {
-    page(SIZE.0, SIZE.1 + 200.0, title)
+    page((SIZE.0, SIZE.1 + 200.0), title, caption)
         .set("viewBox", format!("0 0 {} {}", SIZE.0, SIZE.1))
         .set("height", SIZE.1)
         .add(label(title, (PLOT.0, 28.0), "start", 18, INK).set("font-weight", 600))
@@ -178,25 +180,6 @@ fn caption(schedule: &Schedule) -> String {
         None => format!(" · {}", schedule.kind()),
     };
     format!("{steps} steps{warmup}{decay} · peak {peak}")
-}
-
-/// A rate for people: `4e-4`, and a plain `0`.
-fn rate(lr: f64) -> String {
-    if lr == 0.0 {
-        "0".to_owned()
-    } else if (0.01..1000.0).contains(&lr) {
-        format!("{}", (lr * 1e4).round() / 1e4)
-    } else {
-        format!("{:e}", (lr * 1e9).round() / 1e9)
-    }
-}
-
-fn short(tokens: f64) -> String {
-    let units = [(1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")];
-    match units.into_iter().find(|(unit, _)| tokens >= 0.9995 * *unit) {
-        Some((unit, name)) => format!("{:.1}{name}", tokens / unit),
-        None => format!("{tokens:.0}"),
-    }
 }
 
 #[cfg(test)]

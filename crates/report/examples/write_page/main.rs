@@ -1,0 +1,34 @@
+//! Writes report pages of made-up runs into a folder, for `tests/report` to open in a browser.
+//!
+//!     cargo run -p headwater-report --example write_page -- FOLDER
+//!
+//! `full.html` has everything, hostile documents included; `upsampled.html` repeats documents by quality and has no single cut;
+//! `partial.html` knows only `run.json`, `empty.html` nothing; `maximal.html` is as large as a page gets.
+
+mod hostile;
+mod made_up;
+mod scores;
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use headwater_report::{PageInputs, page};
+
+#[expect(clippy::disallowed_methods, reason = "an example writes where it is told to, outside any run")]
+fn main() -> Result<(), Box<dyn Error>> {
+    let folder = PathBuf::from(std::env::args_os().nth(1).ok_or("usage: write_page FOLDER")?);
+    std::fs::create_dir_all(&folder)?;
+    let (full, upsampled, maximal) = (made_up::full()?, made_up::upsampled()?, made_up::maximal()?);
+    let partial = PageInputs { run: Some(&full.run), pipeline: "pipelines/made-up.toml", ..PageInputs::default() };
+    let pages = [
+        ("full", page(&full.inputs())),
+        ("upsampled", page(&upsampled.inputs())),
+        ("partial", page(&partial)),
+        ("empty", page(&PageInputs::default())),
+        ("maximal", page(&maximal.inputs())),
+    ];
+    for (name, html) in pages {
+        std::fs::write(folder.join(format!("{name}.html")), html)?;
+    }
+    Ok(())
+}

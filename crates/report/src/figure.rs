@@ -1,0 +1,46 @@
+//! The figures of the page: a caption, a drawing with axes, and the same in words.
+//!
+//! Drawings take their colours from the page's style sheet by class, so that they follow light, dark and print. The `svg` crate leaves
+//! quotes in attributes alone: nothing foreign may go into an attribute, only into text.
+
+mod axis;
+mod bars;
+mod density;
+mod frame;
+mod histogram;
+mod steps;
+
+use maud::{Markup, PreEscaped, html};
+
+pub(crate) use bars::{Bar, bars};
+pub(crate) use density::density;
+pub(crate) use histogram::{Cut, against_all, distribution};
+pub(crate) use steps::{Step, steps};
+
+/// A figure: what is drawn and what is said.
+#[derive(Debug)]
+pub(crate) struct Figure {
+    /// Its title, plain text that may be foreign.
+    pub(crate) title: String,
+    /// What stands under the title.
+    pub(crate) caption: Option<Markup>,
+    /// The drawing, with its own text alternative.
+    pub(crate) drawing: String,
+    /// Class of the figure.
+    pub(crate) class: &'static str,
+}
+
+impl Figure {
+    /// The figure as HTML.
+    pub(crate) fn markup(&self) -> Markup {
+        html! {
+            figure class=(self.class) {
+                figcaption {
+                    b { bdi { (self.title) } }
+                    @if let Some(caption) = &self.caption { span.under { (caption) } }
+                }
+                (PreEscaped(&self.drawing))
+            }
+        }
+    }
+}

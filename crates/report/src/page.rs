@@ -1,0 +1,143 @@
+//! `report.html`: everything that is known of a run on one page, which needs nothing beside itself.
+//!
+//! [`page`] is a pure function of the artefacts that are there; what is missing stands in a box at the top. Documents, names and paths
+//! are hostile: every text goes through `visible` and `maud`'s escaping, a content security policy forbids the network and every
+//! script and style but the page's own. The page stays below [`PAGE_BYTES`] however large the corpus is: counts are on grids, tables
+//! end after a number of rows, and texts of samples share what the rest leaves.
+
+mod domain;
+mod domains;
+mod heads;
+mod inputs;
+mod notes;
+mod policy;
+mod provenance;
+mod ranks;
+mod rejects;
+mod samples;
+mod summary;
+mod table;
+mod times;
+mod training;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use headwater_record::ContentHash;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+pub use inputs::{Metrics, Mixture, MixturePart, MixtureStage, PageInputs, PlannedSchedule, Traffic};
+
+use crate::visible;
+
+/// Size that the page stays below, in bytes.
+pub const PAGE_BYTES: usize = 3_000_000;
+
+/// Bytes kept free for what is counted only roughly.
+const SPARE_BYTES: usize = 20_000;
+
+const STYLE: &str = include_str!("page/page.css");
+const SCRIPT: &str = include_str!("page/page.js");
+
+/// A part of the page that the list of contents names.
+struct Section {
+    id: &'static str,
+    title: &'static str,
+    body: Markup,
+}
+
+impl Section {
+    fn of(id: &'static str, title: &'static str, body: Option<Markup>) -> Option<Self> {
+        body.map(|body| Self { id, title, body })
+    }
+}
+
+/// Makes the page. Equal inputs give equal bytes.
+#[must_use]
+pub fn page(inputs: &PageInputs<'_>) -> String {
+    let before = [
+        Section::of("domains", "Domains", domains::table(inputs)),
+        Section::of("distributions", "Distributions and cuts", domain::details(inputs)),
+    ];
+    let after = [
+        Section::of("ranks", "Ranks compared", ranks::overlap(inputs)),
+        Section::of("rejects", "Rejects", rejects::by_reason(inputs)),
+        Section::of("repetition", "Repetition", policy::buckets(inputs)),
+        Section::of("mixture", "Mixture", training::mixture(inputs)),
+        Section::of("schedule", "Learning rate", training::schedule(inputs)),
+        Section::of("heads", "Retrieval heads", heads::heads(inputs)),
+        Section::of("time", "Where the time went", times::times(inputs)),
+        Section::of("provenance", "Provenance", provenance::provenance(inputs)),
+    ];
+    let rest: usize = before.iter().chain(&after).flatten().map(|section| section.body.0.len()).sum();
+    let frame = notes::notes(inputs).0.len() + summary::summary(inputs).0.len() + STYLE.len() + SCRIPT.len();
+    let room = PAGE_BYTES.saturating_sub(rest + frame + SPARE_BYTES);
+    let samples = Section::of("samples", "Documents to look at", samples::samples(inputs, room));
+    let sections: Vec<Section> = before.into_iter().chain([samples]).chain(after).flatten().collect();
+    whole(inputs, &sections).into_string()
+}
+
+fn whole(inputs: &PageInputs<'_>, sections: &[Section]) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            (head(inputs))
+            body {
+                (patterns())
+                a.skip href="#content" { "Skip to the content" }
+                nav aria-label="Sections" {
+                    a.brand href="#top" { "Headwater" }
+                    ol {
+                        li { a href="#top" { "Summary" } }
+                        @for section in sections { li { a href={ "#" (section.id) } { (section.title) } } }
+                    }
+                }
+                main #content tabindex="-1" {
+                    (summary::summary(inputs))
+                    (notes::notes(inputs))
+                    @for section in sections {
+                        section id=(section.id) aria-labelledby={ (section.id) "-title" } {
+                            h2 id={ (section.id) "-title" } { (section.title) }
+                            (section.body)
+                        }
+                    }
+                }
+                script { (PreEscaped(SCRIPT)) }
+            }
+        }
+    }
+}
+
+fn head(inputs: &PageInputs<'_>) -> Markup {
+    let hash = |text: &str| STANDARD.encode(ContentHash::of(text.as_bytes()).digest());
+    let policy = format!(
+        "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; img-src data:; base-uri 'none'; form-action 'none'",
+        hash(STYLE),
+        hash(SCRIPT)
+    );
+    html! {
+        head {
+            meta charset="utf-8";
+            meta http-equiv="Content-Security-Policy" content=(policy);
+            meta name="viewport" content="width=device-width, initial-scale=1";
+            meta name="color-scheme" content="light dark";
+            meta name="referrer" content="no-referrer";
+            link rel="icon" href="data:,";
+            title { (visible::name(&inputs.setting_text("/run/output"))) " – Headwater report" }
+            style { (PreEscaped(STYLE)) }
+        }
+    }
+}
+
+/// Fills that do not rely on colour, for all figures.
+fn patterns() -> Markup {
+    html! {
+        svg.patterns aria-hidden="true" width="0" height="0" {
+            defs {
+                pattern id="hatch" width="5" height="5" patternUnits="userSpaceOnUse" patternTransform="rotate(45)" {
+                    rect.hatch-under width="5" height="5" {}
+                    line.hatch-line x1="0" y1="0" x2="0" y2="5" {}
+                }
+            }
+        }
+    }
+}

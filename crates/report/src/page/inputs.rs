@@ -1,0 +1,132 @@
+//! What the page is made of: every artefact of a run that is there, and nothing that is not.
+
+use std::collections::BTreeMap;
+
+use headwater_record::profile::Profile;
+use headwater_record::{HeadsFile, RunFile, SelectionFile};
+use headwater_schedule::Schedule;
+use serde::Deserialize;
+
+/// What is known of a run. Whatever is `None` is named on the page, with the command that makes it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PageInputs<'a> {
+    /// The pipeline as it is given on the command line, options included: what follows `headwater select`.
+    pub pipeline: &'a str,
+    /// `run.json`.
+    pub run: Option<&'a RunFile>,
+    /// `heads.json`.
+    pub heads: Option<&'a HeadsFile>,
+    /// The scores on grids, with samples.
+    pub profile: Option<&'a Profile>,
+    /// `selection.json`.
+    pub selection: Option<&'a SelectionFile>,
+    /// What a training run reads.
+    pub mixture: Option<&'a Mixture>,
+    /// The learning rate of a training run.
+    pub schedule: Option<PlannedSchedule<'a>>,
+    /// `metrics.json`.
+    pub metrics: Option<&'a Metrics>,
+    /// What else the reader must know, a sentence each. The page finds rejects, skipped shards and unhealthy heads itself.
+    pub warnings: &'a [String],
+}
+
+/// A schedule and the size of its steps.
+#[derive(Clone, Copy, Debug)]
+pub struct PlannedSchedule<'a> {
+    /// The schedule.
+    pub schedule: &'a Schedule,
+    /// Sequence length × sequences a batch.
+    pub tokens_per_step: u64,
+}
+
+/// What a training run reads, stage by stage.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Mixture {
+    /// The stages in order; one if the mixture never changes.
+    pub stages: Vec<MixtureStage>,
+}
+
+/// A stretch of a training run that reads one mixture.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MixtureStage {
+    /// When it is, such as `until the decay`.
+    pub name: String,
+    /// What is read; the weights sum to 1.
+    pub parts: Vec<MixturePart>,
+    /// How the weights come about, for people.
+    pub arithmetic: String,
+}
+
+/// A part of a mixture.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MixturePart {
+    /// Its name, such as `corpus`.
+    pub name: String,
+    /// Share of the tokens that are trained on.
+    pub weight: f64,
+}
+
+/// `metrics.json`, as far as the page shows it. What a file lacks counts as zero.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Metrics {
+    /// Seconds by stage, of the clock.
+    pub seconds: BTreeMap<String, f64>,
+    /// Seconds by phase of scoring, summed over threads.
+    pub phase_seconds: BTreeMap<String, f64>,
+    /// Seconds that threads waited for bytes that were not there yet.
+    pub fetch_wait_seconds: f64,
+    /// Units scored by the process.
+    pub units: u64,
+    /// Documents scored by the process.
+    pub documents: u64,
+    /// Tokens scored by the process.
+    pub tokens: u64,
+    /// What went over the wire.
+    pub traffic: Traffic,
+    /// Greatest resident memory of the process.
+    pub peak_memory_bytes: Option<u64>,
+}
+
+/// What went over the wire.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Traffic {
+    /// Bytes of shards that were asked for.
+    pub read_bytes: u64,
+    /// Requests to object stores.
+    pub requests: u64,
+    /// Bytes that came.
+    pub received_bytes: u64,
+    /// Bytes that went.
+    pub sent_bytes: u64,
+    /// Requests that were repeated.
+    pub retries: u64,
+}
+
+impl PageInputs<'_> {
+    /// The command that makes an artefact of this run.
+    pub(crate) fn command(&self, stage: &str) -> String {
+        let pipeline = if self.pipeline.is_empty() { "PIPELINE.toml" } else { self.pipeline };
+        format!("headwater {stage} {pipeline}")
+    }
+
+    /// A value of the resolved pipeline, by its path such as `/run/seed`; `None` if it is not there.
+    pub(crate) fn setting(&self, pointer: &str) -> Option<&serde_json::Value> {
+        self.run.and_then(|run| run.config.pointer(pointer))
+    }
+
+    /// The same as text; empty if it is not there.
+    pub(crate) fn setting_text(&self, pointer: &str) -> String {
+        match self.setting(pointer) {
+            Some(serde_json::Value::String(text)) => text.clone(),
+            Some(other) => other.to_string(),
+            None => String::new(),
+        }
+    }
+
+    /// Rows by status, of the selection or else of the scores that are there; `None` before both.
+    pub(crate) fn statuses(&self) -> Option<&BTreeMap<String, u64>> {
+        self.selection.map(|file| &file.statuses).or(self.profile.map(|profile| &profile.statuses))
+    }
+}

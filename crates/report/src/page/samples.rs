@@ -1,0 +1,139 @@
+//! Documents to look at: four places of every ranking, side by side, with what finds and orders them.
+//!
+//! Every document is in the page; the script only hides and reorders. Without it, and on paper, boards stand one below the other.
+
+use headwater_record::profile::{DomainProfile, Profile, Sample, SampleSet};
+use maud::{Markup, PreEscaped, html};
+
+use super::PageInputs;
+use crate::numbers::{grouped, measured, value};
+use crate::visible::{Lines, excerpt, name, named};
+
+/// Documents of a place that are shown.
+const MOST_OF_PLACE: usize = 10;
+
+/// Characters of a text that are shown.
+const MOST_CHARACTERS: usize = 1_200;
+
+/// The places of a ranking: key and name.
+const PLACES: [(&str, &str); 4] =
+    [("top", "top"), ("above", "just above the cut"), ("below", "just below the cut"), ("bottom", "bottom")];
+
+/// All samples in at most `room` bytes; `None` without scores or without samples.
+pub(super) fn samples(inputs: &PageInputs<'_>, room: usize) -> Option<Markup> {
+    let profile = inputs.profile?;
+    let sets = || profile.domains.iter().flat_map(|domain| &domain.samples);
+    let documents: usize = sets().flat_map(places).map(|place| place.len().min(MOST_OF_PLACE)).sum();
+    if documents == 0 {
+        return None;
+    }
+    let mut ranks: Vec<&str> = Vec::new();
+    for set in sets() {
+        if !ranks.contains(&set.rank.as_str()) {
+            ranks.push(&set.rank);
+        }
+    }
+    let boards = |bytes| html! { @for (at, domain) in profile.domains.iter().enumerate() { (board(domain, &ranks, at, bytes)) } };
+    let (controls, without_texts) = (controls(profile, &ranks), boards(0).0.len());
+    let bytes = room.saturating_sub(without_texts + controls.0.len()) / documents;
+    Some(html! {
+        p.about {
+            "Read these before anything else: no number tells whether a ranking is right. "
+            "Influence is how much the loss rises without the retrieval heads; corrected influence is what of it base loss, compression and length do not explain."
+        }
+        (controls)
+        p.found role="status" aria-live="polite" {}
+        (boards(bytes))
+    })
+}
+
+fn places(set: &SampleSet) -> [&[Sample]; 4] {
+    [&set.top, &set.above, &set.below, &set.bottom]
+}
+
+fn controls(profile: &Profile, ranks: &[&str]) -> Markup {
+    let by = [
+        ("influence", "influence"),
+        ("corrected", "corrected influence"),
+        ("loss", "base loss"),
+        ("compression", "compression"),
+        ("tokens", "tokens"),
+    ];
+    html! {
+        form.controls hidden {
+            label { "Find " input type="search" name="find" placeholder="in ids and texts" autocomplete="off" spellcheck="false"; }
+            label { "Domain "
+                select name="domain" {
+                    @for (at, domain) in profile.domains.iter().enumerate() { option value=(at) { (name(&domain.domain)) } }
+                    option value="all" { "all domains" }
+                }
+            }
+            label { "Show "
+                select name="show" {
+                    optgroup label="One place, ranking beside ranking" {
+                        @for (key, title) in PLACES { option value={ "place " (key) } { (title) ", every ranking" } }
+                    }
+                    optgroup label="One ranking, its four places" {
+                        @for (at, rank) in ranks.iter().enumerate() { option value={ "rank " (at) } { "by " (name(rank)) ", every place" } }
+                    }
+                    optgroup label="Everything" { option value="all" { "every ranking, every place" } }
+                }
+            }
+            label { "Order "
+                select name="order" {
+                    option value="rank" { "as ranked" }
+                    @for (key, title) in by {
+                        option value={ (key) " down" } { (title) ", highest first" }
+                        option value={ (key) " up" } { (title) ", lowest first" }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn board(domain: &DomainProfile, ranks: &[&str], at: usize, bytes: usize) -> Markup {
+    let cut = domain.cut.map(|cut| measured(cut, domain.certainty.and_then(|certainty| certainty.cut_stderr)));
+    html! {
+        div.board data-domain=(at) {
+            h3 { (named(&domain.domain)) @if let Some(cut) = &cut { span.under { " cut " (cut) } } }
+            div.columns {
+                @for set in &domain.samples {
+                    @for ((key, title), place) in PLACES.into_iter().zip(places(set)) {
+                        div.column data-rank=[ranks.iter().position(|rank| *rank == set.rank)] data-place=(key) {
+                            h4 { span { "by " (named(&set.rank)) } span.place { (title) } }
+                            @if place.is_empty() { p.about { "none: everything is kept, or there is no single cut" } }
+                            @for (order, sample) in place.iter().take(MOST_OF_PLACE).enumerate() { (document(sample, order + 1, bytes)) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn document(sample: &Sample, order: usize, bytes: usize) -> Markup {
+    let scores = [sample.influence, sample.corrected.unwrap_or(f32::NAN), sample.loss_base, sample.compression];
+    let keys: Vec<String> = scores.iter().map(f32::to_string).chain([sample.tokens.to_string()]).collect();
+    let text = sample.text.as_deref().map(|text| excerpt(text, Lines::Kept, (MOST_CHARACTERS, bytes)));
+    let influence = measured(f64::from(sample.influence), sample.influence_stderr.map(f64::from));
+    html! {
+        article data-at=(order) data-keys=(keys.join(" ")) {
+            header { b { (order) } " " @match &sample.id { Some(id) => (named(id)), None => span.under { "no id" } } br; span.address { (named(&sample.address.to_string())) } }
+            p.numbers {
+                "influence " b { (influence) }
+                @if let Some(corrected) = sample.corrected { " · corrected " b { (value(f64::from(corrected))) } }
+                " · loss " b { (value(f64::from(sample.loss_base))) }
+                " · compression " b { (value(f64::from(sample.compression))) }
+                " · " b { (grouped(u64::from(sample.tokens))) } " tokens"
+            }
+            @match text {
+                // the first line end inside <pre> is dropped by parsers
+                Some(text) => pre dir="auto" tabindex="0" {
+                    (PreEscaped("\n")) (text.text) @if text.is_cut_off || sample.is_cut_off { span.more { "… goes on" } }
+                },
+                None => p.about { "The text could not be read." },
+            }
+        }
+    }
+}
