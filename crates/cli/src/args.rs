@@ -44,12 +44,14 @@ pub(crate) enum Command {
     Heads(HeadsArgs),
     /// Score the documents of the plan that have no score yet.
     Score(ScoreArgs),
-    /// Cut each domain and write the selected subset.
-    Select(PipelineArgs),
+    /// Cut each domain and write the selected subset, or compare several cuts of the same scores.
+    Select(SelectArgs),
     /// Write the corpus and the subset as token files, in the formats that the pipeline asks for.
     Tokens(TokensArgs),
     /// Write the pretraining configs and the schedule.
     Recipe(RecipeArgs),
+    /// Write report.html: what was selected, how sure that is, what it follows, and documents to look at. Works on unfinished runs, too.
+    Report(PipelineArgs),
     /// Show how far a run is.
     Status(PipelineArgs),
     /// Tables and pictures of learning-rate schedules, refinement, branches and export; needs no corpus.
@@ -86,11 +88,44 @@ pub(crate) enum ModelCommand {
     },
 }
 
+/// Arguments of `select`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SelectArgs {
+    /// The pipeline, a TOML file; several with --compare.
+    #[arg(required = true, num_args = 1.., value_name = "PIPELINE")]
+    pub(crate) pipelines: Vec<PathBuf>,
+    /// Override a key in all of them, such as select.fraction=0.1 (a TOML value, else a string). May be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) overrides: Vec<String>,
+    /// Show what the pipelines would keep of the same scores, what they share and what each keeps alone; write nothing to the run.
+    #[arg(long)]
+    pub(crate) compare: bool,
+    /// Write the comparison as JSON, too.
+    #[arg(long, value_name = "FILE", requires = "compare")]
+    pub(crate) json: Option<PathBuf>,
+    /// Cut the control arm: of every domain as many tokens as are selected, drawn at random. It lies beside the selection.
+    #[arg(long, conflicts_with = "compare")]
+    pub(crate) control: bool,
+}
+
+impl SelectArgs {
+    /// Each pipeline with the overrides.
+    pub(crate) fn each(&self) -> impl Iterator<Item = PipelineArgs> {
+        let overrides = &self.overrides;
+        self.pipelines
+            .iter()
+            .map(move |pipeline| PipelineArgs { pipeline: pipeline.clone(), overrides: overrides.clone() })
+    }
+}
+
 /// Arguments of `recipe`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct RecipeArgs {
     #[command(flatten)]
     pub(crate) pipeline: PipelineArgs,
+    /// Of the control arm that select --control drew; goes to recipe-control.
+    #[arg(long)]
+    pub(crate) control: bool,
     /// The folder in the run's output to write to, such as recipe-branch-119000; by default recipe, with the schedule beside it.
     #[arg(long, value_name = "FOLDER")]
     pub(crate) out: Option<String>,
@@ -322,6 +357,9 @@ pub(crate) struct ScoreArgs {
 pub(crate) struct TokensArgs {
     #[command(flatten)]
     pub(crate) pipeline: PipelineArgs,
+    /// Of the control arm that select --control drew.
+    #[arg(long)]
+    pub(crate) control: bool,
     /// Write only every N-th file, beginning with the I-th (0 ≤ I < N); whoever writes the last one ends the work.
     #[arg(long, value_name = "I/N", value_parser = parse_part)]
     pub(crate) shard: Option<Part>,

@@ -4,12 +4,12 @@ use std::path::Path;
 
 use anyhow::anyhow;
 
-/// Names the place and the nearest known key.
-pub(crate) fn explain_file(path: &Path, text: &str, error: &toml::de::Error) -> anyhow::Error {
-    let message = with_suggestion(error.message());
-    match error.span() {
-        Some(span) => {
-            let before = &text[..span.start.min(text.len())];
+/// Names the place, which is byte `at` of `text`, and the nearest known key.
+pub(crate) fn explain_file(path: &Path, text: &str, at: Option<usize>, message: &str) -> anyhow::Error {
+    let message = with_suggestion(message);
+    match at {
+        Some(at) => {
+            let before = &text[..at.min(text.len())];
             let line = before.matches('\n').count() + 1;
             let source = text.lines().nth(line - 1).unwrap_or_default().trim();
             anyhow!("{}:{line}: {message}\n    {source}", path.display())

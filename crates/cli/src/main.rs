@@ -1,9 +1,11 @@
 //! The `headwater` command: arguments, environment, clock, printing. Every stage's work is in the other crates.
 
 mod args;
+mod comparison;
 mod estimate;
 mod explain;
 mod exposition;
+mod extends;
 mod failure;
 mod interrupt;
 mod measurement;
@@ -24,7 +26,7 @@ use clap::{CommandFactory, Parser};
 use args::{Cli, Command, LogFormat, ModelCommand};
 use failure::{Chain, Outcome, classify};
 use progress::Console;
-use stages::Session;
+use stages::{CONTROL_RECIPES, Session};
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -76,9 +78,14 @@ fn run(command: &Command, console: &Console) -> anyhow::Result<Outcome> {
         Command::Bench(args) => Session::open_worker(&args.pipeline, &args.worker, console)?.bench(args),
         Command::Heads(args) => Session::open_worker(&args.pipeline, &args.worker, console)?.find_heads(args),
         Command::Score(args) => Session::open_worker(&args.pipeline, &args.worker, console)?.score_only(args),
-        Command::Select(args) => Session::open(args, console)?.select_only(),
-        Command::Tokens(args) => Session::open(&args.pipeline, console)?.tokens_only(args),
-        Command::Recipe(args) => Session::open(&args.pipeline, console)?.recipe_only(args.out.as_deref()),
+        Command::Select(args) if args.compare => stages::compare::compare_only(args, console),
+        Command::Select(args) => stages::select::select_only(args, console),
+        Command::Tokens(args) => Session::open(&args.pipeline, console)?.of_arm(args.control).tokens_only(args),
+        Command::Recipe(args) => {
+            let control = args.control.then_some(CONTROL_RECIPES);
+            Session::open(&args.pipeline, console)?.of_arm(args.control).recipe_only(args.out.as_deref().or(control))
+        }
+        Command::Report(args) => Session::open(args, console)?.report_only(),
         Command::Status(args) => Session::open(args, console)?.status(),
         Command::Schedule(command) => schedule::run(command, console),
         Command::Model(ModelCommand::Fetch { name }) => stages::model::fetch_only(name, console),

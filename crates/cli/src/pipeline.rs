@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail, ensure};
 use headwater_corpus::{OnBadShard, PlanOptions, SourceConfig};
 use headwater_heads::HeadsConfig;
 use headwater_model::{EngineChoice, Level, LevelError, Precision};
@@ -14,7 +14,8 @@ use headwater_select::{MixtureConfig, SelectConfig};
 use headwater_tokens::TokensConfig;
 use serde::{Deserialize, Serialize};
 
-use crate::explain::{explain_file, with_suggestion};
+use crate::explain::with_suggestion;
+use crate::extends::{EXTENDS, Extended};
 
 /// A resolved pipeline.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -106,17 +107,17 @@ fn default_device() -> String {
 }
 
 impl Pipeline {
-    /// Reads the pipeline at `path` and applies `overrides`, each `key=value`.
+    /// Reads the pipeline at `path` with what it extends, and applies `overrides`, each `key=value`.
     pub(crate) fn load(path: &Path, overrides: &[String]) -> Result<Self> {
-        let text = fs_err::read_to_string(path).context("cannot read the pipeline")?;
-        let as_written = toml::from_str::<Self>(&text);
+        let files = Extended::read(path, "pipeline")?;
+        let as_written = files.to::<Self>();
         if overrides.is_empty() {
-            return as_written.map_err(|error| explain_file(path, &text, &error));
+            return as_written.map_err(|error| files.explain(&error));
         }
-        let mut table: toml::Table = toml::from_str(&text).map_err(|error| explain_file(path, &text, &error))?;
+        let mut table: toml::Table = files.to().map_err(|error| files.explain(&error))?;
         overrides.iter().try_for_each(|assignment| assign(&mut table, assignment))?;
         serde_path_to_error::deserialize(toml::Value::Table(table)).map_err(|error| match as_written {
-            Err(in_file) if in_file.message() == error.inner().message() => explain_file(path, &text, &in_file),
+            Err(in_file) if in_file.message() == error.inner().message() => files.explain(&in_file),
             _ => anyhow!("--set: `{}`: {}", error.path(), with_suggestion(error.inner().message())),
         })
     }
@@ -139,6 +140,7 @@ fn assign(table: &mut toml::Table, assignment: &str) -> Result<()> {
     let (key, value) = assignment
         .split_once('=')
         .ok_or_else(|| anyhow!("--set takes KEY=VALUE, such as select.fraction=0.1, not `{assignment}`"))?;
+    ensure!(key.trim() != EXTENDS, "--set cannot set `{EXTENDS}`; write it at the top of a pipeline");
     let value = value.trim();
     let value = value_of(value);
     let mut parts: Vec<&str> = key.trim().split('.').collect();

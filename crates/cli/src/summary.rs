@@ -5,7 +5,7 @@ use std::io::Write;
 
 use anyhow::Result;
 use comfy_table::{Cell, CellAlignment, Table, presets};
-use headwater_record::selection::RankedDocument;
+use headwater_record::selection::{Bucket, Certainty, DomainSelection, RankedDocument};
 use headwater_record::{SelectionFile, Status, TokenCount};
 use headwater_store::Place;
 
@@ -54,8 +54,6 @@ pub(crate) fn print_domains(selection: &SelectionFile) -> Result<()> {
         "influence" => ("most influential".to_owned(), "least influential".to_owned()),
         _ => (format!("first by {rank}"), format!("last by {rank}")),
     };
-    // documents are ranked by what is greater, so a lower loss stands in the selection as a greater −loss
-    let shown = |value: f64| if rank == "loss" { -value } else { value };
     table.set_header([
         "domain".to_owned(),
         "documents".to_owned(),
@@ -63,6 +61,7 @@ pub(crate) fn print_domains(selection: &SelectionFile) -> Result<()> {
         "tokens".to_owned(),
         "kept".to_owned(),
         format!("cut ({rank})"),
+        "kept within\n1 · 2 errors".to_owned(),
         first,
         last,
     ]);
@@ -72,7 +71,8 @@ pub(crate) fn print_domains(selection: &SelectionFile) -> Result<()> {
             TokenCount(domain.kept_documents).to_string(),
             domain.tokens.to_string(),
             domain.kept_tokens.to_string(),
-            domain.cut.as_ref().map_or_else(|| "–".to_owned(), |cut| format!("{:.4}", shown(cut.value))),
+            cut(domain, rank),
+            domain.certainty.as_ref().map_or_else(|| "–".to_owned(), near),
         ];
         let mut row = vec![Cell::new(shortened(&domain.domain, ID_WIDTH))];
         row.extend(numbers.map(|number| Cell::new(number).set_alignment(CellAlignment::Right)));
@@ -84,6 +84,63 @@ pub(crate) fn print_domains(selection: &SelectionFile) -> Result<()> {
     if selection.domains.len() > MOST_DOMAINS {
         writeln!(out, "and {} more domains, in selection.json", selection.domains.len() - MOST_DOMAINS)?;
     }
+    print_guarded(&mut out, selection)?;
+    print_buckets(&mut out, selection)
+}
+
+/// The value of a cut and its standard error. Documents are ranked by what is greater, so what is kept from its low end stands in the
+/// selection with its sign turned.
+fn cut(domain: &DomainSelection, rank: &str) -> String {
+    if !domain.strata.is_empty() {
+        return format!("{} by length", domain.strata.len());
+    }
+    let Some(cut) = &domain.cut else { return "–".to_owned() };
+    let turned = rank == "loss" || (rank.starts_with("column:") && rank.ends_with(":ascending"));
+    let value = if turned { 0.0 - cut.value } else { cut.value };
+    match domain.certainty.as_ref().and_then(|certainty| certainty.cut_stderr) {
+        Some(stderr) => format!("{value:.4} ± {stderr:.4}"),
+        None => format!("{value:.4}"),
+    }
+}
+
+/// How many kept documents lie within one and two standard errors of their score from the cut.
+fn near(certainty: &Certainty) -> String {
+    if certainty.judged == 0 {
+        return "–".to_owned();
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a share")]
+    let share = |count: u64| 100.0 * count as f64 / certainty.judged as f64;
+    format!("{:.0} · {:.0} %", share(certainty.within_one), share(certainty.within_two))
+}
+
+fn print_guarded(out: &mut impl Write, selection: &SelectionFile) -> Result<()> {
+    if !selection.guarded.is_empty() {
+        let each = selection.guarded.iter().map(|(guard, count)| format!("{guard} {}", TokenCount(*count)));
+        writeln!(out, "guards kept out: {}", each.collect::<Vec<_>>().join(", "))?;
+    }
+    Ok(())
+}
+
+/// Prints how often each bucket is read, if documents are repeated.
+fn print_buckets(out: &mut impl Write, selection: &SelectionFile) -> Result<()> {
+    if selection.buckets.is_empty() {
+        return Ok(());
+    }
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_FULL_CONDENSED);
+    table.set_header(["bucket", "of each domain's tokens", "documents", "tokens", "read", "tokens read"]);
+    for (at, bucket) in selection.buckets.iter().enumerate() {
+        let numbers = [
+            format!("{:.1} – {:.1} %", 100.0 * bucket.from, 100.0 * bucket.to),
+            TokenCount(bucket.documents).to_string(),
+            bucket.tokens.to_string(),
+            format!("{:.3} ×", bucket.repeat),
+            TokenCount::nearest(bucket.trained_tokens()).to_string(),
+        ];
+        let cells = numbers.map(|number| Cell::new(number).set_alignment(CellAlignment::Right));
+        table.add_row(std::iter::once(Cell::new(Bucket::name(at))).chain(cells));
+    }
+    writeln!(out, "{table}")?;
     Ok(())
 }
 
@@ -121,7 +178,9 @@ pub(crate) fn print(selection: &SelectionFile, ending: &Ending<'_>) -> Result<()
     }
     let program = std::env::args().next().unwrap_or_else(|| "headwater".to_owned());
     writeln!(out, "\nNext: another cut of the same scores, without the model, takes seconds:")?;
-    writeln!(out, "  {program} select {} --set select.fraction=0.1", ending.pipeline)?;
+    let by_share = ["documents", "tokens"].contains(&selection.by.as_str());
+    let other = if by_share { "select.fraction=0.1" } else { "select.rank=corrected" };
+    writeln!(out, "  {program} select {} --set {other}", ending.pipeline)?;
     writeln!(out, "  {program} recipe {}", ending.pipeline)?;
     Ok(())
 }

@@ -10,7 +10,8 @@ use headwater_select::MixtureConfig;
 use serde::Deserialize;
 
 use crate::args::RunSizeArgs;
-use crate::explain::{explain_file, with_suggestion};
+use crate::explain::with_suggestion;
+use crate::extends::Extended;
 use crate::pipeline::value_of;
 
 /// The tables that matter to a schedule; a pipeline has others.
@@ -34,12 +35,12 @@ pub(super) struct Resolved {
 }
 
 impl Spec {
-    /// Reads a file that ends in `.toml`, else a kind with keys.
+    /// Reads a file that ends in `.toml`, with what it extends, else a kind with keys.
     pub(super) fn read(name: &str) -> Result<Self> {
         let spec = if Path::new(name).extension().is_some_and(|extension| extension == "toml") {
-            let text = fs_err::read_to_string(name).context("cannot read the schedule")?;
-            let spec = toml::from_str::<Self>(&text).map_err(|error| explain_file(Path::new(name), &text, &error))?;
-            let tables: toml::Table = toml::from_str(&text)?;
+            let files = Extended::read(Path::new(name), "schedule")?;
+            let explain = |error| files.explain(&error);
+            let (spec, tables) = (files.to::<Self>().map_err(explain)?, files.to::<toml::Table>().map_err(explain)?);
             ensure!(
                 ["schedule", "recipe", "corpus"].iter().any(|table| tables.contains_key(*table)),
                 "{name} has neither a [schedule] nor a [recipe] table and is no pipeline, so it says nothing of a schedule"
@@ -129,6 +130,20 @@ mod tests {
         assert_eq!(config.shape, Some(Shape::Linear));
         assert_eq!(inline("cosine")?.kind, Kind::Cosine);
         assert_eq!(inline("points:points=[[0,0],[0.1,1],[1,0]]")?.points.map(|points| points.len()), Some(3));
+        Ok(())
+    }
+
+    #[test]
+    fn a_file_takes_its_schedule_from_the_one_it_extends() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        fs_err::write(path("base.toml"), "[schedule]\nkind = \"cosine\"\n[recipe]\ntokens = 3e9\n")?;
+        fs_err::write(path("child.toml"), "extends = \"base.toml\"\n[recipe]\npeak_lr = 0.5\n")?;
+        let spec = Spec::read(&path("child.toml"))?;
+        assert_eq!((spec.schedule.kind, spec.recipe.tokens, spec.recipe.peak_lr), (Kind::Cosine, 3e9, 0.5));
+        fs_err::write(path("base.toml"), "[schedule]\nknid = \"cosine\"\n")?;
+        let error = Spec::read(&path("child.toml")).expect_err("the key is unknown").to_string();
+        assert!(error.contains("base.toml:2: unknown key `knid`; did you mean `kind`?"), "{error}");
         Ok(())
     }
 

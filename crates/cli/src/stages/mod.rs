@@ -1,14 +1,16 @@
 //! The stages of a pipeline, each rerunnable alone from what the earlier ones left in the run's folder.
 
 mod bench;
+pub(crate) mod compare;
 mod fidelity;
 mod heads;
 pub(crate) mod model;
 mod plan;
 mod recipe;
 mod relabel;
+mod report;
 mod score;
-mod select;
+pub(crate) mod select;
 mod status;
 mod tokens;
 
@@ -20,6 +22,7 @@ use headwater_record::{HeadsFile, RunFile, SelectionFile};
 use headwater_select::{REJECTS_PATH, SELECTION_PATH, subset_folder};
 use headwater_store::Place;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::args::{PipelineArgs, RunArgs, WorkerArgs};
 use crate::exposition;
@@ -32,6 +35,9 @@ use crate::summary;
 /// Where the time of a process went, relative to the run.
 const METRICS_FILE: &str = "metrics.json";
 
+/// Where recipes of the control arm go, relative to the run.
+pub(crate) const CONTROL_RECIPES: &str = "recipe-control";
+
 /// A pipeline being worked on.
 #[derive(Debug)]
 pub(crate) struct Session<'a> {
@@ -43,6 +49,8 @@ pub(crate) struct Session<'a> {
     command_line: String,
     /// The run's output.
     place: Place,
+    /// Whether the control arm is meant, not the selection itself.
+    is_control: bool,
     console: &'a Console,
     meters: Arc<Meters>,
 }
@@ -60,7 +68,12 @@ impl<'a> Session<'a> {
         let file = args.pipeline.display().to_string();
         let overrides = args.overrides.iter().map(|set| format!(" --set '{set}'"));
         let command_line = std::iter::once(file.clone()).chain(overrides).collect();
-        Ok(Self { pipeline, file, command_line, place, console, meters: Arc::default() })
+        Ok(Self { pipeline, file, command_line, place, is_control: false, console, meters: Arc::default() })
+    }
+
+    /// The same of the control arm, if `is_control`.
+    pub(crate) fn of_arm(self, is_control: bool) -> Self {
+        Self { is_control, ..self }
     }
 
     /// Opens a pipeline for a command that computes.
@@ -88,7 +101,10 @@ impl<'a> Session<'a> {
         let tokens = self.write_wanted_tokens(&plan, &scored.run, &selection)?;
         let recipes = self.recipe(&selection, None)?;
         self.write_json(METRICS_FILE, &self.meters.metrics())?;
-        self.print_ending(&selection, &heads, tokens.into_iter().chain(recipes))?;
+        // the page shows the times up to here; it takes time itself
+        let report = self.write_report(Some(&scored.run), Some(&plan))?;
+        self.write_json(METRICS_FILE, &self.meters.metrics())?;
+        self.print_ending(&selection, &heads, tokens.into_iter().chain(recipes).chain([report]))?;
         Ok(self.verdict(&selection, &scored.run))
     }
 
@@ -108,7 +124,7 @@ impl<'a> Session<'a> {
             artefacts.push(("heads", heads::HEADS_PICTURE.to_owned()));
         }
         artefacts.extend(written.map(|path| {
-            let what = ["schedule", "tokens"].into_iter().find(|what| path.starts_with(what));
+            let what = ["schedule", "tokens", "report"].into_iter().find(|what| path.starts_with(what));
             (what.unwrap_or("recipe"), path)
         }));
         let ending =
@@ -140,6 +156,13 @@ impl<'a> Session<'a> {
             tracing::warn!("{skipped} shards were skipped; run.json lists them");
         }
         skipped
+    }
+
+    /// Reads an artefact in JSON, if it is there.
+    fn artefact<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>> {
+        let Some(json) = self.place.read_if_exists(path)? else { return Ok(None) };
+        let read = serde_json::from_slice(&json);
+        read.map(Some).with_context(|| format!("{} is damaged", self.place.describe(path)))
     }
 
     /// Writes an artefact as indented JSON.

@@ -13,7 +13,7 @@ use headwater_record::tokens::{TokenFile, TokensFile};
 use headwater_record::{ContentHash, SelectionFile, TokenCount};
 use headwater_report::schedule_svg;
 use headwater_select::{Mixtures, subset_folder};
-use headwater_tokens::{MANIFEST, TextPart, TokenFormat};
+use headwater_tokens::{MANIFEST, TokenFormat};
 
 use crate::failure::Outcome;
 use crate::stages::Session;
@@ -61,7 +61,7 @@ impl Session<'_> {
     }
 
     /// Makes the recipes of a made-up selection, so that a setting that cannot work is found before hours of scoring.
-    pub(super) fn rehearse_recipe(&self) -> Result<()> {
+    pub(super) fn rehearse_recipe(&self) -> Result<Recipes> {
         let domain = DomainSelection {
             domain: String::new(),
             documents: 2,
@@ -71,24 +71,24 @@ impl Session<'_> {
             fraction: 0.5,
             kept_documents: 1,
             kept_tokens: TokenCount(1),
-            cut: None,
-            highest: None,
-            lowest: None,
+            ..DomainSelection::default()
         };
         let selection = SelectionFile {
             hash: ContentHash::of(b""),
             rank: String::new(),
             by: String::new(),
+            buckets: Vec::new(),
             domains: vec![domain],
             statuses: BTreeMap::new(),
+            guarded: BTreeMap::new(),
         };
-        self.recipes(&selection, &self.preset()?, &[], None).map(drop)
+        self.recipes(&selection, &self.preset()?, &[], None)
     }
 
-    /// The token files that are there, of the corpus and of what is selected, in every format.
+    /// The token files that are there, of every part in every format.
     fn token_parts(&self, selection: &SelectionFile, preset: &Preset) -> Result<Vec<TokenPart>> {
         let (mut there, mut unlike) = (Vec::new(), BTreeSet::new());
-        for part in TextPart::ALL {
+        for part in selection.parts() {
             for format in TokenFormat::ALL {
                 let folder = format!("{}/{}", part.token_folder(&selection.hash), format.name());
                 let manifest = format!("{folder}/{MANIFEST}");

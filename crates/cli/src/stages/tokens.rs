@@ -29,10 +29,19 @@ impl Watch for Progress {
     }
 }
 
-/// The plan of each part that is wanted.
+/// The documents of each part that is wanted.
 struct Texts<'a> {
     corpus: Option<&'a Plan>,
-    selected: Option<(Plan, &'a SelectionFile)>,
+    /// What is selected, as a whole or bucket by bucket.
+    selected: Vec<SelectedText>,
+}
+
+/// The documents of a part of what is selected.
+struct SelectedText {
+    part: TextPart,
+    plan: Plan,
+    /// The folder of its token files, relative to the run.
+    folder: String,
 }
 
 impl Session<'_> {
@@ -51,8 +60,8 @@ impl Session<'_> {
         let corpus = self.wants(TextPart::Corpus).then(|| self.plan()).transpose()?;
         let run = headwater_score::read(&self.place)?;
         let corpus = corpus.map(|corpus| without_skipped(corpus, run.as_ref()));
-        let selected = selection.as_ref().map(|selection| Ok::<_, anyhow::Error>((self.subset(selection)?, selection)));
-        let texts = Texts { corpus: corpus.as_ref(), selected: selected.transpose()? };
+        let selected = selection.as_ref().map(|selection| self.selected(selection)).transpose()?.unwrap_or_default();
+        let texts = Texts { corpus: corpus.as_ref(), selected };
         self.tokens(&texts, part)?;
         Ok(Outcome::Done)
     }
@@ -67,9 +76,9 @@ impl Session<'_> {
         if self.config().formats.is_empty() {
             return Ok(Vec::new());
         }
-        let selected = self.wants(TextPart::Selected).then(|| self.subset(selection)).transpose()?;
+        let selected = self.wants(TextPart::Selected).then(|| self.selected(selection)).transpose()?;
         let corpus = self.wants(TextPart::Corpus).then(|| without_skipped(corpus.clone(), Some(run)));
-        let texts = Texts { corpus: corpus.as_ref(), selected: selected.map(|plan| (plan, selection)) };
+        let texts = Texts { corpus: corpus.as_ref(), selected: selected.unwrap_or_default() };
         self.tokens(&texts, Part::WHOLE)
     }
 
@@ -90,12 +99,21 @@ impl Session<'_> {
         self.config().parts.contains(&part)
     }
 
-    /// The plan of the subset's files, which are shards like others.
-    fn subset(&self, selection: &SelectionFile) -> Result<Plan> {
-        let folder = subset_folder(selection);
-        let files = self.place.list(&folder)?;
+    /// The documents of every part of what is selected.
+    fn selected(&self, selection: &SelectionFile) -> Result<Vec<SelectedText>> {
+        let subset = subset_folder(selection);
+        let folders = selection.parts().into_iter().filter_map(|part| Some((part, part.folder_in(&subset)?)));
+        let texts = folders.map(|(part, folder)| {
+            Ok(SelectedText { part, plan: self.subset(&folder)?, folder: part.token_folder(&selection.hash) })
+        });
+        texts.collect()
+    }
+
+    /// The plan of the subset's files in `folder`, which are shards like others.
+    fn subset(&self, folder: &str) -> Result<Plan> {
+        let files = self.place.list(folder)?;
         let is_of = |path: &str, source: &str| {
-            path.strip_prefix(&folder).is_some_and(|path| path.starts_with(&format!("/{source}/")))
+            path.strip_prefix(folder).is_some_and(|path| path.starts_with(&format!("/{source}/")))
         };
         // a source of which nothing is kept has no files
         let kept =
@@ -131,14 +149,11 @@ impl Session<'_> {
             eos.text,
             eos.id
         ));
-        let corpus = texts.corpus.map(|plan| (TextPart::Corpus, CORPUS_TOKENS.to_owned(), plan));
-        let selected = texts
-            .selected
-            .as_ref()
-            .map(|(plan, selection)| (TextPart::Selected, TextPart::Selected.token_folder(&selection.hash), plan));
+        let part = |part, folder: &str, plan| PartPlan { part, folder: folder.to_owned(), plan };
+        let corpus = texts.corpus.map(|plan| part(TextPart::Corpus, CORPUS_TOKENS, plan));
+        let selected = texts.selected.iter().map(|text| part(text.part, &text.folder, &text.plan));
         let mut written = Vec::new();
-        for (part, folder, plan) in corpus.into_iter().chain(selected) {
-            let part = PartPlan { part, folder, plan };
+        for part in corpus.into_iter().chain(selected) {
             written.extend(self.part(&setup, &part, shard)?);
         }
         Ok(written)
@@ -149,8 +164,9 @@ impl Session<'_> {
         let share = Share { index: shard.index, of: shard.of };
         let work = TokenWork::begin(&self.place, setup, part, share)?;
         let name = match part.part {
-            TextPart::Corpus => "corpus",
-            TextPart::Selected => "subset",
+            TextPart::Corpus => "the corpus".to_owned(),
+            TextPart::Selected => "the subset".to_owned(),
+            TextPart::Bucket(_) => part.part.name(),
         };
         let watch = Progress(self.console.step("tokens", "documents", work.pending_rows()));
         let listening = Listening::begin();
@@ -163,7 +179,7 @@ impl Session<'_> {
         watch.0.finish();
         if progress.missing > 0 {
             let missing = progress.missing;
-            self.console.say(&format!("{:>12} {missing} files of the {name} are left to other shards", "tokens"));
+            self.console.say(&format!("{:>12} {missing} files of {name} are left to other shards", "tokens"));
         }
         let folder = |format: TokenFormat| format!("{}/{}", part.folder, format.name());
         let folders: Vec<String> = progress.complete.into_iter().map(folder).collect();
