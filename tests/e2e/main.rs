@@ -11,6 +11,7 @@ mod resume;
 mod run;
 mod schedule;
 mod scores;
+mod selection;
 mod settings;
 mod shards;
 mod signals;

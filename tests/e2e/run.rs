@@ -15,8 +15,16 @@ fn a_run_leaves_every_artefact_and_a_table() -> Outcome {
     let site = Site::new()?;
     let finished = site.done("run", &[])?;
     let artefacts = site.all_artefacts()?;
-    let named =
-        ["run.json", "heads.json", "rejects.parquet", "selection.json", "schedule.csv", "schedule.svg", "metrics.json"];
+    let named = [
+        "run.json",
+        "heads.json",
+        "rejects.parquet",
+        "selection.json",
+        "schedule.csv",
+        "schedule.svg",
+        "metrics.json",
+        "report.html",
+    ];
     for name in named {
         assert!(artefacts.contains_key(name), "no {name} among {:?}", artefacts.keys());
     }
@@ -95,8 +103,9 @@ fn running_again_changes_nothing_and_scores_nothing() -> Outcome {
     let mut before = site.all_artefacts()?;
     let again = site.done("run", &[])?;
     let mut after = site.all_artefacts()?;
-    before.remove("metrics.json");
-    after.remove("metrics.json");
+    for timed in ["metrics.json", "report.html"] {
+        assert!(before.remove(timed).is_some() && after.remove(timed).is_some(), "{timed}");
+    }
     assert_same(&before, &after, "a second run");
     assert_eq!(site.json("metrics.json")?["documents"], 0);
     assert_eq!(first.stdout, again.stdout);

@@ -96,6 +96,55 @@ fn the_stage_alone_in_shares_on_any_number_of_threads_gives_the_same_bytes() -> 
     Ok(())
 }
 
+/// Lays the subset out as a selection with buckets has it: `books` in the first, `web` in the second, and nothing in the third.
+fn into_buckets(site: &Site) -> Outcome {
+    let mut selection = site.json("selection.json")?;
+    let folder = site.path(OUTPUT).join("selected").join(selection["hash"].as_str().ok_or("a hash")?);
+    for (bucket, source) in [("bucket-00", "books"), ("bucket-01", "web")] {
+        fs_err::create_dir_all(folder.join(bucket))?;
+        fs_err::rename(folder.join(source), folder.join(bucket).join(source))?;
+    }
+    let bucket = |repeat: f64, documents: u64, tokens: u64| serde_json::json!({"from": 0.0, "to": 0.1, "repeat": repeat, "documents": documents, "tokens": tokens});
+    selection["buckets"] = serde_json::json!([bucket(3.0, 8, 200), bucket(0.5, 6, 100), bucket(0.1, 0, 0)]);
+    site.write(&format!("{OUTPUT}/selection.json"), &selection.to_string())?;
+    Ok(())
+}
+
+#[test]
+fn every_bucket_has_token_files_of_its_own_and_a_recipe_its_weight() -> Outcome {
+    let site = site()?;
+    site.done("run", &["--set", "tokens.formats=[]"])?;
+    into_buckets(&site)?;
+    let formats = ["--set", "tokens.formats=[\"olmo\", \"megatron\"]"];
+    let first = [formats.as_slice(), &["--shard", "1/50"]].concat();
+    site.stage("tokens", &first)?
+        .says(0, &["files of the corpus are left to", "files of bucket-01 are left to other shards"]);
+    let written = site.done("tokens", &formats)?;
+    let folder = selected(&site)?;
+    for (bucket, column) in [("bucket-00", "text"), ("bucket-01", "content")] {
+        let part = format!("{folder}/{bucket}");
+        assert_eq!(site.json(&format!("{part}/olmo/tokens.json"))?["part"], bucket);
+        let rows = rows_below(&site, &format!("{}/{bucket}/", folder.trim_start_matches("tokens/")))?;
+        assert!(!rows.is_empty(), "{bucket} has documents");
+        assert_eq!(tokens(&site, &part)?, expected(rows.iter().map(|row| row[column].as_str()))?);
+    }
+    assert_eq!(site.json(&format!("{folder}/bucket-02/olmo/tokens.json"))?["documents"], 0);
+    assert!(written.stderr.contains(&format!("{folder}/bucket-02/megatron/tokens.json")), "{}", written.stderr);
+    assert!(!site.path(&format!("{OUTPUT}/{folder}/olmo")).exists(), "nothing is written of the whole");
+    site.done("recipe", &["--set", "recipe.trainers=[\"megatron\"]", "--set", "mixture.selected=0.65"])?;
+    let blend: Vec<String> = serde_json::from_value(site.json("recipe/megatron/data.json")?["train"].clone())?;
+    let mut weights = [0.0; 3];
+    for pair in blend.chunks(2) {
+        assert!(site.path(&format!("{}.idx", pair[1])).is_file(), "{} is a token file", pair[1]);
+        let part = ["/corpus/", "/bucket-00/", "/bucket-01/"].iter().position(|part| pair[1].contains(part));
+        weights[part.ok_or(pair[1].as_str())?] += pair[0].parse::<f64>()?;
+    }
+    for (weight, meant) in weights.iter().zip([0.35, 0.6, 0.05]) {
+        assert!((weight - meant).abs() < 1e-9, "{weights:?}");
+    }
+    Ok(())
+}
+
 #[test]
 fn the_corpus_needs_no_selection() -> Outcome {
     let site = site()?;
