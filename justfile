@@ -15,3 +15,5 @@ trainers:
     python3 -m unittest discover tests/trainers
 jobs:
     python3 -m unittest discover tests/jobs
+report:
+    python3 -m unittest discover tests/report
