@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use headwater_schedule::Schedule;
-use headwater_store::Place;
+use headwater_store::Stores;
 
 use crate::args::ScheduleCommand;
 use crate::failure::Outcome;
@@ -37,7 +37,7 @@ fn write_file(path: Option<&PathBuf>, content: impl FnOnce() -> String, console:
     let name = path.file_name().and_then(|name| name.to_str());
     let name = name.with_context(|| format!("{} names no file", path.display()))?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    Place::open(&folder.display().to_string())?.write(name, Bytes::from(content()))?;
+    Stores::default().open(&folder.display().to_string())?.write(name, Bytes::from(content()))?;
     console.say(&format!("{:>12} {}", "written", path.display()));
     Ok(())
 }
