@@ -3,12 +3,14 @@
 //! - [`config`]: the `[recipe]` table
 //! - [`preset`]: what is trained and on what machines
 //! - [`recipe`]: what a recipe is made from and what comes out
+//! - [`TrainingRun`]: a schedule resolved for the run of a `[recipe]` table; [`BranchPlan`]: a child of it that decays early
 //!
 //! Each trainer is one module, a `Dialect`: the files it reads, the schedules it has keys for, the corners of its scheduler, and the
 //! learning rates that it will log. A schedule that it has no keys for becomes the nearest that it has, and the head of its config
 //! says by how much that differs.
 
 mod arithmetic;
+mod branch;
 mod comment;
 pub mod config;
 mod dialect;
@@ -19,7 +21,9 @@ mod plan;
 pub mod preset;
 pub mod recipe;
 mod trainers;
+mod training;
 
+pub use branch::{BranchPlan, CheckpointGap};
 pub use config::{RecipeConfig, Trainer};
 pub use error::{Error, Result};
 pub use file::RecipeFile;
@@ -27,3 +31,4 @@ pub use inputs::{CorpusSource, FOLDER, RecipeInputs, TokenFileCount, TokenPart};
 pub use plan::schedule_csv;
 pub use preset::Preset;
 pub use recipe::{Export, Recipes, export_schedule, write_recipes, write_recipes_for};
+pub use training::{RunSize, TrainingRun, TrainingTables};

@@ -24,7 +24,7 @@ pub enum Kind {
     Cosine,
     /// Warm-up, then (1 − p)^`exponent` to the floor.
     Polynomial,
-    /// Warm-up, then the peak for ever.
+    /// Warm-up, then the peak to the end.
     Constant,
     /// Multiplied by `factor` at every milestone.
     MultiStep,
@@ -163,7 +163,8 @@ pub struct ScheduleConfig {
     /// The rate that `infinite` holds, as a fraction of the peak. Default 0.25.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hold: Option<f64>,
-    /// Rate of the first epoch of `slow-start`; the peak is then base × ramp, whatever the peak learning rate. Default: peak / ramp.
+    /// Rate of the first epoch of `slow-start`; the peak is then base × ramp instead of the peak learning rate. Default:
+    /// peak / ramp.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub base: Option<f64>,
     /// Epochs of the ramp of `slow-start`. Default 5.
@@ -192,7 +193,7 @@ impl ScheduleConfig {
     /// # Errors
     /// [`Error::ForeignKey`] and [`Error::MissingKey`] for keys that do not go with the kind, and as [`Schedule::new`].
     pub fn resolve(&self, run: RunLength, peak_lr: f64) -> Result<Schedule, Error> {
-        self.check_keys()?;
+        self.validate_keys()?;
         if let Some(base) = self.base.filter(|base| !(base.is_finite() && *base > 0.0)) {
             return Err(Error::Value { key: "base", got: base.to_string(), expected: "positive and finite" });
         }
@@ -205,7 +206,7 @@ impl ScheduleConfig {
         Schedule::new(frame, self.form(run, &frame)?)
     }
 
-    fn check_keys(&self) -> Result<(), Error> {
+    fn validate_keys(&self) -> Result<(), Error> {
         let (kind, keys) = (self.kind.name(), self.kind.keys());
         let foreign = self.given().into_iter().find(|key| !keys.contains(key));
         foreign.map_or(Ok(()), |key| Err(Error::ForeignKey { key, kind, keys: keys.join(", ") }))

@@ -1,9 +1,9 @@
 //! The stretches of a schedule and the steps worth a row in a table.
 
 use crate::Schedule;
-use crate::check::epoch_start;
 use crate::form::{Form, Frame};
 use crate::length::rounded;
+use crate::validate::epoch_start;
 
 /// Cycles whose corners are listed.
 const MOST_CYCLES: usize = 1000;

@@ -2,7 +2,7 @@
 
 use crate::form::{Decay, Form, Frame, Period, Point};
 use crate::length::EXACT;
-use crate::{Curve, Error, check};
+use crate::{Curve, Error, validate};
 
 /// The lengths of the phases of a WSD run, in steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +33,8 @@ impl Schedule {
     /// [`Error::TooLong`] if phases exceed the run, [`Error::Periods`] if they do not fill it, [`Error::NoSteps`],
     /// [`Error::TooManySteps`] and [`Error::Value`] for values out of range.
     pub fn new(frame: Frame, form: Form) -> Result<Self, Error> {
-        check::frame(&frame)?;
-        check::form(&frame, &form)?;
+        validate::frame(&frame)?;
+        validate::form(&frame, &form)?;
         let mut schedule = Self { frame, form, warm_lr: frame.peak_lr, decay_from: frame.peak_lr };
         // a form whose rate has fallen by then decays from where it is
         if let Some(decay) = schedule.decay().copied() {
@@ -187,7 +187,7 @@ impl Schedule {
         self.frame.floor * self.frame.peak_lr
     }
 
-    /// What all schedules have.
+    /// Returns what every form of schedule has.
     #[must_use]
     pub const fn frame(&self) -> &Frame {
         &self.frame
