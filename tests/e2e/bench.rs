@@ -17,7 +17,7 @@ fn measurements(site: &Site) -> Result<Vec<Value>, Box<dyn Error>> {
 
 /// Runs `bench` and reads its JSON object.
 fn json(site: &Site, more: &[&str]) -> Result<Value, Box<dyn Error>> {
-    let finished = site.done("bench", &[&["--log-format", "json"], more].concat())?;
+    let finished = site.done("bench", &[&["--json"], more].concat())?;
     assert_eq!(finished.stdout.lines().count(), 1, "{}", finished.stdout);
     Ok(serde_json::from_str(&finished.stdout)?)
 }

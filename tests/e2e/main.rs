@@ -3,6 +3,7 @@
 mod bench;
 mod corpus;
 mod kill;
+mod machines;
 mod memory;
 mod models;
 mod outputs;

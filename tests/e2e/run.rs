@@ -139,13 +139,13 @@ fn parts_together_are_the_whole() -> Outcome {
     let whole = Site::new()?;
     whole.done("run", &[])?;
     let site = Site::new()?;
-    site.stage("score", &["--shard", "0/3"])?.says(1, &["heads.json"]);
+    site.stage("score", &["--part", "0/3"])?.says(1, &["heads.json"]);
     site.done("heads", &[])?;
     for part in ["2/3", "0/3"] {
-        site.done("score", &["--shard", part])?;
+        site.done("score", &["--part", part])?;
     }
     site.stage("select", &[])?.says(1, &["is not scored", "headwater score"]);
-    site.done("score", &["--shard", "1/3"])?;
+    site.done("score", &["--part", "1/3"])?;
     site.done("select", &[])?;
     site.done("recipe", &[])?;
     assert_same(&whole.artefacts()?, &site.artefacts()?, "three parts");
@@ -158,7 +158,7 @@ fn parts_at_the_same_time_are_the_whole() -> Outcome {
     whole.done("run", &[])?;
     let site = Site::new()?;
     site.done("heads", &[])?;
-    let parts = ["0/3", "1/3", "2/3"].map(|part| site.command(&["score", PIPELINE, "-q", "--shard", part]).spawn());
+    let parts = ["0/3", "1/3", "2/3"].map(|part| site.command(&["score", PIPELINE, "-q", "--part", part]).spawn());
     for part in parts {
         assert!(part?.wait()?.success());
     }

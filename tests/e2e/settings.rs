@@ -131,7 +131,7 @@ fn usage_errors_are_the_users() -> Outcome {
     site.headwater(&["run"])?.says(1, &["<PIPELINE>"]);
     site.headwater(&["run", "nowhere.toml"])?.says(1, &["cannot read the pipeline", "nowhere.toml"]);
     site.headwater(&["run", "corpus"])?.says(1, &["cannot read the pipeline", "corpus"]);
-    site.stage("score", &["--shard", "3/3"])?.says(1, &["`3/3` is not I/N", "such as 0/8"]);
+    site.stage("score", &["--part", "3/3"])?.says(1, &["`3/3` is not I/N", "such as 0/8"]);
     site.stage("score", &["--relabel", "--rescore"])?.says(1, &["cannot be used with"]);
     site.headwater(&["model", "fetch", "nonesuch"])?
         .says(1, &["`nonesuch` is not a model", "smollm2-135m-instruct-q4"]);

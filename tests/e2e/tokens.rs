@@ -85,10 +85,10 @@ fn the_stage_alone_in_shares_on_any_number_of_threads_gives_the_same_bytes() -> 
         site.done(stage, &[])?;
     }
     for (part, threads) in [("1/3", "1"), ("0/3", "2"), ("2/3", "17")] {
-        let mut command = site.command(&["tokens", crate::site::PIPELINE, "--shard", part]);
+        let mut command = site.command(&["tokens", crate::site::PIPELINE, "--part", part]);
         let finished = crate::site::finish(command.env("RAYON_NUM_THREADS", threads))?;
         assert_eq!(finished.code, Some(0), "{finished:#?}");
-        assert_eq!(finished.stderr.contains("left to other shards"), part != "2/3", "{}", finished.stderr);
+        assert_eq!(finished.stderr.contains("left to other parts"), part != "2/3", "{}", finished.stderr);
     }
     assert_same(&whole.artefacts()?, &site.artefacts()?, "shares on 1, 2 and 17 threads");
     site.done("tokens", &[])?;
@@ -116,9 +116,9 @@ fn every_bucket_has_token_files_of_its_own_and_a_recipe_its_weight() -> Outcome 
     site.done("run", &["--set", "tokens.formats=[]"])?;
     into_buckets(&site)?;
     let formats = ["--set", "tokens.formats=[\"olmo\", \"megatron\"]"];
-    let first = [formats.as_slice(), &["--shard", "1/50"]].concat();
+    let first = [formats.as_slice(), &["--part", "1/50"]].concat();
     site.stage("tokens", &first)?
-        .says(0, &["files of the corpus are left to", "files of bucket-01 are left to other shards"]);
+        .says(0, &["files of the corpus are left to", "files of bucket-01 are left to other parts"]);
     let written = site.done("tokens", &formats)?;
     let folder = selected(&site)?;
     for (bucket, column) in [("bucket-00", "text"), ("bucket-01", "content")] {

@@ -48,7 +48,7 @@ ENDINGS = {
 }
 COMMANDS = {
     "heads.sbatch": "heads mine.toml",
-    "score.sbatch": f"score mine.toml --shard {TASK}/{PARTS}",
+    "score.sbatch": f"score mine.toml --part {TASK}/{PARTS}",
     "finish.sbatch": "run mine.toml",
 }
 
@@ -131,7 +131,7 @@ def failure_differences(spec: dict, container: str, codes: dict[int, str]) -> It
 def parts_differences(spec: dict, args: list[str]) -> Iterator[str]:
     """Yields how the parts of an indexed Job differ from what its pods score."""
     completions = spec["completions"]
-    if f"--shard=$(JOB_COMPLETION_INDEX)/{completions}" not in args:
+    if f"--part=$(JOB_COMPLETION_INDEX)/{completions}" not in args:
         yield f"{args} does not divide the plan by its {completions} completions"
     if "backoffLimitPerIndex" not in spec:
         yield "FailIndex needs backoffLimitPerIndex"

@@ -17,7 +17,7 @@ SCHEMAS = all(importlib.util.find_spec(name) for name in ("yaml", "kubernetes_va
 
 # The usual way to write it, and wrong: srun answers SIGTERM by killing headwater.
 WITH_SRUN = """#SBATCH --signal=B:TERM@120
-exec srun headwater score "$PIPELINE" --shard "$SLURM_ARRAY_TASK_ID/$PARTS"
+exec srun headwater score "$PIPELINE" --part "$SLURM_ARRAY_TASK_ID/$PARTS"
 """
 
 
@@ -103,7 +103,7 @@ class Check(unittest.TestCase):
             ("attempt.sh", 'kill -TERM "$child"', ":", "at the time limit (SIGUSR1)"),
             ("attempt.sh", " cancelled=yes; kill", "; kill", "at scancel (SIGTERM)"),
             ("attempt.sh", "while [[", "while false && [[", "at the time limit (SIGUSR1)"),
-            ("score.sbatch", "$SLURM_ARRAY_TASK_ID/$PARTS", "$SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT", "--shard 7/2"),
+            ("score.sbatch", "$SLURM_ARRAY_TASK_ID/$PARTS", "$SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT", "--part 7/2"),
             ("score.sbatch", "#SBATCH --signal=B:USR1@120", "#", "it is not warned"),
         ]:
             with self.subTest(after):
@@ -136,7 +136,7 @@ class Check(unittest.TestCase):
 
     @unittest.skipUnless(check_jobs.HEADWATER.exists(), "headwater is not built")
     def test_unknown_options_fail(self) -> None:
-        for name, before, after in [("slurm/score.sbatch", "--shard", "--part"), ("slurm/heads.sbatch", "heads \"", "head \"")]:
+        for name, before, after in [("slurm/score.sbatch", "--part", "--parts"), ("slurm/heads.sbatch", "heads \"", "head \"")]:
             with self.subTest(after):
                 self.assertIn("headwater", self.broken(name, before, after, check_jobs.check_options))
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use headwater_pipeline::{OnChange, Part};
 
 /// Choose what a language model is pretrained on: score every document by how much a small model's loss rises when its
 /// retrieval heads are masked, and keep the best of each domain.
@@ -37,7 +38,7 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Show what would be scored, and how long it takes once `bench` was run: shards, units, bytes, tokens, hours. Reads
     /// footers only and writes nothing.
-    Plan(PipelineArgs),
+    Plan(ShownArgs),
     /// Measure how fast this machine scores documents of the corpus, and how long all of it takes. Writes nothing to the run.
     Bench(BenchArgs),
     /// Find the model's retrieval heads and check that masking them hurts: heads.json, heads.svg.
@@ -53,7 +54,7 @@ pub(crate) enum Command {
     /// Write report.html: what was selected, how sure that is, what it follows, and documents to look at. Works on unfinished runs, too.
     Report(PipelineArgs),
     /// Show how far a run is.
-    Status(PipelineArgs),
+    Status(ShownArgs),
     /// Tables and pictures of learning-rate schedules, refinement, branches and export; needs no corpus.
     #[command(subcommand)]
     Schedule(ScheduleCommand),
@@ -100,22 +101,11 @@ pub(crate) struct SelectArgs {
     /// Show what the pipelines would keep of the same scores, what they share and what each keeps alone; write nothing to the run.
     #[arg(long)]
     pub(crate) compare: bool,
-    /// Write the comparison as JSON, too.
-    #[arg(long, value_name = "FILE", requires = "compare")]
-    pub(crate) json: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
     /// Cut the control arm: of every domain as many tokens as are selected, drawn at random. It lies beside the selection.
     #[arg(long, conflicts_with = "compare")]
     pub(crate) control: bool,
-}
-
-impl SelectArgs {
-    /// Each pipeline with the overrides.
-    pub(crate) fn each(&self) -> impl Iterator<Item = PipelineArgs> {
-        let overrides = &self.overrides;
-        self.pipelines
-            .iter()
-            .map(move |pipeline| PipelineArgs { pipeline: pipeline.clone(), overrides: overrides.clone() })
-    }
 }
 
 /// Arguments of `recipe`.
@@ -168,6 +158,8 @@ pub(crate) struct ShowArgs {
     pub(crate) schedule: String,
     #[command(flatten)]
     pub(crate) size: RunSizeArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
     /// Rows of the table, about.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     pub(crate) rows: u64,
@@ -187,6 +179,8 @@ pub(crate) struct CompareArgs {
     pub(crate) schedules: Vec<String>,
     #[command(flatten)]
     pub(crate) size: RunSizeArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
     /// Draw them on one picture.
     #[arg(long, value_name = "FILE")]
     pub(crate) svg: Option<PathBuf>,
@@ -200,6 +194,8 @@ pub(crate) struct RefineArgs {
     /// What the norms are: l1 (for Adam-type optimisers) or l2 (for SGD).
     #[arg(long, value_enum)]
     pub(crate) norm: NormArg,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
     /// Width of the median filter, as a share of the norms.
     #[arg(long, default_value_t = 0.1, allow_negative_numbers = true)]
     pub(crate) tau: f64,
@@ -242,6 +238,8 @@ pub(crate) struct BranchArgs {
     pub(crate) schedule: String,
     #[command(flatten)]
     pub(crate) size: RunSizeArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
     /// Tokens after which the child leaves.
     #[arg(long, required_unless_present = "at_step", conflicts_with = "at_step")]
     pub(crate) at_tokens: Option<f64>,
@@ -284,6 +282,23 @@ pub(crate) struct PipelineArgs {
     pub(crate) overrides: Vec<String>,
 }
 
+/// How a result is printed.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct OutputArgs {
+    /// Print the result as one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of commands that show something of a pipeline.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ShownArgs {
+    #[command(flatten)]
+    pub(crate) pipeline: PipelineArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
 /// What is about the machine that works, not about what is computed.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct WorkerArgs {
@@ -306,6 +321,8 @@ pub(crate) struct BenchArgs {
     /// For how long to measure.
     #[arg(long, default_value = "30", value_parser = parse_seconds, allow_negative_numbers = true)]
     pub(crate) seconds: Duration,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
 }
 
 /// Arguments of `run`.
@@ -345,10 +362,10 @@ pub(crate) struct ScoreArgs {
     #[command(flatten)]
     pub(crate) change: ChangeArgs,
     /// Score only part I of N (0 ≤ I < N) of the plan, cut so that each holds about as much text; needs heads.json.
-    #[arg(long, value_name = "I/N", value_parser = parse_part)]
-    pub(crate) shard: Option<Part>,
+    #[arg(long, alias = "shard", value_name = "I/N")]
+    pub(crate) part: Option<Part>,
     /// Rewrite the id and domain columns of the sidecars that are there, without the model, and stop.
-    #[arg(long, conflicts_with_all = ["rescore", "shard"])]
+    #[arg(long, conflicts_with_all = ["rescore", "part"])]
     pub(crate) relabel: bool,
 }
 
@@ -360,9 +377,9 @@ pub(crate) struct TokensArgs {
     /// Of the control arm that select --control drew.
     #[arg(long)]
     pub(crate) control: bool,
-    /// Write only every N-th file, beginning with the I-th (0 ≤ I < N); whoever writes the last one ends the work.
-    #[arg(long, value_name = "I/N", value_parser = parse_part)]
-    pub(crate) shard: Option<Part>,
+    /// Write only every N-th file, beginning with the I-th (0 ≤ I < N); the worker that writes the last one ends the work.
+    #[arg(long, alias = "shard", value_name = "I/N")]
+    pub(crate) part: Option<Part>,
 }
 
 /// What to do when a run was begun with other settings.
@@ -381,24 +398,10 @@ pub(crate) struct WeakArgs {
     pub(crate) allow_weak_heads: bool,
 }
 
-/// Part `index` of `of` parts of a plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Part {
-    pub(crate) index: usize,
-    pub(crate) of: usize,
-}
-
-impl Part {
-    /// All units.
-    pub(crate) const WHOLE: Self = Self { index: 0, of: 1 };
-
-    /// Whether a unit belongs to this part: one of `weight`, with `before` of `all` before it in the plan.
-    ///
-    /// A part is a stretch of the plan, so that units of one row group mostly have one worker, which reads the row group once.
-    pub(crate) fn holds(self, before: u64, weight: u64, all: u64) -> bool {
-        let middle = u128::from(before) * 2 + u128::from(weight);
-        let part = middle * self.of as u128 / (u128::from(all) * 2).max(1);
-        part.min(self.of as u128 - 1) == self.index as u128
+impl ChangeArgs {
+    /// What they ask for.
+    pub(crate) const fn on_change(self) -> OnChange {
+        if self.rescore { OnChange::Rescore } else { OnChange::Refuse }
     }
 }
 
@@ -409,13 +412,6 @@ fn parse_seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse::<f64>().ok().filter(|seconds| *seconds > 0.0 && *seconds <= MOST_SECONDS);
     let seconds = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     seconds.ok_or_else(|| format!("`{text}` is no number of seconds above 0, at most {MOST_SECONDS}; 30 is usual"))
-}
-
-fn parse_part(text: &str) -> Result<Part, String> {
-    let wrong = || format!("`{text}` is not I/N with 0 ≤ I < N, such as 0/8");
-    let (index, of) = text.split_once('/').ok_or_else(wrong)?;
-    let part = Part { index: index.parse().map_err(|_| wrong())?, of: of.parse().map_err(|_| wrong())? };
-    if part.index < part.of { Ok(part) } else { Err(wrong()) }
 }
 
 #[cfg(test)]
@@ -433,25 +429,5 @@ mod tests {
     fn seconds_are_positive_numbers() {
         assert_eq!(parse_seconds("0.5"), Ok(Duration::from_millis(500)));
         assert!(["0", "-1", "NaN", "inf", "1e9", "", "30s"].iter().all(|text| parse_seconds(text).is_err()));
-    }
-
-    #[test]
-    fn parts_are_a_partition_into_stretches_of_equal_weight() {
-        let parts: Vec<Part> = ["0/3", "1/3", "2/3"].iter().map(|text| parse_part(text).expect("a part")).collect();
-        for weights in [vec![1; 10], vec![5, 1, 1, 1, 100, 1, 1, 1], vec![7], vec![0, 0, 0], vec![u64::MAX / 4; 3]] {
-            let all = weights.iter().sum();
-            let mut before = 0;
-            let mut owners = Vec::new();
-            for weight in &weights {
-                let holders: Vec<usize> = (0..3).filter(|part| parts[*part].holds(before, *weight, all)).collect();
-                assert_eq!(holders.len(), 1, "{weights:?}");
-                owners.push(holders[0]);
-                before += weight;
-            }
-            assert!(owners.is_sorted(), "{weights:?}: {owners:?}");
-        }
-        let tenth = |part: &Part| (0..30).filter(|unit| part.holds(*unit, 1, 30)).count();
-        assert!(parts.iter().all(|part| tenth(part) == 10));
-        assert!(["3/3", "0/0", "1", "-1/2", "a/b"].iter().all(|text| parse_part(text).is_err()));
     }
 }

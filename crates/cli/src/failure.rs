@@ -3,8 +3,9 @@
 use std::fmt;
 use std::process::ExitCode;
 
-use crate::interrupt::Interrupted;
-use crate::text::printable;
+use headwater_pipeline::Class;
+
+use headwater_pipeline::text::printable;
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,25 +41,12 @@ impl From<Outcome> for ExitCode {
     }
 }
 
-/// Classifies an error by the crates' own errors inside it.
+/// What an error asks for.
 pub(crate) fn classify(error: &anyhow::Error) -> Outcome {
-    let transient = error.chain().any(|cause| {
-        let store = cause.downcast_ref::<headwater_store::Error>().is_some_and(headwater_store::Error::is_transient);
-        let corpus = cause.downcast_ref::<headwater_corpus::Error>().is_some_and(headwater_corpus::Error::is_transient);
-        let score = cause.downcast_ref::<headwater_score::Error>().is_some_and(headwater_score::Error::is_transient);
-        let select = cause.downcast_ref::<headwater_select::Error>().is_some_and(headwater_select::Error::is_transient);
-        let tokens = cause.downcast_ref::<headwater_tokens::Error>().is_some_and(headwater_tokens::Error::is_transient);
-        store || corpus || score || select || tokens || cause.is::<Interrupted>()
-    });
-    let bug = error.chain().any(|cause| {
-        let boxed = cause.downcast_ref::<Box<headwater_model::Error>>().map(AsRef::as_ref);
-        let model = cause.downcast_ref::<headwater_model::Error>().or(boxed);
-        matches!(model, Some(headwater_model::Error::Compute(_)))
-    });
-    match (transient, bug) {
-        (true, _) => Outcome::Transient,
-        (false, true) => Outcome::Bug,
-        (false, false) => Outcome::UserError,
+    match error.downcast_ref::<headwater_pipeline::Error>().map(headwater_pipeline::Error::class) {
+        Some(Class::Transient) => Outcome::Transient,
+        Some(Class::Bug) => Outcome::Bug,
+        Some(Class::User) | None => Outcome::UserError,
     }
 }
 

@@ -1,32 +1,30 @@
-//! The `headwater` command: arguments, environment, clock, printing. Every stage's work is in the other crates.
+//! The `headwater` command: arguments, environment, clock, printing. The work is in `headwater-pipeline`.
 
 mod args;
-mod comparison;
-mod estimate;
-mod explain;
-mod exposition;
-mod extends;
 mod failure;
 mod interrupt;
-mod measurement;
-mod meters;
-mod pipeline;
-mod progress;
-mod schedule;
-mod stages;
-mod summary;
-mod text;
+mod show;
+mod terminal;
 
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::SystemTime;
 
+use anyhow::{Context, Result, bail};
 use clap::{CommandFactory, Parser};
+use etcetera::{BaseStrategy, choose_base_strategy};
+use headwater_pipeline::{
+    Arm, Environment, Event, HeadsRequest, Pipeline, RunOptions, ScoreRequest, Stores, Verdict, fetch_model,
+    serve_metrics, text, write_tokenizer,
+};
 
-use args::{Cli, Command, LogFormat, ModelCommand};
+use args::{Cli, Command, HeadsArgs, ModelCommand, PipelineArgs, RunArgs, ScoreArgs, SelectArgs, WorkerArgs};
 use failure::{Chain, Outcome, classify};
-use progress::Console;
-use stages::{CONTROL_RECIPES, Session};
+use interrupt::Interrupts;
+use show::{print, show, width};
+use terminal::Console;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -39,64 +37,175 @@ fn main() -> ExitCode {
         }
     };
     let console = Console::new(cli.log_format, cli.quiet);
-    trace(&cli, &console);
-    let format = cli.log_format;
-    let give_up = move || {
-        complain(format, &interrupt::Interrupted.to_string());
-        interrupt::end(Outcome::Transient.code());
+    console.trace();
+    let interrupts = Interrupts::default();
+    let give_up = {
+        let (console, interrupts) = (console.clone(), interrupts.clone());
+        move || {
+            console.complain(&interrupts.explain(&headwater_pipeline::Error::Cancelled));
+            interrupts.end(Outcome::Transient.code());
+        }
     };
-    if let Err(error) = interrupt::listen(give_up) {
+    if let Err(error) = interrupts.listen(give_up) {
         tracing::warn!(%error, "signals cannot be caught: SIGTERM will end scoring at once");
     }
-    let outcome = catch_unwind(AssertUnwindSafe(|| run(&cli.command, &console)));
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let environment = environment(&console, &interrupts)?;
+        run(&cli.command, &environment)
+    }));
     match outcome {
         Ok(Ok(outcome)) => outcome.into(),
-        // whoever read the output, such as `head`, has seen enough
+        // a reader such as `head` has seen enough
         Ok(Err(error)) if is_closed_output(&error) => Outcome::Done.into(),
         Ok(Err(error)) => {
             let outcome = classify(&error);
-            complain(format, &Chain(&error).to_string());
+            let message = match error.downcast_ref() {
+                Some(cancelled @ headwater_pipeline::Error::Cancelled) => interrupts.explain(cancelled),
+                _ => Chain(&error).to_string(),
+            };
+            console.complain(&message);
             if outcome == Outcome::Transient {
-                complain(format, "nothing that was computed is lost: run the same command again to go on");
+                console.complain("nothing that was computed is lost: run the same command again to go on");
             }
-            if interrupt::is_asked() {
-                interrupt::end(outcome.code());
+            if interrupts.is_asked() {
+                interrupts.end(outcome.code());
             }
             outcome.into()
         }
         Err(_) => {
-            complain(format, "this is a bug in headwater; please report it with the lines above");
+            console.complain("this is a bug in headwater; please report it with the lines above");
             Outcome::Bug.into()
         }
     }
 }
 
-fn run(command: &Command, console: &Console) -> anyhow::Result<Outcome> {
-    match command {
-        Command::Run(args) => Session::open_worker(&args.pipeline, &args.worker, console)?.run(args),
-        Command::Plan(args) => Session::open(args, console)?.show_plan(),
-        Command::Bench(args) => Session::open_worker(&args.pipeline, &args.worker, console)?.bench(args),
-        Command::Heads(args) => Session::open_worker(&args.pipeline, &args.worker, console)?.find_heads(args),
-        Command::Score(args) => Session::open_worker(&args.pipeline, &args.worker, console)?.score_only(args),
-        Command::Select(args) if args.compare => stages::compare::compare_only(args, console),
-        Command::Select(args) => stages::select::select_only(args, console),
-        Command::Tokens(args) => Session::open(&args.pipeline, console)?.of_arm(args.control).tokens_only(args),
-        Command::Recipe(args) => {
-            let control = args.control.then_some(CONTROL_RECIPES);
-            Session::open(&args.pipeline, console)?.of_arm(args.control).recipe_only(args.out.as_deref().or(control))
+/// What the process gives to pipelines: variables, clock, cache, terminal and signals.
+fn environment(console: &Console, interrupts: &Interrupts) -> Result<Environment> {
+    let strategy = choose_base_strategy()
+        .context("there is no home folder to keep models and measurements in; set XDG_CACHE_HOME")?;
+    #[expect(clippy::disallowed_methods, reason = "environment and clock enter here")]
+    let (variables, now) = (std::env::vars_os(), SystemTime::now as fn() -> SystemTime);
+    let variables = variables.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    Ok(Environment {
+        events: Arc::new(console.clone()),
+        cancel: interrupts.token(),
+        ..Environment::new(Stores::from_variables(variables), strategy.cache_dir().join("headwater"), now)
+    })
+}
+
+fn run(command: &Command, environment: &Environment) -> Result<Outcome> {
+    let open = |args: &PipelineArgs| Pipeline::load(&args.pipeline, &args.overrides, environment.clone());
+    Ok(match command {
+        Command::Run(args) => run_all(args, environment)?,
+        Command::Plan(args) => {
+            let pipeline = open(&args.pipeline)?;
+            let summary = pipeline.plan_summary()?;
+            show(&summary, args.output, |width| text::plan(&summary, pipeline.command_line(), width))?;
+            summary.verdict().into()
         }
-        Command::Report(args) => Session::open(args, console)?.report_only(),
-        Command::Status(args) => Session::open(args, console)?.status(),
-        Command::Schedule(command) => schedule::run(command, console),
-        Command::Model(ModelCommand::Fetch { name }) => stages::model::fetch_only(name, console),
+        Command::Bench(args) => {
+            let report = open_worker(&args.pipeline, &args.worker, environment)?.bench(args.seconds)?;
+            show(&report, args.output, |width| text::bench(&report, width))?;
+            Outcome::Done
+        }
+        Command::Heads(args) => find_heads(args, environment)?,
+        Command::Score(args) => score(args, environment)?,
+        Command::Select(args) => select(args, environment)?,
+        Command::Tokens(args) => {
+            open(&args.pipeline)?.tokens(Arm::of(args.control), args.part.unwrap_or_default())?;
+            Outcome::Done
+        }
+        Command::Recipe(args) => {
+            open(&args.pipeline)?.recipe(Arm::of(args.control), args.out.as_deref())?;
+            Outcome::Done
+        }
+        Command::Report(args) => {
+            open(args)?.report()?;
+            Outcome::Done
+        }
+        Command::Status(args) => {
+            let report = open(&args.pipeline)?.status()?;
+            show(&report, args.output, |_| text::status(&report))?;
+            Outcome::Done
+        }
+        Command::Schedule(command) => show::schedule::run(command, environment)?,
+        Command::Model(ModelCommand::Fetch { name }) => {
+            let mut out = std::io::stdout().lock();
+            fetch_model(name, environment)?.iter().try_for_each(|path| writeln!(out, "{}", path.display()))?;
+            Outcome::Done
+        }
         Command::Model(ModelCommand::Tokenizer { name, out, eos }) => {
-            stages::model::write_tokenizer(name, eos.as_deref(), out, console)
+            write_tokenizer(name, eos.as_deref(), out, environment)?;
+            environment.events.event(&Event::Written { path: out.display().to_string() });
+            Outcome::Done
         }
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "headwater", &mut script);
             std::io::stdout().write_all(&script)?;
-            Ok(Outcome::Done)
+            Outcome::Done
+        }
+    })
+}
+
+/// Opens a pipeline for a command that computes.
+fn open_worker(args: &PipelineArgs, worker: &WorkerArgs, environment: &Environment) -> Result<Pipeline> {
+    let mut overrides = args.overrides.clone();
+    overrides.extend(worker.numerics.iter().map(|level| format!("model.instructions={level}")));
+    let pipeline = Pipeline::load(&args.pipeline, &overrides, environment.clone())?;
+    if let Some(address) = worker.metrics_addr {
+        let address = serve_metrics(address, Arc::clone(pipeline.meters()))?;
+        environment.events.event(&Event::MetricsServed { url: format!("http://{address}/metrics") });
+    }
+    Ok(pipeline)
+}
+
+fn run_all(args: &RunArgs, environment: &Environment) -> Result<Outcome> {
+    let pipeline = open_worker(&args.pipeline, &args.worker, environment)?;
+    let options = RunOptions { on_change: args.change.on_change(), allow_weak_heads: args.weak.allow_weak_heads };
+    let summary = pipeline.run(options)?;
+    let program = std::env::args().next().unwrap_or_else(|| "headwater".to_owned());
+    print(&text::run(&summary, &pipeline, &program, width()))?;
+    Ok(summary.verdict.into())
+}
+
+fn find_heads(args: &HeadsArgs, environment: &Environment) -> Result<Outcome> {
+    let request = HeadsRequest { allow_weak: args.weak.allow_weak_heads, find_again: args.rescore };
+    open_worker(&args.pipeline, &args.worker, environment)?.heads(request)?;
+    Ok(Outcome::Done)
+}
+
+fn score(args: &ScoreArgs, environment: &Environment) -> Result<Outcome> {
+    let pipeline = open_worker(&args.pipeline, &args.worker, environment)?;
+    if args.relabel {
+        pipeline.relabel()?;
+        return Ok(Outcome::Done);
+    }
+    let request = ScoreRequest { part: args.part.unwrap_or_default(), on_change: args.change.on_change() };
+    Ok(pipeline.score(request)?.verdict.into())
+}
+
+fn select(args: &SelectArgs, environment: &Environment) -> Result<Outcome> {
+    let open = |path| Pipeline::load(path, &args.overrides, environment.clone());
+    let mut pipelines = args.pipelines.iter().map(|path| open(path)).collect::<Result<Vec<_>, _>>()?;
+    if args.compare {
+        let comparison = Pipeline::compare(&pipelines)?;
+        show(&comparison, args.output, |width| text::comparison(&comparison, width))?;
+        return Ok(Outcome::Done);
+    }
+    let (Some(pipeline), None) = (pipelines.pop(), pipelines.pop()) else {
+        bail!("select cuts by one pipeline; add --compare to see what several would keep")
+    };
+    let summary = pipeline.select(Arm::of(args.control))?;
+    show(&summary, args.output, |width| text::selection(&summary.selection, width))?;
+    Ok(summary.verdict.into())
+}
+
+impl From<Verdict> for Outcome {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Complete => Self::Done,
+            Verdict::Partial => Self::Partial,
         }
     }
 }
@@ -104,28 +213,4 @@ fn run(command: &Command, console: &Console) -> anyhow::Result<Outcome> {
 /// Whether printing failed because nobody reads any more.
 fn is_closed_output(error: &anyhow::Error) -> bool {
     error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
-}
-
-/// Sends warnings, or what `HEADWATER_LOG` asks for, to the console.
-fn trace(cli: &Cli, console: &Console) {
-    let level = match cli.log_format {
-        LogFormat::Json if !cli.quiet => "headwater=info,warn",
-        _ => "warn",
-    };
-    let filter = tracing_subscriber::EnvFilter::try_from_env("HEADWATER_LOG").unwrap_or_else(|_| level.into());
-    let console = console.clone();
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(move || console.writer());
-    match cli.log_format {
-        LogFormat::Json => builder.json().flatten_event(true).init(),
-        LogFormat::Text => builder.without_time().with_target(false).init(),
-    }
-}
-
-/// Prints an error.
-fn complain(format: LogFormat, message: &str) {
-    match format {
-        LogFormat::Json => tracing::error!(message),
-        // nothing is left to do when standard error is closed
-        LogFormat::Text => drop(writeln!(std::io::stderr(), "error: {message}")),
-    }
 }

@@ -123,7 +123,7 @@ def many_units(binary, folder, units=100_000, shards=4):
         pq.write_table(table, folder / f"corpus/{shard}.parquet")
     result = {"units": units, "plan_seconds": headwater(binary, "plan", path, "-q")[0]}
     headwater(binary, "heads", path, "-q")
-    result["first_hundred_seconds"], _ = headwater(binary, "score", path, "-q", "--shard", "0/1000")
+    result["first_hundred_seconds"], _ = headwater(binary, "score", path, "-q", "--part", "0/1000")
     # the other sidecars: only their names count for whoever lists
     run = json.loads((folder / "out/run.json").read_text())
     scores = folder / "out/scores" / run["sources"][0]["fingerprint"] / "s"

@@ -12,9 +12,10 @@ use crate::site::{OUTPUT, Outcome, PIPELINE, Site, assert_same, finish};
 fn compared(site: &Site) -> Result<Value, Box<dyn Error>> {
     extending(site, "corrected.toml", "rank = \"corrected\"")?;
     extending(site, "loss.toml", "rank = \"loss\"\nby = \"tokens\"")?;
-    let arms = ["corrected.toml", "loss.toml", "--compare", "--json", "compared.json"];
+    let arms = ["corrected.toml", "loss.toml", "--compare"];
     site.stage("select", &arms)?.prints(&["1 pipeline.toml", "2 corrected.toml", "3 loss.toml", "also in 3", "alone"]);
-    Ok(serde_json::from_str(&site.read("compared.json")?)?)
+    let json = site.done("select", &[arms.as_slice(), &["--json"]].concat())?.stdout;
+    Ok(serde_json::from_str(&json)?)
 }
 
 #[test]
@@ -67,10 +68,10 @@ fn a_comparison_without_the_corpus_shows_no_texts() -> Outcome {
     let site = scored()?;
     let with = compared(&site)?;
     fs_err::rename(site.path("corpus"), site.path("away"))?;
-    let arms = ["corrected.toml", "loss.toml", "--compare", "--json", "without.json"];
+    let arms = ["corrected.toml", "loss.toml", "--compare", "--json"];
     let finished = site.done("select", &arms)?;
     assert!(finished.stderr.contains("the corpus cannot be read, so no texts are shown"), "{}", finished.stderr);
-    let mut without: Value = serde_json::from_str(&site.read("without.json")?)?;
+    let mut without: Value = serde_json::from_str(&finished.stdout)?;
     for (domain, there) in
         without["domains"].as_array_mut().into_iter().flatten().zip(with["domains"].as_array().into_iter().flatten())
     {

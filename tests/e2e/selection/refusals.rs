@@ -116,7 +116,6 @@ fn what_cannot_be_put_side_by_side() -> Outcome {
     extending(&site, "loss.toml", "rank = \"loss\"")?;
     site.stage("select", &["--compare"])?.says(1, &["--compare needs two pipelines or more"]);
     site.stage("select", &["loss.toml"])?.says(1, &["select cuts by one pipeline", "add --compare"]);
-    site.stage("select", &["--json", "x.json"])?.says(1, &["--compare"]);
     site.stage("select", &["loss.toml", "--compare", "--control"])?.says(1, &["--control", "--compare"]);
     let text = site.read("loss.toml")?;
     site.write("elsewhere.toml", &format!("{text}\n[run]\noutput = \"elsewhere\"\n"))?;

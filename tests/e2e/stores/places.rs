@@ -141,7 +141,7 @@ fn the_parts_of_an_array_make_the_whole() -> Outcome {
     let lake = Lake::new(Store::s3()?)?;
     lake.done("heads", &[])?;
     for part in ["2/3", "0/3", "1/3"] {
-        lake.done("score", &["--shard", part])?;
+        lake.done("score", &["--part", part])?;
     }
     let artefacts = lake.all_artefacts()?;
     assert!((0..3).all(|part| artefacts.contains_key(&format!("metrics/score-{part}-of-3.json"))));

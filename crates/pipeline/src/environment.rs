@@ -1,0 +1,32 @@
+//! What a pipeline is given of the world around it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use headwater_store::Stores;
+
+use crate::{CancelToken, Events, Silent};
+
+/// What a pipeline is given of the process that it runs in: this crate reads no environment variable and no clock.
+#[derive(Clone)]
+pub struct Environment {
+    /// The stores, with the environment variables that hold their credentials.
+    pub stores: Stores,
+    /// Where models and measurements are kept between runs.
+    pub cache: PathBuf,
+    /// The clock, for what `run.json` and measurements say of when they were made.
+    pub now: fn() -> SystemTime,
+    /// Who is told of the work.
+    pub events: Arc<dyn Events>,
+    /// What stops the work.
+    pub cancel: CancelToken,
+}
+
+impl Environment {
+    /// An environment that nobody listens to and nobody stops.
+    #[must_use]
+    pub fn new(stores: Stores, cache: PathBuf, now: fn() -> SystemTime) -> Self {
+        Self { stores, cache, now, events: Arc::new(Silent), cancel: CancelToken::default() }
+    }
+}

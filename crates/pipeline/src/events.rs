@@ -1,0 +1,218 @@
+//! What a pipeline tells of its work while it runs.
+
+use std::fmt;
+
+use headwater_record::run::Numerics;
+use headwater_record::{ByteCount, TokenCount};
+use serde::Serialize;
+
+/// Receives what a pipeline tells of its work, from any thread.
+///
+/// Warnings do not pass here: they are [`tracing`] events of level `WARN`.
+pub trait Events: Send + Sync {
+    /// Takes note of an event.
+    fn event(&self, event: &Event);
+
+    /// Begins to show a step; the returned value is told of its progress and dropped when the step ends or fails.
+    fn begin(&self, step: Step) -> Box<dyn Progress>;
+}
+
+/// A piece of work long enough to show how far it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Its name, such as `score`.
+    pub name: &'static str,
+    /// What is counted, in the plural, such as `documents`.
+    pub unit: &'static str,
+    /// How many there are; `None` if that is not known beforehand.
+    pub total: Option<u64>,
+}
+
+/// Shows how far a step is.
+pub trait Progress: Send + Sync {
+    /// Notes that `pieces` more of the step's units are done.
+    fn advance(&self, pieces: u64);
+
+    /// Notes that `tokens` more went through the model or the tokenizer.
+    fn advance_tokens(&self, _tokens: u64) {}
+
+    /// Ends the step: its result is there and worth a line.
+    fn finish(&self) {}
+}
+
+/// Ignores everything.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Events for Silent {
+    fn event(&self, _event: &Event) {}
+
+    fn begin(&self, _step: Step) -> Box<dyn Progress> {
+        Box::new(Self)
+    }
+}
+
+impl Progress for Silent {
+    fn advance(&self, _pieces: u64) {}
+}
+
+/// Something that a user may want to know. [`fmt::Display`] gives it as a sentence, serde as an object.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Event {
+    /// The corpus is planned.
+    Planned {
+        /// Units to score.
+        units: u64,
+        /// Shards that they are of.
+        shards: u64,
+    },
+    /// The model is in memory.
+    ModelLoaded {
+        /// Its name.
+        name: String,
+        /// Its layers.
+        layers: usize,
+        /// Attention heads of a layer.
+        heads: usize,
+        /// What it computes with.
+        numerics: Numerics,
+    },
+    /// The head set is known.
+    HeadsKnown {
+        /// How many heads are masked.
+        heads: usize,
+        /// Accuracy on the probes; absent for a head set that was pinned.
+        #[serde(flatten)]
+        accuracy: Option<ProbeAccuracy>,
+    },
+    /// The precision was compared with a finer one on documents of the corpus.
+    Fidelity {
+        /// Documents compared.
+        documents: usize,
+        /// Spearman's rank correlation of their influences.
+        correlation: f64,
+    },
+    /// Some of the work was done by an earlier start.
+    Resumed {
+        /// Units that have a sidecar.
+        units: u64,
+    },
+    /// What scoring fetched.
+    Fetched {
+        /// Bytes of shards that were read.
+        read_bytes: ByteCount,
+        /// Stored bytes of the text, id and domain columns.
+        needed_bytes: ByteCount,
+        /// Requests to stores.
+        requests: u64,
+        /// Requests that failed in a way that passes, and were repeated.
+        retries: u64,
+    },
+    /// Sidecars have other id and domain columns now.
+    Relabelled {
+        /// How many were rewritten.
+        sidecars: u64,
+    },
+    /// The tokenizer of token files is in memory.
+    TokenizerLoaded {
+        /// Its name.
+        name: String,
+        /// Size of its vocabulary.
+        vocabulary: u64,
+        /// The token that ends every document.
+        eos: String,
+        /// Its id.
+        eos_id: u32,
+    },
+    /// Token files are left to the workers of other parts.
+    FilesLeft {
+        /// How many.
+        files: u64,
+        /// What they hold: `the corpus`, `the subset` or a bucket.
+        part: String,
+    },
+    /// Metrics are served over HTTP.
+    MetricsServed {
+        /// Where.
+        url: String,
+    },
+    /// A file was written that the user asked for.
+    Written {
+        /// Its path or URL.
+        path: String,
+    },
+}
+
+/// How well the model answers probes, from 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct ProbeAccuracy {
+    /// Intact.
+    pub intact: f64,
+    /// With the head set masked.
+    pub masked: f64,
+    /// With as many other heads masked, the mean of several such sets.
+    pub control: f64,
+}
+
+impl Event {
+    /// The stage or thing that the event is about, as a short word.
+    #[must_use]
+    pub const fn subject(&self) -> &'static str {
+        match self {
+            Self::Planned { .. } => "plan",
+            Self::ModelLoaded { .. } => "model",
+            Self::HeadsKnown { .. } => "heads",
+            Self::Fidelity { .. } => "int8",
+            Self::Resumed { .. } | Self::Fetched { .. } => "score",
+            Self::Relabelled { .. } => "relabel",
+            Self::TokenizerLoaded { .. } => "tokenizer",
+            Self::FilesLeft { .. } => "tokens",
+            Self::MetricsServed { .. } => "metrics",
+            Self::Written { .. } => "written",
+        }
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Planned { units, shards } => write!(f, "{units} units in {shards} shards"),
+            Self::ModelLoaded { name, layers, heads, numerics } => {
+                let Numerics { engine, device, precision, instructions } = numerics;
+                let separator = if instructions.is_empty() { "" } else { ", " };
+                write!(f, "{name}: {layers} layers × {heads} heads, {precision} on {device} ")?;
+                write!(f, "({engine}{separator}{instructions})")
+            }
+            Self::HeadsKnown { heads, accuracy } => {
+                write!(f, "{heads} retrieval heads")?;
+                let Some(ProbeAccuracy { intact, masked, control }) = accuracy else { return Ok(()) };
+                write!(f, ": probe accuracy {intact:.2} intact, {masked:.2} with them masked, ")?;
+                write!(f, "{control:.2} with as many others masked")
+            }
+            Self::Fidelity { documents, correlation } => write!(
+                f,
+                "ranks {documents} documents of this corpus as bf16 does, with Spearman's correlation {correlation:.4}"
+            ),
+            Self::Resumed { units } => write!(f, "{units} units were done before"),
+            Self::Fetched { read_bytes, needed_bytes, requests, retries } => {
+                write!(f, "{read_bytes} read for {needed_bytes} of text, id and domain columns")?;
+                if *requests > 0 {
+                    write!(f, ", {requests} requests, {retries} of them again")?;
+                }
+                Ok(())
+            }
+            Self::Relabelled { sidecars } => write!(f, "{sidecars} sidecars rewritten"),
+            Self::TokenizerLoaded { name, vocabulary, eos, eos_id } => {
+                write!(
+                    f,
+                    "{name}: {} in the vocabulary, {eos} ({eos_id}) after every document",
+                    TokenCount(*vocabulary)
+                )
+            }
+            Self::FilesLeft { files, part } => write!(f, "{files} files of {part} are left to other parts"),
+            Self::MetricsServed { url: text } | Self::Written { path: text } => f.write_str(text),
+        }
+    }
+}

@@ -1,0 +1,397 @@
+//! Learning-rate schedules without a corpus: tables, pictures, branches, refinement, trainers' keys.
+//!
+//! A schedule is named as on the command line: a TOML file with the tables `schedule` and `recipe`, such as a pipeline, or a kind
+//! with keys, such as `cosine` or `wsd:decay=0.2,shape=linear`.
+
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use headwater_corpus::NumberFile;
+use headwater_recipe::{BranchPlan, Export, TrainingRun, TrainingTables, export_schedule, schedule_csv};
+use headwater_record::TokenCount;
+use headwater_report::{Curve, curves_svg, schedule_svg};
+use headwater_schedule::norms::{LogFormat, NormLog, NormSource};
+use headwater_schedule::refine::{Norm, RefineOptions, RefineSummary, Refined, SPOILT_EDGES};
+use headwater_schedule::{
+    Batch, BranchPoint, BranchRequest, Kind, Length, NamedSchedule, RunLength, Schedule, ScheduleComparison,
+    ScheduleConfig, ScheduleSummary,
+};
+use headwater_store::Place;
+use serde::Serialize;
+
+use crate::explain::with_suggestion;
+use crate::extends::Extended;
+use crate::{Environment, Error, Event, Result};
+
+pub use headwater_recipe::{RunSize, Trainer};
+pub use headwater_schedule::refine::Norm as NormKind;
+
+/// Points of a curve on a picture.
+const DRAWN: usize = 693;
+
+/// A schedule, summarised.
+#[derive(Clone, Debug, Serialize)]
+pub struct ShownSchedule {
+    /// Its kind, size and learning rate at some steps.
+    #[serde(flatten)]
+    pub summary: ScheduleSummary,
+    /// The learning rate over the run in one line of block characters.
+    pub sparkline: String,
+    #[serde(skip)]
+    run: TrainingRun,
+}
+
+impl ShownSchedule {
+    /// A table of every boundary and about 2,000 steps: `step,tokens,lr`.
+    #[must_use]
+    pub fn csv(&self) -> String {
+        schedule_csv(&self.run.schedule, self.run.length.batch.tokens())
+    }
+
+    /// A picture.
+    #[must_use]
+    pub fn svg(&self) -> String {
+        schedule_svg(&self.run.schedule, self.run.length.batch.tokens())
+    }
+}
+
+/// Several schedules side by side.
+#[derive(Clone, Debug, Serialize)]
+pub struct ComparedSchedules {
+    /// Their learning rates at shares of the run.
+    #[serde(flatten)]
+    pub comparison: ScheduleComparison,
+    /// The learning rate of each in one line of block characters, all relative to the highest of any.
+    pub sparklines: Vec<String>,
+    #[serde(skip)]
+    runs: Vec<TrainingRun>,
+}
+
+impl ComparedSchedules {
+    /// All of them on one picture.
+    #[must_use]
+    pub fn svg(&self) -> String {
+        let curves: Vec<Curve> = self.runs.iter().map(|run| Curve::of(run.name.as_str(), &run.schedule)).collect();
+        curves_svg("Learning rates", "learning rate by completed steps", &curves)
+    }
+}
+
+/// Where a child run leaves its parent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BranchOptions {
+    /// After so many steps.
+    pub at_step: Option<u64>,
+    /// After so many tokens, if no step is given.
+    pub at_tokens: Option<f64>,
+    /// Length of the child's decay: a share of the child's steps, `{steps=N}` or `{tokens=N}`. By default the parent's share.
+    pub decay: Option<String>,
+}
+
+/// A child run and its parent.
+#[derive(Clone, Debug, Serialize)]
+pub struct Branch {
+    /// What to do and with which tables.
+    #[serde(flatten)]
+    pub plan: BranchPlan,
+    /// The command that writes recipes of the child; absent if the parent is no file.
+    pub recipe_command: Option<String>,
+    #[serde(skip)]
+    parent: TrainingRun,
+}
+
+impl Branch {
+    /// The tables that configure the child.
+    ///
+    /// # Errors
+    /// [`Error::Recipe`] if they cannot be written as TOML.
+    pub fn toml(&self) -> Result<String> {
+        Ok(self.plan.toml()?)
+    }
+
+    /// Child and parent on one picture.
+    #[must_use]
+    pub fn svg(&self) -> String {
+        let (parent, child) = (&self.parent.schedule, &self.plan.schedule);
+        let longest = parent.steps().max(child.steps());
+        let curve = |name: &str, schedule: &Schedule| Curve::within(name, schedule, longest);
+        let curves = [curve("parent", parent), curve("child", child)];
+        curves_svg("A branch", &format!("learning rate over {} steps", TokenCount(longest)), &curves)
+    }
+}
+
+/// How a schedule is made from gradient norms.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RefineRequest {
+    /// A log of norms in order: `.csv`, `.jsonl`, `.json` or `.parquet`.
+    pub norms: PathBuf,
+    /// What the norms are.
+    pub norm: Norm,
+    /// Width of the median filter, as a share of the norms.
+    pub tau: f64,
+    /// What norms are kept above, as a share of their median.
+    pub floor: f64,
+    /// The column or key with the norms, if there are several.
+    pub column: Option<String>,
+    /// Keeps the norms at both ends, which logs often spoil.
+    pub keep_edges: bool,
+}
+
+/// A schedule made from gradient norms.
+#[derive(Clone, Debug, Serialize)]
+pub struct RefinedSchedule {
+    /// How it was made and what it is near to.
+    #[serde(flatten)]
+    pub summary: RefineSummary,
+    #[serde(skip)]
+    refined: Refined,
+}
+
+impl RefinedSchedule {
+    /// The table `step,lr_multiplier` for a run of `steps`; by default of as many as there were norms.
+    #[must_use]
+    pub fn csv(&self, steps: Option<u64>) -> String {
+        self.refined.csv(steps.map(|steps| usize::try_from(steps).unwrap_or(usize::MAX)))
+    }
+
+    /// A `[schedule]` table, with the nearest that most trainers have in comments.
+    ///
+    /// # Errors
+    /// [`Error::Schedule`] if it cannot be written as TOML.
+    pub fn toml(&self) -> Result<String> {
+        Ok(self.refined.toml()?)
+    }
+
+    /// The schedule beside the nearest one and two usual ones.
+    #[must_use]
+    pub fn svg(&self) -> String {
+        let last = (DRAWN - 1) as f64;
+        let multipliers = self.refined.resampled(DRAWN).into_iter().enumerate();
+        let run = RunLength { steps: DRAWN as u64 - 1, batch: Batch { sequences: 1, sequence_tokens: 1 } };
+        let of = |name: &str, config: &ScheduleConfig| {
+            config.resolve(run, 1.0).ok().map(|schedule| Curve::of(name, &schedule))
+        };
+        let kind = |kind| ScheduleConfig { kind, ..ScheduleConfig::default() };
+        let refined = Curve {
+            name: "refined".to_owned(),
+            points: multipliers.map(|(at, multiplier)| (at as f64 / last, multiplier)).collect(),
+        };
+        let others = [
+            of("nearest warm-up and polynomial", &self.refined.approximation().config()),
+            of("linear", &kind(Kind::Linear)),
+            of("WSD, 1-sqrt over the last quarter", &kind(Kind::Wsd)),
+        ];
+        let curves: Vec<Curve> = std::iter::once(refined).chain(others.into_iter().flatten()).collect();
+        curves_svg("Refined schedule", "learning rate as a share of the peak", &curves)
+    }
+}
+
+/// Summarises a schedule for a run of `size`, with about `rows` rows.
+///
+/// # Errors
+/// [`Error::ScheduleName`], [`Error::Config`] and [`Error::Recipe`] for what is wrong with the name, file or size.
+pub fn show(name: &str, size: &RunSize, rows: u64) -> Result<ShownSchedule> {
+    let run = resolved(name, size)?;
+    let summary = ScheduleSummary::new(&run.schedule, run.length.batch.tokens(), rows);
+    let sparkline = run.schedule.sparkline(run.schedule.peak_lr());
+    Ok(ShownSchedule { summary, sparkline, run })
+}
+
+/// Compares schedules for runs of `size`.
+///
+/// # Errors
+/// As [`show`].
+pub fn compare(names: &[String], size: &RunSize) -> Result<ComparedSchedules> {
+    let runs = names.iter().map(|name| resolved(name, size)).collect::<Result<Vec<_>>>()?;
+    let named = runs.iter().map(|run| NamedSchedule { name: &run.name, schedule: &run.schedule });
+    let comparison = ScheduleComparison::new(&named.collect::<Vec<_>>());
+    let highest = comparison.schedules.iter().map(|schedule| schedule.peak_lr).fold(0.0, f64::max);
+    let sparklines = runs.iter().map(|run| run.schedule.sparkline(highest)).collect();
+    Ok(ComparedSchedules { comparison, sparklines, runs })
+}
+
+/// Plans a run that leaves the stable phase of another one early and decays.
+///
+/// # Errors
+/// As [`show`]; [`Error::Recipe`] if there is no stable phase to leave.
+pub fn branch(name: &str, size: &RunSize, options: &BranchOptions) -> Result<Branch> {
+    let parent = resolved(name, size)?;
+    let at = options.at_step.map_or(BranchPoint::Tokens(options.at_tokens.unwrap_or(0.0)), BranchPoint::Step);
+    let decay = options.decay.as_deref().map(decay_length).transpose()?;
+    let plan = BranchPlan::new(&parent, &BranchRequest { at, decay })?;
+    let recipe_command = if is_file(name) {
+        let set: Vec<_> = plan.assignments()?.iter().map(|set| format!("--set {}", quoted(set))).collect();
+        let (at, file) = (plan.resume_step, quoted(name));
+        Some(format!("headwater recipe {file} --out recipe-branch-{at} {}", set.join(" ")))
+    } else {
+        None
+    };
+    Ok(Branch { plan, recipe_command, parent })
+}
+
+/// Makes a schedule from gradient norms (arXiv 2310.07831); warns where the norms say little.
+///
+/// # Errors
+/// [`Error::Schedule`] for a log that cannot be read, with file and line; [`Error::Refine`] for norms that do not do.
+pub fn refine(request: &RefineRequest, environment: &Environment) -> Result<RefinedSchedule> {
+    let file = request.norms.display().to_string();
+    let log = read_log(request, &file, environment)?;
+    let edges = if request.keep_edges { 0 } else { SPOILT_EDGES };
+    let options = RefineOptions { norm: request.norm, tau: request.tau, floor: request.floor, edges };
+    let refined = headwater_schedule::refine::refine(&log.norms, &options).map_err(|source| {
+        let (read, edges) = (log.norms.len(), options.edges_of(log.norms.len()));
+        let hint = if edges > 0 { ", --keep-edges keeps them" } else { "" };
+        Error::Refine { file, read, edges, hint, source: Box::new(source) }
+    })?;
+    let summary = refined.summary(log.skipped);
+    warn(&summary);
+    Ok(RefinedSchedule { summary, refined })
+}
+
+/// A schedule in the keys of a trainer.
+///
+/// # Errors
+/// As [`show`]; [`Error::Recipe`] for an unknown trainer, or one that cannot follow the schedule.
+pub fn export(name: &str, size: &RunSize, trainer: &str) -> Result<Export> {
+    let trainer = Trainer::named(trainer)?;
+    let exported = export_schedule(&resolved(name, size)?.schedule, trainer)?;
+    if let Some(warning) = &exported.warning {
+        tracing::warn!("{warning}");
+    }
+    Ok(exported)
+}
+
+/// Writes a file whole and tells of it.
+///
+/// # Errors
+/// [`Error::NoFileName`]; [`Error::Store`] if it cannot be written.
+pub fn write_file(path: &Path, content: String, environment: &Environment) -> Result<()> {
+    let (place, name) = folder_and_name(path, environment)?;
+    place.write(&name, Bytes::from(content))?;
+    environment.events.event(&Event::Written { path: path.display().to_string() });
+    Ok(())
+}
+
+/// Opens the folder that a file lies in.
+fn folder_and_name(path: &Path, environment: &Environment) -> Result<(Place, String)> {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let name = name.ok_or_else(|| Error::NoFileName { path: path.to_owned() })?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Ok((environment.stores.open(&folder.display().to_string())?, name.to_owned()))
+}
+
+fn read_log(request: &RefineRequest, file: &str, environment: &Environment) -> Result<NormLog> {
+    let source = NormSource { file, column: request.column.as_deref() };
+    let open = || fs_err::File::open(&request.norms).map(BufReader::new);
+    let unreadable = |source| Error::Read { what: "gradient norms", source };
+    let log = match LogFormat::of(&request.norms)? {
+        LogFormat::Csv => source.read_csv(open().map_err(unreadable)?),
+        LogFormat::Json => source.read_json(open().map_err(unreadable)?),
+        LogFormat::JsonLines => source.read_json_lines(open().map_err(unreadable)?),
+        LogFormat::Parquet => {
+            let (place, name) = folder_and_name(&request.norms, environment)?;
+            let numbers = NumberFile::open(&place, &name)?;
+            let columns = numbers.columns();
+            match source.column_among(&columns) {
+                Ok(column) => source.read_values(numbers.read(columns[column])?),
+                Err(error) => Err(error),
+            }
+        }
+    };
+    use headwater_schedule::Error::{NormColumn, NormKey};
+    log.map_err(|error| match error {
+        NormColumn { .. } | NormKey { .. } => Error::ScheduleName { message: format!("{error} with --column") },
+        _ => error.into(),
+    })
+}
+
+fn warn(summary: &RefineSummary) {
+    if summary.window == 1 {
+        tracing::warn!("the filter is one norm wide, so nothing is filtered: more norms or a wider --tau smooth noise");
+    }
+    if let Some(ratio) = summary.collapse {
+        tracing::warn!(
+            "the norms fall to {ratio:.2} of their median in the last tenth: the schedule follows that fall, which overfitting \
+             causes too. Look at the picture, raise --floor, or take linear decay"
+        );
+    }
+    if let Some(after) = summary.early_peak {
+        tracing::warn!(
+            "the schedule peaks at its very start and falls to {after:.2} of that half a filter's width later: there the filter \
+             repeats the first norm, which decides the peak. If that norm is noise, leave it out"
+        );
+    }
+}
+
+/// Reads a schedule and resolves it for a run of that size.
+fn resolved(name: &str, size: &RunSize) -> Result<TrainingRun> {
+    let tables = if is_file(name) { from_file(name)? } else { name.parse().map_err(|error| explained(name, error))? };
+    Ok(tables.resolve(name, size)?)
+}
+
+/// Whether `name` is that of a TOML file.
+fn is_file(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|extension| extension == "toml")
+}
+
+/// Reads the tables of a file, with what it extends.
+fn from_file(name: &str) -> Result<TrainingTables> {
+    let files = Extended::read(Path::new(name), "schedule")?;
+    let explain = |error| files.explain(&error);
+    let (read, tables) = (files.to().map_err(explain)?, files.to::<toml::Table>().map_err(explain)?);
+    if ["schedule", "recipe", "corpus"].iter().any(|table| tables.contains_key(*table)) {
+        return Ok(read);
+    }
+    let message = "has neither a [schedule] nor a [recipe] table and is no pipeline, so it says nothing of a schedule";
+    Err(Error::ScheduleName { message: format!("{name} {message}") })
+}
+
+/// Adds the nearest known kind or key.
+fn explained(name: &str, error: headwater_schedule::Error) -> Error {
+    let headwater_schedule::Error::Inline { source, .. } = &error else { return error.into() };
+    let hint = if name.is_empty() || name.contains(':') { "" } else { "; a file must end in .toml" };
+    Error::ScheduleName { message: format!("`{name}` is no schedule: {}{hint}", with_suggestion(source.message())) }
+}
+
+fn decay_length(text: &str) -> Result<Length> {
+    text.parse().map_err(|error: headwater_schedule::Error| match &error {
+        headwater_schedule::Error::Inline { source, .. } => {
+            Error::ScheduleName { message: format!("--decay `{text}`: {}", source.message()) }
+        }
+        _ => error.into(),
+    })
+}
+
+/// As one word of a shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_takes_its_schedule_from_the_one_it_extends() -> std::result::Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        fs_err::write(path("base.toml"), "[schedule]\nkind = \"cosine\"\n[recipe]\ntokens = 3e9\n")?;
+        fs_err::write(path("child.toml"), "extends = \"base.toml\"\n[recipe]\npeak_lr = 0.5\n")?;
+        let tables = from_file(&path("child.toml"))?;
+        assert_eq!((tables.schedule.kind, tables.recipe.tokens, tables.recipe.peak_lr), (Kind::Cosine, 3e9, 0.5));
+        fs_err::write(path("base.toml"), "[schedule]\nknid = \"cosine\"\n")?;
+        let error = from_file(&path("child.toml")).expect_err("the key is unknown").to_string();
+        assert!(error.contains("base.toml:2: unknown key `knid`; did you mean `kind`?"), "{error}");
+        Ok(())
+    }
+
+    #[test]
+    fn mistakes_are_answered_with_what_is_near() {
+        let error = |text: &str| resolved(text, &RunSize::default()).expect_err("wrong").to_string();
+        let near = error("cosin");
+        assert!(near.contains("did you mean `cosine`?") && near.contains("; a file must end in .toml"), "{near}");
+        assert!(error("wsd:dcay=0.1").contains("did you mean `decay`?"), "{}", error("wsd:dcay=0.1"));
+        assert!(error("wsd:decay").contains("KEY=VALUE"));
+        assert!(error("wsd:decay=2000").contains("{ steps = n }"), "{}", error("wsd:decay=2000"));
+    }
+}

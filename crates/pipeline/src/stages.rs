@@ -1,0 +1,15 @@
+//! The stages of a pipeline: each is a method of [`Pipeline`](crate::Pipeline) and goes on from what earlier ones left in the output.
+
+pub(crate) mod bench;
+mod compare;
+mod fidelity;
+pub(crate) mod heads;
+pub(crate) mod model;
+pub(crate) mod plan;
+mod recipe;
+mod relabel;
+mod report;
+pub(crate) mod score;
+pub(crate) mod select;
+pub(crate) mod status;
+mod tokens;

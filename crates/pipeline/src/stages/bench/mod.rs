@@ -1,0 +1,151 @@
+//! How fast this machine scores: documents from all over the corpus go through the model for some seconds, exactly as `score` would
+//! send them, and their scores are dropped.
+
+mod meter;
+mod report;
+
+use std::time::{Duration, Instant};
+
+use headwater_corpus::{Piece, Plan, PlannedSource, spread};
+use headwater_model::{Level, LevelError, Model, Precision, saturate};
+use headwater_record::ByteCount;
+use headwater_record::run::Numerics;
+use headwater_score::{Scorer, UnitRows, Watch, score_rows};
+use headwater_store::Place;
+
+pub use self::meter::Measured;
+use self::meter::Meter;
+pub use self::report::{BenchReport, CorpusEstimate, MaskedHeads};
+use super::heads::Substitute;
+use crate::error::chain;
+use crate::estimate::{Speed, tokens};
+use crate::measurement::{Measurement, Settings, processor};
+use crate::meters::peak_memory_bytes;
+use crate::{Error, Pipeline, Result};
+
+/// Text of one piece of the corpus, in bytes: small, so that even a slow machine sees several, and so that what is read in the middle
+/// of a shard is not mostly thrown away.
+const PIECE_BYTES: u64 = 32 << 10;
+
+/// Pieces at most: 128 MiB of text.
+const MOST_PIECES: usize = 4096;
+
+/// Rounds in which the processor's peak is sought; the best counts.
+const PEAK_ROUNDS: usize = 5;
+
+/// Time of one such round.
+const PEAK_ROUND: Duration = Duration::from_millis(50);
+
+impl Pipeline {
+    /// Measures for about `limit` how fast this machine scores documents of the corpus, and estimates how long all of it takes. Leaves
+    /// nothing but the measurement in the cache, which [`Pipeline::plan_summary`] then uses.
+    ///
+    /// # Errors
+    /// [`Error::NothingToMeasure`], [`Error::AllTooShort`], [`Error::TooLittleTime`], and what keeps documents from being scored.
+    pub fn bench(&self, limit: Duration) -> Result<BenchReport> {
+        let plan = self.plan()?;
+        let pieces = spread(&plan, PIECE_BYTES, MOST_PIECES);
+        if pieces.is_empty() {
+            return Err(Error::NothingToMeasure { pipeline: self.name.clone() });
+        }
+        let model = self.load_model()?;
+        let heads = self.heads_or_stand_in(&model)?;
+        let scorer = self.scorer(&model, &heads.heads, self.window_tokens(&model));
+        let measured = self.measure(&scorer, &pieces, limit)?;
+        self.keep(&model, measured.speed);
+        self.bench_report(&plan, &model, &scorer, (&heads, measured))
+    }
+
+    /// Scores `pieces` until the time is up.
+    fn measure(&self, scorer: &Scorer<'_>, pieces: &[Piece<'_>], limit: Duration) -> Result<Measured> {
+        let rows: Vec<UnitRows<'_>> = pieces.iter().map(UnitRows::from).collect();
+        let meter = Meter::begin(self, scorer, limit);
+        score_rows(scorer, &rows, &meter, &|_, _| Ok(()))?;
+        let is_whole_corpus = !meter.is_over() && pieces.len() < MOST_PIECES;
+        match meter.finish(rayon::current_num_threads()) {
+            Some(measured) => Ok(Measured { is_whole_corpus, ..measured }),
+            None if is_whole_corpus => Err(Error::AllTooShort { min_tokens: scorer.min_tokens }),
+            None => Err(Error::TooLittleTime { seconds: limit.as_secs_f64(), min_tokens: scorer.min_tokens }),
+        }
+    }
+
+    /// Keeps a measurement for `plan`; a cache that cannot be written takes nothing from what is printed.
+    fn keep(&self, model: &Model, speed: Speed) {
+        let measurement = Measurement {
+            settings: Settings::of(&self.config),
+            measured: self.now(),
+            headwater: env!("CARGO_PKG_VERSION").to_owned(),
+            weights: model.weights_hash(),
+            numerics: model.numerics(),
+            speed,
+        };
+        if let Err(error) = self.measurement_cache().and_then(|cache| measurement.keep(&cache)) {
+            tracing::warn!("`plan` will not know of this measurement: {}", chain(&error));
+        }
+    }
+
+    /// Where measurements are kept.
+    pub(crate) fn measurement_cache(&self) -> Result<Place> {
+        Ok(self.environment.stores.open(&self.environment.cache.to_string_lossy())?)
+    }
+
+    fn bench_report(
+        &self,
+        plan: &Plan,
+        model: &Model,
+        scorer: &Scorer<'_>,
+        (heads, measured): (&Substitute, Measured),
+    ) -> Result<BenchReport> {
+        let speed = measured.speed;
+        let text_bytes: ByteCount = plan.sources.iter().map(PlannedSource::text_bytes).sum();
+        let corpus = CorpusEstimate {
+            text_bytes,
+            tokens: tokens(text_bytes, speed.bytes_per_token),
+            machine_hours: speed.hours(text_bytes),
+        };
+        let masked = MaskedHeads {
+            origin: heads.origin.clone(),
+            is_stand_in: heads.is_stand_in,
+            count: heads.heads.as_slice().len(),
+            first_layer: heads.heads.first_layer(),
+            layers: model.shape().layers,
+        };
+        let numerics = model.numerics();
+        Ok(BenchReport {
+            processor: processor(),
+            threads: rayon::current_num_threads(),
+            model: self.config.model.name.clone(),
+            weights: model.weights_hash(),
+            window_tokens: scorer.windowing.window_tokens,
+            heads: masked,
+            peak_flops_per_second: peak_flops(&numerics, self.config.model.precision)?,
+            numerics,
+            peak_memory_bytes: peak_memory_bytes(),
+            measured,
+            corpus,
+        })
+    }
+}
+
+/// Operations a second of all threads at once, each in its registers; `None` off the CPU.
+///
+/// Other work on the machine lowers what a round reaches, so the best round counts.
+fn peak_flops(numerics: &Numerics, precision: Precision) -> Result<Option<f64>> {
+    if numerics.device != "cpu" {
+        return Ok(None);
+    }
+    // only the native engine names a level
+    let level = numerics.instructions.parse::<Level>().ok();
+    let mut peak = 0.0_f64;
+    for _ in 0..PEAK_ROUNDS {
+        let threads = rayon::broadcast(|_| {
+            let (began, mut operations) = (Instant::now(), 0);
+            while began.elapsed() < PEAK_ROUND {
+                operations += saturate(precision, level)?;
+            }
+            Ok(operations as f64 / began.elapsed().as_secs_f64())
+        });
+        peak = peak.max(threads.into_iter().sum::<Result<f64, LevelError>>()?);
+    }
+    Ok(Some(peak))
+}

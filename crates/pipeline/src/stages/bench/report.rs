@@ -1,0 +1,61 @@
+//! What a measurement came to.
+
+use headwater_record::run::Numerics;
+use headwater_record::{ByteCount, ContentHash, TokenCount};
+use serde::Serialize;
+
+use super::meter::Measured;
+
+/// A measurement and what follows from it.
+#[derive(Clone, Debug, Serialize)]
+pub struct BenchReport {
+    /// What the system calls the processor.
+    pub processor: String,
+    /// Threads that scored.
+    pub threads: usize,
+    /// The model, as the pipeline names it.
+    pub model: String,
+    /// Its weights.
+    pub weights: ContentHash,
+    /// What it computes with.
+    pub numerics: Numerics,
+    /// Longest window, in tokens.
+    pub window_tokens: usize,
+    /// Which heads were masked.
+    pub heads: MaskedHeads,
+    /// What was measured.
+    #[serde(flatten)]
+    pub measured: Measured,
+    /// Operations a second that the processor does at most, on all threads; absent for other devices.
+    pub peak_flops_per_second: Option<f64>,
+    /// Greatest resident memory, where the system tells.
+    pub peak_memory_bytes: Option<u64>,
+    /// What is estimated of the whole corpus.
+    pub corpus: CorpusEstimate,
+}
+
+/// Which heads were masked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MaskedHeads {
+    /// Where the head set comes from.
+    pub origin: String,
+    /// Whether it only stands in for one that was not found yet.
+    pub is_stand_in: bool,
+    /// How many heads.
+    pub count: usize,
+    /// The first layer that has one.
+    pub first_layer: Option<usize>,
+    /// Layers of the model.
+    pub layers: usize,
+}
+
+/// What is estimated of the whole corpus.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct CorpusEstimate {
+    /// Size of its texts.
+    pub text_bytes: ByteCount,
+    /// Its tokens.
+    pub tokens: TokenCount,
+    /// Hours on one machine like this one; n of them need an n-th.
+    pub machine_hours: f64,
+}

@@ -1,0 +1,241 @@
+//! The head set: found once, pinned in `heads.json`, the same for every worker.
+
+use bytes::Bytes;
+use headwater_corpus::{DocumentText, Plan, read_unit};
+use headwater_heads::{FindOptions, Sentences, check_heads, find_heads, forward_passes, sentences_of, stand_in_heads};
+use headwater_model::Model;
+use headwater_record::{HeadSet, HeadsFile};
+use headwater_report::heads_svg;
+use headwater_store::Created;
+
+use crate::events::ProbeAccuracy;
+use crate::pipeline::json_bytes;
+use crate::{Error, Event, Pipeline, Result};
+
+/// Where the head set lies, relative to the run.
+pub(crate) const HEADS_FILE: &str = "heads.json";
+/// A head set that was found and refused.
+const WEAK_HEADS_FILE: &str = "heads-weak.json";
+/// The picture of every head's score.
+pub(crate) const HEADS_PICTURE: &str = "heads.svg";
+
+/// Sentences taken from the corpus, at most.
+const CORPUS_SENTENCES: usize = 4_000;
+
+/// What to do about a head set that is weak, or that was made with other settings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HeadsRequest {
+    /// Goes on with heads whose masking barely hurts retrieval.
+    pub allow_weak: bool,
+    /// Finds the heads again where settings changed, instead of refusing.
+    pub find_again: bool,
+}
+
+/// A head set that need not be the run's.
+#[derive(Debug)]
+pub(crate) struct Substitute {
+    pub(crate) heads: HeadSet,
+    /// Where it comes from, for people.
+    pub(crate) origin: String,
+    pub(crate) is_stand_in: bool,
+}
+
+impl Pipeline {
+    /// Finds the head set, or reads and checks the one that is there.
+    ///
+    /// # Errors
+    /// [`Error::OtherHeads`], [`Error::WeakHeads`], what is wrong with a pinned set, and the errors of the model and the store.
+    pub fn heads(&self, request: HeadsRequest) -> Result<HeadsFile> {
+        self.place.ensure_writable()?;
+        let plan = match self.config.heads.sentences {
+            Sentences::Corpus => self.plan()?,
+            _ => Plan { sources: Vec::new() },
+        };
+        let model = self.load_model()?;
+        let heads = self.heads_of(&model, &plan, request)?;
+        self.tell(&Event::Written { path: self.place.describe(HEADS_FILE) });
+        Ok(heads)
+    }
+
+    /// Reads `heads.json`, or makes it.
+    pub(crate) fn heads_of(&self, model: &Model, plan: &Plan, request: HeadsRequest) -> Result<HeadsFile> {
+        let _timer = self.meters.stage("heads");
+        let file = match self.stored_heads()? {
+            Some(stored) if request.find_again && !self.differences(&stored, model)?.is_empty() => {
+                let file = self.make_heads(model, plan, request.allow_weak)?;
+                self.write_json(HEADS_FILE, &file)?;
+                file
+            }
+            Some(stored) => self.agreed(stored, model)?,
+            None => self.first_heads(model, plan, request.allow_weak)?,
+        };
+        if file.search.is_some() {
+            self.place.write(HEADS_PICTURE, Bytes::from(heads_svg(&file)))?;
+        }
+        self.tell_heads(&file);
+        Ok(file)
+    }
+
+    /// Reads the head set of the run, if it has one, and checks that it is the one the pipeline asks for.
+    pub(crate) fn read_heads(&self, model: &Model) -> Result<Option<HeadsFile>> {
+        self.stored_heads()?.map(|stored| self.agreed(stored, model)).transpose()
+    }
+
+    /// The head set of the run, or else the pinned one, or else a stand-in: for whoever asks only how long scoring takes.
+    pub(crate) fn heads_or_stand_in(&self, model: &Model) -> Result<Substitute> {
+        let config = &self.config.heads;
+        let found = |heads, origin: &str| Substitute { heads, origin: origin.to_owned(), is_stand_in: false };
+        let reason = match (self.stored_heads()?, &config.file) {
+            (Some(stored), _) => match self.differences(&stored, model)? {
+                differences if differences.is_empty() => return Ok(found(stored.heads, HEADS_FILE)),
+                differences => format!("{HEADS_FILE} was made with other settings: {}", differences.join("; ")),
+            },
+            (None, Some(path)) => return Ok(found(pinned_heads(path, model)?.heads, path)),
+            (None, None) => format!("there is no {HEADS_FILE} yet"),
+        };
+        let heads = stand_in_heads(model.shape().layers, model.shape().heads, config.fraction)?;
+        Ok(Substitute { heads, origin: format!("stand-in, as {reason}"), is_stand_in: true })
+    }
+
+    fn stored_heads(&self) -> Result<Option<HeadsFile>> {
+        self.artefact(HEADS_FILE)
+    }
+
+    /// Checks that `stored` is the head set that the pipeline asks for.
+    fn agreed(&self, stored: HeadsFile, model: &Model) -> Result<HeadsFile> {
+        let differences = self.differences(&stored, model)?;
+        if differences.is_empty() {
+            return Ok(stored);
+        }
+        Err(Error::OtherHeads { path: self.place.describe(HEADS_FILE), differences })
+    }
+
+    /// How what the pipeline asks for differs from what `stored` was made by, as `key: then → now`.
+    fn differences(&self, stored: &HeadsFile, model: &Model) -> Result<Vec<String>> {
+        let mut differences = self.other_search(stored)?;
+        let now = model.weights_hash();
+        if let Some(then) = stored.weights.filter(|then| *then != now) {
+            differences.push(format!("weights: {} → {}", then.short(12), now.short(12)));
+        }
+        Ok(differences)
+    }
+
+    /// How the pipeline's `[heads]` table differs from what made `file`, as `key: then → now`.
+    fn other_search(&self, file: &HeadsFile) -> Result<Vec<String>> {
+        let config = &self.config.heads;
+        if let Some(path) = &config.file {
+            let pinned = read_pinned(path)?;
+            let same = pinned.heads == file.heads;
+            return Ok(if same { Vec::new() } else { vec![format!("heads.file: another set → {path}")] });
+        }
+        let Some(search) = &file.search else { return Ok(vec!["heads.file: a pinned set → none".to_owned()]) };
+        let pairs = [
+            ("probes", search.probes.to_string(), config.probes.to_string()),
+            ("shots", search.shots.to_string(), config.shots.to_string()),
+            ("context_tokens", search.context_tokens.to_string(), config.context_tokens.to_string()),
+            ("fraction", search.fraction.to_string(), config.fraction.to_string()),
+            ("rule", format!("{:?}", search.rule), format!("{:?}", config.rule)),
+            ("sentences", search.sentences.clone(), config.sentences.as_str().to_owned()),
+            ("seed", search.seed.to_string(), self.config.run.seed.to_string()),
+        ];
+        let changed = pairs.into_iter().filter(|(_, then, now)| then != now);
+        Ok(changed.map(|(key, then, now)| format!("{key}: {then} → {now}")).collect())
+    }
+
+    /// Makes `heads.json` unless another worker was first: then its set is the run's.
+    fn first_heads(&self, model: &Model, plan: &Plan, allow_weak: bool) -> Result<HeadsFile> {
+        let file = self.make_heads(model, plan, allow_weak)?;
+        match self.place.create(HEADS_FILE, &json_bytes(HEADS_FILE, &file)?)? {
+            Created::New => Ok(file),
+            Created::AlreadyThere => {
+                self.read_heads(model)?.ok_or_else(|| Error::Vanished { path: self.place.describe(HEADS_FILE) })
+            }
+        }
+    }
+
+    fn make_heads(&self, model: &Model, plan: &Plan, allow_weak: bool) -> Result<HeadsFile> {
+        let Some(path) = &self.config.heads.file else { return self.search(model, plan, allow_weak) };
+        pinned_heads(path, model)
+    }
+
+    fn search(&self, model: &Model, plan: &Plan, allow_weak: bool) -> Result<HeadsFile> {
+        let config = &self.config.heads;
+        let corpus_sentences = match config.sentences {
+            Sentences::Corpus => corpus_sentences(plan)?,
+            _ => Vec::new(),
+        };
+        let options = FindOptions {
+            seed: self.config.run.seed,
+            mask: self.config.score.mask,
+            allow_weak,
+            corpus_sentences: &corpus_sentences,
+        };
+        let step = self.step("heads", "forward passes", Some(forward_passes(config)));
+        let found = find_heads(model, config, &options, &|passes| step.advance(passes));
+        match found {
+            Ok(file) => {
+                step.finish();
+                Ok(file)
+            }
+            Err(headwater_heads::Error::WeakHeads { weakness, file }) => {
+                self.write_json(WEAK_HEADS_FILE, &file)?;
+                let path = self.place.describe(WEAK_HEADS_FILE);
+                Err(Error::WeakHeads { path, source: Box::new(headwater_heads::Error::WeakHeads { weakness, file }) })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn tell_heads(&self, file: &HeadsFile) {
+        let accuracy = file.health.as_ref().map(|health| ProbeAccuracy {
+            intact: health.intact_accuracy,
+            masked: health.masked_accuracy,
+            control: health.control_accuracies.iter().sum::<f64>() / health.control_accuracies.len().max(1) as f64,
+        });
+        self.tell(&Event::HeadsKnown { heads: file.heads.as_slice().len(), accuracy });
+        if file.health.as_ref().is_some_and(|health| !health.healthy) {
+            tracing::warn!("the head set is weak: masking it barely hurts retrieval, so influence may mean little");
+        }
+    }
+}
+
+/// The head set that `path` pins, as one of `model`.
+fn pinned_heads(path: &str, model: &Model) -> Result<HeadsFile> {
+    let pinned = read_pinned(path)?;
+    let unfit = |source| Error::PinnedHeads { path: path.to_owned(), source: Box::new(source) };
+    check_heads(&pinned, model.shape(), &model.weights_hash()).map_err(unfit)?;
+    Ok(HeadsFile { weights: Some(model.weights_hash()), ..pinned })
+}
+
+fn read_pinned(path: &str) -> Result<HeadsFile> {
+    let json = fs_err::read(path).map_err(Error::ReadHeads)?;
+    let no_heads = |source| Error::NotHeads { path: path.to_owned(), source };
+    let file: HeadsFile = serde_json::from_slice(&json).map_err(no_heads)?;
+    if file.heads.as_slice().is_empty() {
+        return Err(Error::EmptyHeads { path: path.to_owned() });
+    }
+    Ok(file)
+}
+
+/// The first sentences of the plan's documents, source by source.
+fn corpus_sentences(plan: &Plan) -> Result<Vec<String>> {
+    let mut sentences = Vec::new();
+    let share = CORPUS_SENTENCES / plan.sources.len().max(1);
+    for source in &plan.sources {
+        let enough = sentences.len() + share;
+        'source: for shard in &source.shards {
+            for unit in &shard.units {
+                for document in read_unit(shard, &source.columns, unit)? {
+                    if let DocumentText::Text(text) = document?.text {
+                        sentences.extend(sentences_of(&text));
+                    }
+                    if sentences.len() >= enough {
+                        sentences.truncate(enough);
+                        break 'source;
+                    }
+                }
+            }
+        }
+    }
+    Ok(sentences)
+}

@@ -1,0 +1,204 @@
+//! Planning: what there is to score, from footers alone.
+
+use headwater_corpus::{Domain, Plan, PlannedSource, plan};
+use headwater_record::run::SkippedShard;
+use headwater_record::{ByteCount, TokenCount};
+use serde::Serialize;
+
+use crate::estimate::{ASSUMED_BYTES_PER_TOKEN, tokens};
+use crate::measurement::{Known, Measurement, Settings};
+use crate::{Error, Event, Pipeline, Result, Verdict};
+
+/// What a corpus holds, as its footers tell.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PlanSummary {
+    /// Each source.
+    pub sources: Vec<SourceSummary>,
+    /// All sources together.
+    pub total: Extent,
+    /// What the estimates of tokens and time rest on.
+    pub basis: Basis,
+}
+
+/// What a source holds.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SourceSummary {
+    /// Its name.
+    pub name: String,
+    /// The text column.
+    pub text: String,
+    /// The id column, if there is one.
+    pub id: Option<String>,
+    /// The domain column, if there is one.
+    pub domain: Option<String>,
+    /// The domain of all documents, if there is no column.
+    pub domain_value: Option<String>,
+    /// How much there is.
+    #[serde(flatten)]
+    pub extent: Extent,
+    /// Shards that cannot be read, with the reason.
+    pub unreadable: Vec<SkippedShard>,
+}
+
+/// How much there is of a corpus.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Extent {
+    /// Shards.
+    pub shards: u64,
+    /// Shards that are left out because they cannot be read.
+    pub skipped: u64,
+    /// Size of the shards.
+    pub bytes: ByteCount,
+    /// Stored size of the columns that scoring reads.
+    pub bytes_to_read: ByteCount,
+    /// Units.
+    pub units: u64,
+    /// Documents.
+    pub documents: u64,
+    /// Size of the texts, estimated.
+    pub text_bytes: ByteCount,
+    /// Tokens, estimated.
+    pub tokens: TokenCount,
+    /// Hours that this machine takes to score it; absent if its speed was not measured.
+    pub hours: Option<f64>,
+}
+
+/// What estimates rest on.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Basis {
+    /// Bytes of text a token.
+    pub bytes_per_token: f64,
+    /// Whether that was assumed, not measured.
+    pub is_assumed: bool,
+    /// Tokens that this machine scores in a second, if that was measured.
+    pub tokens_per_second: Option<f64>,
+    /// When, as RFC 3339.
+    pub measured: Option<String>,
+}
+
+impl PlanSummary {
+    /// Whether shards were left out.
+    #[must_use]
+    pub const fn verdict(&self) -> Verdict {
+        Verdict::of(self.total.skipped > 0)
+    }
+}
+
+impl Pipeline {
+    /// Says what there is to score and, once [`Pipeline::bench`] has measured, how long that takes. Reads footers only and writes
+    /// nothing.
+    ///
+    /// # Errors
+    /// [`Error::Corpus`] for paths and shards; [`Error::OwnOutput`].
+    pub fn plan_summary(&self) -> Result<PlanSummary> {
+        let plan = self.plan()?;
+        let known = self.known_speed();
+        let sources: Vec<SourceSummary> = plan.sources.iter().map(|source| summary(source, &known)).collect();
+        let total = sources.iter().fold(Extent::default(), |sum, source| sum.and(&source.extent)).estimated(&known);
+        let here = known.here.as_ref();
+        let basis = Basis {
+            bytes_per_token: bytes_per_token(&known),
+            is_assumed: known.bytes_per_token.is_none(),
+            tokens_per_second: here.map(|measurement| measurement.speed.tokens_per_second),
+            measured: here.map(|measurement| measurement.measured.clone()),
+        };
+        Ok(PlanSummary { sources, total, basis })
+    }
+
+    /// Plans the corpus.
+    pub(crate) fn plan(&self) -> Result<Plan> {
+        let _timer = self.meters.stage("plan");
+        let step = self.step("plan", "footers", None);
+        let options = self.config.plan_options();
+        let plan = plan(&self.config.corpus, &options, &self.environment.stores, &|footers| step.advance(footers))?;
+        drop(step);
+        self.refuse_own_output(&plan)?;
+        let shards = || plan.sources.iter().flat_map(|source| &source.shards);
+        let units: usize = shards().map(|shard| shard.units.len()).sum();
+        self.tell(&Event::Planned { units: units as u64, shards: shards().count() as u64 });
+        Ok(plan)
+    }
+
+    /// The plan, or a warning and nothing where the corpus cannot be read: scores can be looked at without it.
+    pub(crate) fn shards_at_hand(&self) -> Option<Plan> {
+        self.plan()
+            .inspect_err(|error| {
+                tracing::warn!("the corpus cannot be read, so no texts are shown: {}", crate::error::chain(error));
+            })
+            .ok()
+    }
+
+    /// Refuses a corpus that holds what this run writes.
+    fn refuse_own_output(&self, plan: &Plan) -> Result<()> {
+        let output = format!("{}/", self.place);
+        for source in &plan.sources {
+            if let Some(shard) = source.shards.iter().find(|shard| shard.location().starts_with(&output)) {
+                return Err(Error::OwnOutput { source_name: source.name.clone(), shard: shard.location().to_owned() });
+            }
+        }
+        Ok(())
+    }
+
+    /// What earlier measurements tell about this pipeline.
+    pub(crate) fn known_speed(&self) -> Known {
+        let cache = self.measurement_cache();
+        let known = cache.and_then(|cache| Known::find(&cache, &Settings::of(&self.config)));
+        known.unwrap_or_else(|error| {
+            tracing::warn!("earlier measurements cannot be read: {}", crate::error::chain(&error));
+            Known::default()
+        })
+    }
+}
+
+fn summary(source: &PlannedSource, known: &Known) -> SourceSummary {
+    let (units, documents) =
+        source.units().fold((0, 0), |(units, documents), (_, unit)| (units + 1, documents + unit.rows));
+    let (domain, domain_value) = match source.columns.domain.clone() {
+        Domain::Column(name) => (Some(name), None),
+        Domain::Constant(value) => (None, Some(value)),
+    };
+    let extent = Extent {
+        shards: source.shards.len() as u64,
+        skipped: source.skipped.len() as u64,
+        bytes: source.shards.iter().map(|shard| ByteCount(shard.bytes)).sum(),
+        bytes_to_read: source.stored_bytes(),
+        units,
+        documents,
+        text_bytes: source.text_bytes(),
+        ..Extent::default()
+    };
+    SourceSummary {
+        name: source.name.clone(),
+        text: source.columns.text.clone(),
+        id: source.columns.id.clone(),
+        domain,
+        domain_value,
+        extent: extent.estimated(known),
+        unreadable: source.skipped.clone(),
+    }
+}
+
+fn bytes_per_token(known: &Known) -> f64 {
+    known.bytes_per_token.unwrap_or(ASSUMED_BYTES_PER_TOKEN)
+}
+
+impl Extent {
+    fn and(self, other: &Self) -> Self {
+        Self {
+            shards: self.shards + other.shards,
+            skipped: self.skipped + other.skipped,
+            bytes: self.bytes + other.bytes,
+            bytes_to_read: self.bytes_to_read + other.bytes_to_read,
+            units: self.units + other.units,
+            documents: self.documents + other.documents,
+            text_bytes: self.text_bytes + other.text_bytes,
+            ..self
+        }
+    }
+
+    /// The same with tokens and time.
+    fn estimated(self, known: &Known) -> Self {
+        let hours = known.here.as_ref().map(|Measurement { speed, .. }| speed.hours(self.text_bytes));
+        Self { tokens: tokens(self.text_bytes, bytes_per_token(known)), hours, ..self }
+    }
+}

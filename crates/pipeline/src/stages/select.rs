@@ -1,0 +1,125 @@
+//! Cutting each domain and writing what is kept.
+
+use headwater_corpus::{Plan, PlannedSource};
+use headwater_record::{RunFile, SelectionFile};
+use headwater_select::{
+    SELECTION_PATH, SelectConfig, control, select, units, write_rejects, write_selection, write_subset,
+};
+use serde::Serialize;
+
+use crate::stages::score::labels;
+use crate::{Error, Pipeline, Result, Verdict};
+
+/// The cuts of the control arm, relative to the run.
+const CONTROL_PATH: &str = "selection-control.json";
+
+/// What a training run is made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Arm {
+    /// What the pipeline's rule keeps.
+    #[default]
+    Selection,
+    /// As many tokens of every domain, drawn at random.
+    Control,
+}
+
+impl Arm {
+    /// The control arm if `is_control`.
+    #[must_use]
+    pub const fn of(is_control: bool) -> Self {
+        if is_control { Self::Control } else { Self::Selection }
+    }
+
+    /// Where its cuts lie, relative to the run.
+    pub(crate) const fn selection_path(self) -> &'static str {
+        match self {
+            Self::Selection => SELECTION_PATH,
+            Self::Control => CONTROL_PATH,
+        }
+    }
+}
+
+/// What a selection keeps, and whether the scores that it is of are complete.
+#[derive(Clone, Debug, Serialize)]
+pub struct SelectSummary {
+    /// `selection.json`.
+    #[serde(flatten)]
+    pub selection: SelectionFile,
+    /// Whether all is as it should be.
+    pub verdict: Verdict,
+}
+
+impl Pipeline {
+    /// Cuts each domain of the scores that are there, writes the kept rows, and last of all the cuts.
+    ///
+    /// # Errors
+    /// [`Error::NotBegun`]; [`Error::NothingToMatch`] and [`Error::OtherRule`] for the control arm; [`Error::Select`] for a rule that
+    /// cannot be kept to, a missing sidecar or a shard that changed.
+    pub fn select(&self, arm: Arm) -> Result<SelectSummary> {
+        self.place.ensure_writable()?;
+        let run = self.begun_run()?;
+        let plan = self.plan()?;
+        refuse_other_labels(&run, &plan)?;
+        let selection = self.select_from(&run, &plan, arm)?;
+        let verdict = self.verdict(&selection, &run);
+        Ok(SelectSummary { selection, verdict })
+    }
+
+    /// The selection that was made.
+    pub(crate) fn selection(&self, arm: Arm) -> Result<SelectionFile> {
+        let path = arm.selection_path();
+        self.artefact(path)?.ok_or_else(|| Error::NoSelection {
+            output: self.place.to_string(),
+            path: path.to_owned(),
+            pipeline: self.name.clone(),
+            flag: if arm == Arm::Control { " --control" } else { "" },
+        })
+    }
+
+    /// The rule to cut by: the pipeline's, or for the control arm as much at random as the selection keeps.
+    fn rule(&self, arm: Arm) -> Result<SelectConfig> {
+        let config = &self.config.select;
+        if arm == Arm::Selection {
+            return Ok(config.clone());
+        }
+        let nothing = || Error::NothingToMatch { pipeline: self.name.clone() };
+        let selection = self.artefact::<SelectionFile>(SELECTION_PATH)?.ok_or_else(nothing)?;
+        let (rank, by) = (config.rank.to_string(), config.by.as_str());
+        if selection.rank == rank && selection.by == by {
+            return Ok(control(config, &selection));
+        }
+        Err(Error::OtherRule {
+            there: format!("{} and {}", selection.rank, selection.by),
+            here: format!("{rank} and {by}"),
+            pipeline: self.name.clone(),
+        })
+    }
+
+    /// Cuts every domain, writes the subset and the rejects, and last of all `selection.json`.
+    pub(crate) fn select_from(&self, run: &RunFile, plan: &Plan, arm: Arm) -> Result<SelectionFile> {
+        let _timer = self.meters.stage("select");
+        let (config, seed) = (self.rule(arm)?, self.config.run.seed);
+        let sidecars = units(run)?.len() as u64;
+        let step = self.step("cut", "sidecars read", None);
+        let selection = select(&self.place, run, plan, (&config, seed), &|read| step.advance(read))?;
+        let step = self.step("subset", "units", Some(sidecars));
+        write_subset(&self.place, run, plan, (&selection, &config), &|done| step.advance(done))?;
+        step.finish();
+        let step = self.step("rejects", "sidecars", Some(sidecars));
+        write_rejects(&self.place, run, &|read| step.advance(read))?;
+        write_selection(&self.place, arm.selection_path(), &selection.file)?;
+        Ok(selection.file)
+    }
+}
+
+/// Refuses to cut by the domains of the sidecars where the pipeline by now names others.
+pub(crate) fn refuse_other_labels(run: &RunFile, plan: &Plan) -> Result<()> {
+    let difference = |source: &PlannedSource| {
+        let before = run.sources.iter().find(|before| before.name == source.name)?;
+        let now = labels(source);
+        (before.labels != now).then(|| format!("{}: {} → {now}", source.name, before.labels))
+    };
+    let differences: Vec<String> = plan.sources.iter().filter_map(difference).collect();
+    if differences.is_empty() { Ok(()) } else { Err(headwater_score::Error::OtherLabels { differences }.into()) }
+}

@@ -1,0 +1,202 @@
+//! Token files, from the corpus and a finished selection.
+
+use headwater_corpus::{Plan, PlanOptions, SourceConfig, plan};
+use headwater_record::tokens::CORPUS_TOKENS;
+use headwater_record::{RunFile, SelectionFile};
+use headwater_select::subset_folder;
+use headwater_tokens::{
+    MANIFEST, PartPlan, Setup, Share, TextPart, TokenFormat, TokenWork, TokensConfig, Watch, write_tokens,
+};
+
+use crate::{Arm, CancelToken, Error, Event, Part, Pipeline, Progress, Result};
+
+/// Follows the tokenising: shows progress, tells when to stop.
+struct Follower<'a> {
+    step: Box<dyn Progress>,
+    cancel: &'a CancelToken,
+}
+
+impl Watch for Follower<'_> {
+    fn advance(&self, documents: u64, tokens: u64) {
+        self.step.advance_tokens(tokens);
+        self.step.advance(documents);
+    }
+
+    fn is_over(&self) -> bool {
+        self.cancel.is_cancelled()
+    }
+}
+
+/// The documents of each part that is wanted.
+struct Texts<'a> {
+    corpus: Option<&'a Plan>,
+    /// What is selected, as a whole or bucket by bucket.
+    selected: Vec<SelectedText>,
+}
+
+/// The documents of a part of what is selected.
+struct SelectedText {
+    part: TextPart,
+    plan: Plan,
+    /// The folder of its token files, relative to the run.
+    folder: String,
+}
+
+impl Pipeline {
+    /// Writes the token files of the corpus and of what an arm keeps, as `[tokens]` asks for them: those of `part` that are missing.
+    /// Returns the folders that are complete, relative to the run's output.
+    ///
+    /// # Errors
+    /// [`Error::NoTokenFormats`], [`Error::NoSelection`], [`Error::Tokens`]; [`Error::Cancelled`]. Finished files are kept.
+    pub fn tokens(&self, arm: Arm, part: Part) -> Result<Vec<String>> {
+        if self.tokens_config().formats.is_empty() {
+            return Err(Error::NoTokenFormats);
+        }
+        self.place.ensure_writable()?;
+        self.rehearse_tokens()?;
+        self.wait_for_turn(part);
+        let selection = self.wants(TextPart::Selected).then(|| self.selection(arm)).transpose()?;
+        let corpus = self.wants(TextPart::Corpus).then(|| self.plan()).transpose()?;
+        let run = headwater_score::read(&self.place)?;
+        let corpus = corpus.map(|corpus| without_skipped(corpus, run.as_ref()));
+        let selected = selection.as_ref().map(|selection| self.selected(selection)).transpose()?.unwrap_or_default();
+        self.write_tokens(&Texts { corpus: corpus.as_ref(), selected }, part)
+    }
+
+    /// Writes what the pipeline asks for, which may be nothing; returns where it lies.
+    pub(crate) fn write_wanted_tokens(
+        &self,
+        corpus: &Plan,
+        run: &RunFile,
+        selection: &SelectionFile,
+    ) -> Result<Vec<String>> {
+        if self.tokens_config().formats.is_empty() {
+            return Ok(Vec::new());
+        }
+        let selected = self.wants(TextPart::Selected).then(|| self.selected(selection)).transpose()?;
+        let corpus = self.wants(TextPart::Corpus).then(|| without_skipped(corpus.clone(), Some(run)));
+        let texts = Texts { corpus: corpus.as_ref(), selected: selected.unwrap_or_default() };
+        self.write_tokens(&texts, Part::WHOLE)
+    }
+
+    /// Checks the settings with the tokenizer, so that one that cannot work is found before hours of scoring.
+    pub(crate) fn rehearse_tokens(&self) -> Result<()> {
+        if !self.tokens_config().formats.is_empty() {
+            let (tokenizer, name) = self.load_tokenizer()?;
+            Setup::new(self.tokens_config(), (&tokenizer, &name), self.config.recipe.sequence_tokens)?;
+        }
+        Ok(())
+    }
+
+    fn tokens_config(&self) -> &TokensConfig {
+        &self.config.tokens
+    }
+
+    fn wants(&self, part: TextPart) -> bool {
+        self.tokens_config().parts.contains(&part)
+    }
+
+    /// The documents of every part of what is selected.
+    fn selected(&self, selection: &SelectionFile) -> Result<Vec<SelectedText>> {
+        let subset = subset_folder(selection);
+        let folders = selection.parts().into_iter().filter_map(|part| Some((part, part.folder_in(&subset)?)));
+        let texts = folders.map(|(part, folder)| {
+            Ok(SelectedText { part, plan: self.subset(&folder)?, folder: part.token_folder(&selection.hash) })
+        });
+        texts.collect()
+    }
+
+    /// The plan of the subset's files in `folder`, which are shards like others.
+    fn subset(&self, folder: &str) -> Result<Plan> {
+        let files = self.place.list(folder)?;
+        let is_of = |path: &str, source: &str| {
+            path.strip_prefix(folder).is_some_and(|path| path.starts_with(&format!("/{source}/")))
+        };
+        // a source of which nothing is kept has no files
+        let kept = self.config.corpus.iter().filter(|source| files.iter().any(|file| is_of(&file.path, &source.name)));
+        let sources: Vec<SourceConfig> = kept
+            .map(|source| SourceConfig {
+                name: source.name.clone(),
+                paths: vec![all_below(&self.place.describe(&format!("{folder}/{}", source.name)))],
+                text: source.text.clone(),
+                id: String::new(),
+                domain: String::new(),
+                domain_value: None,
+                sample: 1.0,
+            })
+            .collect();
+        let options = PlanOptions { unit_bytes: self.config.run.unit_bytes, ..PlanOptions::default() };
+        let step = self.step("plan", "footers of the subset", None);
+        Ok(plan(&sources, &options, &self.environment.stores, &|footers| step.advance(footers))?)
+    }
+
+    /// Writes the token files of `texts` that are missing; returns where they lie.
+    fn write_tokens(&self, texts: &Texts<'_>, shard: Part) -> Result<Vec<String>> {
+        let _timer = self.meters.stage("tokens");
+        let (tokenizer, name) = self.load_tokenizer()?;
+        let setup = Setup::new(self.tokens_config(), (&tokenizer, &name), self.config.recipe.sequence_tokens)?;
+        let eos = setup.eos();
+        self.tell(&Event::TokenizerLoaded {
+            name,
+            vocabulary: tokenizer.vocab_size(),
+            eos: eos.text.clone(),
+            eos_id: eos.id,
+        });
+        let part = |part, folder: &str, plan| PartPlan { part, folder: folder.to_owned(), plan };
+        let corpus = texts.corpus.map(|plan| part(TextPart::Corpus, CORPUS_TOKENS, plan));
+        let selected = texts.selected.iter().map(|text| part(text.part, &text.folder, &text.plan));
+        let mut written = Vec::new();
+        for part in corpus.into_iter().chain(selected) {
+            written.extend(self.part(&setup, &part, shard)?);
+        }
+        Ok(written)
+    }
+
+    /// Writes the missing files of one part; returns the folders that are complete.
+    fn part(&self, setup: &Setup<'_>, part: &PartPlan<'_>, shard: Part) -> Result<Vec<String>> {
+        let share = Share { index: shard.index, of: shard.of };
+        let work = TokenWork::begin(&self.place, setup, part, share)?;
+        let name = match part.part {
+            TextPart::Corpus => "the corpus".to_owned(),
+            TextPart::Selected => "the subset".to_owned(),
+            TextPart::Bucket(_) => part.part.name(),
+        };
+        let step = self.step("tokens", "documents", Some(work.pending_rows()));
+        let watch = Follower { step, cancel: &self.environment.cancel };
+        let watched = self.environment.cancel.watch();
+        let progress = write_tokens(&work, &watch);
+        drop(watched);
+        let progress = progress?;
+        if self.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
+        watch.step.finish();
+        if progress.missing > 0 {
+            self.tell(&Event::FilesLeft { files: progress.missing as u64, part: name });
+        }
+        let folder = |format: TokenFormat| format!("{}/{}", part.folder, format.name());
+        let folders: Vec<String> = progress.complete.into_iter().map(folder).collect();
+        folders.iter().for_each(|folder| self.tell_written(&format!("{folder}/{MANIFEST}")));
+        Ok(folders)
+    }
+}
+
+/// Takes shards out of a plan that turned out unreadable while they were scored.
+fn without_skipped(mut plan: Plan, run: Option<&RunFile>) -> Plan {
+    for source in &mut plan.sources {
+        let of_run = run.and_then(|run| run.sources.iter().find(|there| there.name == source.name));
+        let skipped = of_run.map(|there| there.skipped.as_slice()).unwrap_or_default();
+        source.shards.retain(|shard| skipped.iter().all(|skipped| skipped.path != shard.path));
+    }
+    plan
+}
+
+/// A pattern for all shards below `folder`, whose own name may hold what patterns are made of.
+fn all_below(folder: &str) -> String {
+    if !folder.contains(['*', '?', '[', '{', '}']) {
+        return folder.to_owned();
+    }
+    let plain = |c: char| if "*?[]{}".contains(c) { format!("[{c}]") } else { c.to_string() };
+    let folder: String = folder.chars().map(plain).collect();
+    format!("{folder}/**/*.parquet")
+}

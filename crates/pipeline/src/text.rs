@@ -1,0 +1,18 @@
+//! Results as text, for a terminal of a given width. Foreign text in them cannot drive the terminal.
+
+mod bench;
+mod comparison;
+mod format;
+mod plan;
+mod schedule;
+mod selection;
+mod status;
+mod table;
+
+pub use bench::bench;
+pub use comparison::comparison;
+pub use format::printable;
+pub use plan::plan;
+pub use schedule::{branch, compared_schedules, refined_schedule, shown_schedule};
+pub use selection::{run, selection};
+pub use status::status;
