@@ -3,9 +3,9 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::ROW_STEP;
 use crate::buffer::Buffer;
-use crate::operand::{Operand, padded_depth};
+use crate::matmul::Operand;
+use crate::tile::{ROW_STEP, padded_depth};
 
 /// Unit roundoff of float32.
 pub(crate) const UNIT: f64 = 1.0 / (1 << 24) as f64;

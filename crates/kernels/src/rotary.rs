@@ -1,6 +1,6 @@
 //! Rotary position embeddings, and the optional norm of every head before them.
 
-use crate::norm::scale;
+use crate::matmul::inverse_rms;
 use crate::simd::Simd;
 
 /// Cosines and sines of the angles of positions 0.., `(position, half)` each.
@@ -65,7 +65,7 @@ pub(crate) fn rotate<S: Simd>(
     by: f32,
 ) {
     if let Some(norm) = norm {
-        let scale = simd.splat(scale(simd, head, norm.eps));
+        let scale = simd.splat(inverse_rms(simd, head, norm.eps));
         for (x, weight) in head.chunks_mut(S::LANES).zip(norm.weight.chunks(S::LANES)) {
             simd.store(simd.mul(simd.mul(simd.load(x), scale), simd.load(weight)), x);
         }

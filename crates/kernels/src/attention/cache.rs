@@ -6,10 +6,10 @@ use super::KEY_BLOCK;
 use crate::Instructions;
 use crate::buffer::Buffer;
 use crate::dispatch::Task;
-use crate::matmul::{Panels, ROW_STEP};
-use crate::operand::{DEPTH_STEP, Operand, PANEL, padded_depth, place};
+use crate::matmul::{Operand, Panels, place};
 use crate::rotary::{HeadNorm, RotaryTable, rotate};
 use crate::simd::Simd;
+use crate::tile::{DEPTH_STEP, PANEL, ROW_STEP, padded_depth};
 
 /// How many heads there are and how wide they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use super::cache::{HeadLayout, round};
 use crate::Instructions;
 use crate::dispatch::Task;
-use crate::operand::Operand;
+use crate::matmul::Operand;
 use crate::simd::Simd;
 
 /// The mean of the values over positions 0..=t, for every key/value head, block by block.

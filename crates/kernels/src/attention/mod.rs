@@ -17,8 +17,8 @@ pub use mean::RunningMean;
 
 use crate::Instructions;
 use crate::buffer::Buffer;
-use crate::matmul::{AddTo, Panels, Product, ROW_STEP, Rows, Store};
-use crate::operand::{Operand, PANEL, padded_depth};
+use crate::matmul::{AddTo, Operand, Panels, Product, Rows, Store};
+use crate::tile::{PANEL, ROW_STEP, padded_depth};
 use softmax::{Normalise, SoftmaxBlock};
 
 /// Keys that a block of queries meets at once: their logits stay in the second-level cache.

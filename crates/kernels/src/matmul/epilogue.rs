@@ -2,15 +2,14 @@
 
 use std::ops::Range;
 
-use super::{Epilogue, Matrix, Rows, Tile};
+use super::operand::Operand;
+use super::weights::Matrix;
+use super::{Epilogue, Rows};
 use crate::Instructions;
 use crate::buffer::Buffer;
 use crate::dispatch::Task;
-use crate::operand::{Operand, PANEL, padded_depth};
 use crate::simd::{MOST_LANES, Simd};
-
-/// Outputs of each of the two halves of a gated panel.
-pub(super) const HALF: usize = PANEL / 2;
+use crate::tile::{HALF_PANEL, PANEL, Tile, padded_depth};
 
 /// Computes the first `count` of `rows`, times `weights`, plus `bias`.
 ///
@@ -147,16 +146,16 @@ impl<E: Operand> Epilogue for SwiGlu<'_, E> {
     fn take<S: Simd>(&mut self, simd: S, tile: &Tile, rows: Range<usize>, panel: usize) {
         let one = simd.splat(1.0);
         let zero = simd.splat(0.0);
-        let columns = panel * HALF..self.inner.min((panel + 1) * HALF);
+        let columns = panel * HALF_PANEL..self.inner.min((panel + 1) * HALF_PANEL);
         for (row, sums) in rows.zip(&tile.0) {
             let out = &mut self.out[row * self.stride..][columns.clone()];
             for (vector, out) in out.chunks_mut(S::LANES).enumerate() {
                 let at = vector * S::LANES;
-                let (mut gate, mut up) = (simd.load(&sums[at..HALF]), simd.load(&sums[HALF + at..]));
+                let (mut gate, mut up) = (simd.load(&sums[at..HALF_PANEL]), simd.load(&sums[HALF_PANEL + at..]));
                 if let Some(bias) = self.bias {
                     let bias = &bias[panel * PANEL..][..PANEL];
-                    gate = simd.add(gate, simd.load(&bias[at..HALF]));
-                    up = simd.add(up, simd.load(&bias[HALF + at..]));
+                    gate = simd.add(gate, simd.load(&bias[at..HALF_PANEL]));
+                    up = simd.add(up, simd.load(&bias[HALF_PANEL + at..]));
                 }
                 let silu = simd.div(gate, simd.add(one, simd.exp(simd.sub(zero, gate))));
                 E::store(simd, simd.mul(silu, up), out);

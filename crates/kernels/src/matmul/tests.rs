@@ -244,7 +244,7 @@ fn products_in_tiles_are_within_their_bound() {
         let rows = Rows::new(case.left.rows().0, case.rows, case.depth);
         let product = Product::new(rows, case.weights.panels(), case.depth);
         // SAFETY: the processor has AVX-512, and tiles or their emulator.
-        unsafe { crate::amx::multiply(product, &mut store) };
+        unsafe { super::microkernel::multiply_amx(product, &mut store) };
         case.assert_product(&out, |_, _| 0.0, "tiles");
     }
 }
@@ -307,7 +307,7 @@ fn int8_products_are_within_their_bound_and_the_same_in_tiles() {
                 let mut tiled = vec![f32::NAN; rows * columns];
                 let mut store = Store { out: &mut tiled, stride: columns, columns, bias: None };
                 // SAFETY: the processor has AVX-512, and tiles or their emulator.
-                unsafe { crate::amx::multiply_int8(Int8Product::new(&weights, &left, rows), &mut store) };
+                unsafe { super::int8::multiply_amx(super::int8::Int8Product::new(&weights, &left, rows), &mut store) };
                 assert_eq!(tiled, out, "integers are exact, so tiles give the same bits");
             }
         }
