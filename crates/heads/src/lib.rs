@@ -21,13 +21,15 @@ mod retrieval;
 mod search;
 mod sentences;
 mod stand_in;
+mod vocabulary;
 
 pub use config::{HeadsConfig, Sentences};
 pub use error::{Error, Weakness};
 pub use health::{HEALTH_PROBES, HealthOptions, MASKS_A_PROBE, health, weakness};
 pub use pinned::check_heads;
-pub use probe::{Probe, ProbeSettings, Vocabulary, build_probes};
+pub use probe::{Probe, ProbeSettings, build_probes};
 pub use retrieval::{RetrievalScores, head_set, retrieval_scores, spearman};
 pub use search::{FindOptions, find_heads, forward_passes};
 pub use sentences::{MAX_SENTENCE_TOKENS, bundled_sentences, sentences_of};
 pub use stand_in::stand_in_heads;
+pub use vocabulary::Vocabulary;

@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::layout::{Pair, ProbeText, render};
 use crate::sentences::usable;
-use crate::{Error, HeadsConfig, MAX_SENTENCE_TOKENS};
+use crate::{Error, HeadsConfig, MAX_SENTENCE_TOKENS, Vocabulary};
 
 /// Length of a key, in characters.
 const KEY_CHARACTERS: usize = 32;
@@ -39,14 +39,6 @@ impl Probe {
     pub fn rows(&self) -> Range<usize> {
         self.answer_start.saturating_sub(1)..self.ids.len().saturating_sub(1)
     }
-}
-
-/// The part of a tokenizer that probes need.
-pub struct Vocabulary<'a> {
-    /// Tokenises a text without special tokens; spans are bytes of the text.
-    pub tokenise: &'a dyn Fn(&str) -> Result<Vec<TokenSpan>, headwater_model::Error>,
-    /// The token that begins every window, if the model has one.
-    pub bos: Option<u32>,
 }
 
 /// How many probes of what size.

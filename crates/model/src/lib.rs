@@ -21,6 +21,8 @@ mod flops;
 mod gguf;
 mod load;
 mod native;
+mod options;
+mod paths;
 mod pretokenizer;
 mod safetensors;
 mod shape;
@@ -30,6 +32,8 @@ pub use engine::{AttentionPeaks, Concurrency, Engine, HeadMask, MaskKind, Window
 pub use error::Error;
 pub use flops::saturate;
 pub use headwater_kernels::{Level, LevelError};
-pub use load::{EngineChoice, EngineOptions, Model, ModelPaths, Precision};
+pub use load::Model;
+pub use options::{EngineChoice, EngineOptions, Precision};
+pub use paths::ModelPaths;
 pub use shape::{Architecture, ModelShape, RopeScaling};
 pub use tokenizer::{TokenSpan, Tokenizer};

@@ -9,7 +9,8 @@ use tokenizers::processors::byte_level::ByteLevel;
 use tokenizers::{AddedToken, PostProcessorWrapper, Tokenizer as HfTokenizer};
 
 use crate::gguf::GgufFile;
-use crate::{Error, ModelPaths, eos, load, pretokenizer};
+use crate::paths::read;
+use crate::{Error, ModelPaths, eos, pretokenizer};
 
 /// Longest text that is tokenised in one piece, in bytes. The tokenizer needs gigabytes for a text of 50 MB.
 const PIECE_BYTES: usize = 1 << 20;
@@ -57,10 +58,10 @@ impl Tokenizer {
     /// # Errors
     /// As [`Model::load`](crate::Model::load), for what concerns the tokenizer.
     pub fn load(paths: &ModelPaths) -> Result<Self, Error> {
-        match (&paths.tokenizer, load::gguf(paths)) {
+        match (&paths.tokenizer, paths.gguf()) {
             (Some(path), _) => Self::open(path),
             (None, Some(path)) => Self::from_gguf(&GgufFile::open(path)?, paths.weights_hash),
-            (None, None) => Err(load::lacks(paths, "tokenizer.json")),
+            (None, None) => Err(paths.lacks("tokenizer.json")),
         }
     }
 
@@ -69,7 +70,7 @@ impl Tokenizer {
     /// # Errors
     /// Names the file and what is wrong with it.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        Self::from_json(path, &load::read(path)?)
+        Self::from_json(path, &read(path)?)
     }
 
     /// Reads a `tokenizer.json`.

@@ -54,7 +54,7 @@ impl Bucket {
     /// The name of the `index`-th bucket, best first: that of its folders and of its part of a recipe.
     #[must_use]
     pub fn name(index: usize) -> String {
-        format!("bucket-{index:02}")
+        TextPart::Bucket(index).name()
     }
 }
 

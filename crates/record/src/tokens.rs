@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::ContentHash;
-use crate::selection::Bucket;
 
 /// A format of token files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -61,7 +60,7 @@ impl TextPart {
         match self {
             Self::Corpus => "corpus".to_owned(),
             Self::Selected => "selected".to_owned(),
-            Self::Bucket(index) => Bucket::name(index),
+            Self::Bucket(index) => format!("bucket-{index:02}"),
         }
     }
 
@@ -71,7 +70,7 @@ impl TextPart {
         match self {
             Self::Corpus => None,
             Self::Selected => Some(selected.to_owned()),
-            Self::Bucket(index) => Some(format!("{selected}/{}", Bucket::name(index))),
+            Self::Bucket(_) => Some(format!("{selected}/{}", self.name())),
         }
     }
 
