@@ -176,6 +176,7 @@ pub(crate) fn print(selection: &SelectionFile, ending: &Ending<'_>) -> Result<()
             "\nOnly a sample of the corpus was scored ([[corpus]] sample): cuts, mixture and recipes are those of the sample."
         )?;
     }
+    #[expect(clippy::disallowed_methods, reason = "the hint repeats how the program was called")]
     let program = std::env::args().next().unwrap_or_else(|| "headwater".to_owned());
     writeln!(out, "\nNext: another cut of the same scores, without the model, takes seconds:")?;
     let by_share = ["documents", "tokens"].contains(&selection.by.as_str());

@@ -186,6 +186,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+#[expect(clippy::disallowed_methods, reason = "an example is told where to write")]
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = PathBuf::from(std::env::args_os().nth(1).ok_or("usage: write_sample FOLDER")?);
     // Names that a careless YAML writer would leave bare, for a reader to turn into a number, a time or nothing.

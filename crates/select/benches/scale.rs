@@ -217,6 +217,7 @@ fn memory_kib(name: &str) -> u64 {
 }
 
 #[expect(clippy::print_stdout, reason = "a bench says what it measured")]
+#[expect(clippy::disallowed_methods, reason = "a bench is told how much to measure")]
 fn main() -> Result<()> {
     let most = std::env::args().filter_map(|argument| argument.parse().ok()).next().unwrap_or(MOST_ROWS);
     let mut first: BTreeMap<&str, f64> = BTreeMap::new();

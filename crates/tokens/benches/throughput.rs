@@ -79,6 +79,7 @@ fn write_shard(path: &Path, texts: &[String]) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+#[expect(clippy::disallowed_methods, reason = "a bench is told which tokenizer to measure")]
 fn tokenizer() -> Result<Tokenizer, Box<dyn Error>> {
     let given = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
     let path = PathBuf::from(given.unwrap_or_else(|| TOKENIZER.to_owned()));

@@ -80,6 +80,7 @@ fn expected(tokenizer: &Tokenizer, eos: u32) -> Result<String, Box<dyn Error>> {
     Ok(lines)
 }
 
+#[expect(clippy::disallowed_methods, reason = "an example is told where to write")]
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = PathBuf::from(std::env::args_os().nth(1).ok_or("usage: write_tokens FOLDER")?);
     let tokenizer = Tokenizer::open(Path::new(TOKENIZER))?;
