@@ -50,4 +50,7 @@ pub enum Error {
         /// Query heads a layer.
         heads: usize,
     },
+    /// Scoring inputs that have no JSON form to hash.
+    #[error("the fingerprint of the scoring inputs cannot be computed")]
+    Fingerprint(#[source] serde_json::Error),
 }

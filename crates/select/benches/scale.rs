@@ -156,7 +156,7 @@ fn write_run(place: &Place, rows: u64) -> Result<(Plan, RunFile)> {
         name: "web".to_owned(),
         text: "text".to_owned(),
         labels: Labels { domain_column: Some("domain".to_owned()), ..Labels::default() },
-        fingerprint: scoring().fingerprint("text"),
+        fingerprint: scoring().fingerprint("text")?,
         shards: shards.collect(),
         skipped: Vec::new(),
     };

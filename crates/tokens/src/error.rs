@@ -81,6 +81,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A record or manifest that has no JSON form.
+    #[error("{path} cannot be written as JSON")]
+    Encode {
+        /// The file.
+        path: String,
+        /// Why.
+        source: serde_json::Error,
+    },
     /// The tokenizer failed on a document.
     #[error("cannot tokenise row {row} of {shard}")]
     Document {

@@ -332,7 +332,7 @@ impl Session<'_> {
             numerics: model.numerics(),
             semantics: SEMANTICS,
         };
-        let sources = plan.sources.iter().map(|source| run_source(source, &scoring)).collect();
+        let sources = plan.sources.iter().map(|source| run_source(source, &scoring)).collect::<Result<_>>()?;
         Ok(RunFile {
             headwater: env!("CARGO_PKG_VERSION").to_owned(),
             began: now(),
@@ -360,7 +360,7 @@ pub(super) fn labels(source: &PlannedSource) -> Labels {
     Labels { id_column: source.columns.id.clone(), domain_column, domain_value }
 }
 
-fn run_source(source: &PlannedSource, scoring: &ScoringInputs) -> RunSource {
+fn run_source(source: &PlannedSource, scoring: &ScoringInputs) -> Result<RunSource> {
     let shard = |shard: &PlannedShard| RunShard {
         path: shard.path.clone(),
         id: shard.id.clone(),
@@ -368,14 +368,14 @@ fn run_source(source: &PlannedSource, scoring: &ScoringInputs) -> RunSource {
         etag: shard.etag.clone(),
         units: shard.units.clone(),
     };
-    RunSource {
+    Ok(RunSource {
         name: source.name.clone(),
         text: source.columns.text.clone(),
         labels: labels(source),
-        fingerprint: scoring.fingerprint(&source.columns.text),
+        fingerprint: scoring.fingerprint(&source.columns.text)?,
         shards: source.shards.iter().map(shard).collect(),
         skipped: source.skipped.clone(),
-    }
+    })
 }
 
 /// The time, as RFC 3339.
