@@ -16,7 +16,7 @@ pub const HEALTH_PROBES: usize = 16;
 const CONTROLS: usize = 3;
 
 /// Forward passes a probe: intact, head set masked, each control set masked.
-pub const MASKS_A_PROBE: usize = 2 + CONTROLS;
+pub const MASKS_PER_PROBE: usize = 2 + CONTROLS;
 
 /// Least accuracy of the intact model.
 const LEAST_INTACT: f64 = 0.5;
@@ -41,7 +41,7 @@ pub struct HealthOptions<'a> {
 /// Measures what masking `options.set` does to the first 16 probes, beside three control sets of as many other heads in the same layers.
 ///
 /// Accuracy is teacher-forced: the share of answer tokens that the model thinks most likely, a probe, and the mean of that over probes.
-/// `on_progress` is told of the forward passes, [`MASKS_A_PROBE`] a probe.
+/// `on_progress` is told of the forward passes, [`MASKS_PER_PROBE`] a probe.
 ///
 /// # Errors
 /// [`Error::NoProbes`] without probes, [`Error::Model`] if the engine fails.

@@ -8,7 +8,7 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use half::bf16;
 use headwater_kernels::{
-    AttentionScratch, Buffer, HeadLayout, Instructions, Int8Rows, Int8Weights, KeyValues, Matrix, Operand, QueryBlock,
+    AttentionScratch, Buffer, HeadLayout, Instructions, Int8Rows, Int8Weights, KvCache, Matrix, Operand, QueryBlock,
     ROW_STEP, RotaryTable, RunningMean, Weights, attend, cross_entropy, padded_depth, project, project_add,
     saturate_bf16, saturate_f32, split_heads, swiglu,
 };
@@ -101,10 +101,10 @@ fn attention<E: Operand>(criterion: &mut Criterion, name: &str) {
         let projections = numbers(TOKENS * LAYOUT.width());
         let frequencies: Vec<f64> = (0..32).map(|i| 10_000_f64.powf(-f64::from(i) / 32.0)).collect();
         let rotary = RotaryTable::new(&frequencies, TOKENS);
-        let mut cache = KeyValues::<E>::new(LAYOUT);
+        let mut cache = KvCache::<E>::new(LAYOUT);
         let mut queries = Buffer::<E>::zeros(LAYOUT.block_len());
         let mut block = vec![0.0; ROW_STEP * LAYOUT.width()];
-        let mut split = |cache: &mut KeyValues<E>, queries: &mut Buffer<E>| {
+        let mut split = |cache: &mut KvCache<E>, queries: &mut Buffer<E>| {
             cache.reset(TOKENS);
             for first in (0..TOKENS).step_by(ROW_STEP) {
                 block.copy_from_slice(&projections[first * LAYOUT.width()..][..ROW_STEP * LAYOUT.width()]);

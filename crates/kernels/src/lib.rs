@@ -31,7 +31,7 @@ mod simd;
 mod tile;
 
 pub use attention::{
-    AttentionScratch, HeadLayout, KeyValues, QueryBlock, RunningMean, attend, attention_logits, split_heads,
+    AttentionScratch, HeadLayout, KvCache, QueryBlock, RunningMean, attend, attention_logits, split_heads,
 };
 pub use buffer::Buffer;
 pub use file_map::{FileMap, MapError};

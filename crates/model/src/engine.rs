@@ -56,23 +56,23 @@ pub struct WindowLosses {
 
 /// Where every head looks most.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AttentionPeaks {
+pub struct AttentionArgmax {
     heads: usize,
     rows: usize,
     positions: Vec<u32>,
 }
 
-impl AttentionPeaks {
+impl AttentionArgmax {
     /// Wraps `positions`, `(layer, head, row)`.
     ///
     /// # Errors
-    /// [`Error::Positions`] if their number is not `layers × heads × rows`.
+    /// [`Error::ArgmaxCount`] if their number is not `layers × heads × rows`.
     pub fn new(layers: usize, heads: usize, rows: usize, positions: Vec<u32>) -> Result<Self, Error> {
         let expected = layers * heads * rows;
         if positions.len() == expected {
             Ok(Self { heads, rows, positions })
         } else {
-            Err(Error::Positions { expected, got: positions.len() })
+            Err(Error::ArgmaxCount { expected, got: positions.len() })
         }
     }
 
@@ -120,7 +120,7 @@ pub trait Engine: Send + Sync {
     fn losses(&self, window: &[u32], mask: &HeadMask) -> Result<WindowLosses, Error>;
 
     /// Returns where every head looks most from each query position in `rows`, from float32 attention logits.
-    fn attention_peaks(&self, tokens: &[u32], rows: Range<usize>) -> Result<AttentionPeaks, Error>;
+    fn attention_argmax(&self, tokens: &[u32], rows: Range<usize>) -> Result<AttentionArgmax, Error>;
 
     /// Returns the most likely next token after each position in `rows`, under each of `masks`. Ties take the lowest id.
     ///
@@ -130,7 +130,7 @@ pub trait Engine: Send + Sync {
 }
 
 /// Checks that a model of `shape` can take `tokens` as a window.
-pub(crate) fn check_window(shape: &ModelShape, tokens: &[u32]) -> Result<(), Error> {
+pub(crate) fn validate_window(shape: &ModelShape, tokens: &[u32]) -> Result<(), Error> {
     if tokens.is_empty() || tokens.len() > shape.context_tokens {
         return Err(Error::WindowLength { tokens: tokens.len(), context: shape.context_tokens });
     }
@@ -141,8 +141,8 @@ pub(crate) fn check_window(shape: &ModelShape, tokens: &[u32]) -> Result<(), Err
 }
 
 /// Checks also that `rows` are positions of the window.
-pub(crate) fn check_rows(shape: &ModelShape, tokens: &[u32], rows: &Range<usize>) -> Result<(), Error> {
-    check_window(shape, tokens)?;
+pub(crate) fn validate_rows(shape: &ModelShape, tokens: &[u32], rows: &Range<usize>) -> Result<(), Error> {
+    validate_window(shape, tokens)?;
     if rows.start < rows.end && rows.end <= tokens.len() {
         return Ok(());
     }
@@ -156,7 +156,7 @@ pub(crate) fn shared_layers<'a>(
 ) -> Result<usize, Error> {
     let mut shared = shape.layers;
     for mask in masks {
-        mask.set.check(shape.layers, shape.heads)?;
+        mask.set.validate(shape.layers, shape.heads)?;
         shared = shared.min(mask.set.first_layer().unwrap_or(shape.layers));
     }
     Ok(shared)

@@ -140,9 +140,9 @@ pub enum Error {
         /// Length of the window.
         tokens: usize,
     },
-    /// Attention peaks of the wrong number.
-    #[error("{got} attention peaks where {expected} were expected")]
-    Positions {
+    /// Attention argmax of the wrong number.
+    #[error("{got} attention argmax where {expected} were expected")]
+    ArgmaxCount {
         /// layers × heads × rows.
         expected: usize,
         /// Number given.

@@ -136,7 +136,7 @@ impl GgufFile {
             rope_theta: self.real(&key("rope.freq_base")).unwrap_or(10_000.0),
             rope_scaling: self.rope_scaling(&key("rope.scaling"), head_dim / 2)?,
         }
-        .check(&self.path)
+        .validate(&self.path)
     }
 
     /// Reads the scaling of `frequencies` rotary frequencies from the keys that begin with `key`.

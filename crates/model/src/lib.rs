@@ -4,7 +4,7 @@
 //! [`Engine`]. An engine answers the three questions that Headwater asks of a model:
 //!
 //! - [`Engine::losses`]: the loss of every target of a window, intact and with a head set masked;
-//! - [`Engine::attention_peaks`]: where every head looks most, for some query positions;
+//! - [`Engine::attention_argmax`]: where every head looks most, for some query positions;
 //! - [`Engine::predictions`]: the most likely next tokens under several masks.
 //!
 //! There are two, which agree with each other: the native one runs on a CPU with the kernels of `headwater-kernels`, one window a
@@ -28,7 +28,7 @@ mod safetensors;
 mod shape;
 mod tokenizer;
 
-pub use engine::{AttentionPeaks, Concurrency, Engine, HeadMask, MaskKind, WindowLosses};
+pub use engine::{AttentionArgmax, Concurrency, Engine, HeadMask, MaskKind, WindowLosses};
 pub use error::Error;
 pub use flops::saturate;
 pub use headwater_kernels::{Level, LevelError};

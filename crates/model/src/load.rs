@@ -42,7 +42,7 @@ impl Model {
                 Some(path) => Tokenizer::open(path)?,
                 None => Tokenizer::from_gguf(&file, paths.weights_hash)?,
             };
-            tokenizer.check(paths.tokenizer.as_deref().unwrap_or(first), shape.vocab)?;
+            tokenizer.validate(paths.tokenizer.as_deref().unwrap_or(first), shape.vocab)?;
             return Self::assemble(&file, shape, tokenizer, paths, options);
         }
         let config = paths.config.as_ref().ok_or_else(|| paths.lacks("config.json"))?;
@@ -50,7 +50,7 @@ impl Model {
         let shape = shape::from_hf_config(config, &config_text)?;
         let path = paths.tokenizer.as_ref().ok_or_else(|| paths.lacks("tokenizer.json"))?;
         let tokenizer = Tokenizer::open(path)?;
-        tokenizer.check(path, shape.vocab)?;
+        tokenizer.validate(path, shape.vocab)?;
         let files = SafetensorsFiles::open(&paths.weights)?;
         let model = Self::assemble(&files, shape, tokenizer, paths, options)?;
         Ok(Self { config_hash: Some(ContentHash::of(&config_text)), ..model })

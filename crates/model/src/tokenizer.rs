@@ -174,19 +174,19 @@ impl Tokenizer {
     pub fn eos(&self) -> Result<Option<u32>, Error> {
         match &self.eos {
             OwnEos::Known(id) => Ok(*id),
-            OwnEos::Beside(path) => eos::beside(path, &|token| self.id(token)),
+            OwnEos::Beside(path) => eos::beside(path, &|token| self.token_to_id(token)),
         }
     }
 
     /// The id of a token of the vocabulary, special tokens included.
     #[must_use]
-    pub fn id(&self, token: &str) -> Option<u32> {
+    pub fn token_to_id(&self, token: &str) -> Option<u32> {
         self.inner.token_to_id(token)
     }
 
     /// The token of an id, as the vocabulary writes it.
     #[must_use]
-    pub fn token(&self, id: u32) -> Option<String> {
+    pub fn id_to_token(&self, id: u32) -> Option<String> {
         self.inner.id_to_token(id)
     }
 
@@ -215,7 +215,7 @@ impl Tokenizer {
     }
 
     /// Checks that no id lies beyond an embedding of `rows` rows.
-    pub(crate) fn check(&self, path: &Path, rows: usize) -> Result<(), Error> {
+    pub(crate) fn validate(&self, path: &Path, rows: usize) -> Result<(), Error> {
         let highest = self.highest();
         if (highest as usize) < rows { Ok(()) } else { Err(Error::Vocabulary { path: path.to_owned(), highest, rows }) }
     }

@@ -53,7 +53,7 @@ pub enum Error {
     },
     /// A schedule that is too far from anything that a trainer does.
     #[error("{trainer} has nothing like a {schedule}")]
-    Inexpressible {
+    UnsupportedSchedule {
         /// The trainer.
         trainer: &'static str,
         /// The schedule.

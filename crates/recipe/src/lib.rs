@@ -4,14 +4,14 @@
 //! - [`preset`]: what is trained and on what machines
 //! - [`recipe`]: what a recipe is made from and what comes out
 //!
-//! Each trainer is one module, a `Dialect`: the files it reads, the schedules it has keys for, the corners of its scheduler, and the
+//! Each trainer is one module, a `TrainerBackend`: the files it reads, the schedules it has keys for, the corners of its scheduler, and the
 //! learning rates that it will log. A schedule that it has no keys for becomes the nearest that it has, and the head of its config
 //! says by how much that differs.
 
 mod arithmetic;
+mod backend;
 mod comment;
 pub mod config;
-mod dialect;
 mod error;
 mod file;
 mod inputs;
@@ -23,7 +23,7 @@ mod trainers;
 pub use config::{RecipeConfig, Trainer};
 pub use error::{Error, Result};
 pub use file::RecipeFile;
-pub use inputs::{CorpusSource, FOLDER, RecipeInputs, TokenFileCount, TokenPart};
+pub use inputs::{CorpusSource, PartTokenFiles, RECIPE_FOLDER, RecipeInputs, TokenFileCount};
 pub use plan::schedule_csv;
 pub use preset::Preset;
-pub use recipe::{Export, Recipes, export_schedule, write_recipes, write_recipes_for};
+pub use recipe::{Recipes, ScheduleExport, build_recipes, build_recipes_for, export_schedule};

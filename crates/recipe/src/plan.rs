@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 
 use headwater_record::tokens::{TextPart, TokenFormat};
 use headwater_record::{SelectionFile, TokenCount};
-use headwater_schedule::length::whole;
+use headwater_schedule::length::whole_number;
 use headwater_schedule::{Batch, RunLength, Schedule};
 use headwater_select::Mixture;
 
-use crate::inputs::{CorpusSource, FOLDER, RecipeInputs, TokenFileCount};
+use crate::inputs::{CorpusSource, RECIPE_FOLDER, RecipeInputs, TokenFileCount};
 use crate::{Error, Preset, Result, Trainer};
 
 /// Rows of a table of learning rates, about.
@@ -19,7 +19,7 @@ const MOST_STEP_TOKENS: u64 = 1 << 53;
 
 /// The run, resolved.
 #[derive(Clone, Debug)]
-pub(crate) struct Plan<'a> {
+pub(crate) struct TrainingPlan<'a> {
     pub(crate) inputs: &'a RecipeInputs<'a>,
     pub(crate) preset: &'a Preset,
     pub(crate) schedule: Schedule,
@@ -63,7 +63,7 @@ impl Stage {
     }
 }
 
-impl<'a> Plan<'a> {
+impl<'a> TrainingPlan<'a> {
     pub(crate) fn new(inputs: &'a RecipeInputs<'a>, preset: &'a Preset) -> Result<Self> {
         let config = inputs.config;
         let (sequence_tokens, batch_sequences) = (config.sequence_tokens, config.batch_sequences);
@@ -72,7 +72,7 @@ impl<'a> Plan<'a> {
             .filter(|tokens| (1..=MOST_STEP_TOKENS).contains(tokens))
             .ok_or(Error::StepTokens { sequence_tokens, batch_sequences })?;
         let unfit = |source| Error::Schedule { tokens: config.tokens, tokens_per_step, source };
-        let tokens = whole(config.tokens, "tokens").map_err(unfit)?;
+        let tokens = whole_number(config.tokens, "tokens").map_err(unfit)?;
         let batch = Batch { sequences: batch_sequences, sequence_tokens };
         let run = RunLength::of_tokens(tokens, batch).map_err(unfit)?;
         let schedule = inputs.schedule.resolve(run, config.peak_lr).map_err(unfit)?;
@@ -122,7 +122,7 @@ impl<'a> Plan<'a> {
     pub(crate) fn path(&self, path: &str) -> String {
         let folder = self.inputs.folder.trim_end_matches('/');
         match path.strip_prefix("recipe/") {
-            _ if folder == FOLDER => path.to_owned(),
+            _ if folder == RECIPE_FOLDER => path.to_owned(),
             Some(inside) => format!("{folder}/{inside}"),
             None => format!("{folder}/{path}"),
         }

@@ -137,11 +137,11 @@ impl Preset {
         let preset: Self =
             toml::from_str(text).map_err(|source| Error::PresetSyntax { preset: name.to_owned(), source })?;
         let preset = Self { name: name.to_owned(), ..preset };
-        preset.check()?;
+        preset.validate()?;
         Ok(preset)
     }
 
-    fn check(&self) -> Result<()> {
+    fn validate(&self) -> Result<()> {
         let wrong = |key: &str, got: String, expected: String| {
             Err(Error::PresetValue { preset: self.name.clone(), key: key.to_owned(), got, expected })
         };

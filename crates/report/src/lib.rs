@@ -8,13 +8,15 @@
 //! - [`page()`]: everything that is known of a run
 
 mod draw;
+mod escape;
 mod figure;
 mod heads;
 mod numbers;
 mod page;
 mod schedule;
-mod visible;
 
 pub use heads::heads_svg;
-pub use page::{Metrics, Mixture, MixturePart, MixtureStage, PAGE_BYTES, PageInputs, PlannedSchedule, Traffic, page};
+pub use page::{
+    MAX_PAGE_BYTES, Metrics, Mixture, MixturePart, MixtureStage, PageInputs, PlannedSchedule, StoreTraffic, page,
+};
 pub use schedule::{Curve, curves_svg, schedule_svg};

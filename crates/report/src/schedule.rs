@@ -184,12 +184,12 @@ fn caption(schedule: &Schedule) -> String {
 
 #[cfg(test)]
 mod tests {
-    use headwater_schedule::{Curve as Shape, Phases};
+    use headwater_schedule::{Curve as Shape, WsdSteps};
 
     use super::*;
 
     fn wsd() -> Schedule {
-        let phases = Phases { steps: 119_209, warmup_steps: 119, decay_steps: 29_802 };
+        let phases = WsdSteps { steps: 119_209, warmup_steps: 119, decay_steps: 29_802 };
         Schedule::wsd(phases, Shape::OneMinusSqrt, 4.0e-4, 0.0).unwrap()
     }
 

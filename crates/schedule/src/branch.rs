@@ -40,12 +40,12 @@ impl Schedule {
 
 #[cfg(test)]
 mod tests {
-    use crate::{Curve, Error, Phases, Schedule};
+    use crate::{Curve, Error, Schedule, WsdSteps};
 
     /// `SmolLM3`: 4,720,000 steps, decay from 4,198,000 over 522,000; each branch is the parent until it leaves.
     #[test]
     fn a_branch_is_its_parent_until_it_leaves() -> Result<(), Error> {
-        let phases = Phases { steps: 4_720_000, warmup_steps: 2000, decay_steps: 522_000 };
+        let phases = WsdSteps { steps: 4_720_000, warmup_steps: 2000, decay_steps: 522_000 };
         let parent = Schedule::wsd(phases, Curve::Linear, 2.0e-4, 0.0)?;
         let child = parent.branch(1_000_000, 100_000, Curve::OneMinusSqrt)?;
         assert_eq!((child.steps(), child.decay_start()), (1_100_000, 1_000_000));
@@ -57,7 +57,8 @@ mod tests {
 
     #[test]
     fn only_the_stable_phase_has_branches() -> Result<(), Error> {
-        let parent = Schedule::wsd(Phases { steps: 100, warmup_steps: 10, decay_steps: 20 }, Curve::Linear, 1.0, 0.0)?;
+        let parent =
+            Schedule::wsd(WsdSteps { steps: 100, warmup_steps: 10, decay_steps: 20 }, Curve::Linear, 1.0, 0.0)?;
         for at in [9, 81] {
             let error = parent.branch(at, 10, Curve::Linear).unwrap_err().to_string();
             assert!(error.contains(&format!("step {at}")) && error.contains("from step 10 to step 80"), "{error}");

@@ -192,7 +192,7 @@ impl ScheduleConfig {
     /// # Errors
     /// [`Error::ForeignKey`] and [`Error::MissingKey`] for keys that do not go with the kind, and as [`Schedule::new`].
     pub fn resolve(&self, run: RunLength, peak_lr: f64) -> Result<Schedule, Error> {
-        self.check_keys()?;
+        self.validate_keys()?;
         if let Some(base) = self.base.filter(|base| !(base.is_finite() && *base > 0.0)) {
             return Err(Error::Value { key: "base", got: base.to_string(), expected: "positive and finite" });
         }
@@ -205,7 +205,7 @@ impl ScheduleConfig {
         Schedule::new(frame, self.form(run, &frame)?)
     }
 
-    fn check_keys(&self) -> Result<(), Error> {
+    fn validate_keys(&self) -> Result<(), Error> {
         let (kind, keys) = (self.kind.name(), self.kind.keys());
         let foreign = self.given().into_iter().find(|key| !keys.contains(key));
         foreign.map_or(Ok(()), |key| Err(Error::ForeignKey { key, kind, keys: keys.join(", ") }))

@@ -4,7 +4,7 @@
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Phases do not fit into the run.
+    /// WsdSteps do not fit into the run.
     #[error("{phases} exceed the run of {steps} steps: shorten one or train longer")]
     TooLong {
         /// The phases with their steps.

@@ -46,8 +46,8 @@ impl TryFrom<WrittenLength> for Length {
         match written {
             WrittenLength::Fraction(got) if (0.0..1.0).contains(&got) => Ok(Self::Fraction(got)),
             WrittenLength::Fraction(got) => Err(Error::Fraction { got }),
-            WrittenLength::Steps(written) => whole(written.steps, "steps").map(Self::Steps),
-            WrittenLength::Tokens(written) => whole(written.tokens, "tokens").map(Self::Tokens),
+            WrittenLength::Steps(written) => whole_number(written.steps, "steps").map(Self::Steps),
+            WrittenLength::Tokens(written) => whole_number(written.tokens, "tokens").map(Self::Tokens),
         }
     }
 }
@@ -66,7 +66,7 @@ impl From<Length> for WrittenLength {
 ///
 /// # Errors
 /// [`Error::Count`] if `got` is negative, has a fraction or exceeds 2^53.
-pub fn whole(got: f64, unit: &'static str) -> Result<u64, Error> {
+pub fn whole_number(got: f64, unit: &'static str) -> Result<u64, Error> {
     if got.fract() == 0.0 && (0.0..=EXACT as f64).contains(&got) {
         Ok(truncated(got))
     } else {

@@ -1,9 +1,9 @@
 //! The stretches of a schedule and the steps worth a row in a table.
 
 use crate::Schedule;
-use crate::check::epoch_start;
 use crate::form::{Form, Frame};
 use crate::length::rounded;
+use crate::validate::epoch_start;
 
 /// Cycles whose corners are listed.
 const MOST_CYCLES: usize = 1000;
@@ -20,7 +20,7 @@ pub struct Phase {
 }
 
 impl Schedule {
-    /// Phases in order, those of no steps left out; together they are the run.
+    /// WsdSteps in order, those of no steps left out; together they are the run.
     #[must_use]
     pub fn phases(&self) -> Vec<Phase> {
         let Frame { steps, warmup_steps: warm, .. } = *self.frame();

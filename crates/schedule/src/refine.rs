@@ -39,7 +39,7 @@ const EDGE: f64 = 0.75;
 /// What the gradient norms are, which decides how they weigh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Norm {
+pub enum GradientNorm {
     /// Sum of magnitudes, for Adam-type optimisers: w = G⁻¹.
     L1,
     /// Euclidean, for SGD: w = G⁻².
@@ -50,7 +50,7 @@ pub enum Norm {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RefineOptions {
     /// What the norms are.
-    pub norm: Norm,
+    pub norm: GradientNorm,
     /// Width of the median filter as a share of the norms, in [0, 1).
     pub tau: f64,
     /// What norms are kept above, as a share of their median, in (0, 1].
@@ -60,7 +60,7 @@ pub struct RefineOptions {
 impl RefineOptions {
     /// The paper's filter, τ = 0.1, and a floor of a hundredth of the median.
     #[must_use]
-    pub const fn new(norm: Norm) -> Self {
+    pub const fn new(norm: GradientNorm) -> Self {
         Self { norm, tau: 0.1, floor: 0.01 }
     }
 }
@@ -70,7 +70,7 @@ impl RefineOptions {
 pub struct Refined {
     /// The filtered norms, kept above the floor, relative to their median.
     norms: Vec<f64>,
-    norm: Norm,
+    norm: GradientNorm,
     /// Width of the median filter, odd.
     pub window: usize,
     /// Infinite norms that were dropped.
@@ -94,7 +94,7 @@ pub struct Refined {
 /// # Determinism
 /// O(n log n); the same norms give the same bits.
 pub fn refine(norms: &[f64], options: &RefineOptions) -> Result<Refined, Error> {
-    check(options)?;
+    validate(options)?;
     if let Some(index) = norms.iter().position(|norm| norm.is_nan() || *norm < 0.0) {
         return Err(Error::Norm { index, got: norms[index] });
     }
@@ -135,7 +135,7 @@ pub fn refine(norms: &[f64], options: &RefineOptions) -> Result<Refined, Error> 
     Ok(refined)
 }
 
-fn check(options: &RefineOptions) -> Result<(), Error> {
+fn validate(options: &RefineOptions) -> Result<(), Error> {
     let wrong = |key, got: f64, expected| Err(Error::Value { key, got: got.to_string(), expected });
     if !(0.0..1.0).contains(&options.tau) {
         return wrong("tau", options.tau, "a share of the norms in [0, 1)");
@@ -192,10 +192,10 @@ impl Refined {
 }
 
 /// η_t = w_t · Σ_{p>t} w_p, divided by the greatest.
-fn multipliers(norms: &[f64], norm: Norm) -> Vec<f64> {
+fn multipliers(norms: &[f64], norm: GradientNorm) -> Vec<f64> {
     let weight = |norm_at: f64| match norm {
-        Norm::L1 => norm_at.recip(),
-        Norm::L2 => (norm_at * norm_at).recip(),
+        GradientNorm::L1 => norm_at.recip(),
+        GradientNorm::L2 => (norm_at * norm_at).recip(),
     };
     let mut multipliers = vec![0.0; norms.len()];
     let (mut after, mut highest) = (0.0, 0.0_f64);

@@ -2,11 +2,11 @@
 
 use crate::form::{Decay, Form, Frame, Period, Point};
 use crate::length::EXACT;
-use crate::{Curve, Error, check};
+use crate::{Curve, Error, validate};
 
 /// The lengths of the phases of a WSD run, in steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Phases {
+pub struct WsdSteps {
     /// The whole run, N.
     pub steps: u64,
     /// Linear warm-up, W.
@@ -33,8 +33,8 @@ impl Schedule {
     /// [`Error::TooLong`] if phases exceed the run, [`Error::Periods`] if they do not fill it, [`Error::NoSteps`],
     /// [`Error::TooManySteps`] and [`Error::Value`] for values out of range.
     pub fn new(frame: Frame, form: Form) -> Result<Self, Error> {
-        check::frame(&frame)?;
-        check::form(&frame, &form)?;
+        validate::frame(&frame)?;
+        validate::form(&frame, &form)?;
         let mut schedule = Self { frame, form, warm_lr: frame.peak_lr, decay_from: frame.peak_lr };
         // a form whose rate has fallen by then decays from where it is
         if let Some(decay) = schedule.decay().copied() {
@@ -48,8 +48,8 @@ impl Schedule {
     ///
     /// # Errors
     /// As [`Schedule::new`].
-    pub fn wsd(phases: Phases, curve: Curve, peak_lr: f64, floor: f64) -> Result<Self, Error> {
-        let Phases { steps, warmup_steps, decay_steps } = phases;
+    pub fn wsd(phases: WsdSteps, curve: Curve, peak_lr: f64, floor: f64) -> Result<Self, Error> {
+        let WsdSteps { steps, warmup_steps, decay_steps } = phases;
         let start = steps.saturating_sub(decay_steps);
         Self::new(Frame { steps, warmup_steps, peak_lr, floor }, Form::Wsd(Decay { start, steps: decay_steps, curve }))
     }

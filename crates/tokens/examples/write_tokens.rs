@@ -16,7 +16,7 @@ use headwater_model::Tokenizer;
 use headwater_record::ByteCount;
 use headwater_store::Place;
 use headwater_tokens::{
-    PartPlan, Setup, Share, TextPart, TokenBytes, TokenFormat, TokenWork, TokensConfig, Watch, write_tokens,
+    PartPlan, Share, TextPart, TokenBytes, TokenFormat, TokenWork, TokenizerSetup, TokensConfig, Watch, write_tokens,
 };
 use parquet::arrow::ArrowWriter;
 
@@ -95,7 +95,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             ..TokensConfig::default()
         };
         let run = Place::open(&folder.join(name).display().to_string())?;
-        let setup = Setup::new(&config, (&tokenizer, "tiny-llama"), SEQUENCE_TOKENS)?;
+        let setup = TokenizerSetup::new(&config, &tokenizer, "tiny-llama", SEQUENCE_TOKENS)?;
         let part = PartPlan { part: TextPart::Corpus, folder: "tokens/corpus".to_owned(), plan: &plan };
         let work = TokenWork::begin(&run, &setup, &part, Share { index: 0, of: 1 })?;
         write_tokens(&work, &Nobody)?;

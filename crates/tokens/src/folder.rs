@@ -14,7 +14,7 @@ use crate::stretch::Stretch;
 use crate::{Error, Result, TokenFormat};
 
 /// The manifest of a part in one format, relative to its folder.
-pub const MANIFEST: &str = "tokens.json";
+pub const MANIFEST_FILE: &str = "tokens.json";
 
 /// What decides the bytes, relative to the folder.
 const SETTINGS: &str = "settings.json";
@@ -75,7 +75,7 @@ impl Folder {
         }
         let format = self.format.name().to_owned();
         let manifest = TokensFile { format, part: part.to_owned(), settings: self.settings.clone(), tally };
-        write(&self.place, MANIFEST, &manifest)?;
+        write(&self.place, MANIFEST_FILE, &manifest)?;
         Ok(0)
     }
 }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use headwater_recipe::{Preset, RecipeConfig};
 use headwater_record::TokenCount;
 use headwater_report::{self as report, curves_svg};
-use headwater_schedule::length::whole;
+use headwater_schedule::length::whole_number;
 use headwater_schedule::{Batch, Curve, Form, Kind, Length, RunLength, Schedule, ScheduleConfig, Shape};
 use headwater_select::{MixtureConfig, SelectedWeight};
 use serde::{Deserialize, Serialize};
@@ -38,7 +38,7 @@ pub(super) fn run(args: &BranchArgs, console: &Console) -> Result<()> {
 fn resume_step(args: &BranchArgs, batch: Batch) -> Result<u64> {
     match (args.at_step, args.at_tokens) {
         (Some(step), _) => Ok(step),
-        (None, tokens) => Ok(RunLength::of_tokens(whole(tokens.unwrap_or(0.0), "tokens")?, batch)?.steps),
+        (None, tokens) => Ok(RunLength::of_tokens(whole_number(tokens.unwrap_or(0.0), "tokens")?, batch)?.steps),
     }
 }
 

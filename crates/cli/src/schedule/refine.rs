@@ -6,7 +6,7 @@ use std::io::Write as _;
 use anyhow::{Context, Result};
 use headwater_record::TokenCount;
 use headwater_report::{Curve, curves_svg};
-use headwater_schedule::refine::{Norm, RefineOptions, Refined, refine};
+use headwater_schedule::refine::{GradientNorm, RefineOptions, Refined, refine};
 use headwater_schedule::{Batch, Kind, RunLength, ScheduleConfig};
 use serde::Serialize;
 
@@ -29,8 +29,8 @@ pub(super) fn run(args: &RefineArgs, console: &Console) -> Result<()> {
     let all = read.norms.len();
     let edges = if args.keep_edges { 0 } else { EDGES.min(all / 2) };
     let norm = match args.norm {
-        NormArg::L1 => Norm::L1,
-        NormArg::L2 => Norm::L2,
+        NormArg::L1 => GradientNorm::L1,
+        NormArg::L2 => GradientNorm::L2,
     };
     let options = RefineOptions { norm, tau: args.tau, floor: args.floor };
     let refined = refine(&read.norms[edges..all - edges], &options).with_context(|| {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use headwater_recipe::RecipeConfig;
-use headwater_schedule::length::whole;
+use headwater_schedule::length::whole_number;
 use headwater_schedule::{Batch, RunLength, Schedule, ScheduleConfig};
 use headwater_select::MixtureConfig;
 use serde::Deserialize;
@@ -66,7 +66,7 @@ impl Spec {
         );
         let run = match size.steps {
             Some(steps) => RunLength { steps, batch },
-            None => RunLength::of_tokens(whole(self.recipe.tokens, "tokens")?, batch)?,
+            None => RunLength::of_tokens(whole_number(self.recipe.tokens, "tokens")?, batch)?,
         };
         let schedule = self.schedule.resolve(run, self.recipe.peak_lr);
         let schedule = schedule.with_context(|| format!("`{}` does not fit the run", self.name))?;

@@ -59,11 +59,11 @@ impl<'a> Session<'a> {
     /// Reads the pipeline and opens its output.
     pub(crate) fn open(args: &PipelineArgs, console: &'a Console) -> Result<Self> {
         let pipeline = Pipeline::load(&args.pipeline, &args.overrides)?;
-        pipeline.heads.check()?;
+        pipeline.heads.validate()?;
         pipeline.score.check()?;
         pipeline.select.check()?;
         pipeline.mixture.check()?;
-        pipeline.tokens.check()?;
+        pipeline.tokens.validate()?;
         let place = Place::open(&pipeline.run.output).context("[run] output cannot be used")?;
         let file = args.pipeline.display().to_string();
         let overrides = args.overrides.iter().map(|set| format!(" --set '{set}'"));

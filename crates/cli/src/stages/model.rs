@@ -8,7 +8,7 @@ use etcetera::{BaseStrategy, choose_base_strategy};
 use headwater_model::{EngineOptions, Model, ModelPaths, Precision, Tokenizer};
 use headwater_store::Place;
 use headwater_store::model::{Fetcher, ModelFiles, ModelSpec};
-use headwater_tokens::{Setup, TokensConfig};
+use headwater_tokens::{TokenizerSetup, TokensConfig};
 use serde::Serialize;
 
 use crate::failure::Outcome;
@@ -81,7 +81,7 @@ pub(crate) fn write_tokenizer(name: &str, eos: Option<&str>, folder: &Path, cons
     }
     let (tokenizer, name) = tokenizer_of(name, console)?;
     let config = TokensConfig { eos: eos.map(str::to_owned), ..TokensConfig::default() };
-    let eos = Setup::new(&config, (&tokenizer, &name), 1)?.eos().text.clone();
+    let eos = TokenizerSetup::new(&config, &tokenizer, &name, 1)?.eos().text.clone();
     let written = TokenizerConfig {
         tokenizer_class: "PreTrainedTokenizerFast",
         pad_token: eos.clone(),

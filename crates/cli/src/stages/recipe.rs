@@ -6,14 +6,14 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use headwater_recipe::{
-    CorpusSource, FOLDER, Preset, RecipeInputs, Recipes, TokenFileCount, TokenPart, write_recipes_for,
+    CorpusSource, PartTokenFiles, Preset, RECIPE_FOLDER, RecipeInputs, Recipes, TokenFileCount, build_recipes_for,
 };
 use headwater_record::selection::DomainSelection;
 use headwater_record::tokens::{TokenFile, TokensFile};
 use headwater_record::{ContentHash, SelectionFile, TokenCount};
 use headwater_report::schedule_svg;
 use headwater_select::{Mixtures, subset_folder};
-use headwater_tokens::{MANIFEST, TokenFormat};
+use headwater_tokens::{MANIFEST_FILE, TokenFormat};
 
 use crate::failure::Outcome;
 use crate::stages::Session;
@@ -86,12 +86,12 @@ impl Session<'_> {
     }
 
     /// The token files that are there, of every part in every format.
-    fn token_parts(&self, selection: &SelectionFile, preset: &Preset) -> Result<Vec<TokenPart>> {
+    fn token_parts(&self, selection: &SelectionFile, preset: &Preset) -> Result<Vec<PartTokenFiles>> {
         let (mut there, mut unlike) = (Vec::new(), BTreeSet::new());
         for part in selection.parts() {
             for format in TokenFormat::ALL {
                 let folder = format!("{}/{}", part.token_folder(&selection.hash), format.name());
-                let manifest = format!("{folder}/{MANIFEST}");
+                let manifest = format!("{folder}/{MANIFEST_FILE}");
                 let Some(json) = self.place.read_if_exists(&manifest)? else { continue };
                 let place = self.place.describe(&manifest);
                 let manifest: TokensFile =
@@ -102,7 +102,7 @@ impl Session<'_> {
                     tokens: TokenCount(file.tokens),
                 };
                 let files = manifest.tally.files.iter().map(file).collect();
-                there.push(TokenPart { part, format, files });
+                there.push(PartTokenFiles { part, format, files });
             }
         }
         unlike.iter().for_each(|warning| tracing::warn!("{warning}"));
@@ -113,7 +113,7 @@ impl Session<'_> {
         &self,
         selection: &SelectionFile,
         preset: &Preset,
-        tokens: &[TokenPart],
+        tokens: &[PartTokenFiles],
         folder: Option<&str>,
     ) -> Result<Recipes> {
         let mixtures = Mixtures::new(selection, self.pipeline.mixture)?;
@@ -132,14 +132,14 @@ impl Session<'_> {
             schedule: &self.pipeline.schedule,
             mixtures: &mixtures,
             selection,
-            folder: folder.unwrap_or(FOLDER),
+            folder: folder.unwrap_or(RECIPE_FOLDER),
             subset: &self.place.describe(&subset_folder(selection)),
             corpus: &corpus,
             tokens,
             seed: self.pipeline.run.seed,
             is_sampled: self.is_sampled(),
         };
-        Ok(write_recipes_for(&inputs, preset)?)
+        Ok(build_recipes_for(&inputs, preset)?)
     }
 
     /// The preset of that name, or the one in a file.

@@ -6,7 +6,7 @@ use headwater_record::tokens::CORPUS_TOKENS;
 use headwater_record::{RunFile, SelectionFile, TokenCount};
 use headwater_select::subset_folder;
 use headwater_tokens::{
-    MANIFEST, PartPlan, Setup, Share, TextPart, TokenFormat, TokenWork, TokensConfig, Watch, write_tokens,
+    MANIFEST_FILE, PartPlan, Share, TextPart, TokenFormat, TokenWork, TokenizerSetup, TokensConfig, Watch, write_tokens,
 };
 
 use crate::args::{Part, TokensArgs};
@@ -86,7 +86,7 @@ impl Session<'_> {
     pub(super) fn rehearse_tokens(&self) -> Result<()> {
         if !self.config().formats.is_empty() {
             let (tokenizer, name) = self.load_tokenizer()?;
-            Setup::new(self.config(), (&tokenizer, &name), self.pipeline.recipe.sequence_tokens)?;
+            TokenizerSetup::new(self.config(), &tokenizer, &name, self.pipeline.recipe.sequence_tokens)?;
         }
         Ok(())
     }
@@ -140,7 +140,7 @@ impl Session<'_> {
     fn tokens(&self, texts: &Texts<'_>, shard: Part) -> Result<Vec<String>> {
         let _timer = self.meters.stage("tokens");
         let (tokenizer, name) = self.load_tokenizer()?;
-        let setup = Setup::new(self.config(), (&tokenizer, &name), self.pipeline.recipe.sequence_tokens)?;
+        let setup = TokenizerSetup::new(self.config(), &tokenizer, &name, self.pipeline.recipe.sequence_tokens)?;
         let eos = setup.eos();
         self.console.say(&format!(
             "{:>12} {name}: {} in the vocabulary, {} ({}) after every document",
@@ -160,7 +160,7 @@ impl Session<'_> {
     }
 
     /// Writes the missing files of one part; returns the folders that are complete.
-    fn part(&self, setup: &Setup<'_>, part: &PartPlan<'_>, shard: Part) -> Result<Vec<String>> {
+    fn part(&self, setup: &TokenizerSetup<'_>, part: &PartPlan<'_>, shard: Part) -> Result<Vec<String>> {
         let share = Share { index: shard.index, of: shard.of };
         let work = TokenWork::begin(&self.place, setup, part, share)?;
         let name = match part.part {
@@ -184,7 +184,11 @@ impl Session<'_> {
         let folder = |format: TokenFormat| format!("{}/{}", part.folder, format.name());
         let folders: Vec<String> = progress.complete.into_iter().map(folder).collect();
         for folder in &folders {
-            self.console.say(&format!("{:>12} {}", "written", self.place.describe(&format!("{folder}/{MANIFEST}"))));
+            self.console.say(&format!(
+                "{:>12} {}",
+                "written",
+                self.place.describe(&format!("{folder}/{MANIFEST_FILE}"))
+            ));
         }
         Ok(folders)
     }

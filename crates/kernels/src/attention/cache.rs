@@ -64,7 +64,7 @@ impl HeadLayout {
 /// Keys of one head are the panels of a product with queries: positions are columns. Values are the panels of a product with
 /// attention weights: positions are terms.
 #[derive(Debug)]
-pub struct KeyValues<E> {
+pub struct KvCache<E> {
     keys: Buffer<E>,
     values: Buffer<E>,
     layout: HeadLayout,
@@ -72,7 +72,7 @@ pub struct KeyValues<E> {
     capacity: usize,
 }
 
-impl<E: Operand> KeyValues<E> {
+impl<E: Operand> KvCache<E> {
     /// An empty cache.
     #[must_use]
     pub fn new(layout: HeadLayout) -> Self {
@@ -188,7 +188,7 @@ pub fn split_heads<E: Operand>(
     (projections, first): (&mut [f32], usize),
     (rotary, norms): (&RotaryTable, [Option<HeadNorm<'_>>; 2]),
     queries: &mut [E],
-    cache: &mut KeyValues<E>,
+    cache: &mut KvCache<E>,
 ) {
     let rows = projections.len() / cache.layout.width();
     assert!(rows <= ROW_STEP, "a block has at most {ROW_STEP} rows");
@@ -203,7 +203,7 @@ struct SplitHeads<'a, 'c, E> {
     rotary: &'a RotaryTable,
     norms: [Option<HeadNorm<'a>>; 2],
     queries: &'a mut [E],
-    cache: &'c mut KeyValues<E>,
+    cache: &'c mut KvCache<E>,
 }
 
 impl<E: Operand> Task for SplitHeads<'_, '_, E> {

@@ -2,7 +2,7 @@
 //! ever stored.
 //!
 //! A layer goes through the window in blocks of at most [`ROW_STEP`] positions. [`split_heads`] turns a block's projections
-//! into queries and appends its keys and values to a [`KeyValues`], already in the panels that products want; [`attend`] then
+//! into queries and appends its keys and values to a [`KvCache`], already in the panels that products want; [`attend`] then
 //! runs one head over all keys so far. A masked head is a [`RunningMean`] instead, and needs no product.
 //!
 //! Source: Dao et al. (2022), FlashAttention, §3.1: the softmax is kept online over blocks of keys (Milakov and Gimelshein
@@ -12,7 +12,7 @@ mod cache;
 mod mean;
 mod softmax;
 
-pub use cache::{HeadLayout, KeyValues, QueryBlock, split_heads};
+pub use cache::{HeadLayout, KvCache, QueryBlock, split_heads};
 pub use mean::RunningMean;
 
 use crate::Instructions;
@@ -65,7 +65,7 @@ impl<E: Operand> Default for AttentionScratch<E> {
 pub fn attend<E: Operand>(
     instructions: Instructions,
     queries: QueryBlock<'_, E>,
-    cache: &KeyValues<E>,
+    cache: &KvCache<E>,
     scratch: &mut AttentionScratch<E>,
     (out, stride): (&mut [E], usize),
 ) {
@@ -113,7 +113,7 @@ pub fn attend<E: Operand>(
 pub fn attention_logits<E: Operand>(
     instructions: Instructions,
     queries: QueryBlock<'_, E>,
-    cache: &KeyValues<E>,
+    cache: &KvCache<E>,
     (out, stride): (&mut [f32], usize),
 ) {
     let kv_head = queries.head / cache.layout().group();

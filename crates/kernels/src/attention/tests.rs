@@ -72,7 +72,7 @@ fn run<E: Operand>(
     layout: HeadLayout,
     projections: &[f32],
     norms: [Option<HeadNorm<'_>>; 2],
-    cache: &mut KeyValues<E>,
+    cache: &mut KvCache<E>,
 ) -> (Vec<f32>, Vec<Vec<f32>>) {
     let tokens = projections.len() / layout.width();
     let rotary = RotaryTable::new(&frequencies(layout.head_dim), tokens);
@@ -108,7 +108,7 @@ fn check_attention<E: Operand>() {
         let weight = numbers::<f32>(20, layout.head_dim);
         let norm = HeadNorm { weight: &weight, eps: 1e-6 };
         for instructions in Instructions::all() {
-            let mut cache = KeyValues::<E>::new(layout);
+            let mut cache = KvCache::<E>::new(layout);
             // the longest first: what it leaves in the cache must not be seen by the shorter ones
             for (tokens, norms) in [(600, [None, None]), (1, [None, None]), (97, [Some(norm); 2]), (257, [None, None])]
             {

@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use headwater_kernels::{
-    AttentionScratch, Buffer, HeadLayout, HeadNorm, Instructions, KeyValues, Matrix, Operand, QueryBlock, ROW_STEP,
+    AttentionScratch, Buffer, HeadLayout, HeadNorm, Instructions, KvCache, Matrix, Operand, QueryBlock, ROW_STEP,
     RotaryTable, RunningMean, attend, attention_logits, cross_entropy, padded_depth, project, project_add, split_heads,
     swiglu,
 };
@@ -43,7 +43,7 @@ pub(super) struct Memory<E, R> {
 /// What a stream remembers of the earlier positions of a layer.
 #[derive(Debug)]
 struct StreamMemory<E> {
-    cache: KeyValues<E>,
+    cache: KvCache<E>,
     mean: RunningMean,
 }
 
@@ -90,7 +90,7 @@ struct Block {
 }
 
 /// Where every head looks most from some positions, filled layer by layer.
-pub(super) struct Peaks {
+pub(super) struct Argmax {
     /// Positions that are asked for.
     pub(super) rows: Range<usize>,
     /// `(layer, head, row)`.
@@ -131,7 +131,7 @@ impl<'a, E: Operand, N: Matrix> Window<'a, E, N> {
         memory.queries.grow(layout.block_len());
         memory.attended.grow(rows * padded_depth(layout.query_width()));
         while memory.streams.len() < streams {
-            memory.streams.push(StreamMemory { cache: KeyValues::new(*layout), mean: RunningMean::default() });
+            memory.streams.push(StreamMemory { cache: KvCache::new(*layout), mean: RunningMean::default() });
         }
     }
 
@@ -154,18 +154,18 @@ impl<'a, E: Operand, N: Matrix> Window<'a, E, N> {
     }
 
     /// Runs all layers of one intact stream and notes where every head looks most.
-    pub(super) fn peaks(&mut self, rows: Range<usize>) -> Vec<u32> {
-        let mut peaks = Peaks { rows, positions: Vec::new() };
+    pub(super) fn argmax(&mut self, rows: Range<usize>) -> Vec<u32> {
+        let mut argmax = Argmax { rows, positions: Vec::new() };
         let (layers, heads) = (self.network.shape.layers, self.network.layout.heads);
-        peaks.positions.resize(layers * heads * peaks.rows.len(), 0);
+        argmax.positions.resize(layers * heads * argmax.rows.len(), 0);
         for index in 0..layers {
-            self.layer(index, &[&HeadMask::default()], Some(&mut peaks));
+            self.layer(index, &[&HeadMask::default()], Some(&mut argmax));
         }
-        peaks.positions
+        argmax.positions
     }
 
     /// Runs one layer.
-    fn layer(&mut self, index: usize, masks: &[&HeadMask], mut peaks: Option<&mut Peaks>) {
+    fn layer(&mut self, index: usize, masks: &[&HeadMask], mut argmax: Option<&mut Argmax>) {
         let layer = &self.network.decoder.layers[index];
         let masked: Vec<MaskedHeads> = masks.iter().map(|mask| MaskedHeads::new(mask, index)).collect();
         for stream in &mut self.memory.streams[..self.streams] {
@@ -173,7 +173,7 @@ impl<'a, E: Operand, N: Matrix> Window<'a, E, N> {
             stream.mean.reset(self.network.layout);
         }
         for block in self.blocks() {
-            self.attention(layer, block, &masked, (index, peaks.as_deref_mut()));
+            self.attention(layer, block, &masked, (index, argmax.as_deref_mut()));
             self.mlp(layer, block);
         }
     }
@@ -184,7 +184,7 @@ impl<'a, E: Operand, N: Matrix> Window<'a, E, N> {
         layer: &Layer<E, N>,
         block: Block,
         masked: &[MaskedHeads],
-        (index, mut peaks): (usize, Option<&mut Peaks>),
+        (index, mut argmax): (usize, Option<&mut Argmax>),
     ) {
         let range = self.residual(block);
         let Self { network: Network { layout, rotary, instructions, decoder, .. }, memory, streams, .. } = self;
@@ -208,8 +208,8 @@ impl<'a, E: Operand, N: Matrix> Window<'a, E, N> {
                 let queries = QueryBlock::new(&memory.queries, layout, head, (block.first, block.rows));
                 let first = stream * block.rows * stride + head * layout.head_dim;
                 let out = &mut memory.attended[first..];
-                if let Some(peaks) = &mut peaks {
-                    peaks.note(instructions, queries, cache, (index * layout.heads + head, block, &mut memory.logits));
+                if let Some(argmax) = &mut argmax {
+                    argmax.note(instructions, queries, cache, (index * layout.heads + head, block, &mut memory.logits));
                 }
                 match masked.kind_of(head) {
                     None => attend(instructions, queries, cache, &mut memory.attention, (out, stride)),
@@ -320,13 +320,13 @@ impl MaskedHeads {
     }
 }
 
-impl Peaks {
+impl Argmax {
     /// Notes where one head looks most from the rows of `block` that are asked for. `at` counts layer and head.
     fn note<E: Operand>(
         &mut self,
         instructions: Instructions,
         queries: QueryBlock<'_, E>,
-        cache: &KeyValues<E>,
+        cache: &KvCache<E>,
         (at, block, logits): (usize, Block, &mut Vec<f32>),
     ) {
         let end = block.first + block.rows;

@@ -13,7 +13,7 @@ use headwater_record::{
     ContentHash, DocumentAddress, HeadId, HeadSet, HeadsFile, RunFile, SelectionFile, ShardId, TokenCount, UnitKey,
 };
 use headwater_report::{Metrics, Mixture, MixturePart, MixtureStage, PageInputs, PlannedSchedule};
-use headwater_schedule::{Curve, Phases, Schedule};
+use headwater_schedule::{Curve, Schedule, WsdSteps};
 use serde_json::json;
 
 use crate::hostile::{PAYLOADS, SCRIPTS, endless};
@@ -155,7 +155,7 @@ fn made_up(extent: Extent) -> Result<MadeUp> {
         heads,
         mixture: mixture(),
         schedule: Schedule::wsd(
-            Phases { steps: 119_209, warmup_steps: 119, decay_steps: 29_802 },
+            WsdSteps { steps: 119_209, warmup_steps: 119, decay_steps: 29_802 },
             Curve::OneMinusSqrt,
             4.0e-4,
             0.0,

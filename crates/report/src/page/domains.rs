@@ -6,8 +6,8 @@ use maud::{Markup, html};
 
 use super::PageInputs;
 use super::table::{number, scrolled};
+use crate::escape::named;
 use crate::numbers::{UNKNOWN, grouped, measured, share};
-use crate::visible::named;
 
 /// Rows of the table.
 const MOST_ROWS: usize = 200;

@@ -69,7 +69,7 @@ fn numbers(file: &HeadsFile) -> Markup {
     match &file.search {
         Some(search) => rows.extend([
             ("probes", html! { (search.probes) " of " (grouped(search.context_tokens as u64)) " tokens, " (search.shots) " shots, seed " (search.seed) }),
-            ("sentences", html! { (crate::visible::named(&search.sentences)) }),
+            ("sentences", html! { (crate::escape::named(&search.sentences)) }),
             ("share of heads", html! { (percent(search.fraction)) }),
             ("highest score in reach", html! { (correlation(search.reachable)) }),
         ]),

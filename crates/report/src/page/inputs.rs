@@ -83,7 +83,7 @@ pub struct Metrics {
     /// Tokens scored by the process.
     pub tokens: u64,
     /// What went over the wire.
-    pub traffic: Traffic,
+    pub traffic: StoreTraffic,
     /// Greatest resident memory of the process.
     pub peak_memory_bytes: Option<u64>,
 }
@@ -91,7 +91,7 @@ pub struct Metrics {
 /// What went over the wire.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
-pub struct Traffic {
+pub struct StoreTraffic {
     /// Bytes of shards that were asked for.
     pub read_bytes: u64,
     /// Requests to object stores.

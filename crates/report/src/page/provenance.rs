@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::PageInputs;
 use super::table::{facts, number, scrolled};
+use crate::escape::{Lines, excerpt, named};
 use crate::numbers::grouped;
-use crate::visible::{Lines, excerpt, named};
 
 /// Sources that the table lists.
 const MOST_SOURCES: usize = 50;

@@ -6,8 +6,8 @@ use headwater_record::profile::{DomainProfile, Profile, Sample, SampleSet};
 use maud::{Markup, PreEscaped, html};
 
 use super::PageInputs;
+use crate::escape::{Lines, excerpt, name, named};
 use crate::numbers::{grouped, measured, value};
-use crate::visible::{Lines, excerpt, name, named};
 
 /// Documents of a place that are shown.
 const MOST_OF_PLACE: usize = 10;

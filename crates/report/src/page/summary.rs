@@ -5,8 +5,8 @@ use headwater_record::selection::Certainty;
 use maud::{Markup, html};
 
 use super::PageInputs;
+use crate::escape::{name, named};
 use crate::numbers::{counted, grouped, percent, share, short};
-use crate::visible::{name, named};
 
 /// The title of the page and its tiles.
 pub(super) fn summary(inputs: &PageInputs<'_>) -> Markup {
