@@ -31,13 +31,15 @@ mod simd;
 mod tile;
 
 pub use attention::{
-    AttentionScratch, HeadLayout, KvCache, QueryBlock, RunningMean, attend, attention_logits, split_heads,
+    AttentionScratch, HeadLayout, HeadRotation, KvCache, Projections, QueryBlock, RunningMean, StridedRows, attend,
+    attention_logits, split_heads,
 };
 pub use buffer::Buffer;
 pub use file_map::{FileMap, MapError};
 pub use level::{Instructions, Level, LevelError};
 pub use matmul::{
-    Int8Rows, Int8Weights, Matrix, Operand, Weights, cross_entropy, gated_bias, project, project_add, swiglu,
+    InputRows, Int8Rows, Int8Weights, Matrix, Operand, PaddedRows, Weights, cross_entropy, gated_bias, project,
+    project_add, swiglu,
 };
 pub use peak::{saturate_bf16, saturate_f32};
 pub use rotary::{HeadNorm, RotaryTable};

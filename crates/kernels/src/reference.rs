@@ -4,7 +4,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::buffer::Buffer;
-use crate::matmul::Operand;
+use crate::matmul::{InputRows, Operand};
 use crate::tile::{ROW_STEP, padded_depth};
 
 /// Unit roundoff of float32.
@@ -35,8 +35,8 @@ impl<E: Operand> Left<E> {
     }
 
     /// The rows and their number.
-    pub(crate) fn rows(&self) -> (&Buffer<E>, usize) {
-        (&self.values, self.rows)
+    pub(crate) fn rows(&self) -> InputRows<'_, Buffer<E>> {
+        InputRows { rows: &self.values, count: self.rows }
     }
 }
 

@@ -13,7 +13,7 @@ pub(super) use rows::{LARGEST, ZERO};
 
 use super::microkernel::tile_rows;
 use super::norm::rms_norm_int8;
-use super::weights::Multiply;
+use super::weights::{InputRows, Multiply};
 use super::{Epilogue, Matrix};
 #[cfg(target_arch = "x86_64")]
 use crate::amx;
@@ -120,8 +120,8 @@ impl Matrix for Int8Weights {
 impl Multiply for Int8Weights {
     type Rows = Int8Rows;
 
-    fn multiply<P: Epilogue>(&self, instructions: Instructions, (rows, count): (&Int8Rows, usize), epilogue: &mut P) {
-        let product = Int8Product::new(self, rows, count);
+    fn multiply<P: Epilogue>(&self, instructions: Instructions, inputs: InputRows<'_, Int8Rows>, epilogue: &mut P) {
+        let product = Int8Product::new(self, inputs.rows, inputs.count);
         match instructions.level() {
             #[cfg(target_arch = "x86_64")]
             Level::Amx => {

@@ -18,10 +18,10 @@ mod norm;
 mod operand;
 mod weights;
 
-pub use epilogue::{cross_entropy, project, project_add, swiglu};
+pub use epilogue::{PaddedRows, cross_entropy, project, project_add, swiglu};
 pub use int8::{Int8Rows, Int8Weights};
 pub use operand::Operand;
-pub use weights::{Matrix, Weights, gated_bias};
+pub use weights::{InputRows, Matrix, Weights, gated_bias};
 
 pub(crate) use epilogue::{AddTo, Store};
 pub(crate) use norm::inverse_rms;

@@ -38,14 +38,32 @@ pub trait Matrix: Multiply + Send + Sync + std::fmt::Debug {
     fn norm(instructions: Instructions, x: &[f32], weight: &[f32], eps: f32, rows: &mut Self::Rows);
 }
 
+/// The rows that a matrix multiplies: the first `count` of `rows`.
+#[derive(Debug)]
+pub struct InputRows<'a, R> {
+    /// Memory of the rows, as [`Matrix::norm`] writes it.
+    pub rows: &'a R,
+    /// Rows to multiply.
+    pub count: usize,
+}
+
+// derived, these would ask the same of `R`
+impl<R> Clone for InputRows<'_, R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<R> Copy for InputRows<'_, R> {}
+
 /// What only this crate does with a matrix.
 #[expect(private_bounds, reason = "seals `Matrix`: nothing outside this crate implements or calls it")]
 pub trait Multiply: Sized {
     /// Memory of rows of inputs.
     type Rows: Default + Send + std::fmt::Debug;
 
-    /// Multiplies the first `count` rows of `rows` with the weights.
-    fn multiply<P: Epilogue>(&self, instructions: Instructions, rows: (&Self::Rows, usize), epilogue: &mut P);
+    /// Multiplies `inputs` with the weights.
+    fn multiply<P: Epilogue>(&self, instructions: Instructions, inputs: InputRows<'_, Self::Rows>, epilogue: &mut P);
 }
 
 /// A weight matrix of `columns` outputs by `depth` inputs, in panels of numbers.
@@ -116,8 +134,8 @@ impl<E: Operand> Matrix for Weights<E> {
 impl<E: Operand> Multiply for Weights<E> {
     type Rows = Buffer<E>;
 
-    fn multiply<P: Epilogue>(&self, instructions: Instructions, (rows, count): (&Buffer<E>, usize), epilogue: &mut P) {
-        let rows = Rows::new(rows, count, self.depth);
+    fn multiply<P: Epilogue>(&self, instructions: Instructions, inputs: InputRows<'_, Buffer<E>>, epilogue: &mut P) {
+        let rows = Rows::new(inputs.rows, inputs.count, self.depth);
         E::multiply(instructions, Product::new(rows, self.panels(), self.depth), epilogue);
     }
 }

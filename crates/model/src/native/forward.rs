@@ -7,9 +7,9 @@
 use std::ops::Range;
 
 use headwater_kernels::{
-    AttentionScratch, Buffer, HeadLayout, HeadNorm, Instructions, KvCache, Matrix, Operand, QueryBlock, ROW_STEP,
-    RotaryTable, RunningMean, attend, attention_logits, cross_entropy, padded_depth, project, project_add, split_heads,
-    swiglu,
+    AttentionScratch, Buffer, HeadLayout, HeadNorm, HeadRotation, InputRows, Instructions, KvCache, Matrix, Operand,
+    PaddedRows, Projections, QueryBlock, ROW_STEP, RotaryTable, RunningMean, StridedRows, attend, attention_logits,
+    cross_entropy, padded_depth, project, project_add, split_heads, swiglu,
 };
 
 use super::decoder::{Decoder, Layer, Linear};
@@ -87,6 +87,12 @@ pub(super) struct Window<'a, E, N: Matrix> {
 struct Block {
     first: usize,
     rows: usize,
+}
+
+impl Block {
+    fn positions(self) -> Range<usize> {
+        self.first..self.first + self.rows
+    }
 }
 
 /// Where every head looks most from some positions, filled layer by layer.
@@ -191,11 +197,12 @@ impl<'a, E: Operand, N: Matrix> Window<'a, E, N> {
         let (layout, instructions) = (*layout, *instructions);
         let rows = *streams * block.rows;
         N::norm(instructions, &memory.residual[range.clone()], &layer.attention_norm, decoder.eps, &mut memory.normed);
-        let normed = (&memory.normed, rows); // (s·r, hidden)
+        let normed = InputRows { rows: &memory.normed, count: rows }; // (s·r, hidden)
         let Linear { weights, bias } = &layer.projections;
         project(instructions, normed, weights, bias.as_deref(), &mut memory.projections); // (s·r, query + 2 kv)
-        let norms =
+        let [query_norm, key_norm] =
             layer.head_norms.each_ref().map(|norm| norm.as_deref().map(|weight| HeadNorm { weight, eps: decoder.eps }));
+        let rotation = HeadRotation { table: rotary, query_norm, key_norm };
         let stride = padded_depth(layout.query_width());
         let projections = memory.projections[..rows * layout.width()].chunks_exact_mut(block.rows * layout.width());
         for (stream, projections) in projections.enumerate() {
@@ -203,26 +210,27 @@ impl<'a, E: Operand, N: Matrix> Window<'a, E, N> {
             if masked.needs_mean() {
                 mean.advance(instructions, layout, projections, block.first);
             }
-            split_heads(instructions, (projections, block.first), (rotary, norms), &mut memory.queries, cache);
+            let projections = Projections { values: projections, first: block.first };
+            split_heads(instructions, projections, rotation, &mut memory.queries, cache);
             for head in 0..layout.heads {
-                let queries = QueryBlock::new(&memory.queries, layout, head, (block.first, block.rows));
+                let queries = QueryBlock::new(&memory.queries, layout, head, block.positions());
                 let first = stream * block.rows * stride + head * layout.head_dim;
-                let out = &mut memory.attended[first..];
+                let out = StridedRows { values: &mut memory.attended[first..], stride };
                 if let Some(argmax) = &mut argmax {
                     argmax.note(instructions, queries, cache, (index * layout.heads + head, block, &mut memory.logits));
                 }
                 match masked.kind_of(head) {
-                    None => attend(instructions, queries, cache, &mut memory.attention, (out, stride)),
-                    Some(MaskKind::CausalUniform) => mean.write(instructions, (layout, head), (out, stride)),
+                    None => attend(instructions, queries, cache, &mut memory.attention, out),
+                    Some(MaskKind::CausalUniform) => mean.write(instructions, layout, head, out),
                     Some(MaskKind::Zero) => {
-                        for row in out.chunks_mut(stride).take(block.rows) {
+                        for row in out.values.chunks_mut(stride).take(block.rows) {
                             row[..layout.head_dim].fill(E::default());
                         }
                     }
                 }
             }
         }
-        let attended = (&memory.attended, rows); // (s·r, query)
+        let attended = InputRows { rows: &memory.attended, count: rows }; // (s·r, query)
         let Linear { weights, bias } = &layer.output;
         project_add(instructions, attended, weights, bias.as_deref(), &mut memory.residual[range]); // (s·r, hidden)
     }
@@ -233,10 +241,11 @@ impl<'a, E: Operand, N: Matrix> Window<'a, E, N> {
         let Self { network: Network { shape, instructions, decoder, .. }, memory, streams, .. } = self;
         let (rows, instructions) = (*streams * block.rows, *instructions);
         N::norm(instructions, &memory.residual[range.clone()], &layer.mlp_norm, decoder.eps, &mut memory.normed);
-        let normed = (&memory.normed, rows); // (s·r, hidden)
+        let normed = InputRows { rows: &memory.normed, count: rows }; // (s·r, hidden)
         let Linear { weights, bias } = &layer.gate_up;
-        swiglu(instructions, normed, weights, bias.as_deref(), (&mut memory.inner, shape.intermediate));
-        let inner = (&memory.inner, rows); // (s·r, intermediate)
+        let inner = PaddedRows { rows: &mut memory.inner, width: shape.intermediate };
+        swiglu(instructions, normed, weights, bias.as_deref(), inner);
+        let inner = InputRows { rows: &memory.inner, count: rows }; // (s·r, intermediate)
         let Linear { weights, bias } = &layer.down;
         project_add(instructions, inner, weights, bias.as_deref(), &mut memory.residual[range]); // (s·r, hidden)
     }
@@ -253,7 +262,7 @@ impl<'a, E: Operand, N: Matrix> Window<'a, E, N> {
             let next = |position: usize| tokens.get(position + 1).copied().unwrap_or_default();
             let targets = (0..rows).map(|row| next(block.first + row % block.rows)).collect::<Vec<u32>>();
             let mut all = vec![0.0; rows];
-            let normed = (&memory.normed, rows); // (s·r, hidden)
+            let normed = InputRows { rows: &memory.normed, count: rows }; // (s·r, hidden)
             cross_entropy(*instructions, normed, &decoder.head, &targets, &mut all); // (s·r,)
             for (losses, block) in losses.iter_mut().zip(all.chunks_exact(block.rows)) {
                 losses.extend_from_slice(block);
@@ -295,7 +304,8 @@ impl<'a, E: Operand, N: Matrix> Window<'a, E, N> {
         let rows = hidden_rows.len() / shape.hidden;
         N::norm(*instructions, hidden_rows, &decoder.norm, decoder.eps, &mut memory.normed);
         memory.logits.resize(rows * shape.vocab, 0.0);
-        project(*instructions, (&memory.normed, rows), &decoder.head, None, &mut memory.logits);
+        let normed = InputRows { rows: &memory.normed, count: rows };
+        project(*instructions, normed, &decoder.head, None, &mut memory.logits);
     }
 }
 
@@ -335,7 +345,7 @@ impl Argmax {
             return;
         }
         logits.resize(block.rows * end, 0.0);
-        attention_logits(instructions, queries, cache, (logits, end)); // (r, e)
+        attention_logits(instructions, queries, cache, StridedRows { values: logits, stride: end }); // (r, e)
         for position in asked {
             let row = &logits[(position - block.first) * end..][..=position];
             self.positions[at * self.rows.len() + position - self.rows.start] = lowest_argmax(row);
