@@ -82,13 +82,13 @@ fn phases_say_every_other_form() {
     };
     let periods = vec![Period { end: 400, decay_steps: 50 }, Period { end: 1000, decay_steps: 100 }];
     let wsd_s = Form::WsdS { periods, curve: Curve::MirrorCosine };
-    assert_eq!(decay_curves(frame(10, 0.1), wsd_s), [10.0, 350.0, 400.0, 900.0, 1000.0]);
+    assert_eq!(shapes(frame(10, 0.1), wsd_s), [10.0, 350.0, 400.0, 900.0, 1000.0]);
     let points = [(0.0, 0.0), (333.3, 1.0), (1000.0, 0.0)].map(|(step, multiplier)| Point { step, multiplier });
-    assert_eq!(decay_curves(frame(0, 0.0), Form::Points(points.to_vec())), [333.3, 1000.0]);
+    assert_eq!(shapes(frame(0, 0.0), Form::Points(points.to_vec())), [333.3, 1000.0]);
     let steps = Form::MultiStep { milestones: vec![800, 900], factor: 0.3 };
-    assert_eq!(decay_curves(frame(10, 0.0), steps), [10.0, 800.0, 900.0, 1000.0]);
+    assert_eq!(shapes(frame(10, 0.0), steps), [10.0, 800.0, 900.0, 1000.0]);
     let triangular = Form::Triangular { cycle_steps: 600, rise_steps: 200, damping: 0.5 };
-    assert_eq!(decay_curves(frame(0, 0.0), triangular), [200.0, 600.0, 800.0, 1200.0]);
+    assert_eq!(shapes(frame(0, 0.0), triangular), [200.0, 600.0, 800.0, 1200.0]);
     let many = Form::Triangular { cycle_steps: 2, rise_steps: 1, damping: 1.0 };
     assert!(LlmFoundry.supports(&Schedule::new(frame(0, 0.0), many.clone()).unwrap()));
     let longer = Frame { steps: 2000, ..frame(0, 0.0) };
