@@ -21,7 +21,7 @@ pub struct HeadsConfig {
     pub rule: Rule,
     /// Where the probes' sentences come from.
     pub sentences: Sentences,
-    /// A `heads.json` that pins a head set instead of finding one; whoever calls reads it.
+    /// A `heads.json` that pins a head set instead of finding one; the caller reads it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
 }
@@ -38,7 +38,7 @@ pub enum Sentences {
 }
 
 impl Sentences {
-    /// The word that configuration and `heads.json` use.
+    /// Returns the word that configuration and `heads.json` use.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! Whether masking a head set takes retrieval away, and masking other heads does not.
+//! Measures whether masking a head set removes retrieval, and whether masking other heads does not.
 
 use headwater_model::{Engine, HeadMask, MaskKind};
 use headwater_record::heads::Health;
@@ -69,7 +69,7 @@ pub fn health(
     let sets = [HeadSet::default(), options.set.clone()].into_iter().chain(controls.iter().cloned());
     let masks: Vec<HeadMask> = sets.map(|set| HeadMask { set, kind: options.mask }).collect();
     let accuracies = each_probe(engine, measured, |probe| {
-        let predicted = engine.predictions(&probe.ids, probe.rows(), &masks)?;
+        let predicted = engine.predictions(&probe.ids, probe.query_rows(), &masks)?;
         let targets = &probe.ids[probe.answer()];
         let accuracy = |row: &Vec<u32>| share(row.iter().zip(targets).map(|(a, b)| a == b));
         on_progress(masks.len() as u64);

@@ -1,8 +1,8 @@
-//! Finds a model's retrieval heads and says how sure it is.
+//! Finds a model's retrieval heads and measures how reliable the result is.
 //!
 //! [`find_heads`] builds [`Probe`]s (a JSON object of random keys to sentences, then a question about one of them), measures how
 //! often each head copies the answer's tokens ([`retrieval_scores`]), takes the best heads ([`head_set`]), and checks that
-//! masking them takes the ability away while masking other heads does not ([`health()`]). The result is `heads.json`.
+//! masking them removes the ability while masking other heads does not ([`health()`]). The result is `heads.json`.
 //!
 //! The crate neither reads files nor runs a model itself: it asks an [`Engine`](headwater_model::Engine), one probe at a time, so that the same
 //! settings give the same bytes for any number of threads.

@@ -7,7 +7,7 @@ use crate::Error;
 
 /// Checks that a head set read from a file can be masked in a model of `shape` with the weights `weights`.
 ///
-/// A file that names no weights is taken at its word.
+/// A file that names no weights fits any weights.
 ///
 /// # Errors
 /// [`Error::OtherModel`] if the file names other weights, [`Error::HeadSet`] if a head lies outside the model.

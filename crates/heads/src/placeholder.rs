@@ -1,4 +1,4 @@
-//! A head set to measure speed with where none has been found yet. It says nothing about retrieval.
+//! A placeholder head set, to measure speed before a search. It says nothing about retrieval.
 
 use headwater_record::HeadSet;
 

@@ -28,15 +28,15 @@ pub struct Probe {
 }
 
 impl Probe {
-    /// Positions of the answer's tokens.
+    /// Returns the positions of the answer's tokens.
     #[must_use]
     pub fn answer(&self) -> Range<usize> {
         self.answer_start..self.ids.len()
     }
 
-    /// Query positions that predict the answer's tokens: each is one before its token.
+    /// Returns the query positions that predict the answer's tokens: each is one before its token.
     #[must_use]
-    pub fn rows(&self) -> Range<usize> {
+    pub fn query_rows(&self) -> Range<usize> {
         self.answer_start.saturating_sub(1)..self.ids.len().saturating_sub(1)
     }
 }
@@ -55,7 +55,7 @@ pub struct ProbeSettings {
 }
 
 impl ProbeSettings {
-    /// The settings of `config` under `seed`.
+    /// Returns the settings of `config` under `seed`.
     #[must_use]
     pub fn new(config: &HeadsConfig, seed: u64) -> Self {
         Self { probes: config.probes, shots: config.shots, context_tokens: config.context_tokens, seed }

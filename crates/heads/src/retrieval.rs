@@ -18,14 +18,14 @@ pub struct RetrievalScores {
 }
 
 impl RetrievalScores {
-    /// The mean over all probes, `(layer, head)`, in [0, 1].
+    /// Returns the mean over all probes, `(layer, head)`, in [0, 1].
     #[must_use]
     pub fn mean(&self) -> Vec<Vec<f64>> {
         self.mean_of(0, 1).chunks(self.heads.max(1)).map(<[f64]>::to_vec).collect()
     }
 
-    /// The mean over probes of the share of answer tokens whose id occurs among the positions that the rule admits: the
-    /// highest score in reach.
+    /// Returns the mean over probes of the share of answer tokens whose id occurs among the positions that the rule
+    /// admits: the highest score in reach.
     #[must_use]
     pub fn reachable(&self) -> f64 {
         mean(self.reachable.iter().copied())
@@ -70,7 +70,7 @@ pub fn retrieval_scores(
     }
     let (layers, heads) = (engine.shape().layers, engine.shape().heads);
     let by_probe = each_probe(engine, probes, |probe| {
-        let argmax = engine.attention_argmax(&probe.ids, probe.rows())?;
+        let argmax = engine.attention_argmax(&probe.ids, probe.query_rows())?;
         let addresses = (0..layers).flat_map(|layer| (0..heads).map(move |head| (layer, head)));
         let copied = addresses.map(|address| copied_share(probe, rule, &argmax, address)).collect();
         on_progress(1);

@@ -1,4 +1,4 @@
-//! From a model to `heads.json`.
+//! Finds the head set of a model.
 
 use headwater_model::{Engine, MaskKind, Model};
 use headwater_record::heads::HeadSearch;
@@ -16,13 +16,13 @@ pub struct FindOptions<'a> {
     pub seed: u64,
     /// What health is measured with: the mask that the run scores with.
     pub mask: MaskKind,
-    /// Whether a head set that is not healthy is returned all the same.
+    /// Whether to return a head set that is not healthy, rather than an error.
     pub allow_weak: bool,
     /// Sentences of the corpus, for [`Sentences::Corpus`]; see [`extract_sentences`](crate::extract_sentences).
     pub corpus_sentences: &'a [String],
 }
 
-/// The number of forward passes that [`find_heads`] makes, and so the sum of what it reports as progress.
+/// Returns the number of forward passes that [`find_heads`] makes, and so the sum of what it reports as progress.
 #[must_use]
 pub fn forward_passes(config: &HeadsConfig) -> u64 {
     config.probes.saturating_add(config.probes.min(HEALTH_PROBES) * MASKS_PER_PROBE) as u64

@@ -1,4 +1,4 @@
-//! The natural sentences that probes hide.
+//! The natural sentences that probes retrieve.
 
 use std::collections::BTreeSet;
 

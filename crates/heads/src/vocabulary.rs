@@ -1,4 +1,4 @@
-//! What probes need of a tokenizer.
+//! The part of a tokenizer that probes need.
 
 use headwater_model::TokenSpan;
 

@@ -1,7 +1,7 @@
 //! AMX: tiles of 16 rows by 64 bytes, and what their instructions compute of one panel.
 //!
 //! Rust has neither intrinsics nor detection for AMX, so both are written out. The compiler never uses tile registers, so what one
-//! block of assembly leaves in them no other code sees; they are named as clobbered all the same.
+//! block of assembly leaves in them no other code sees; they are still named as clobbered.
 //!
 //! Source: Intel 64 and IA-32 Architectures Software Developer's Manual, vol. 1, ch. 18; Linux, Documentation/arch/x86/xstate.rst.
 

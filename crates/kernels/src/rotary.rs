@@ -12,7 +12,8 @@ pub struct RotaryTable {
 }
 
 impl RotaryTable {
-    /// The angles of `positions` positions; `frequencies` in radians per position, `(half,)`. Computed in float64.
+    /// Returns the angles of `positions` positions; `frequencies` in radians per position, `(half,)`. Computed in
+    /// float64.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "angles are computed in float64 and used in float32")]
     #[expect(clippy::cast_precision_loss, reason = "positions are far below 2⁵³")]
@@ -31,7 +32,7 @@ impl RotaryTable {
         table
     }
 
-    /// Number of positions.
+    /// Returns the number of positions.
     #[must_use]
     pub fn positions(&self) -> usize {
         self.cos.len() / self.half.max(1)

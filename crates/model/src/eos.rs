@@ -1,4 +1,4 @@
-//! Which token a model ends its texts with, as the files beside its `tokenizer.json` say.
+//! The end-of-text token of a model, from the files beside its `tokenizer.json`.
 
 use std::path::Path;
 

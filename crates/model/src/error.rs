@@ -1,4 +1,4 @@
-//! What can go wrong with a model.
+//! Errors of loading and running a model.
 
 use std::path::PathBuf;
 

@@ -207,7 +207,7 @@ impl TensorFiles for GgufFile {
     }
 }
 
-/// The header's bytes on their way to candle's parser, which divides by `general.alignment` and would panic on a zero:
+/// A reader of the header for candle's parser, which divides by `general.alignment` and would panic on a zero:
 /// the key, four bytes of type and the value arrive in one read each, so the zero is refused as it passes.
 struct HeaderReader<'a> {
     bytes: Cursor<&'a [u8]>,

@@ -4,7 +4,7 @@
 //! [`Engine`]. An engine answers the three questions that Headwater asks of a model:
 //!
 //! - [`Engine::losses`]: the loss of every target of a window, intact and with a head set masked;
-//! - [`Engine::attention_argmax`]: where every head looks most, for some query positions;
+//! - [`Engine::attention_argmax`]: the position that every head attends to most, for some query positions;
 //! - [`Engine::predictions`]: the most likely next tokens under several masks.
 //!
 //! There are two, which agree with each other: the native one runs on a CPU with the kernels of `headwater-kernels`, one window a

@@ -1,4 +1,4 @@
-//! From files to a model that runs.
+//! Loads a model from its files.
 
 use half::bf16;
 use headwater_kernels::{Instructions, Int8Weights, Weights};
@@ -70,19 +70,19 @@ impl Model {
         Ok(Self { tokenizer, engine, weights_hash: paths.weights_hash, config_hash: None })
     }
 
-    /// The tokenizer.
+    /// Returns the tokenizer.
     #[must_use]
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.tokenizer
     }
 
-    /// The engine.
+    /// Returns the engine.
     #[must_use]
     pub fn engine(&self) -> &dyn Engine {
         self.engine.as_ref()
     }
 
-    /// The sizes of the model.
+    /// Returns the sizes of the model.
     #[must_use]
     pub fn shape(&self) -> &ModelShape {
         self.engine.shape()
@@ -100,7 +100,7 @@ impl Model {
         self.config_hash
     }
 
-    /// What decides the last bits of a loss.
+    /// Returns what decides the last bits of a loss.
     #[must_use]
     pub fn numerics(&self) -> Numerics {
         self.engine.numerics()

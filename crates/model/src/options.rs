@@ -21,7 +21,7 @@ pub enum Precision {
 }
 
 impl Precision {
-    /// The precision as configuration and fingerprint write it.
+    /// Returns the precision as configuration and fingerprint write it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -20,7 +20,7 @@ pub enum Architecture {
 }
 
 impl Architecture {
-    /// The name that `config.json` and GGUF use.
+    /// Returns the name that `config.json` and GGUF use.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

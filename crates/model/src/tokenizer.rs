@@ -1,4 +1,4 @@
-//! The model's own tokenizer, with nothing added and nothing cut off.
+//! The model's own tokenizer, without special tokens added, truncation or padding.
 
 use std::path::{Path, PathBuf};
 
@@ -20,7 +20,7 @@ const CONTROL: u64 = 3;
 /// GGUF's token type for tokens that users added.
 const USER_DEFINED: u64 = 4;
 
-/// One token and the bytes of the text that it stands for.
+/// One token and its bytes in the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TokenSpan {
     /// Token id.
@@ -144,7 +144,7 @@ impl Tokenizer {
         Ok(ids)
     }
 
-    /// Tokenises `text` and tells which bytes each token stands for.
+    /// Tokenises `text` and returns the bytes of each token.
     ///
     /// # Errors
     /// [`Error::Tokenise`] if the tokenizer has no way to write the text.
@@ -160,14 +160,15 @@ impl Tokenizer {
         Ok(spans)
     }
 
-    /// The token that begins every window, if the tokenizer adds one.
+    /// Returns the token that begins every window, if the tokenizer adds one.
     #[must_use]
     pub fn bos(&self) -> Option<u32> {
         self.bos
     }
 
-    /// The token that the model itself ends its texts with, which for a chat model is the end of a turn; `None` if its files do not
-    /// say. Beside a `tokenizer.json` these are `tokenizer_config.json`, `generation_config.json` and `config.json`.
+    /// Returns the token that the model itself ends its texts with, which for a chat model is the end of a turn; `None`
+    /// if its files do not say. Beside a `tokenizer.json` these are `tokenizer_config.json`, `generation_config.json`
+    /// and `config.json`.
     ///
     /// # Errors
     /// [`Error::Format`] if such a file cannot be understood.
@@ -178,25 +179,25 @@ impl Tokenizer {
         }
     }
 
-    /// The id of a token of the vocabulary, special tokens included.
+    /// Returns the id of a token of the vocabulary, special tokens included.
     #[must_use]
     pub fn token_to_id(&self, token: &str) -> Option<u32> {
         self.inner.token_to_id(token)
     }
 
-    /// The token of an id, as the vocabulary writes it.
+    /// Returns the token of an id, as the vocabulary writes it.
     #[must_use]
     pub fn id_to_token(&self, id: u32) -> Option<String> {
         self.inner.id_to_token(id)
     }
 
-    /// The highest id plus one: what a table with a row for each token needs.
+    /// Returns the highest id plus one: what a table with a row for each token needs.
     #[must_use]
     pub fn vocab_size(&self) -> u64 {
         u64::from(self.highest()) + 1
     }
 
-    /// The tokenizer as a `tokenizer.json`.
+    /// Returns the tokenizer as a `tokenizer.json`.
     ///
     /// # Errors
     /// [`Error::Tokenise`] if the library cannot write it.

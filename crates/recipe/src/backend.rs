@@ -1,4 +1,4 @@
-//! How a trainer speaks of a schedule, and which schedule it follows when it cannot say the one that is wanted.
+//! How a trainer writes a schedule in its config, and which schedule it follows when it has no keys for the wanted one.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -31,53 +31,53 @@ pub(crate) const ROUNDING: f64 = 1e-9;
 /// Differences above this share of the peak are worth a warning.
 const FAR: f64 = 0.05;
 
-/// One trainer's words for schedules.
+/// What writes the config of one trainer.
 pub(crate) trait TrainerBackend: Sync {
-    /// The trainer.
+    /// Returns the trainer.
     fn trainer(&self) -> Trainer;
 
-    /// The shapes that it can let a stable phase decay by.
+    /// Returns the curves by which a stable phase can decay.
     fn decay_curves(&self) -> &'static [Curve];
 
-    /// Whether its keys say this schedule, but for where it begins to count.
+    /// Returns whether its keys express this schedule, apart from where it begins to count.
     fn supports(&self, schedule: &Schedule) -> bool {
         matches!(schedule.form(), Form::Wsd(decay) if decay.steps == 0 || self.decay_curves().contains(&decay.curve))
     }
 
-    /// The schedule that comes nearest to one that its keys do not say.
+    /// Returns the nearest schedule that its keys express.
     fn nearest(&self, wanted: &Schedule) -> Result<Schedule> {
         nearest(self, wanted)
     }
 
-    /// The rate of update `step`, counted from 0, under a schedule that it expresses.
+    /// Returns the rate of update `step`, counted from 0, under a schedule that it supports.
     fn rate(&self, schedule: &Schedule, step: u64) -> f64;
 
-    /// The update whose rate it logs at step `logged`, one of [`logged_steps`](Self::logged_steps).
+    /// Returns the update whose rate it logs at step `logged`, one of [`logged_steps`](Self::logged_steps).
     fn update_logged_at(&self, logged: u64) -> u64;
 
-    /// The steps of its log that have a rate, by its own count, for a run of `steps` updates.
+    /// Returns the steps of its log that have a rate, by its own count, for a run of `steps` updates.
     fn logged_steps(&self, steps: u64) -> RangeInclusive<u64> {
         1..=steps
     }
 
-    /// How it counts, in a sentence.
+    /// Describes how it counts steps, in a sentence.
     fn step_convention(&self) -> &'static str;
 
-    /// Its keys for a schedule that it expresses, as they stand in its config.
+    /// Returns its keys for a schedule that it supports, as its config has them.
     fn scheduler_keys(&self, schedule: &Schedule) -> Result<String>;
 
-    /// The files of its recipe, but for the table of learning rates.
+    /// Builds the files of its recipe, apart from the table of learning rates.
     fn files(&self, plan: &TrainingPlan<'_>, followed: &FollowedSchedule) -> Result<Vec<RecipeFile>>;
 }
 
 /// The schedule that a trainer follows.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct FollowedSchedule {
-    /// One that it expresses.
+    /// One that it supports.
     pub(crate) schedule: Schedule,
     /// What it makes of the one that is wanted, a sentence each.
     pub(crate) sentences: Vec<String>,
-    /// A sentence for who does not read the head of a config, if the trainer follows a schedule that is far from the wanted one.
+    /// A warning for the user, if the trainer follows a schedule that is far from the wanted one.
     pub(crate) warning: Option<String>,
 }
 

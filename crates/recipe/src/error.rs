@@ -1,4 +1,4 @@
-//! What can be wrong with a recipe.
+//! Errors of recipes.
 
 /// The result of this crate's functions.
 pub type Result<T> = std::result::Result<T, Error>;

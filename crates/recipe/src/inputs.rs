@@ -1,4 +1,4 @@
-//! What a recipe is made from.
+//! The inputs of a recipe.
 
 use headwater_record::tokens::{TextPart, TokenFormat};
 use headwater_record::{SelectionFile, TokenCount};

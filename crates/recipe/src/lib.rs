@@ -1,12 +1,12 @@
 //! Selection and schedule to trainer configs. Pure: it returns files as bytes and writes none.
 //!
 //! - [`config`]: the `[recipe]` table
-//! - [`preset`]: what is trained and on what machines
-//! - [`recipe`]: what a recipe is made from and what comes out
+//! - [`preset`]: the model to train and the machines
+//! - [`recipe`]: building recipes and exporting schedules
 //!
-//! Each trainer is one module, a `TrainerBackend`: the files it reads, the schedules it has keys for, the corners of its scheduler, and the
-//! learning rates that it will log. A schedule that it has no keys for becomes the nearest that it has, and the head of its config
-//! says by how much that differs.
+//! Each trainer is one module, a `TrainerBackend`: the files it reads, the schedules it has keys for, the special cases of its
+//! scheduler, and the learning rates that it will log. Where it has no keys for a schedule, it gets the nearest that it has, and a
+//! comment in its config gives the difference.
 
 mod arithmetic;
 mod backend;

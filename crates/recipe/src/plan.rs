@@ -17,7 +17,7 @@ pub(crate) const TABLE_ROWS: u64 = 2000;
 /// Largest number of tokens a step.
 const MOST_STEP_TOKENS: u64 = 1 << 53;
 
-/// The run, resolved.
+/// The plan of a training run, resolved to steps.
 #[derive(Clone, Debug)]
 pub(crate) struct TrainingPlan<'a> {
     pub(crate) inputs: &'a RecipeInputs<'a>,
@@ -40,7 +40,7 @@ pub(crate) struct Stage {
     pub(crate) steps: u64,
     /// The parts that are read at all, the corpus first; their weights sum to 1.
     pub(crate) parts: Vec<Part>,
-    /// How the weights come about, for people.
+    /// How the weights are computed, for people.
     pub(crate) arithmetic: String,
 }
 
@@ -157,7 +157,7 @@ impl<'a> TrainingPlan<'a> {
     }
 }
 
-/// The canonical schedule by completed steps, every boundary and about 2,000 rows: `step,tokens,lr`.
+/// Returns the canonical schedule by completed steps, every boundary and about 2,000 rows: `step,tokens,lr`.
 #[must_use]
 pub fn schedule_csv(schedule: &Schedule, tokens_per_step: u64) -> String {
     let mut table = "step,tokens,lr\n".to_owned();

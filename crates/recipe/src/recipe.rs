@@ -1,4 +1,4 @@
-//! What a recipe is made from and what comes out: files as bytes, for the caller to write.
+//! Builds recipes: files as bytes, for the caller to write.
 
 use std::collections::BTreeSet;
 
@@ -26,11 +26,11 @@ pub struct Recipes {
     pub tokens_per_step: u64,
     /// The files, `schedule.csv` first.
     pub files: Vec<RecipeFile>,
-    /// What to say aloud: trainers that follow a schedule far from the wanted one.
+    /// Warnings for the user: trainers that follow a schedule far from the wanted one.
     pub warnings: Vec<String>,
 }
 
-/// Writes the recipe of every configured trainer for a preset that comes with the program.
+/// Builds the recipe of every configured trainer for a preset that comes with the program.
 ///
 /// # Errors
 /// [`Error::UnknownPreset`](crate::Error::UnknownPreset), and as [`build_recipes_for`].
@@ -41,7 +41,7 @@ pub fn build_recipes(inputs: &RecipeInputs<'_>) -> Result<Recipes> {
     build_recipes_for(inputs, &Preset::named(&inputs.config.preset)?)
 }
 
-/// Writes the recipe of every configured trainer for `preset`, whatever `inputs.config.preset` says.
+/// Builds the recipe of every configured trainer for `preset`; `inputs.config.preset` is not read.
 ///
 /// # Errors
 /// [`Error::Schedule`](crate::Error::Schedule) and [`Error::StepTokens`](crate::Error::StepTokens) for a run of no steps or too
@@ -89,11 +89,11 @@ pub struct ScheduleExport {
     pub keys: String,
     /// What the trainer logs: `step,lr`.
     pub expected_lr: String,
-    /// What to say aloud, if it follows a schedule far from the wanted one.
+    /// A warning for the user, if the trainer follows a schedule far from the wanted one.
     pub warning: Option<String>,
 }
 
-/// Writes a schedule in a trainer's keys, or else the nearest that the trainer has.
+/// Exports a schedule in a trainer's keys, or the nearest schedule that the trainer has.
 ///
 /// # Errors
 /// [`Error::UnsupportedSchedule`](crate::Error::UnsupportedSchedule).

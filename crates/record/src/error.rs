@@ -1,4 +1,4 @@
-//! What can be wrong with a value of this crate.
+//! Errors of the types in this crate.
 
 /// A value that breaks the rules of its type.
 #[derive(Debug, thiserror::Error)]

@@ -44,19 +44,19 @@ impl HeadSet {
         }
     }
 
-    /// The heads, ordered by (layer, head).
+    /// Returns the heads, ordered by (layer, head).
     #[must_use]
     pub fn as_slice(&self) -> &[HeadId] {
         &self.0
     }
 
-    /// The lowest layer that has a head of the set; `None` for the empty set.
+    /// Returns the lowest layer that has a head of the set; `None` for the empty set.
     #[must_use]
     pub fn first_layer(&self) -> Option<usize> {
         self.0.first().map(|id| usize::from(id.layer))
     }
 
-    /// The set's heads inside `layer`, ascending.
+    /// Returns the set's heads inside `layer`, ascending.
     pub fn in_layer(&self, layer: usize) -> impl Iterator<Item = usize> + '_ {
         self.0.iter().filter(move |id| usize::from(id.layer) == layer).map(|id| usize::from(id.head))
     }

@@ -185,7 +185,7 @@ pub struct SkippedShard {
     pub reason: String,
 }
 
-/// The path of a unit's sidecar, relative to the run.
+/// Returns the path of a unit's sidecar, relative to the run.
 #[must_use]
 pub fn sidecar_path(fingerprint: &Fingerprint, source: &str, unit: &UnitKey) -> String {
     format!("{}/{unit}.parquet", sidecar_folder(fingerprint, source))
@@ -196,13 +196,13 @@ fn sidecar_folder(fingerprint: &Fingerprint, source: &str) -> String {
 }
 
 impl RunSource {
-    /// The folder of the source's sidecars, relative to the run.
+    /// Returns the folder of the source's sidecars, relative to the run.
     #[must_use]
     pub fn sidecar_folder(&self) -> String {
         sidecar_folder(&self.fingerprint, &self.name)
     }
 
-    /// The path of a unit's sidecar, relative to the run.
+    /// Returns the path of a unit's sidecar, relative to the run.
     #[must_use]
     pub fn sidecar_path(&self, unit: &UnitKey) -> String {
         sidecar_path(&self.fingerprint, &self.name, unit)

@@ -1,8 +1,8 @@
-//! `report.html`: everything that is known of a run on one page, which needs nothing beside itself.
+//! `report.html`: everything that is known of a run on one self-contained page.
 //!
-//! [`page`] is a pure function of the artefacts that are there; what is missing stands in a box at the top. Documents, names and paths
-//! are hostile: every text goes through `visible` and `maud`'s escaping, a content security policy forbids the network and every
-//! script and style but the page's own. The page stays below [`MAX_PAGE_BYTES`] however large the corpus is: counts are on grids, tables
+//! [`render_page`] is a pure function of the artefacts that exist; a box at the top lists what is missing. Documents, names and paths
+//! are hostile: every text goes through `escape` and `maud`'s escaping, a content security policy forbids the network and every
+//! script and style but the page's own. The page stays below [`MAX_PAGE_BYTES`] for a corpus of any size: counts are on grids, tables
 //! end after a number of rows, and texts of samples share what the rest leaves.
 
 mod domain;
@@ -53,7 +53,7 @@ impl Section {
 
 /// Makes the page. Equal inputs give equal bytes.
 #[must_use]
-pub fn page(inputs: &PageInputs<'_>) -> String {
+pub fn render_page(inputs: &PageInputs<'_>) -> String {
     let before = [
         Section::of("domains", "Domains", domains::table(inputs)),
         Section::of("distributions", "Distributions and cuts", domain::details(inputs)),

@@ -4,7 +4,8 @@ use crate::form::{Decay, Form, Frame};
 use crate::{Curve, Error, Schedule};
 
 impl Schedule {
-    /// The child run that resumes after `at` steps of this schedule and decays for `steps` along `curve` to the floor.
+    /// Returns the child run that resumes after `at` steps of this schedule and decays for `steps` along `curve` to the
+    /// floor.
     ///
     /// The child's schedule counts from the parent's first step: it is the parent's up to `at`, so a trainer that restores its
     /// step counter from the parent's checkpoint needs no other change.

@@ -60,7 +60,7 @@ impl Kind {
         Self::Points,
     ];
 
-    /// The kind's name in configurations.
+    /// Returns the kind's name in configurations.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -163,7 +163,7 @@ pub struct ScheduleConfig {
     /// The rate that `infinite` holds, as a fraction of the peak. Default 0.25.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hold: Option<f64>,
-    /// Rate of the first epoch of `slow-start`; the peak is then base × ramp, whatever the peak learning rate. Default: peak / ramp.
+    /// Rate of the first epoch of `slow-start`; the peak is then base × ramp, and the peak learning rate has no effect. Default: peak / ramp.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub base: Option<f64>,
     /// Epochs of the ramp of `slow-start`. Default 5.

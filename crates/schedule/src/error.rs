@@ -1,4 +1,4 @@
-//! What can be wrong with a schedule.
+//! Errors of schedules.
 
 /// A schedule that cannot be resolved to steps, or norms that cannot be refined.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]

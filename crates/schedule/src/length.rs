@@ -98,7 +98,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Tokens a step.
+    /// Returns the tokens a step.
     #[must_use]
     pub const fn tokens(self) -> u64 {
         self.sequences.saturating_mul(self.sequence_tokens)
@@ -115,7 +115,7 @@ pub struct RunLength {
 }
 
 impl RunLength {
-    /// The run that trains on `tokens`, in whole steps, rounded half up.
+    /// Returns the run that trains on `tokens`, in whole steps, rounded half up.
     ///
     /// # Errors
     /// [`Error::NoSteps`] if the batch is empty or that makes no step, [`Error::TooManySteps`] above 2^53 steps.
@@ -136,7 +136,7 @@ fn steps_of(tokens: u64, tokens_per_step: u64) -> Option<u64> {
 }
 
 impl Length {
-    /// The length in steps of `run`, rounded half up.
+    /// Returns the length in steps of `run`, rounded half up.
     #[must_use]
     pub fn steps(&self, run: RunLength) -> u64 {
         match *self {

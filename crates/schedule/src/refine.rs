@@ -9,7 +9,7 @@
 //!
 //! # Source
 //! Defazio, Cutkosky, Mehta, Mishchenko 2023, "Optimal Linear Decay Learning Rate Schedules and Further Refinements"
-//! (arXiv 2310.07831), theorem 3 and algorithm 1. Departs: the filter's width is τ of the length that there is, whatever that is (the
+//! (arXiv 2310.07831), theorem 3 and algorithm 1. Departs: the filter's width is τ of the given length (the
 //! authors' program takes 10,000 for shorter and longer runs alike), and norms are kept above a floor.
 
 mod approximate;
@@ -58,7 +58,7 @@ pub struct RefineOptions {
 }
 
 impl RefineOptions {
-    /// The paper's filter, τ = 0.1, and a floor of a hundredth of the median.
+    /// Returns the paper's filter, τ = 0.1, and a floor of a hundredth of the median.
     #[must_use]
     pub const fn new(norm: GradientNorm) -> Self {
         Self { norm, tau: 0.1, floor: 0.01 }
@@ -176,13 +176,13 @@ impl Refined {
         multipliers(&(0..steps).map(at).collect::<Vec<_>>(), self.norm)
     }
 
-    /// The nearest schedule that most trainers know: linear warm-up, then a polynomial decay to 0.
+    /// Returns the nearest schedule that most trainers know: linear warm-up, then a polynomial decay to 0.
     #[must_use]
     pub fn approximation(&self) -> Approximation {
         approximate::fit(&self.resampled(approximate::SAMPLES))
     }
 
-    /// The schedule as `[fraction of the run, multiplier]` at `count` evenly spaced places, for kind `points`.
+    /// Returns the schedule as `[fraction of the run, multiplier]` at `count` evenly spaced places, for kind `points`.
     #[must_use]
     pub fn points(&self, count: usize) -> Vec<(f64, f64)> {
         let last = count.max(2) - 1;

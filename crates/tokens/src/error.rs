@@ -1,4 +1,4 @@
-//! Why token files could not be written.
+//! Errors of writing token files.
 
 use std::io;
 
@@ -120,7 +120,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether trying again may help.
+    /// Returns whether trying again may help.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {

@@ -59,7 +59,7 @@ impl Folder {
         write(&self.place, &record(&stretch.name), tally)
     }
 
-    /// Writes the manifest if all `stretches` are done by now, whoever did them; else returns how many are not.
+    /// Writes the manifest if all `stretches` are done, by this or other machines; else returns how many are not.
     pub(crate) fn complete(&self, part: &str, stretches: &[Stretch<'_>]) -> Result<usize> {
         let done = done(&self.place)?;
         let missing = stretches.iter().filter(|stretch| !done.contains(&stretch.name)).count();

@@ -1,4 +1,4 @@
-//! A tokenizer, the token after every document, and how wide tokens are.
+//! A tokenizer with the token after every document and the width of a token in bytes.
 
 use headwater_model::Tokenizer;
 use headwater_record::tokens::{EosToken, TokenSettings, TokenizerRecord};
@@ -56,7 +56,7 @@ impl<'a> TokenizerSetup<'a> {
         })
     }
 
-    /// The token after every document.
+    /// Returns the token after every document.
     #[must_use]
     pub const fn eos(&self) -> &EosToken {
         &self.eos

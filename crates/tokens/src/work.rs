@@ -66,7 +66,7 @@ impl<'a> TokenWork<'a> {
         Ok(Self { setup, part: part.part, stretches, folders, share })
     }
 
-    /// Rows of the stretches of this share that lack a file.
+    /// Returns the rows of the stretches of this share that lack a file.
     #[must_use]
     pub fn pending_rows(&self) -> u64 {
         self.pending().iter().map(|stretch| stretch.rows()).sum()

@@ -170,7 +170,7 @@ fn child_tables(parent: &Resolved, child: &Schedule) -> String {
 
 fn picture(parent: &Schedule, child: &Schedule) -> String {
     let longest = parent.steps().max(child.steps());
-    let curve = |name, schedule| report::Curve::within(name, schedule, longest);
+    let curve = |name, schedule| report::PlottedCurve::within(name, schedule, longest);
     let curves = [curve("parent", parent), curve("child", child)];
     curves_svg("A branch", &format!("learning rate over {} steps", TokenCount(longest)), &curves)
 }

@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use anyhow::Result;
 use comfy_table::{Cell, CellAlignment, Table, presets};
-use headwater_report::{Curve, curves_svg};
+use headwater_report::{PlottedCurve, curves_svg};
 use headwater_schedule::Schedule;
 
 use super::spec::{Resolved, resolved};
@@ -22,8 +22,8 @@ pub(super) fn run(args: &CompareArgs, console: &Console) -> Result<()> {
         writeln!(out, "    {}", sparkline(schedule, highest))?;
     }
     writeln!(out, "{}", table(&compared, &names))?;
-    let curve = |resolved: &Resolved| Curve::of(resolved.spec.name.as_str(), &resolved.schedule);
-    let curves: Vec<Curve> = compared.iter().map(curve).collect();
+    let curve = |resolved: &Resolved| PlottedCurve::of(resolved.spec.name.as_str(), &resolved.schedule);
+    let curves: Vec<PlottedCurve> = compared.iter().map(curve).collect();
     let picture = || curves_svg("Learning rates", "learning rate by completed steps", &curves);
     write_file(args.svg.as_ref(), picture, console)
 }

@@ -5,7 +5,7 @@ use std::io::Write as _;
 
 use anyhow::{Context, Result};
 use headwater_record::TokenCount;
-use headwater_report::{Curve, curves_svg};
+use headwater_report::{PlottedCurve, curves_svg};
 use headwater_schedule::refine::{GradientNorm, RefineOptions, Refined, refine};
 use headwater_schedule::{Batch, Kind, RunLength, ScheduleConfig};
 use serde::Serialize;
@@ -104,10 +104,11 @@ fn picture(refined: &Refined) -> String {
     let last = (DRAWN - 1) as f64;
     let multipliers = refined.resampled(DRAWN).into_iter().enumerate();
     let run = RunLength { steps: DRAWN as u64 - 1, batch: Batch { sequences: 1, sequence_tokens: 1 } };
-    let of =
-        |name: &str, config: &ScheduleConfig| config.resolve(run, 1.0).ok().map(|schedule| Curve::of(name, &schedule));
+    let of = |name: &str, config: &ScheduleConfig| {
+        config.resolve(run, 1.0).ok().map(|schedule| PlottedCurve::of(name, &schedule))
+    };
     let kind = |kind| ScheduleConfig { kind, ..ScheduleConfig::default() };
-    let refined_curve = Curve {
+    let refined_curve = PlottedCurve {
         name: "refined".to_owned(),
         points: multipliers.map(|(at, multiplier)| (at as f64 / last, multiplier)).collect(),
     };
@@ -116,6 +117,6 @@ fn picture(refined: &Refined) -> String {
         of("linear", &kind(Kind::Linear)),
         of("WSD, 1-sqrt over the last quarter", &kind(Kind::Wsd)),
     ];
-    let curves: Vec<Curve> = std::iter::once(refined_curve).chain(others.into_iter().flatten()).collect();
+    let curves: Vec<PlottedCurve> = std::iter::once(refined_curve).chain(others.into_iter().flatten()).collect();
     curves_svg("Refined schedule", "learning rate as a share of the peak", &curves)
 }

@@ -23,31 +23,31 @@ pub struct HeadLayout {
 }
 
 impl HeadLayout {
-    /// Query heads that share one key/value head.
+    /// Returns the query heads that share one key/value head.
     #[must_use]
     pub fn group(self) -> usize {
         self.heads / self.kv_heads
     }
 
-    /// Numbers of all queries of a position.
+    /// Returns the numbers of all queries of a position.
     #[must_use]
     pub fn query_width(self) -> usize {
         self.heads * self.head_dim
     }
 
-    /// Numbers of all keys, or of all values, of a position.
+    /// Returns the numbers of all keys, or of all values, of a position.
     #[must_use]
     pub fn kv_width(self) -> usize {
         self.kv_heads * self.head_dim
     }
 
-    /// Numbers of queries, keys and values of a position.
+    /// Returns the numbers of queries, keys and values of a position.
     #[must_use]
     pub fn width(self) -> usize {
         self.query_width() + 2 * self.kv_width()
     }
 
-    /// Room for the queries of a block, in numbers.
+    /// Returns the room for the queries of a block, in numbers.
     #[must_use]
     pub fn block_len(self) -> usize {
         self.heads * self.query_stride()
@@ -73,7 +73,7 @@ pub struct KvCache<E> {
 }
 
 impl<E: Operand> KvCache<E> {
-    /// An empty cache.
+    /// Makes an empty cache.
     #[must_use]
     pub fn new(layout: HeadLayout) -> Self {
         Self { keys: Buffer::EMPTY, values: Buffer::EMPTY, layout, capacity: 0 }

@@ -113,7 +113,7 @@ pub fn cross_entropy<M: Matrix>(
     instructions.run(Finish { online: &online, losses: &mut losses[..count] });
 }
 
-/// Stores sums, plus `bias`, as rows of `columns` floats, `stride` apart; `ADD` adds them to what is there.
+/// Stores sums, plus `bias`, as rows of `columns` floats, `stride` apart; `ADD` adds them to `out`.
 pub(crate) struct Out<'a, const ADD: bool> {
     pub(crate) out: &'a mut [f32],
     pub(crate) stride: usize,
@@ -124,7 +124,7 @@ pub(crate) struct Out<'a, const ADD: bool> {
 /// Stores sums.
 pub(crate) type Store<'a> = Out<'a, false>;
 
-/// Adds sums to what is there.
+/// Adds sums to `out`.
 pub(crate) type AddTo<'a> = Out<'a, true>;
 
 impl<const ADD: bool> Epilogue for Out<'_, ADD> {

@@ -38,7 +38,7 @@ pub struct Int8Weights {
 }
 
 impl Int8Weights {
-    /// Whether the processor multiplies int8 at the level.
+    /// Returns whether the processor multiplies int8 at the level.
     #[must_use]
     pub fn is_available(instructions: Instructions) -> bool {
         matches!(instructions.level(), Level::Avx512Bf16 | Level::Amx)

@@ -34,8 +34,8 @@ use crate::tile::{PANEL, ROW_STEP, Tile, padded_depth};
 
 /// The left-hand side of a product: `rows` rows of `depth` terms.
 ///
-/// Rows lie [`padded_depth`] numbers apart, with zeros beyond `depth`, and memory goes on to a multiple of [`ROW_STEP`] rows,
-/// whatever it holds there.
+/// Rows lie [`padded_depth`] numbers apart, with zeros beyond `depth`. Memory extends to a multiple of [`ROW_STEP`] rows;
+/// what lies beyond `rows` is not used.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rows<'a, E> {
     values: &'a [E],

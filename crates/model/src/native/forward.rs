@@ -73,7 +73,7 @@ pub(super) struct Network<'a, E, N> {
     pub(super) instructions: Instructions,
 }
 
-/// A window on its way through the layers.
+/// The state of a window between two layers.
 #[derive(Debug)]
 pub(super) struct Window<'a, E, N: Matrix> {
     network: Network<'a, E, N>,
@@ -95,7 +95,7 @@ impl Block {
     }
 }
 
-/// Where every head looks most from some positions, filled layer by layer.
+/// The position that every head attends to most from some positions, filled layer by layer.
 pub(super) struct Argmax {
     /// Positions that are asked for.
     pub(super) rows: Range<usize>,
@@ -159,7 +159,7 @@ impl<'a, E: Operand, N: Matrix> Window<'a, E, N> {
         }
     }
 
-    /// Runs all layers of one intact stream and notes where every head looks most.
+    /// Runs all layers of one intact stream and returns the position that every head attends to most.
     pub(super) fn argmax(&mut self, rows: Range<usize>) -> Vec<u32> {
         let mut argmax = Argmax { rows, positions: Vec::new() };
         let (layers, heads) = (self.network.shape.layers, self.network.layout.heads);
@@ -331,7 +331,7 @@ impl MaskedHeads {
 }
 
 impl Argmax {
-    /// Notes where one head looks most from the rows of `block` that are asked for. `at` counts layer and head.
+    /// Notes the position that one head attends to most from the rows of `block` that are asked for. `at` counts layer and head.
     fn note<E: Operand>(
         &mut self,
         instructions: Instructions,

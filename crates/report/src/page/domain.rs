@@ -1,4 +1,4 @@
-//! One domain in full: its distribution with the cut, kept against all, influence against what it should not follow.
+//! One domain in full: its distribution with the cut, kept against all documents, influence against its nuisances.
 
 use headwater_record::profile::DomainProfile;
 use headwater_record::selection::{Certainty, Correction, DomainSelection, Stratum};

@@ -1,4 +1,4 @@
-//! The table of all domains: what each keeps, and how sure its cut is.
+//! The table of all domains: what each keeps, and the certainty of its cut.
 
 use headwater_record::profile::DomainProfile;
 use headwater_record::selection::{Certainty, DomainSelection};

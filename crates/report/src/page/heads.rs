@@ -1,4 +1,4 @@
-//! The head set: what every head copies, which are masked, and whether masking them hurts as it should.
+//! The head set: the retrieval score of every head, the masked heads, and the health of the set.
 
 use headwater_record::HeadsFile;
 use headwater_record::heads::Health;

@@ -1,4 +1,4 @@
-//! What the page is made of: every artefact of a run that is there, and nothing that is not.
+//! The inputs of the page: the artefacts of a run, each `None` if it does not exist.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use headwater_record::{HeadsFile, RunFile, SelectionFile};
 use headwater_schedule::Schedule;
 use serde::Deserialize;
 
-/// What is known of a run. Whatever is `None` is named on the page, with the command that makes it.
+/// What is known of a run. The page names each part that is `None`, with the command that makes it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PageInputs<'a> {
     /// The pipeline as it is given on the command line, options included: what follows `headwater select`.
@@ -53,7 +53,7 @@ pub struct MixtureStage {
     pub name: String,
     /// What is read; the weights sum to 1.
     pub parts: Vec<MixturePart>,
-    /// How the weights come about, for people.
+    /// How the weights are computed, for people.
     pub arithmetic: String,
 }
 

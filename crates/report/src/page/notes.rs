@@ -1,4 +1,4 @@
-//! What is missing, with the command that makes it, and what the reader must be warned of.
+//! Missing artefacts, each with the command that makes it, and warnings.
 
 use headwater_record::Status;
 use maud::{Markup, html};

@@ -1,4 +1,4 @@
-//! What the run is made of: everything that decides its bytes, and every setting of its pipeline.
+//! The provenance of the run: all that decides its bytes, and every setting of its pipeline.
 
 use headwater_record::ByteCount;
 use headwater_record::run::{RunFile, RunSource};

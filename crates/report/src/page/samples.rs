@@ -1,4 +1,4 @@
-//! Documents to look at: four places of every ranking, side by side, with what finds and orders them.
+//! Documents to look at: four places of every ranking, side by side, with controls to search and sort them.
 //!
 //! Every document is in the page; the script only hides and reorders. Without it, and on paper, boards stand one below the other.
 

@@ -1,4 +1,4 @@
-//! The top of the page: which run this is, and what came of it in a few numbers.
+//! The top of the page: the run and its main numbers.
 
 use headwater_record::SelectionFile;
 use headwater_record::selection::Certainty;

@@ -25,7 +25,7 @@ pub struct Approximation {
 }
 
 impl Approximation {
-    /// The `[schedule]` table that follows it.
+    /// Returns the `[schedule]` table that follows it.
     #[must_use]
     pub fn config(&self) -> ScheduleConfig {
         ScheduleConfig {

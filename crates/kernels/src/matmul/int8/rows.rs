@@ -9,7 +9,7 @@ pub(super) const DEPTH_STEP: usize = 64;
 /// The largest magnitude of a stored weight or of a row around its zero.
 pub(crate) const LARGEST: f32 = 127.0;
 
-/// What stands for zero in a row.
+/// The byte of zero in a row.
 pub(crate) const ZERO: f32 = 128.0;
 
 /// Rows as bytes, with the value of one step for each.

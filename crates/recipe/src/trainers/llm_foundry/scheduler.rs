@@ -1,4 +1,4 @@
-//! A schedule in LLM Foundry's words: a scheduler that it brings, or phases for the one that `llm_foundry_schedule.py` registers.
+//! A schedule in LLM Foundry's keys: a scheduler that it brings, or phases for the one that `llm_foundry_schedule.py` registers.
 //!
 //! # Source
 //! LLM Foundry 0.22, `optim/scheduler.py`; Composer 0.32, `optim/scheduler.py`.

@@ -1,4 +1,4 @@
-//! Megatron-LM's flags for the model, the machines, the optimizer and the schedule, each a line of words for a shell.
+//! Megatron-LM's flags for the model, the machines, the optimizer and the schedule, one line each for a shell.
 //!
 //! # Source
 //! megatron-core 0.19.2: `training/arguments.py`, `training/config`, `core/optimizer_param_scheduler.py`.
