@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, StructArray};
 use arrow::datatypes::Field;
 use headwater_corpus::{Columns, Domain, PlanOptions, SourceConfig, plan};
-use headwater_store::Place;
+use headwater_store::Stores;
 
 use crate::corpus;
 use crate::site::{Outcome, repository};
@@ -84,7 +84,8 @@ fn layout() -> Vec<(&'static str, Vec<(&'static str, ArrayRef)>)> {
 
 #[test]
 fn the_papers_corpus_is_planned_from_a_store_of_its_layout() -> Outcome {
-    let store = Place::in_memory("smollm")?;
+    let stores = Stores::default();
+    let store = stores.open("memory://smollm")?;
     for (folder, columns) in layout() {
         let shard = corpus::bytes(&RecordBatch::try_from_iter(columns)?, 3)?;
         for number in 0..2 {
@@ -95,7 +96,7 @@ fn the_papers_corpus_is_planned_from_a_store_of_its_layout() -> Outcome {
     let text = fs_err::read_to_string(repository("pipelines/smollm-corpus.toml"))?;
     let table: toml::Table = toml::from_str(&text.replace("s3://BUCKET", "memory://smollm"))?;
     let sources: Vec<SourceConfig> = table["corpus"].clone().try_into()?;
-    let plan = plan(&sources, &PlanOptions::default(), &|_| ())?;
+    let plan = plan(&sources, &PlanOptions::default(), &stores, &|_| ())?;
     let planned: Vec<(&str, &Columns)> =
         plan.sources.iter().map(|source| (source.name.as_str(), &source.columns)).collect();
     let columns = |id: Option<&str>, domain: &str| Columns {

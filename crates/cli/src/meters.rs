@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 
 use headwater_record::{ByteCount, Status};
 use headwater_score::{Phase, UnitReport};
-use headwater_store::{Traffic, traffic};
+use headwater_store::{Stores, Traffic};
 use serde::Serialize;
 
 /// Counts of one process. Threads add to them, none waits for another for long.
 #[derive(Debug, Default)]
 pub(crate) struct Meters {
+    stores: Stores,
     stages: Mutex<Stages>,
     phases: [AtomicU64; PHASES.len()],
     documents: AtomicU64,
@@ -98,6 +99,11 @@ impl From<Traffic> for TrafficMetrics {
 }
 
 impl Meters {
+    /// Counts of nothing yet; traffic is that of `stores`.
+    pub(crate) fn new(stores: Stores) -> Self {
+        Self { stores, ..Self::default() }
+    }
+
     /// Notes that work on a stage begins; it ends when the value is dropped.
     pub(crate) fn stage(&self, name: &'static str) -> StageTimer<'_> {
         let span = tracing::info_span!("stage", name).entered();
@@ -143,7 +149,7 @@ impl Meters {
             (stages.current.map(|(name, _)| name), seconds)
         };
         let phases = PHASES.iter().zip(&self.phases).map(|((_, name), nanos)| (*name, get(nanos)));
-        let traffic = traffic();
+        let traffic = self.stores.traffic();
         Metrics {
             headwater: env!("CARGO_PKG_VERSION"),
             stage,

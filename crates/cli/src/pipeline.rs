@@ -9,6 +9,7 @@ use headwater_model::{EngineChoice, Level, LevelError, Precision};
 use headwater_recipe::RecipeConfig;
 use headwater_record::ByteCount;
 use headwater_schedule::ScheduleConfig;
+use headwater_schedule::inline::toml_value;
 use headwater_score::ScoreConfig;
 use headwater_select::{MixtureConfig, SelectConfig};
 use headwater_tokens::TokensConfig;
@@ -128,13 +129,6 @@ impl Pipeline {
     }
 }
 
-/// A TOML value if `text` is one, else a string.
-pub(crate) fn value_of(text: &str) -> toml::Value {
-    let parsed = toml::from_str::<toml::Table>(&format!("value = {text}")).ok();
-    let value = parsed.and_then(|mut parsed| parsed.remove("value"));
-    value.unwrap_or_else(|| toml::Value::String(text.to_owned()))
-}
-
 /// Sets the dotted key of `assignment` in `table`.
 fn assign(table: &mut toml::Table, assignment: &str) -> Result<()> {
     let (key, value) = assignment
@@ -142,7 +136,7 @@ fn assign(table: &mut toml::Table, assignment: &str) -> Result<()> {
         .ok_or_else(|| anyhow!("--set takes KEY=VALUE, such as select.fraction=0.1, not `{assignment}`"))?;
     ensure!(key.trim() != EXTENDS, "--set cannot set `{EXTENDS}`; write it at the top of a pipeline");
     let value = value.trim();
-    let value = value_of(value);
+    let value = toml_value(value);
     let mut parts: Vec<&str> = key.trim().split('.').collect();
     let Some(last) = parts.pop().filter(|last| !last.is_empty()) else { bail!("--set `{assignment}` names no key") };
     let mut place = table;

@@ -137,7 +137,7 @@ pub(crate) fn settle(
     Ok(Columns { text: source.text.clone(), id: id.then(|| source.id.clone()), domain })
 }
 
-fn roots(schema: &SchemaDescriptor) -> impl Iterator<Item = &str> {
+pub(crate) fn roots(schema: &SchemaDescriptor) -> impl Iterator<Item = &str> {
     schema.root_schema().get_fields().iter().map(|field| field.name())
 }
 

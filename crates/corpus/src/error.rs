@@ -151,6 +151,14 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// A file of numbers that is no readable Parquet file.
+    #[error("{file}: {reason}; write it again")]
+    NumberFile {
+        /// The file's path or URL.
+        file: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// The disk or store failed.
     #[error(transparent)]
     Store(#[from] headwater_store::Error),
@@ -244,7 +252,7 @@ impl Error {
                 .get_ref()
                 .and_then(|inner| inner.downcast_ref::<headwater_store::Error>())
                 .map_or(Class::User, of_store),
-            Self::BadShard { .. } | Self::Corrupt { .. } | Self::Encode { .. } => Class::Data,
+            Self::BadShard { .. } | Self::NumberFile { .. } | Self::Corrupt { .. } | Self::Encode { .. } => Class::Data,
             _ => Class::User,
         }
     }

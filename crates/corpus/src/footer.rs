@@ -102,7 +102,7 @@ pub fn guarded<T>(decode: impl FnOnce() -> Result<T, ParquetError>) -> Result<T,
 }
 
 /// The error without the decoder's prefix.
-fn plainly(error: &ParquetError) -> String {
+pub(crate) fn plainly(error: &ParquetError) -> String {
     match error {
         ParquetError::General(text) | ParquetError::EOF(text) | ParquetError::NYI(text) => text.clone(),
         other => other.to_string(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use globset::GlobBuilder;
-use headwater_store::{Entry, Place};
+use headwater_store::{Entry, Place, Stores};
 
 use crate::{Error, Result, SourceConfig};
 
@@ -18,10 +18,10 @@ pub(crate) struct Listed {
 }
 
 /// Lists a source's files, sorted by relative path.
-pub(crate) fn list(source: &SourceConfig) -> Result<Vec<Listed>> {
+pub(crate) fn list(source: &SourceConfig, stores: &Stores) -> Result<Vec<Listed>> {
     let mut found: BTreeMap<String, (&str, Listed)> = BTreeMap::new();
     for written in &source.paths {
-        let listed = list_entry(&source.name, written)?;
+        let listed = list_entry(&source.name, written, stores)?;
         if listed.is_empty() {
             return Err(Error::NoShards { name: source.name.clone(), entry: written.clone() });
         }
@@ -38,8 +38,8 @@ pub(crate) fn list(source: &SourceConfig) -> Result<Vec<Listed>> {
 }
 
 /// Lists the files of one entry of `paths`.
-fn list_entry(name: &str, written: &str) -> Result<Vec<Listed>> {
-    let (place, rest) = Place::open_fixed_prefix(written)?;
+fn list_entry(name: &str, written: &str, stores: &Stores) -> Result<Vec<Listed>> {
+    let (place, rest) = stores.open_fixed_prefix(written)?;
     if rest.contains(WILDCARDS) {
         let pattern = |source| Error::Pattern { name: name.to_owned(), entry: written.to_owned(), source };
         let glob = GlobBuilder::new(&rest).literal_separator(true).build().map_err(pattern)?.compile_matcher();

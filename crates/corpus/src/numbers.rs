@@ -1,4 +1,4 @@
-//! A column of numbers, such as another classifier's scores, as 32-bit floats.
+//! A column of numbers, such as another classifier's scores.
 
 use std::ops::Range;
 
@@ -44,7 +44,8 @@ pub fn read_numbers(shard: &PlannedShard, column: &str, rows: Range<u64>) -> Res
         while let Some((row_group, within)) = shard.groups.holding(first_row).filter(|_| first_row < rows.end) {
             let end = rows.end.min(within.end);
             let wanted = first_row - within.start..end - within.start;
-            let read = guarded(|| append(&mut numbers, (stored, footer), (row_group, leaf, conversion), wanted));
+            let take = |number: Option<f64>| numbers.push(number.map_or(f32::NAN, nearest));
+            let read = guarded(|| each((stored, footer), (row_group, leaf, conversion), wanted, take));
             read.map_err(|source| Error::Corrupt {
                 shard: shard.location(),
                 row_group,
@@ -61,7 +62,7 @@ pub fn read_numbers(shard: &PlannedShard, column: &str, rows: Range<u64>) -> Res
 
 /// How the values of a leaf become numbers.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Conversion {
+pub(crate) enum Conversion {
     Bool,
     Signed,
     Unsigned,
@@ -73,7 +74,7 @@ enum Conversion {
     },
 }
 
-fn find(shard: &str, schema: &SchemaDescriptor, name: &str) -> Result<(usize, Conversion)> {
+pub(crate) fn find(shard: &str, schema: &SchemaDescriptor, name: &str) -> Result<(usize, Conversion)> {
     let paths: Vec<String> = schema.columns().iter().map(|column| column.path().string()).collect();
     let named = columns::leaf(schema, name).or_else(|| paths.iter().position(|path| path == name));
     if let Some((leaf, conversion)) = named.and_then(|leaf| Some((leaf, conversion(&schema.column(leaf))?))) {
@@ -115,12 +116,12 @@ fn conversion(column: &ColumnDescriptor) -> Option<Conversion> {
     }
 }
 
-/// Reads some rows of one column chunk.
-fn append<S: Chunks>(
-    numbers: &mut Vec<f32>,
+/// Hands the numbers of some rows of one column chunk to `take`, `None` for null.
+pub(crate) fn each<S: Chunks>(
     (chunks, metadata): (&S, &ParquetMetaData),
     (row_group, leaf, conversion): (usize, usize, Conversion),
     rows: Range<u64>,
+    take: impl FnMut(Option<f64>),
 ) -> Result<(), ParquetError> {
     let place = (row_group, leaf);
     let skipped = usize::try_from(rows.start)?;
@@ -129,7 +130,7 @@ fn append<S: Chunks>(
     let pages = leaf::pages((chunks, chunk), metadata, place, skips)?;
     let column = metadata.file_metadata().schema_descr().column(leaf);
     let most_level = column.max_def_level();
-    let mut rest = Rest { numbers, most_level, skipped, rows: usize::try_from(rows.end - rows.start)? };
+    let mut rest = Rest { take, most_level, skipped, rows: usize::try_from(rows.end - rows.start)? };
     let ones = if let Conversion::Decimal { ones } = conversion { ones } else { 1.0 };
     let is_unsigned = conversion == Conversion::Unsigned;
     match get_column_reader(column, pages) {
@@ -169,15 +170,15 @@ fn fetching(metadata: &ParquetMetaData, (row_group, leaf): (usize, usize), rows:
 }
 
 /// Rows still to be read.
-struct Rest<'a> {
-    numbers: &'a mut Vec<f32>,
+struct Rest<F> {
+    take: F,
     /// The level of a value that is not null.
     most_level: i16,
     skipped: usize,
     rows: usize,
 }
 
-impl Rest<'_> {
+impl<F: FnMut(Option<f64>)> Rest<F> {
     fn read<T: DataType>(
         &mut self,
         mut reader: ColumnReaderImpl<T>,
@@ -195,12 +196,12 @@ impl Rest<'_> {
                 return Err(too_few_rows());
             }
             self.rows = self.rows.saturating_sub(rows);
-            let mut values = values.iter().map(|value| nearest(number(value)));
+            let mut values = values.iter().map(&number);
             if self.most_level == 0 {
-                self.numbers.extend(values);
+                values.for_each(|number| (self.take)(Some(number)));
             } else {
                 let of = |level: &i16| if *level == self.most_level { values.next() } else { None };
-                self.numbers.extend(levels.iter().map(of).map(|number| number.unwrap_or(f32::NAN)));
+                levels.iter().map(of).for_each(&mut self.take);
             }
         }
         Ok(())

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use headwater_record::run::SkippedShard;
 use headwater_record::{ByteCount, UnitKey};
+use headwater_store::Stores;
 
 use crate::chunks::StoredShard;
 use crate::columns::{self, Columns, Present};
@@ -57,7 +58,7 @@ impl PlannedSource {
     }
 }
 
-/// Plans `sources`: lists their files, reads every footer once and cuts row groups into units.
+/// Plans `sources`: lists their files, opened through `stores`, reads every footer once and cuts row groups into units.
 ///
 /// A unit is in the sample of its source if a hash of seed and unit falls below `sample`: the choice does not depend on other
 /// units, a larger share contains a smaller one, and the share is met on average. A source never ends up empty: if no unit
@@ -72,10 +73,16 @@ impl PlannedSource {
 /// # Determinism
 /// The same files give the same plan whatever the order in which footers arrive; of several errors the first by source and
 /// path is reported.
-pub fn plan(sources: &[SourceConfig], options: &PlanOptions, on_progress: &(dyn Fn(u64) + Sync)) -> Result<Plan> {
+pub fn plan(
+    sources: &[SourceConfig],
+    options: &PlanOptions,
+    stores: &Stores,
+    on_progress: &(dyn Fn(u64) + Sync),
+) -> Result<Plan> {
     source::check(sources, options)?;
     let footers = Arc::new(Footers::new());
-    let planning = |source| Planning { source, unit_bytes: options.unit_bytes.0, footers: Arc::clone(&footers) };
+    let planning =
+        |source| Planning { source, stores, unit_bytes: options.unit_bytes.0, footers: Arc::clone(&footers) };
     let sources = sources.iter().map(|source| plan_source(&planning(source), options, on_progress));
     let sources = sources.collect::<Result<_>>()?;
     Ok(Plan { sources })
@@ -87,7 +94,7 @@ fn plan_source(
     on_progress: &(dyn Fn(u64) + Sync),
 ) -> Result<PlannedSource> {
     let source = planning.source;
-    let listed = listing::list(source)?;
+    let listed = listing::list(source, planning.stores)?;
     let planned = planning.all(&listed, on_progress);
     let (mut shards, mut present, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
     for (file, planned) in listed.into_iter().zip(planned) {
@@ -118,6 +125,7 @@ fn plan_source(
 /// What planning any file of a source needs.
 struct Planning<'a> {
     source: &'a SourceConfig,
+    stores: &'a Stores,
     unit_bytes: u64,
     footers: Arc<Footers>,
 }

@@ -53,7 +53,7 @@ fn entry(folder: &Path, rest: &str) -> String {
 
 fn plan_of(source: &SourceConfig, unit_bytes: u64) -> Result<Plan, Error> {
     let options = PlanOptions { unit_bytes: ByteCount(unit_bytes), ..PlanOptions::default() };
-    plan(std::slice::from_ref(source), &options, &|_| {})
+    plan(std::slice::from_ref(source), &options, &headwater_store::Stores::default(), &|_| {})
 }
 
 fn documents(plan: &Plan) -> Result<Vec<Document>, Error> {
@@ -175,7 +175,7 @@ fn bad_shards_fail_or_are_listed() -> Outcome {
         seen.fetch_add(footers, Ordering::Relaxed);
     };
     let options = PlanOptions { on_bad_shard: OnBadShard::Skip, ..PlanOptions::default() };
-    let planned = plan(&[source], &options, &count)?;
+    let planned = plan(&[source], &options, &headwater_store::Stores::default(), &count)?;
     assert_eq!(seen.into_inner(), 5);
     let names = |paths: Vec<&str>| paths.into_iter().map(str::to_owned).collect::<Vec<_>>();
     let source = &planned.sources[0];
@@ -271,7 +271,12 @@ fn listings_refuse_nothing_and_duplicates() -> Outcome {
     let nowhere = entry(folder.path(), "r");
     let error = plan_of(&source(&[p.clone(), nowhere.clone()]), 1).map(|_| ()).expect_err("nothing there").to_string();
     assert!(error.contains(&nowhere), "{error}");
-    let twin = plan(&[source(std::slice::from_ref(&p)), source(&[q])], &PlanOptions::default(), &|_| {});
+    let twin = plan(
+        &[source(std::slice::from_ref(&p)), source(&[q])],
+        &PlanOptions::default(),
+        &headwater_store::Stores::default(),
+        &|_| {},
+    );
     assert!(matches!(twin, Err(Error::DuplicateSource { .. })));
     for name in ["", ".", "..", "a/b", "a b"] {
         let named = SourceConfig { name: name.into(), ..source(std::slice::from_ref(&p)) };

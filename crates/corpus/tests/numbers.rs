@@ -55,7 +55,8 @@ fn shard(path: &Path, columns: &[(&str, ArrayRef)], style: Style) -> Result<Plan
         domain_value: None,
         sample: 1.0,
     };
-    Ok(plan(&[source], &PlanOptions::default(), &|_| {})?.sources[0].shards[0].clone())
+    Ok(plan(&[source], &PlanOptions::default(), &headwater_store::Stores::default(), &|_| {})?.sources[0].shards[0]
+        .clone())
 }
 
 /// The number of a row, small enough for every type; every seventh is null.

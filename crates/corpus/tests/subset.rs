@@ -117,7 +117,7 @@ fn shard(path: &Path) -> Result<PlannedShard, Error> {
         domain_value: None,
         sample: 1.0,
     };
-    let planned = plan(&[source], &PlanOptions::default(), &|_| {})?;
+    let planned = plan(&[source], &PlanOptions::default(), &headwater_store::Stores::default(), &|_| {})?;
     Ok(planned.sources[0].shards[0].clone())
 }
 

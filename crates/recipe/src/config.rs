@@ -1,6 +1,12 @@
 //! The `[recipe]` table of a pipeline.
 
+use headwater_schedule::Batch;
 use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// Most tokens of a step, so that tokens and steps stay exact in a 64-bit float.
+const MOST_STEP_TOKENS: u64 = 1 << 53;
 
 /// A trainer that a recipe can be written for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -41,6 +47,17 @@ impl Trainer {
         }
     }
 
+    /// Finds the trainer called `name` in configurations.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTrainer`] names those there are.
+    pub fn named(name: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|trainer| trainer.name() == name).ok_or_else(|| Error::UnknownTrainer {
+            name: name.to_owned(),
+            present: Self::ALL.map(Self::name).join(", "),
+        })
+    }
+
     /// The trainer's name for people.
     pub(crate) const fn title(self) -> &'static str {
         match self {
@@ -74,6 +91,22 @@ pub struct RecipeConfig {
     pub sequence_tokens: u64,
     /// Sequences a step, over all devices.
     pub batch_sequences: u64,
+}
+
+impl RecipeConfig {
+    /// Returns what one step trains on.
+    ///
+    /// # Errors
+    /// [`Error::StepTokens`] unless that is between 1 and 2^53 tokens.
+    pub fn batch(&self) -> Result<Batch> {
+        let Self { sequence_tokens, batch_sequences, .. } = *self;
+        let tokens = sequence_tokens.checked_mul(batch_sequences);
+        if tokens.is_some_and(|tokens| (1..=MOST_STEP_TOKENS).contains(&tokens)) {
+            Ok(Batch { sequences: batch_sequences, sequence_tokens })
+        } else {
+            Err(Error::StepTokens { sequence_tokens, batch_sequences })
+        }
+    }
 }
 
 impl Default for RecipeConfig {

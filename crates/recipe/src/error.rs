@@ -17,6 +17,20 @@ pub enum Error {
         /// What does not fit.
         source: headwater_schedule::Error,
     },
+    /// The schedule of one run cannot be resolved to steps.
+    #[error("`{name}` does not fit the run")]
+    RunSchedule {
+        /// What the user calls it.
+        name: String,
+        /// What does not fit.
+        source: headwater_schedule::Error,
+    },
+    /// A child that cannot leave its parent there, or not decay so.
+    #[error("cannot branch there")]
+    Branch {
+        /// Why.
+        source: headwater_schedule::Error,
+    },
     /// A sequence or batch of nothing, or a step of more tokens than 2^53.
     #[error(
         "`recipe.sequence_tokens` × `recipe.batch_sequences` is {sequence_tokens} × {batch_sequences}, but must lie between 1 and 2^53"
@@ -58,6 +72,14 @@ pub enum Error {
         trainer: &'static str,
         /// The schedule.
         schedule: String,
+    },
+    /// A trainer that recipes are not written for.
+    #[error("no trainer is named `{name}`; there are: {present}")]
+    UnknownTrainer {
+        /// The name asked for.
+        name: String,
+        /// The names there.
+        present: String,
     },
     /// A preset that does not come with the program.
     #[error(

@@ -3,6 +3,7 @@
 //! - [`config`]: the `[recipe]` table
 //! - [`preset`]: the model to train and the machines
 //! - [`recipe`]: building recipes and exporting schedules
+//! - [`TrainingRun`]: a schedule resolved for the run of a `[recipe]` table; [`BranchPlan`]: a child of it that decays early
 //!
 //! Each trainer is one module, a `TrainerBackend`: the files it reads, the schedules it has keys for, the special cases of its
 //! scheduler, and the learning rates that it will log. Where it has no keys for a schedule, it gets the nearest that it has, and a
@@ -10,6 +11,7 @@
 
 mod arithmetic;
 mod backend;
+mod branch;
 mod comment;
 pub mod config;
 mod error;
@@ -19,7 +21,9 @@ mod plan;
 pub mod preset;
 pub mod recipe;
 mod trainers;
+mod training;
 
+pub use branch::{BranchPlan, CheckpointGap};
 pub use config::{RecipeConfig, Trainer};
 pub use error::{Error, Result};
 pub use file::RecipeFile;
@@ -27,3 +31,4 @@ pub use inputs::{CorpusSource, PartTokenFiles, RECIPE_FOLDER, RecipeInputs, Toke
 pub use plan::schedule_csv;
 pub use preset::Preset;
 pub use recipe::{Recipes, ScheduleExport, build_recipes, build_recipes_for, export_schedule};
+pub use training::{RunSize, TrainingRun, TrainingTables};

@@ -14,9 +14,6 @@ use crate::{Error, Preset, Result, Trainer};
 /// Rows of a table of learning rates, about.
 pub(crate) const TABLE_ROWS: u64 = 2000;
 
-/// Largest number of tokens a step.
-const MOST_STEP_TOKENS: u64 = 1 << 53;
-
 /// The plan of a training run, resolved to steps.
 #[derive(Clone, Debug)]
 pub(crate) struct TrainingPlan<'a> {
@@ -66,14 +63,9 @@ impl Stage {
 impl<'a> TrainingPlan<'a> {
     pub(crate) fn new(inputs: &'a RecipeInputs<'a>, preset: &'a Preset) -> Result<Self> {
         let config = inputs.config;
-        let (sequence_tokens, batch_sequences) = (config.sequence_tokens, config.batch_sequences);
-        let tokens_per_step = sequence_tokens
-            .checked_mul(batch_sequences)
-            .filter(|tokens| (1..=MOST_STEP_TOKENS).contains(tokens))
-            .ok_or(Error::StepTokens { sequence_tokens, batch_sequences })?;
-        let unfit = |source| Error::Schedule { tokens: config.tokens, tokens_per_step, source };
+        let batch = config.batch()?;
+        let unfit = |source| Error::Schedule { tokens: config.tokens, tokens_per_step: batch.tokens(), source };
         let tokens = whole_number(config.tokens, "tokens").map_err(unfit)?;
-        let batch = Batch { sequences: batch_sequences, sequence_tokens };
         let run = RunLength::of_tokens(tokens, batch).map_err(unfit)?;
         let schedule = inputs.schedule.resolve(run, config.peak_lr).map_err(unfit)?;
         let stages = stages(inputs, &schedule)?;

@@ -17,6 +17,6 @@ mod schedule;
 
 pub use heads::heads_svg;
 pub use page::{
-    MAX_PAGE_BYTES, Metrics, Mixture, MixturePart, MixtureStage, PageInputs, PlannedSchedule, StoreTraffic, page,
+    MAX_PAGE_BYTES, Metrics, Mixture, MixturePart, MixtureStage, PageInputs, PlannedSchedule, StoreTraffic, render_page,
 };
 pub use schedule::{PlottedCurve, curves_svg, schedule_svg};

@@ -24,7 +24,7 @@ pub enum Kind {
     Cosine,
     /// Warm-up, then (1 − p)^`exponent` to the floor.
     Polynomial,
-    /// Warm-up, then the peak for ever.
+    /// Warm-up, then the peak to the end.
     Constant,
     /// Multiplied by `factor` at every milestone.
     MultiStep,
@@ -163,7 +163,8 @@ pub struct ScheduleConfig {
     /// The rate that `infinite` holds, as a fraction of the peak. Default 0.25.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hold: Option<f64>,
-    /// Rate of the first epoch of `slow-start`; the peak is then base × ramp, and the peak learning rate has no effect. Default: peak / ramp.
+    /// Rate of the first epoch of `slow-start`; the peak is then base × ramp instead of the peak learning rate. Default:
+    /// peak / ramp.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub base: Option<f64>,
     /// Epochs of the ramp of `slow-start`. Default 5.

@@ -1,10 +1,12 @@
 //! Errors of schedules.
 
-/// A schedule that cannot be resolved to steps, or norms that cannot be refined.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+use std::io;
+
+/// A schedule that cannot be read or resolved to steps, or gradient norms that cannot be read or refined.
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// WsdSteps do not fit into the run.
+    /// Phases do not fit into the run.
     #[error("{phases} exceed the run of {steps} steps: shorten one or train longer")]
     TooLong {
         /// The phases with their steps.
@@ -113,4 +115,130 @@ pub enum Error {
     /// Norms that are all zero.
     #[error("all gradient norms are 0 after filtering, so they order no step before another")]
     NoGradient,
+    /// A child run that would not decay.
+    #[error("the child would not decay: give its decay a length, such as 0.1 or {{ steps = 1000 }}")]
+    NoDecay,
+    /// Part of a schedule in one word that is no assignment.
+    #[error("`{got}` in `{text}` is not KEY=VALUE: write it as in wsd:decay=0.2,shape=linear")]
+    Assignment {
+        /// The whole.
+        text: String,
+        /// The part.
+        got: String,
+    },
+    /// A key given twice.
+    #[error("`{key}` stands twice in `{text}`")]
+    RepeatedKey {
+        /// The whole.
+        text: String,
+        /// The key.
+        key: String,
+    },
+    /// One word that is no schedule or no length.
+    #[error("`{text}` is no schedule or length")]
+    Inline {
+        /// The word.
+        text: String,
+        /// The key or value that is wrong.
+        source: Box<toml::de::Error>,
+    },
+    /// A table that the TOML serializer refuses.
+    #[error("the schedule cannot be written as TOML")]
+    Toml {
+        /// Why.
+        source: toml::ser::Error,
+    },
+    /// A file of gradient norms in a format that is not read.
+    #[error("{file}: gradient norms are read from .csv, .jsonl, .json and .parquet")]
+    LogFormat {
+        /// The file.
+        file: String,
+    },
+    /// A log that cannot be read to its end or is no UTF-8.
+    #[error("{place} cannot be read")]
+    LogRead {
+        /// The file, with the line if there is one.
+        place: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A log that is no table of comma-separated values.
+    #[error("{file}: is no CSV")]
+    LogCsv {
+        /// The file.
+        file: String,
+        /// Where and why.
+        source: csv::Error,
+    },
+    /// A line of a log that is no JSON.
+    #[error("{file}:{line}: is no JSON")]
+    LogJson {
+        /// The file.
+        file: String,
+        /// The line, from 1.
+        line: u64,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// A log without the column of gradient norms.
+    #[error("{file}: has no column `{column}`; name one of {present}")]
+    NormColumn {
+        /// The file.
+        file: String,
+        /// The column looked for.
+        column: String,
+        /// The columns there.
+        present: String,
+    },
+    /// A log without the key of gradient norms.
+    #[error("{file}: no entry has a key `{key}`; name the key")]
+    NormKey {
+        /// The file.
+        file: String,
+        /// The key looked for.
+        key: String,
+    },
+    /// A table without the header line that would say where the norms are.
+    #[error("{file}: {}", header(*columns, column.as_deref()))]
+    NormHeader {
+        /// The file.
+        file: String,
+        /// Its columns.
+        columns: usize,
+        /// The column asked for.
+        column: Option<String>,
+    },
+    /// An entry of a log that is no number.
+    #[error("{file}:{line}: `{got}` is no number")]
+    NormText {
+        /// The file.
+        file: String,
+        /// The line or entry, from 1.
+        line: u64,
+        /// What stands there.
+        got: String,
+    },
+    /// A logged norm that no gradient has.
+    #[error("{file}:{line}: gradient norm {got}: a norm is a number that is not negative")]
+    LoggedNorm {
+        /// The file.
+        file: String,
+        /// The line, entry or row, from 1.
+        line: u64,
+        /// The number.
+        got: f64,
+    },
+    /// A log without a norm.
+    #[error("{file}: has no gradient norms")]
+    NoNorms {
+        /// The file.
+        file: String,
+    },
+}
+
+fn header(columns: usize, column: Option<&str>) -> String {
+    column.map_or_else(
+        || format!("has {columns} columns and no header line that names them"),
+        |column| format!("has no header line to find `{column}` in"),
+    )
 }

@@ -128,7 +128,7 @@ impl Form {
     }
 }
 
-/// What schedules of every form have.
+/// What every form of schedule has.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Frame {
     /// Steps of the run, N.

@@ -83,8 +83,14 @@ pub(crate) fn rounded(value: f64) -> u64 {
     truncated((value * (1.0 + 4.0 * f64::EPSILON) + 0.5).floor())
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "callers pass 0 ≤ value ≤ 2^53")]
-fn truncated(value: f64) -> u64 {
+/// `share · steps` rounded half up.
+pub(crate) fn rounded_share(share: f64, steps: u64) -> u64 {
+    truncated((share * steps as f64 + 0.5).floor())
+}
+
+/// `value` without its fraction; 0 if it is negative.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates, and steps are far below 2^64")]
+pub(crate) const fn truncated(value: f64) -> u64 {
     value as u64
 }
 

@@ -1,4 +1,4 @@
-//! Step to learning rate. Pure: no I/O, no clock, no random numbers.
+//! Step to learning rate. Opens no file, knows no clock and no random numbers.
 //!
 //! A [`ScheduleConfig`] is a `[schedule]` table, with lengths as fractions, steps or tokens. Resolved for a [`RunLength`] and a
 //! peak it is a [`Schedule`]: a checked [`Form`], the warm-up-stable-decay family and its relatives, with one function,
@@ -13,8 +13,10 @@
 //! # Ok::<(), headwater_schedule::Error>(())
 //! ```
 //!
-//! - [`Schedule::branch`]: a child run that decays early
-//! - [`refine`]: a schedule from the gradient norms of an earlier run (arXiv 2310.07831)
+//! - [`BranchParent::branch`]: a child run that decays early
+//! - [`norms`] and [`refine`]: a schedule from the gradient norms that an earlier run logged (arXiv 2310.07831)
+//! - [`ScheduleSummary`], [`ScheduleComparison`], [`Schedule::sparkline`]: what there is to show
+//! - `"wsd:decay=0.2".parse::<ScheduleConfig>()`: a schedule in one word, see [`inline`]
 //!
 //! The learning rate of this crate is the canonical one: a function of completed steps, see [`Schedule::lr`]. Where a trainer counts
 //! otherwise, crate `recipe` says so and tabulates what that trainer does.
@@ -24,12 +26,17 @@ pub mod config;
 mod curve;
 mod error;
 mod form;
+pub mod inline;
 pub mod length;
+pub mod norms;
 mod phases;
 pub mod refine;
 mod schedule;
+mod sparkline;
+mod summary;
 mod validate;
 
+pub use branch::{Branch, BranchParent, BranchPoint, BranchRequest};
 pub use config::{Kind, Periods, ScheduleConfig};
 pub use curve::{Curve, Shape};
 pub use error::Error;
@@ -37,3 +44,4 @@ pub use form::{Decay, Form, Frame, Period, Point};
 pub use length::{Batch, Length, RunLength};
 pub use phases::Phase;
 pub use schedule::{Schedule, WsdSteps};
+pub use summary::{ComparedSchedule, ComparisonRow, NamedSchedule, ScheduleComparison, ScheduleRow, ScheduleSummary};

@@ -20,7 +20,7 @@ pub struct Phase {
 }
 
 impl Schedule {
-    /// WsdSteps in order, those of no steps left out; together they are the run.
+    /// Phases in order, those of no steps left out; together they are the run.
     #[must_use]
     pub fn phases(&self) -> Vec<Phase> {
         let Frame { steps, warmup_steps: warm, .. } = *self.frame();

@@ -9,10 +9,11 @@
 //!
 //! # Source
 //! Defazio, Cutkosky, Mehta, Mishchenko 2023, "Optimal Linear Decay Learning Rate Schedules and Further Refinements"
-//! (arXiv 2310.07831), theorem 3 and algorithm 1. Departs: the filter's width is τ of the given length (the
-//! authors' program takes 10,000 for shorter and longer runs alike), and norms are kept above a floor.
+//! (arXiv 2310.07831), theorem 3 and algorithm 1. Departs: the filter's width is τ of the number of norms
+//! (the authors' program takes τ of 10,000 for any run), and norms are kept above a floor.
 
 mod approximate;
+mod files;
 mod median;
 
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 
 pub use approximate::Approximation;
+pub use files::RefineSummary;
 
 /// Norms needed at least.
 const LEAST_NORMS: usize = 3;
@@ -34,7 +36,7 @@ const COLLAPSED: f64 = 0.5;
 const CEILING: f64 = 1e12;
 
 /// A multiplier below this, half a window after a peak at the start, is a sign that the start is an artefact.
-const EDGE: f64 = 0.75;
+const EARLY_PEAK: f64 = 0.75;
 
 /// What the gradient norms are, which decides how they weigh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,13 +57,35 @@ pub struct RefineOptions {
     pub tau: f64,
     /// What norms are kept above, as a share of their median, in (0, 1].
     pub floor: f64,
+    /// Norms that are left out at each end, which logs often spoil; at most half of all.
+    pub edges: usize,
 }
 
+/// Norms at each end of a log that are usually spoilt.
+pub const SPOILT_EDGES: usize = 2;
+
 impl RefineOptions {
-    /// Returns the paper's filter, τ = 0.1, and a floor of a hundredth of the median.
+    /// Returns the paper's filter, τ = 0.1, a floor of a hundredth of the median, and no edges.
     #[must_use]
     pub const fn new(norm: GradientNorm) -> Self {
-        Self { norm, tau: 0.1, floor: 0.01 }
+        Self { norm, tau: 0.1, floor: 0.01, edges: 0 }
+    }
+
+    /// Returns how many of `count` norms are left out at each end.
+    #[must_use]
+    pub fn edges_of(&self, count: usize) -> usize {
+        self.edges.min(count / 2)
+    }
+
+    fn validate(&self) -> Result<(), Error> {
+        let wrong = |key, got: f64, expected| Err(Error::Value { key, got: got.to_string(), expected });
+        if !(0.0..1.0).contains(&self.tau) {
+            return wrong("tau", self.tau, "a share of the norms in [0, 1)");
+        }
+        if !(self.floor > 0.0 && self.floor <= 1.0) {
+            return wrong("floor", self.floor, "a share of the median norm in (0, 1]");
+        }
+        Ok(())
     }
 }
 
@@ -70,11 +94,15 @@ impl RefineOptions {
 pub struct Refined {
     /// The filtered norms, kept above the floor, relative to their median.
     norms: Vec<f64>,
-    norm: GradientNorm,
+    options: RefineOptions,
+    /// Norms that were given.
+    pub read: usize,
+    /// Norms that were left out at each end.
+    pub edges: usize,
     /// Width of the median filter, odd.
     pub window: usize,
-    /// Infinite norms that were dropped.
-    pub dropped: usize,
+    /// Infinite norms that were left out.
+    pub infinite: usize,
     /// Norms that were raised to the floor.
     pub floored: usize,
     /// The lowest norm of the last tenth of the run relative to the median of all, if so low that the schedule follows it
@@ -82,10 +110,10 @@ pub struct Refined {
     pub collapse: Option<f64>,
     /// The multiplier half a window after the start, if the peak lies before it and is much higher: there the filter repeats the
     /// first norm, so that one norm decides the peak.
-    pub edge: Option<f64>,
+    pub early_peak: Option<f64>,
 }
 
-/// Refines a schedule from the gradient norms of a run, in order; infinite norms are dropped.
+/// Refines a schedule from the gradient norms of a run, in order; infinite norms are left out.
 ///
 /// # Errors
 /// [`Error::Norm`] for a norm that is negative or no number, [`Error::FewNorms`] below three, [`Error::NoGradient`] if all are 0,
@@ -94,11 +122,13 @@ pub struct Refined {
 /// # Determinism
 /// O(n log n); the same norms give the same bits.
 pub fn refine(norms: &[f64], options: &RefineOptions) -> Result<Refined, Error> {
-    validate(options)?;
-    if let Some(index) = norms.iter().position(|norm| norm.is_nan() || *norm < 0.0) {
-        return Err(Error::Norm { index, got: norms[index] });
+    options.validate()?;
+    let edges = options.edges_of(norms.len());
+    let kept = &norms[edges..norms.len() - edges];
+    if let Some(index) = kept.iter().position(|norm| norm.is_nan() || *norm < 0.0) {
+        return Err(Error::Norm { index: edges + index, got: kept[index] });
     }
-    let finite: Vec<f64> = norms.iter().map(|norm| norm.abs()).filter(|norm| norm.is_finite()).collect();
+    let finite: Vec<f64> = kept.iter().map(|norm| norm.abs()).filter(|norm| norm.is_finite()).collect();
     if finite.len() < LEAST_NORMS {
         return Err(Error::FewNorms { got: finite.len(), least: LEAST_NORMS });
     }
@@ -120,30 +150,21 @@ pub fn refine(norms: &[f64], options: &RefineOptions) -> Result<Refined, Error> 
     let tail = filtered.len() - share_of(TAIL, filtered.len()).max(1);
     let lowest = filtered[tail..].iter().copied().fold(f64::INFINITY, f64::min);
     let mut refined = Refined {
-        norm: options.norm,
+        options: *options,
+        read: norms.len(),
+        edges,
         window,
-        dropped: norms.len() - finite.len(),
+        infinite: kept.len() - finite.len(),
         floored,
         collapse: (lowest < COLLAPSED).then_some(lowest),
-        edge: None,
+        early_peak: None,
         norms: filtered,
     };
     let multipliers = refined.multipliers();
     let half = multipliers.get(window / 2).copied().unwrap_or_default();
     let is_early = multipliers.iter().take(window / 2).any(|multiplier| *multiplier >= 1.0);
-    refined.edge = (is_early && half < EDGE).then_some(half);
+    refined.early_peak = (is_early && half < EARLY_PEAK).then_some(half);
     Ok(refined)
-}
-
-fn validate(options: &RefineOptions) -> Result<(), Error> {
-    let wrong = |key, got: f64, expected| Err(Error::Value { key, got: got.to_string(), expected });
-    if !(0.0..1.0).contains(&options.tau) {
-        return wrong("tau", options.tau, "a share of the norms in [0, 1)");
-    }
-    if !(options.floor > 0.0 && options.floor <= 1.0) {
-        return wrong("floor", options.floor, "a share of the median norm in (0, 1]");
-    }
-    Ok(())
 }
 
 /// The odd width of a filter of `tau` of `count` norms.
@@ -157,13 +178,13 @@ fn share_of(share: f64, count: usize) -> usize {
 }
 
 impl Refined {
-    /// Multipliers of the peak for a run of as many steps as there were norms; the last is 0.
+    /// Returns multipliers of the peak for a run of as many steps as there were norms; the last is 0.
     #[must_use]
     pub fn multipliers(&self) -> Vec<f64> {
-        multipliers(&self.norms, self.norm)
+        multipliers(&self.norms, self.options.norm)
     }
 
-    /// Multipliers of the peak for a run of `steps`, from the filtered norms interpolated to that length.
+    /// Returns multipliers of the peak for a run of `steps`, from the filtered norms interpolated to that length.
     #[must_use]
     pub fn resampled(&self, steps: usize) -> Vec<f64> {
         let last = (self.norms.len() - 1) as f64;
@@ -173,7 +194,7 @@ impl Refined {
             let right = (left + 1).min(self.norms.len() - 1);
             self.norms[left] + (self.norms[right] - self.norms[left]) * (position - left as f64)
         };
-        multipliers(&(0..steps).map(at).collect::<Vec<_>>(), self.norm)
+        multipliers(&(0..steps).map(at).collect::<Vec<_>>(), self.options.norm)
     }
 
     /// Returns the nearest schedule that most trainers know: linear warm-up, then a polynomial decay to 0.

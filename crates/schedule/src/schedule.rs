@@ -187,7 +187,7 @@ impl Schedule {
         self.frame.floor * self.frame.peak_lr
     }
 
-    /// Returns what all schedules have.
+    /// Returns what every form of schedule has.
     #[must_use]
     pub const fn frame(&self) -> &Frame {
         &self.frame

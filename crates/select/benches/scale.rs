@@ -18,7 +18,7 @@ use headwater_record::run::{Labels, Numerics, RunShard, RunSource, ScoringInputs
 use headwater_record::sidecar::{footer, schema};
 use headwater_record::{ByteCount, ContentHash, HeadSet, RunFile};
 use headwater_select::{By, Guards, RankBy, SelectConfig, select, units};
-use headwater_store::Place;
+use headwater_store::{Place, Stores};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::KeyValue;
@@ -144,7 +144,7 @@ fn write_run(place: &Place, rows: u64) -> Result<(Plan, RunFile)> {
         sample: 1.0,
     };
     let options = PlanOptions { unit_bytes: ByteCount(1 << 30), ..PlanOptions::default() };
-    let plan = plan(&[source], &options, &|_| ())?;
+    let plan = plan(&[source], &options, &Stores::default(), &|_| ())?;
     let shards = plan.sources[0].shards.iter().map(|shard| RunShard {
         path: shard.path.clone(),
         id: shard.id.clone(),
@@ -223,7 +223,7 @@ fn main() -> Result<()> {
     let mut first: BTreeMap<&str, f64> = BTreeMap::new();
     for rows in [100_000, 1_000_000, 10_000_000].into_iter().filter(|rows| *rows <= most) {
         let folder = tempfile::tempdir()?;
-        let place = Place::open(folder.path().to_str().ok_or("a temporary folder with a plain name")?)?;
+        let place = Stores::default().open(folder.path().to_str().ok_or("a temporary folder with a plain name")?)?;
         let (plan, run) = write_run(&place, rows)?;
         for (name, config) in rules(rows)? {
             let began = Instant::now();

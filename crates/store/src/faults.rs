@@ -98,7 +98,7 @@ pub(crate) fn faulty(name: &str, script: Script) -> crate::Result<(Place, Arc<Pr
     let progress = Arc::new(Progress { script, ..Progress::default() });
     let store = Faulty { inner: InMemory::new(), progress: Arc::clone(&progress) };
     let bucket = Bucket { scheme: "memory".to_owned(), name: name.to_owned() };
-    Ok((Place::of_client(Client::new(Arc::new(store), &bucket)), progress))
+    Ok((Place::of_client(Client::new(Arc::new(store), &bucket, Arc::default())), progress))
 }
 
 #[derive(Debug)]

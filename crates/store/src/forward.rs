@@ -14,7 +14,6 @@ use bytes::{Bytes, BytesMut};
 
 use crate::range::RangeReader;
 use crate::runtime::spawn;
-use crate::traffic::note_waited;
 use crate::{Error, Result};
 
 /// The first piece after the beginning or a jump.
@@ -144,7 +143,7 @@ impl ForwardReader {
         if let Some(Pending { range, slot }) = pieces.next.take_if(|next| next.range.contains(&position)) {
             let began = Instant::now();
             let arrived = slot.wait();
-            note_waited(began.elapsed());
+            self.file.counters().note_waited(began.elapsed());
             let bytes = match arrived {
                 Some(bytes) => bytes,
                 // fetched again, so that the error is first hand, or gone

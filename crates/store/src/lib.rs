@@ -1,6 +1,6 @@
 //! Where Headwater reads from and writes to: local folders and object stores behind one synchronous face.
 //!
-//! [`Place`] is a folder, on disk or in a store. Its files appear whole or not at all ([`Place::write`], [`Place::writer`]) and
+//! [`Stores`] opens places. A [`Place`] is a folder, on disk or in a store. Its files appear whole or not at all ([`Place::write`], [`Place::writer`]) and
 //! can be claimed exactly once ([`Place::create`]). [`RangeReader`] reads parts of a listed file and notices when it changed;
 //! [`ForwardReader`] reads one part forward, fetching ahead.
 //!
@@ -8,6 +8,7 @@
 //!
 //! `object_store` and `tokio` stop here: no caller sees a future.
 
+mod connect;
 mod disk;
 mod entry;
 mod error;
@@ -21,7 +22,9 @@ mod profile;
 mod range;
 mod remote;
 mod runtime;
+mod stores;
 mod traffic;
+mod variables;
 mod wire;
 mod writer;
 
@@ -30,5 +33,6 @@ pub use error::{Cause, Error, Result};
 pub use forward::ForwardReader;
 pub use place::Place;
 pub use range::RangeReader;
-pub use traffic::{Traffic, traffic};
+pub use stores::Stores;
+pub use traffic::Traffic;
 pub use writer::PlaceWriter;

@@ -6,7 +6,7 @@ use url::Url;
 
 use crate::{Error, Result};
 
-/// Schemes that [`crate::Place::open`] understands, besides local paths.
+/// Schemes that [`crate::Stores::open`] understands, besides local paths.
 pub(crate) const KNOWN_SCHEMES: [&str; 7] = ["file", "s3", "gs", "az", "http", "https", "memory"];
 
 /// A parsed location.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use headwater_record::ContentHash;
 
-use crate::{Error, Result};
+use crate::{Error, Result, Stores};
 
 mod files;
 mod hub;
@@ -41,16 +41,17 @@ pub struct ModelFiles {
 /// Brings models to disk.
 #[derive(Clone, Debug)]
 pub struct Fetcher {
+    stores: Stores,
     cache: PathBuf,
     python: OsString,
     hub: Option<String>,
 }
 
 impl Fetcher {
-    /// Fetches into `<cache_dir>/models/<name>/`.
+    /// Fetches into `<cache_dir>/models/<name>/`; the variables of `stores` name the hub and hold its token.
     #[must_use]
-    pub fn new(cache_dir: &Path) -> Self {
-        Self { cache: cache_dir.join("models"), python: "python3".into(), hub: None }
+    pub fn new(cache_dir: &Path, stores: &Stores) -> Self {
+        Self { stores: stores.clone(), cache: cache_dir.join("models"), python: "python3".into(), hub: None }
     }
 
     /// Uses another Python than `python3` of the search path for wheels.
@@ -59,7 +60,7 @@ impl Fetcher {
         Self { python: python.into(), ..self }
     }
 
-    /// Uses another hub than `HF_ENDPOINT` of the environment, or else <https://huggingface.co>.
+    /// Uses another hub than `HF_ENDPOINT` of the variables, or else <https://huggingface.co>.
     #[must_use]
     pub fn with_hub(self, endpoint: impl Into<String>) -> Self {
         Self { hub: Some(endpoint.into()), ..self }
@@ -93,7 +94,8 @@ impl Fetcher {
     }
 
     fn hub(&self) -> Result<hub::Hub> {
-        hub::Hub::connect(self.hub.as_deref(), &self.cache)
+        let endpoint = self.hub.as_deref().or_else(|| self.stores.variables().get("HF_ENDPOINT"));
+        hub::Hub::connect(endpoint, self.stores.variables(), &self.cache)
     }
 
     fn fetch_manifest(&self, manifest: &ModelManifest, on_progress: OnProgress<'_>) -> Result<ModelFiles> {

@@ -3,22 +3,23 @@
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::disk::{self, Draft};
 use crate::entry::{Created, Entry};
-use crate::location::{Bucket, Location, split_fixed_prefix};
 use crate::range::{Origin, RangeReader};
 use crate::remote::{Client, FIRST_PAUSE, Version};
+use crate::traffic::Counters;
 use crate::writer::PlaceWriter;
-use crate::{Error, Result};
+use crate::{Error, Result, Stores};
 
 /// The longest pause between two tries of an update; with those before it, about a minute.
 const LAST_UPDATE_PAUSE: Duration = Duration::from_secs(10);
 
-/// A folder on disk, a prefix in an object store, or a web server's folder.
+/// A folder on disk, a prefix in an object store, or a web server's folder; [`Stores::open`] gives it.
 ///
 /// Paths given to its methods are relative, with `/` between their parts; `..` is refused. Cloning is cheap. All methods block
 /// the calling thread and none needs an async runtime.
@@ -29,55 +30,26 @@ pub struct Place {
 }
 
 #[derive(Clone, Debug)]
-enum Root {
-    Disk(PathBuf),
+pub(crate) enum Root {
+    Disk { path: PathBuf, counters: Arc<Counters> },
     Remote { client: Client, prefix: String },
 }
 
 impl Place {
-    /// Opens a folder: a local path, `file:///abs`, `s3://bucket/prefix`, `gs://`, `az://container/prefix`, `http(s)://`
-    /// (read only, no listing) or `memory://name/prefix`.
-    ///
-    /// Nothing is read or made yet. Credentials and endpoints are those that each store's own tools take from the environment.
-    ///
-    /// # Errors
-    /// [`Error::UnsupportedScheme`], [`Error::InvalidLocation`], or the store's refusal of the credentials' form.
-    pub fn open(location: &str) -> Result<Self> {
-        let root = match Location::parse(location)? {
-            Location::Disk(path) => Root::Disk(path),
-            Location::Remote { bucket, prefix } => Root::Remote { client: Client::shared(&bucket)?, prefix },
-        };
-        let shown = match location.trim_end_matches('/') {
-            "" => location.to_owned(),
-            trimmed => trimmed.to_owned(),
-        };
-        Ok(Self { shown, root })
+    pub(crate) fn new(shown: &str, root: Root) -> Self {
+        Self { shown: shown.to_owned(), root }
     }
 
-    /// Splits a location that may hold wildcards (`*`, `?`, `[`, `{`) into the folder above the first of them and the rest,
-    /// relative to that folder. Without wildcards the rest is the last part of the path, which may be a file or a folder.
-    ///
-    /// # Errors
-    /// As [`Place::open`].
-    pub fn open_fixed_prefix(location: &str) -> Result<(Self, String)> {
-        let (folder, rest) = split_fixed_prefix(location);
-        Ok((Self::open(folder)?, rest.to_owned()))
-    }
-
-    /// Opens the empty store `name` that lives in this process's memory; for tests. The same name is the same store.
+    /// Opens an empty store `memory://name` of its own [`Stores`]; for tests that open nothing else.
     ///
     /// # Errors
     /// [`Error::InvalidLocation`] if `name` is empty.
     pub fn in_memory(name: &str) -> Result<Self> {
-        let bucket = Bucket { scheme: "memory".to_owned(), name: name.to_owned() };
-        if name.is_empty() {
-            let reason = "it names no bucket".to_owned();
-            return Err(Error::InvalidLocation { location: "memory://".to_owned(), reason });
-        }
-        Ok(Self::of_client(Client::shared(&bucket)?))
+        Stores::default().open(&format!("memory://{name}"))
     }
 
     /// The whole of what `client` serves.
+    #[cfg(test)]
     pub(crate) fn of_client(client: Client) -> Self {
         Self { shown: client.url(""), root: Root::Remote { client, prefix: String::new() } }
     }
@@ -87,7 +59,7 @@ impl Place {
     pub fn child(&self, relative: &str) -> Self {
         let relative = relative.trim_matches('/');
         let root = match &self.root {
-            Root::Disk(path) => Root::Disk(path.join(relative)),
+            Root::Disk { path, counters } => Root::Disk { path: path.join(relative), counters: Arc::clone(counters) },
             Root::Remote { client, prefix } => Root::Remote { client: client.clone(), prefix: join(prefix, relative) },
         };
         Self { shown: self.describe(relative), root }
@@ -107,7 +79,7 @@ impl Place {
     #[must_use]
     pub fn local_path(&self) -> Option<&std::path::Path> {
         match &self.root {
-            Root::Disk(path) => Some(path),
+            Root::Disk { path, .. } => Some(path),
             Root::Remote { .. } => None,
         }
     }
@@ -118,7 +90,7 @@ impl Place {
     /// [`Error::NotFound`] if it does not exist; any failure of the disk or store.
     pub fn read(&self, relative: &str) -> Result<Bytes> {
         match &self.root {
-            Root::Disk(folder) => disk::read(&folder.join(self.checked(relative)?)),
+            Root::Disk { path: folder, .. } => disk::read(&folder.join(self.checked(relative)?)),
             Root::Remote { client, prefix } => client.read(&join(prefix, self.checked(relative)?)),
         }
     }
@@ -141,7 +113,7 @@ impl Place {
     /// [`Error::NotWritable`], [`Error::DiskFull`], or any failure of the disk or store.
     pub fn write(&self, relative: &str, bytes: Bytes) -> Result<()> {
         match &self.root {
-            Root::Disk(folder) => drafted(&folder.join(self.checked(relative)?), &bytes)?.publish(),
+            Root::Disk { path: folder, .. } => drafted(&folder.join(self.checked(relative)?), &bytes)?.publish(),
             Root::Remote { client, prefix } => client.write(&join(prefix, self.checked(relative)?), bytes),
         }
     }
@@ -155,7 +127,7 @@ impl Place {
     /// As [`Place::write`].
     pub fn create(&self, relative: &str, bytes: &Bytes) -> Result<Created> {
         match &self.root {
-            Root::Disk(folder) => drafted(&folder.join(self.checked(relative)?), bytes)?.publish_new(),
+            Root::Disk { path: folder, .. } => drafted(&folder.join(self.checked(relative)?), bytes)?.publish_new(),
             Root::Remote { client, prefix } => client.create(&join(prefix, self.checked(relative)?), bytes),
         }
     }
@@ -174,7 +146,7 @@ impl Place {
     ) -> Result<(), E> {
         let relative = self.checked(relative)?;
         match &self.root {
-            Root::Disk(folder) => {
+            Root::Disk { path: folder, .. } => {
                 let path = folder.join(relative);
                 if change(disk::read(&path)?)?.is_none() {
                     return Ok(());
@@ -217,7 +189,7 @@ impl Place {
             relative => self.checked(relative)?,
         };
         match &self.root {
-            Root::Disk(folder) => disk::list(&folder.join(relative), relative),
+            Root::Disk { path: folder, .. } => disk::list(&folder.join(relative), relative),
             Root::Remote { client, prefix } => client.list(prefix, &join(prefix, relative)),
         }
     }
@@ -228,7 +200,7 @@ impl Place {
     /// [`Error::NotFound`] if it does not exist or is a folder.
     pub fn entry(&self, relative: &str) -> Result<Entry> {
         match &self.root {
-            Root::Disk(folder) => disk::entry(&folder.join(self.checked(relative)?), relative),
+            Root::Disk { path: folder, .. } => disk::entry(&folder.join(self.checked(relative)?), relative),
             Root::Remote { client, prefix } => client.entry(&join(prefix, self.checked(relative)?), relative),
         }
     }
@@ -239,7 +211,9 @@ impl Place {
     /// As [`Place::write`].
     pub fn writer(&self, relative: &str) -> Result<PlaceWriter> {
         match &self.root {
-            Root::Disk(folder) => Ok(PlaceWriter::to_disk(Draft::begin(&folder.join(self.checked(relative)?))?)),
+            Root::Disk { path: folder, .. } => {
+                Ok(PlaceWriter::to_disk(Draft::begin(&folder.join(self.checked(relative)?))?))
+            }
             Root::Remote { client, prefix } => PlaceWriter::to_store(client, &join(prefix, self.checked(relative)?)),
         }
     }
@@ -252,7 +226,7 @@ impl Place {
     pub fn ensure_writable(&self) -> Result<()> {
         const ANY_FILE: &str = "run.json";
         match &self.root {
-            Root::Disk(_) => self.writer(ANY_FILE).map(drop),
+            Root::Disk { .. } => self.writer(ANY_FILE).map(drop),
             // there is nothing below a file, so the answer is short
             Root::Remote { .. } => self.list(ANY_FILE).map(drop),
         }
@@ -266,7 +240,9 @@ impl Place {
         let path = self.checked(&entry.path)?;
         let version = Version { bytes: entry.bytes, etag: entry.etag.clone() };
         let origin = match &self.root {
-            Root::Disk(folder) => Origin::Disk { path: folder.join(path), version },
+            Root::Disk { path: folder, counters } => {
+                Origin::Disk { path: folder.join(path), version, counters: Arc::clone(counters) }
+            }
             Root::Remote { client, prefix } => {
                 Origin::Remote { client: client.clone(), key: join(prefix, path), version }
             }

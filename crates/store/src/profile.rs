@@ -18,6 +18,7 @@ use object_store::aws::{AmazonS3Builder, AwsCredential};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
+use crate::variables::Variables;
 use crate::{Error, Result};
 
 /// Variables that say where credentials come from; those of a profile are passed over then, its region and endpoint are not.
@@ -43,19 +44,16 @@ const COMMAND_PATIENCE: Duration = Duration::from_secs(120);
 
 type Settings = BTreeMap<String, String>;
 
-/// Lets `builder` use the profile that `variable`, the environment, names, unless the environment holds credentials itself.
+/// Lets `builder` use the profile that `variables` name, unless they hold credentials themselves.
 ///
 /// # Errors
 /// [`Error::Profile`] if it names a profile that is not there.
-pub(crate) fn with_profile(
-    builder: AmazonS3Builder,
-    variable: &dyn Fn(&str) -> Option<String>,
-) -> Result<AmazonS3Builder> {
-    let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
+pub(crate) fn with_profile(builder: AmazonS3Builder, variables: &Variables) -> Result<AmazonS3Builder> {
+    let variable = |name: &str| variables.get(name);
     let named = variable("AWS_PROFILE").or_else(|| variable("AWS_DEFAULT_PROFILE"));
-    let name = named.as_deref().unwrap_or("default");
+    let name = named.unwrap_or("default");
     let file = |given: &str, usual: &str| {
-        variable(given).map(PathBuf::from).or_else(|| Some(Path::new(&variable("HOME")?).join(usual)))
+        variable(given).map(PathBuf::from).or_else(|| Some(Path::new(variable("HOME")?).join(usual)))
     };
     let files = [file("AWS_CONFIG_FILE", ".aws/config"), file("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials")];
     let mut found: Option<Settings> = None;
@@ -66,27 +64,23 @@ pub(crate) fn with_profile(
             found.get_or_insert_default().extend(settings);
         }
     }
-    match (found, &named) {
+    match (found, named) {
         (Some(settings), _) => {
-            let builder = with_place(builder, &settings, &variable);
+            let builder = with_place(builder, &settings, variables);
             let elsewhere = OTHER_SOURCES.iter().any(|name| variable(name).is_some());
             Ok(if elsewhere { builder } else { with_credentials(builder, name, &settings) })
         }
         (None, None) => Ok(builder),
         (None, Some(name)) => {
             let files = files.iter().flatten().map(|file| file.display().to_string()).collect();
-            Err(Error::Profile { name: name.clone(), files })
+            Err(Error::Profile { name: name.to_owned(), files })
         }
     }
 }
 
 /// Sets region and endpoint, unless the environment does.
-fn with_place(
-    mut builder: AmazonS3Builder,
-    settings: &Settings,
-    variable: &dyn Fn(&str) -> Option<String>,
-) -> AmazonS3Builder {
-    let is_free = |names: &[&str]| names.iter().all(|name| variable(name).is_none());
+fn with_place(mut builder: AmazonS3Builder, settings: &Settings, variables: &Variables) -> AmazonS3Builder {
+    let is_free = |names: &[&str]| names.iter().all(|name| variables.get(name).is_none());
     let setting = |name: &str| settings.get(name);
     if let Some(region) = setting("region").filter(|_| is_free(&["AWS_REGION", "AWS_DEFAULT_REGION"])) {
         builder = builder.with_region(region);
@@ -281,17 +275,13 @@ credential_process = cat keys
     fn a_profile_that_is_not_there_is_an_error_only_if_it_was_named() {
         let folder = tempfile::tempdir().expect("a folder");
         let home = folder.path().display().to_string();
-        let variable = |profile: Option<&'static str>| {
-            let home = home.clone();
-            move |name: &str| match name {
-                "HOME" => Some(home.clone()),
-                "AWS_PROFILE" => profile.map(str::to_owned),
-                _ => None,
-            }
+        let variables = |profile: Option<&str>| {
+            let profile = profile.map(|profile| ("AWS_PROFILE".to_owned(), profile.to_owned()));
+            Variables::new(std::iter::once(("HOME".to_owned(), home.clone())).chain(profile))
         };
-        assert!(with_profile(AmazonS3Builder::new(), &variable(None)).is_ok());
+        assert!(with_profile(AmazonS3Builder::new(), &variables(None)).is_ok());
         let missing =
-            with_profile(AmazonS3Builder::new(), &variable(Some("pond"))).map(drop).map_err(|e| e.to_string());
+            with_profile(AmazonS3Builder::new(), &variables(Some("pond"))).map(drop).map_err(|e| e.to_string());
         assert!(
             missing.as_ref().is_err_and(|text| text.contains("`pond`") && text.contains(".aws/config")),
             "{missing:?}"
@@ -325,15 +315,15 @@ credential_process = cat keys
         let folder = tempfile::tempdir().expect("a folder");
         let config = folder.path().join("config");
         fs_err::write(&config, CONFIG).expect("written");
-        let variable = |name: &str| match name {
-            "AWS_CONFIG_FILE" => Some(config.display().to_string()),
-            "AWS_PROFILE" => Some("lake".to_owned()),
-            "AWS_ACCESS_KEY_ID" => Some("of the environment".to_owned()),
+        let pairs = [
+            ("AWS_CONFIG_FILE", config.display().to_string()),
+            ("AWS_PROFILE", "lake".to_owned()),
+            ("AWS_ACCESS_KEY_ID", "of the environment".to_owned()),
             // as if it were not set
-            "AWS_REGION" => Some(String::new()),
-            _ => None,
-        };
-        let builder = with_profile(AmazonS3Builder::new(), &variable).expect("a profile");
+            ("AWS_REGION", String::new()),
+        ];
+        let variables = Variables::new(pairs.map(|(name, value)| (name.to_owned(), value)));
+        let builder = with_profile(AmazonS3Builder::new(), &variables).expect("a profile");
         let value = |key| builder.get_config_value(&key);
         assert_eq!(value(AmazonS3ConfigKey::Region).as_deref(), Some("eu-central-1"));
         assert_eq!(value(AmazonS3ConfigKey::Endpoint).as_deref(), Some("http://lake"));

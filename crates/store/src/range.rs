@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use crate::remote::{Client, Version};
 use crate::runtime::wait;
-use crate::traffic::{note_read, note_waited};
+use crate::traffic::Counters;
 use crate::{Error, Result, disk};
 
 /// Reads ranges of one version of one file, from any number of threads. Every read is one request; [`crate::ForwardReader`]
@@ -24,7 +24,7 @@ pub struct RangeReader {
 /// Where the bytes come from.
 #[derive(Debug)]
 pub(crate) enum Origin {
-    Disk { path: PathBuf, version: Version },
+    Disk { path: PathBuf, version: Version, counters: Arc<Counters> },
     Remote { client: Client, key: String, version: Version },
 }
 
@@ -32,6 +32,13 @@ impl Origin {
     const fn version(&self) -> &Version {
         match self {
             Self::Disk { version, .. } | Self::Remote { version, .. } => version,
+        }
+    }
+
+    const fn counters(&self) -> &Arc<Counters> {
+        match self {
+            Self::Disk { counters, .. } => counters,
+            Self::Remote { client, .. } => client.counters(),
         }
     }
 }
@@ -59,6 +66,11 @@ impl RangeReader {
         &self.shown
     }
 
+    /// Counts what is read.
+    pub(crate) fn counters(&self) -> &Counters {
+        self.origin.counters()
+    }
+
     /// Reads the bytes of `range`.
     ///
     /// # Errors
@@ -71,22 +83,22 @@ impl RangeReader {
         }
         let began = Instant::now();
         let bytes = match self.origin.as_ref() {
-            Origin::Disk { path, version } => {
-                note_read(&range);
+            Origin::Disk { path, version, counters } => {
+                counters.note_read(&range);
                 disk::read_range(path, range, version.etag.as_deref())
             }
             Origin::Remote { .. } => wait(self.clone().fetch(range))?,
         };
-        note_waited(began.elapsed());
+        self.counters().note_waited(began.elapsed());
         bytes
     }
 
     /// Fetches a range inside the file, on the I/O threads.
     pub(crate) async fn fetch(self, range: Range<u64>) -> Result<Bytes> {
-        note_read(&range);
+        self.counters().note_read(&range);
         match self.origin.as_ref() {
             Origin::Remote { client, key, version } => client.read_range(key, range, version).await,
-            Origin::Disk { path, version } => {
+            Origin::Disk { path, version, .. } => {
                 let (path, etag) = (path.clone(), version.etag.clone());
                 let read = move || disk::read_range(&path, range, etag.as_deref());
                 match tokio::task::spawn_blocking(read).await {

@@ -1,32 +1,19 @@
 //! Object stores and web servers, through one client per bucket.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
-use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
-use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
-use object_store::gcp::GoogleCloudStorageBuilder;
-use object_store::http::HttpBuilder;
-use object_store::limit::LimitStore;
-use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store::{
-    ClientOptions, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, RetryConfig, UpdateVersion,
-};
+use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, UpdateVersion};
 
 use crate::entry::{Created, Entry};
 use crate::location::Bucket;
-use crate::profile::with_profile;
 use crate::runtime::wait;
-use crate::wire::CountingConnector;
+use crate::traffic::Counters;
 use crate::{Error, Result};
-
-/// Requests that one bucket serves at the same time, all readers and writers together.
-const MAX_REQUESTS: usize = 64;
 
 /// Pauses between tries of what `object_store` does not repeat: the first, doubled each time, and the last.
 pub(crate) const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -37,30 +24,18 @@ pub(crate) const LAST_PAUSE: Duration = Duration::from_secs(5);
 pub(crate) struct Client {
     store: Arc<dyn ObjectStore>,
     bucket: Arc<Bucket>,
+    counters: Arc<Counters>,
 }
 
-/// The clients made so far: connections, credentials and in-memory stores live as long as the process.
-static CLIENTS: OnceLock<Mutex<BTreeMap<Bucket, Client>>> = OnceLock::new();
-
 impl Client {
-    /// The process's client for `bucket`; credentials and endpoints come from the environment, as each store's own tools read
-    /// them.
-    pub(crate) fn shared(bucket: &Bucket) -> Result<Self> {
-        let clients = CLIENTS.get_or_init(Mutex::default);
-        let mut clients = clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = clients.get(bucket) {
-            return Ok(client.clone());
-        }
-        let url = format!("{}://{}", bucket.scheme, bucket.name);
-        let store = connect(bucket, &url)?;
-        let client = Self::new(Arc::new(LimitStore::new(store, MAX_REQUESTS)), bucket);
-        clients.insert(bucket.clone(), client.clone());
-        Ok(client)
+    /// The client of a store that is connected already.
+    pub(crate) fn new(store: Arc<dyn ObjectStore>, bucket: &Bucket, counters: Arc<Counters>) -> Self {
+        Self { store, bucket: Arc::new(bucket.clone()), counters }
     }
 
-    /// The client of a store that is connected already.
-    pub(crate) fn new(store: Arc<dyn ObjectStore>, bucket: &Bucket) -> Self {
-        Self { store, bucket: Arc::new(bucket.clone()) }
+    /// Counts what is read through this client.
+    pub(crate) const fn counters(&self) -> &Arc<Counters> {
+        &self.counters
     }
 
     /// The store itself, for writers.
@@ -243,44 +218,4 @@ pub(crate) struct Version {
     pub(crate) bytes: u64,
     /// The store's name for the version.
     pub(crate) etag: Option<String>,
-}
-
-/// Makes a client; failed requests are repeated by `object_store` with exponential back-off.
-///
-/// An endpoint that is written with `http://` is used without TLS; nothing more need be allowed.
-fn connect(bucket: &Bucket, url: &str) -> Result<Box<dyn ObjectStore>> {
-    let failed = |error| Error::store(url, error);
-    let (name, retry) = (bucket.name.as_str(), RetryConfig::default());
-    let is_plain = |endpoint: Option<String>| endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"));
-    Ok(match bucket.scheme.as_str() {
-        "s3" => {
-            let variable = |name: &str| std::env::var_os(name)?.into_string().ok();
-            let mut builder = with_profile(AmazonS3Builder::from_env(), &variable)?;
-            let endpoints = [AmazonS3ConfigKey::Endpoint, AmazonS3ConfigKey::S3Endpoint];
-            if endpoints.iter().any(|key| is_plain(builder.get_config_value(key))) {
-                builder = builder.with_allow_http(true);
-            }
-            builder = builder.with_bucket_name(name).with_retry(retry);
-            Box::new(builder.with_http_connector(CountingConnector::default()).build().map_err(failed)?)
-        }
-        "gs" => {
-            let builder = GoogleCloudStorageBuilder::from_env().with_bucket_name(name).with_retry(retry);
-            Box::new(builder.with_http_connector(CountingConnector::default()).build().map_err(failed)?)
-        }
-        "az" => {
-            let mut builder = MicrosoftAzureBuilder::from_env().with_container_name(name).with_retry(retry);
-            if is_plain(builder.get_config_value(&AzureConfigKey::Endpoint)) {
-                builder = builder.with_allow_http(true);
-            }
-            Box::new(builder.with_http_connector(CountingConnector::default()).build().map_err(failed)?)
-        }
-        "memory" => Box::new(InMemory::new()),
-        scheme => {
-            let options = ClientOptions::new().with_allow_http(scheme == "http");
-            let builder = HttpBuilder::new().with_url(format!("{scheme}://{name}")).with_client_options(options);
-            Box::new(
-                builder.with_retry(retry).with_http_connector(CountingConnector::default()).build().map_err(failed)?,
-            )
-        }
-    })
 }

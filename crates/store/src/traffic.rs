@@ -1,4 +1,4 @@
-//! What this process has read and sent, for whoever wants to know what a run costs.
+//! What the places of a handle have read and sent: what a run costs.
 //!
 //! *Read* counts what readers asked for, from disks and stores alike; the rest is counted on the wire, where repeated requests
 //! show that `object_store` does not tell of.
@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Totals since the process began.
+/// Totals since a [`Stores`](crate::Stores) was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
     /// Bytes of listed files that were asked for: footers and columns. What failed while it was fetched ahead counts twice.
@@ -39,14 +39,10 @@ impl Traffic {
 }
 
 /// One counter.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
 
 impl Counter {
-    const fn new() -> Self {
-        Self(AtomicU64::new(0))
-    }
-
     pub(crate) fn add(&self, amount: u64) {
         self.0.fetch_add(amount, Ordering::Relaxed);
     }
@@ -56,38 +52,43 @@ impl Counter {
     }
 }
 
-pub(crate) static REQUESTS: Counter = Counter::new();
-pub(crate) static RECEIVED_BYTES: Counter = Counter::new();
-pub(crate) static SENT_BYTES: Counter = Counter::new();
-pub(crate) static THROTTLED: Counter = Counter::new();
-pub(crate) static SERVER_ERRORS: Counter = Counter::new();
-pub(crate) static LOST: Counter = Counter::new();
-pub(crate) static CUT: Counter = Counter::new();
-static READ_BYTES: Counter = Counter::new();
-static WAITED_NANOS: Counter = Counter::new();
-
-/// Notes that a range is about to be read.
-pub(crate) fn note_read(range: &Range<u64>) {
-    READ_BYTES.add(range.end - range.start);
+/// The counters behind a [`Traffic`], shared by all clients and readers of a handle.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) requests: Counter,
+    pub(crate) received_bytes: Counter,
+    pub(crate) sent_bytes: Counter,
+    pub(crate) throttled: Counter,
+    pub(crate) server_errors: Counter,
+    pub(crate) lost: Counter,
+    pub(crate) cut: Counter,
+    read_bytes: Counter,
+    waited_nanos: Counter,
 }
 
-/// Notes that a caller waited for a range.
-pub(crate) fn note_waited(time: Duration) {
-    WAITED_NANOS.add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
-}
+impl Counters {
+    /// Notes that a range is about to be read.
+    pub(crate) fn note_read(&self, range: &Range<u64>) {
+        self.read_bytes.add(range.end - range.start);
+    }
 
-/// The totals so far.
-#[must_use]
-pub fn traffic() -> Traffic {
-    Traffic {
-        read_bytes: READ_BYTES.get(),
-        waited: Duration::from_nanos(WAITED_NANOS.get()),
-        requests: REQUESTS.get(),
-        received_bytes: RECEIVED_BYTES.get(),
-        sent_bytes: SENT_BYTES.get(),
-        throttled: THROTTLED.get(),
-        server_errors: SERVER_ERRORS.get(),
-        lost: LOST.get(),
-        cut: CUT.get(),
+    /// Notes that a caller waited for a range.
+    pub(crate) fn note_waited(&self, time: Duration) {
+        self.waited_nanos.add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+    }
+
+    /// The totals so far.
+    pub(crate) fn totals(&self) -> Traffic {
+        Traffic {
+            read_bytes: self.read_bytes.get(),
+            waited: Duration::from_nanos(self.waited_nanos.get()),
+            requests: self.requests.get(),
+            received_bytes: self.received_bytes.get(),
+            sent_bytes: self.sent_bytes.get(),
+            throttled: self.throttled.get(),
+            server_errors: self.server_errors.get(),
+            lost: self.lost.get(),
+            cut: self.cut.get(),
+        }
     }
 }

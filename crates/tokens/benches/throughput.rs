@@ -15,7 +15,7 @@ use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use headwater_corpus::{DocumentText, Plan, PlanOptions, SourceConfig, plan, read_unit};
 use headwater_model::{ModelPaths, Tokenizer};
 use headwater_record::ContentHash;
-use headwater_store::Place;
+use headwater_store::Stores;
 use headwater_tokens::{
     PartPlan, Share, TextPart, TokenFormat, TokenWork, TokenizerSetup, TokensConfig, Watch, write_tokens,
 };
@@ -49,7 +49,7 @@ impl Watch for Nobody {
 
 fn planned(name: &str, path: &str) -> Result<Plan, Box<dyn Error>> {
     let source: SourceConfig = serde_json::from_value(serde_json::json!({"name": name, "paths": [path]}))?;
-    Ok(plan(&[source], &PlanOptions::default(), &|_| {})?)
+    Ok(plan(&[source], &PlanOptions::default(), &Stores::default(), &|_| {})?)
 }
 
 /// The texts of the sample corpus.
@@ -107,7 +107,7 @@ fn files(tokenizer: &Tokenizer, plan: &Plan, formats: &[TokenFormat]) -> Result<
     let began = Instant::now();
     let setup = TokenizerSetup::new(&config, tokenizer, "bench", 8192)?;
     let part = PartPlan { part: TextPart::Corpus, folder: "tokens/corpus".to_owned(), plan };
-    let run = Place::open(&folder.path().display().to_string())?;
+    let run = Stores::default().open(&folder.path().display().to_string())?;
     let work = TokenWork::begin(&run, &setup, &part, Share { index: 0, of: 1 })?;
     write_tokens(&work, &Nobody)?;
     Ok(began.elapsed().as_secs_f64())

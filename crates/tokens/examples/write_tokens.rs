@@ -14,7 +14,7 @@ use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use headwater_corpus::{Plan, PlanOptions, SourceConfig, plan};
 use headwater_model::Tokenizer;
 use headwater_record::ByteCount;
-use headwater_store::Place;
+use headwater_store::Stores;
 use headwater_tokens::{
     PartPlan, Share, TextPart, TokenBytes, TokenFormat, TokenWork, TokenizerSetup, TokensConfig, Watch, write_tokens,
 };
@@ -67,7 +67,7 @@ fn corpus(folder: &Path) -> Result<Plan, Box<dyn Error>> {
     };
     let sources = ["books", "web"].iter().enumerate().map(source).collect::<Result<Vec<_>, _>>()?;
     let options = PlanOptions { unit_bytes: ByteCount(4 << 10), ..PlanOptions::default() };
-    Ok(plan(&sources, &options, &|_| {})?)
+    Ok(plan(&sources, &options, &Stores::default(), &|_| {})?)
 }
 
 /// A line for each document.
@@ -94,7 +94,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             file_bytes: ByteCount(16 << 10),
             ..TokensConfig::default()
         };
-        let run = Place::open(&folder.join(name).display().to_string())?;
+        let run = Stores::default().open(&folder.join(name).display().to_string())?;
         let setup = TokenizerSetup::new(&config, &tokenizer, "tiny-llama", SEQUENCE_TOKENS)?;
         let part = PartPlan { part: TextPart::Corpus, folder: "tokens/corpus".to_owned(), plan: &plan };
         let work = TokenWork::begin(&run, &setup, &part, Share { index: 0, of: 1 })?;

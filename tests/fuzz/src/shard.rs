@@ -7,7 +7,7 @@ use headwater_corpus::{
     KeptRows, Plan, PlanOptions, PlannedSource, SourceConfig, SubsetOptions, plan, read_unit, write_subset,
 };
 use headwater_record::ByteCount;
-use headwater_store::Place;
+use headwater_store::{Place, Stores};
 
 use crate::panics::escaping;
 
@@ -15,7 +15,8 @@ use crate::panics::escaping;
 const UNITS: usize = 16;
 const DOCUMENTS: usize = 256;
 
-static PLACE: LazyLock<Place> = LazyLock::new(|| Place::in_memory("shard").expect("the place has a name"));
+static STORES: LazyLock<Stores> = LazyLock::new(Stores::default);
+static PLACE: LazyLock<Place> = LazyLock::new(|| STORES.open("memory://shard").expect("the place has a name"));
 
 /// Plans a shard, reads its units and copies some of its rows.
 pub fn shard(bytes: &[u8]) {
@@ -32,7 +33,7 @@ pub fn shard(bytes: &[u8]) {
                 sample: 1.0,
             };
             let options = PlanOptions { unit_bytes: ByteCount(unit_bytes), ..PlanOptions::default() };
-            if let Ok(Plan { sources }) = plan(&[source], &options, &|_| ()) {
+            if let Ok(Plan { sources }) = plan(&[source], &options, &STORES, &|_| ()) {
                 sources.iter().for_each(read);
             }
         }

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use headwater_recipe::{Trainer, export_schedule};
 
 use super::spec::resolved;
@@ -11,10 +11,7 @@ use crate::args::ExportArgs;
 use crate::progress::Console;
 
 pub(super) fn run(args: &ExportArgs, console: &Console) -> Result<()> {
-    let trainer = Trainer::ALL.into_iter().find(|trainer| trainer.name() == args.trainer).ok_or_else(|| {
-        let names = Trainer::ALL.map(Trainer::name).join(", ");
-        anyhow!("no trainer is named `{}`; there are: {names}", args.trainer)
-    })?;
+    let trainer = Trainer::named(&args.trainer)?;
     let exported = export_schedule(&resolved(&args.schedule, &args.size)?.schedule, trainer)?;
     if let Some(warning) = &exported.warning {
         tracing::warn!("{warning}");

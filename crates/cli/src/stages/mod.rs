@@ -14,13 +14,14 @@ pub(crate) mod select;
 mod status;
 mod tokens;
 
+use std::ffi::OsString;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use headwater_record::{HeadsFile, RunFile, SelectionFile};
 use headwater_select::{REJECTS_PATH, SELECTION_PATH, subset_folder};
-use headwater_store::Place;
+use headwater_store::{Place, Stores};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -49,10 +50,17 @@ pub(crate) struct Session<'a> {
     command_line: String,
     /// The run's output.
     place: Place,
+    stores: Stores,
     /// Whether the control arm is meant, not the selection itself.
     is_control: bool,
     console: &'a Console,
     meters: Arc<Meters>,
+}
+
+/// Stores with the credentials of the environment.
+pub(crate) fn stores() -> Stores {
+    let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+    Stores::from_variables(std::env::vars_os().filter_map(text))
 }
 
 impl<'a> Session<'a> {
@@ -64,11 +72,13 @@ impl<'a> Session<'a> {
         pipeline.select.check()?;
         pipeline.mixture.check()?;
         pipeline.tokens.validate()?;
-        let place = Place::open(&pipeline.run.output).context("[run] output cannot be used")?;
+        let stores = stores();
+        let place = stores.open(&pipeline.run.output).context("[run] output cannot be used")?;
         let file = args.pipeline.display().to_string();
         let overrides = args.overrides.iter().map(|set| format!(" --set '{set}'"));
         let command_line = std::iter::once(file.clone()).chain(overrides).collect();
-        Ok(Self { pipeline, file, command_line, place, is_control: false, console, meters: Arc::default() })
+        let meters = Arc::new(Meters::new(stores.clone()));
+        Ok(Self { pipeline, file, command_line, place, stores, is_control: false, console, meters })
     }
 
     /// The same of the control arm, if `is_control`.

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use etcetera::{BaseStrategy, choose_base_strategy};
 use headwater_model::{EngineOptions, Model, ModelPaths, Precision, Tokenizer};
-use headwater_store::Place;
 use headwater_store::model::{Fetcher, ModelFiles, ModelSpec};
 use headwater_tokens::{TokenizerSetup, TokensConfig};
 use serde::Serialize;
@@ -88,7 +87,7 @@ pub(crate) fn write_tokenizer(name: &str, eos: Option<&str>, folder: &Path, cons
         eos_token: eos.clone(),
         clean_up_tokenization_spaces: false,
     };
-    let place = Place::open(&folder.display().to_string())?;
+    let place = super::stores().open(&folder.display().to_string())?;
     place.write(TOKENIZER_FILE, tokenizer.to_json()?.into())?;
     place.write("tokenizer_config.json", json_bytes(&written)?)?;
     console.say(&format!(
@@ -119,7 +118,7 @@ pub(crate) fn fetch_only(name: &str, console: &Console) -> Result<Outcome> {
 fn fetch(name: &str, console: &Console) -> Result<ModelFiles> {
     let spec = ModelSpec::resolve(name)?;
     let fetched = console.step("model", "bytes", 0);
-    let files = Fetcher::new(&cache_folder()?).fetch(&spec, &|bytes| fetched.advance(bytes))?;
+    let files = Fetcher::new(&cache_folder()?, &super::stores()).fetch(&spec, &|bytes| fetched.advance(bytes))?;
     fetched.discard();
     Ok(files)
 }

@@ -18,7 +18,8 @@ impl Session<'_> {
     pub(super) fn plan(&self) -> Result<Plan> {
         let _timer = self.meters.stage("plan");
         let step = self.console.step("plan", "footers", 0);
-        let plan = plan(&self.pipeline.corpus, &self.pipeline.plan_options(), &|footers| step.advance(footers))?;
+        let plan =
+            plan(&self.pipeline.corpus, &self.pipeline.plan_options(), &self.stores, &|footers| step.advance(footers))?;
         step.discard();
         self.refuse_own_output(&plan)?;
         let units: usize = plan.sources.iter().flat_map(|source| &source.shards).map(|shard| shard.units.len()).sum();

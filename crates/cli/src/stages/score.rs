@@ -14,7 +14,6 @@ use headwater_score::{
     Advance, Candidate, OnChange, Phase, Scorer, SidecarFooter, UnitReport, UnitWork, Watch, begin, done_units,
     score_units, skip_shard,
 };
-use headwater_store::traffic;
 
 use crate::args::{ChangeArgs, Part, ScoreArgs};
 use crate::failure::Outcome;
@@ -215,7 +214,7 @@ impl Session<'_> {
         let units: Vec<UnitWork> = pending.iter().map(Work::to_score).collect();
         let needed = pending.iter().map(|work| work.shard.stored_bytes(work.unit)).sum();
         self.meters.wants(units.len() as u64, needed);
-        let read_before = traffic().read_bytes;
+        let read_before = self.stores.traffic().read_bytes;
         let tally = Tally { run: run.clone(), documents: 0, rejects: 0, unreadable: BTreeSet::new() };
         let step = self.console.step("score", "documents", total);
         let watch = Progress { session: self, pending: &pending, step, tally: Mutex::new(tally) };
@@ -229,7 +228,7 @@ impl Session<'_> {
         ended?;
         watch.step.finish();
         if !units.is_empty() {
-            self.say_traffic(ByteCount(traffic().read_bytes - read_before), needed);
+            self.say_traffic(ByteCount(self.stores.traffic().read_bytes - read_before), needed);
         }
         let tally = watch.tally.into_inner().unwrap_or_else(PoisonError::into_inner);
         let Tally { run, documents, rejects, .. } = tally;
@@ -241,7 +240,7 @@ impl Session<'_> {
 
     /// Says what was fetched for what was needed.
     fn say_traffic(&self, read: ByteCount, needed: ByteCount) {
-        let traffic = traffic();
+        let traffic = self.stores.traffic();
         let (requests, retries) = (traffic.requests, traffic.retries());
         let wire =
             if requests == 0 { String::new() } else { format!(", {requests} requests, {retries} of them again") };

@@ -131,7 +131,7 @@ impl Session<'_> {
             .collect();
         let options = PlanOptions { unit_bytes: self.pipeline.run.unit_bytes, ..PlanOptions::default() };
         let step = self.console.step("plan", "footers of the subset", 0);
-        let plan = plan(&sources, &options, &|footers| step.advance(footers))?;
+        let plan = plan(&sources, &options, &self.stores, &|footers| step.advance(footers))?;
         step.discard();
         Ok(plan)
     }

@@ -125,8 +125,8 @@ fn planned(name: &str) -> Result<Plan, Box<dyn std::error::Error>> {
         .build();
     let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties))?;
     writer.write(&batch)?;
-    let place = headwater_store::Place::in_memory(name)?;
-    place.write("a.parquet", writer.into_inner()?.into())?;
+    let stores = headwater_store::Stores::default();
+    stores.open(&format!("memory://{name}"))?.write("a.parquet", writer.into_inner()?.into())?;
     let source = SourceConfig {
         name: "s".into(),
         paths: vec![format!("memory://{name}/a.parquet")],
@@ -137,7 +137,7 @@ fn planned(name: &str) -> Result<Plan, Box<dyn std::error::Error>> {
         sample: 1.0,
     };
     let options = PlanOptions { unit_bytes: ByteCount(9000), ..PlanOptions::default() };
-    Ok(crate::plan(&[source], &options, &|_| {})?)
+    Ok(crate::plan(&[source], &options, &stores, &|_| {})?)
 }
 
 #[test]
@@ -198,7 +198,7 @@ fn footers_that_a_plan_had_no_room_for_are_read_again() -> Outcome {
     assert_eq!(whole(source)?, before);
     assert_eq!(footers.count(), 1, "the one in use stays");
     // another version under the same name is no longer the shard
-    let place = headwater_store::Place::in_memory("footers")?;
+    let place = source.shards[0].place.clone();
     let mut other = place.read("a.parquet")?.to_vec();
     let end = other.len() - 12;
     other[end] ^= 1;

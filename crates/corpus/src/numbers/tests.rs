@@ -39,7 +39,8 @@ fn of_a_large_column_only_the_pages_of_the_rows_are_fetched() -> Outcome {
             assert_eq!(piece_bytes < PIECE_BYTES, skips == Skips::Expected);
             traced.take_asked();
             let mut numbers = Vec::new();
-            append(&mut numbers, (&traced, &metadata), (0, leaf, Conversion::Float), rows.clone())?;
+            let take = |number: Option<f64>| numbers.push(number.map_or(f32::NAN, nearest));
+            each((&traced, &metadata), (0, leaf, Conversion::Float), rows.clone(), take)?;
             let number = |row: u64| if leaf == 1 { nearest((row as f64).sqrt()) } else { (row % 7) as f32 };
             assert_eq!(numbers, rows.clone().map(number).collect::<Vec<_>>());
             let (start, bytes) = chunk(leaf);

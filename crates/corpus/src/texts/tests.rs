@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BinaryArray, Int32Array, RecordBatch, StringArray};
-use headwater_store::Place;
+use headwater_store::Stores;
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
 
@@ -32,7 +32,8 @@ fn encoded(
 
 /// The shard that `file` is, in a place of memory.
 fn shard(name: &str, file: Vec<u8>) -> Result<PlannedShard, Box<dyn std::error::Error>> {
-    Place::in_memory(name)?.write("a.parquet", file.into())?;
+    let stores = Stores::default();
+    stores.open(&format!("memory://{name}"))?.write("a.parquet", file.into())?;
     let source = SourceConfig {
         name: "s".into(),
         paths: vec![format!("memory://{name}/a.parquet")],
@@ -42,7 +43,7 @@ fn shard(name: &str, file: Vec<u8>) -> Result<PlannedShard, Box<dyn std::error::
         domain_value: None,
         sample: 1.0,
     };
-    Ok(crate::plan(&[source], &PlanOptions::default(), &|_| {})?.sources[0].shards[0].clone())
+    Ok(crate::plan(&[source], &PlanOptions::default(), &stores, &|_| {})?.sources[0].shards[0].clone())
 }
 
 fn beginning_of(text: &str, is_cut_off: bool) -> Option<BeginningText> {
@@ -143,7 +144,7 @@ fn what_cannot_be_decoded_is_corrupt_and_another_version_is_a_failure_of_the_sto
         matches!(&error, Error::Corrupt { row_group: 2, first_row: 60, last_row: 70, column, .. } if column == "text"),
         "{error}"
     );
-    Place::in_memory("texts-corrupt")?.write("a.parquet", file[4..].to_vec().into())?;
+    shard.place.write("a.parquet", file[4..].to_vec().into())?;
     let error = read_texts(&shard, "text", &[10], 10).expect_err("the file is another one");
     assert!(matches!(error, Error::Store(headwater_store::Error::Changed { .. })), "{error}");
     Ok(())

@@ -1,5 +1,7 @@
 //! The nearest warm-up and polynomial decay to a refined schedule.
 
+use serde::Serialize;
+
 use crate::{Kind, Length, ScheduleConfig};
 
 /// Places at which schedules are compared.
@@ -12,7 +14,7 @@ const EXPONENTS: (f64, f64) = (0.1, 10.0);
 const ROUNDS: u32 = 40;
 
 /// The nearest linear warm-up and polynomial decay to 0, by least squares.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Approximation {
     /// Share of the run that warms up.
     pub warmup: f64,

@@ -58,7 +58,7 @@ fn a_collapse_is_noticed_and_the_floor_bounds_it() {
 fn a_first_norm_that_decides_the_peak_is_noticed() {
     let mut norms = vec![1.0; 1000];
     norms[0] = 0.3;
-    let edge = |norms: &[f64]| refine(norms, &RefineOptions::new(GradientNorm::L2)).unwrap().edge;
+    let edge = |norms: &[f64]| refine(norms, &RefineOptions::new(GradientNorm::L2)).unwrap().early_peak;
     assert!(edge(&norms).is_some_and(|after| after < 0.1));
     assert_eq!((edge(&norms[1..]), edge(&[1.0; 50])), (None, None));
 }
@@ -82,7 +82,7 @@ fn infinities_are_dropped() {
     let with =
         refine(&[1.0, f64::INFINITY, 2.0, 3.0], &RefineOptions { tau: 0.0, ..RefineOptions::new(GradientNorm::L1) })
             .unwrap();
-    assert_eq!((with.dropped, with.multipliers()), (1, unfiltered(&[1.0, 2.0, 3.0], GradientNorm::L1)));
+    assert_eq!((with.infinite, with.multipliers()), (1, unfiltered(&[1.0, 2.0, 3.0], GradientNorm::L1)));
 }
 
 proptest! {

@@ -9,7 +9,7 @@ use headwater_corpus::{Plan, PlanOptions, SourceConfig};
 use headwater_record::run::{Labels, RunShard, RunSource};
 use headwater_record::sidecar::{column, footer};
 use headwater_record::{RunFile, SelectionFile};
-use headwater_store::Place;
+use headwater_store::{Place, Stores};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::metadata::KeyValue;
@@ -117,12 +117,13 @@ fn plan_of(corpus: &Place) -> Plan {
         domain_value: None,
         sample: 1.0,
     };
-    headwater_corpus::plan(&[source("web"), source("books")], &PlanOptions::default(), &no_progress).unwrap()
+    headwater_corpus::plan(&[source("web"), source("books")], &PlanOptions::default(), &Stores::default(), &no_progress)
+        .unwrap()
 }
 
 fn scored() -> Scored {
     let folder = tempfile::tempdir().unwrap();
-    let root = Place::open(folder.path().to_str().unwrap()).unwrap();
+    let root = Stores::default().open(folder.path().to_str().unwrap()).unwrap();
     let (corpus, place) = (root.child("corpus"), root.child("run"));
     corpus.write("web/deep/a.parquet", shard_bytes("web/a", 12)).unwrap();
     corpus.write("web/b.parquet", shard_bytes("web/b", 4)).unwrap();

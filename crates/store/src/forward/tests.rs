@@ -1,8 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::Place;
 use crate::faults::{Fault, Script, faulty};
+use crate::{Place, Stores};
 
 type Outcome = std::result::Result<(), Box<dyn std::error::Error>>;
 
@@ -27,7 +27,7 @@ proptest! {
         };
         let window = between(window, 0, length);
         let folder = tempfile::tempdir()?;
-        let disk = Place::open(&folder.path().display().to_string()).unwrap();
+        let disk = Stores::default().open(&folder.path().display().to_string()).unwrap();
         for place in [disk, Place::in_memory("slices").unwrap()] {
             place.write("f", Bytes::from(bytes.clone())).unwrap();
             let reader = place.reader(&place.entry("f").unwrap()).unwrap();

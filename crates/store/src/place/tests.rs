@@ -84,7 +84,7 @@ fn creates_race(place: &Place) -> Outcome {
 #[test]
 fn a_local_folder_conforms() -> Outcome {
     let folder = tempfile::tempdir()?;
-    let place = Place::open(&folder.path().join("made/when needed").display().to_string())?;
+    let place = Stores::default().open(&folder.path().join("made/when needed").display().to_string())?;
     conforms(&place)?;
     assert_eq!(std::fs::read_dir(folder.path().join("made/when needed/w"))?.count(), 1, "a temporary file was left");
     Ok(())
@@ -100,7 +100,7 @@ fn leftovers_of_a_killed_process_stay_hidden() -> Outcome {
     let folder = tempfile::tempdir()?;
     fs_err::write(folder.path().join(".unit.parquet.tmp-Ab12"), b"half")?;
     fs_err::write(folder.path().join(".hidden"), b"a file of the user's")?;
-    let listed = Place::open(&folder.path().display().to_string())?.list("")?;
+    let listed = Stores::default().open(&folder.path().display().to_string())?.list("")?;
     assert_eq!(listed.iter().map(|entry| entry.path.as_str()).collect::<Vec<_>>(), [".hidden"]);
     Ok(())
 }
@@ -113,7 +113,7 @@ fn links_are_followed_and_cycles_end() -> Outcome {
     std::os::unix::fs::symlink(folder.path().join("real"), folder.path().join("link"))?;
     std::os::unix::fs::symlink(folder.path(), folder.path().join("real/up"))?;
     std::os::unix::fs::symlink("nowhere", folder.path().join("dangling"))?;
-    let listed = Place::open(&folder.path().display().to_string())?.list("")?;
+    let listed = Stores::default().open(&folder.path().display().to_string())?.list("")?;
     assert_eq!(listed.iter().map(|entry| entry.path.as_str()).collect::<Vec<_>>(), ["link/a", "real/a"]);
     Ok(())
 }
@@ -122,7 +122,7 @@ fn links_are_followed_and_cycles_end() -> Outcome {
 fn a_place_that_cannot_be_written_is_named() -> Outcome {
     let folder = tempfile::tempdir()?;
     fs_err::write(folder.path().join("file"), b"")?;
-    let place = Place::open(&folder.path().join("file/below").display().to_string())?;
+    let place = Stores::default().open(&folder.path().join("file/below").display().to_string())?;
     let error = place.write("x", Bytes::new()).unwrap_err();
     assert!(matches!(&error, Error::NotWritable { folder, .. } if folder.ends_with("file/below")), "{error:?}");
     assert!(!error.is_transient());
@@ -139,16 +139,17 @@ fn a_full_disk_is_told_from_other_failures() -> Outcome {
 
 #[test]
 fn prefixes_open_with_their_bucket() -> Outcome {
-    let (place, rest) = Place::open_fixed_prefix("memory://split/a/b*/c.parquet")?;
+    let stores = Stores::default();
+    let (place, rest) = stores.open_fixed_prefix("memory://split/a/b*/c.parquet")?;
     assert_eq!((place.to_string().as_str(), rest.as_str()), ("memory://split/a", "b*/c.parquet"));
-    Place::in_memory("split")?.write("a/bb/c.parquet", Bytes::from_static(b"c"))?;
+    stores.open("memory://split")?.write("a/bb/c.parquet", Bytes::from_static(b"c"))?;
     assert_eq!(place.list("")?[0].path, "bb/c.parquet");
     Ok(())
 }
 
 #[test]
 fn web_servers_are_read_only() -> Outcome {
-    let place = Place::open("http://127.0.0.1:9/folder")?;
+    let place = Stores::default().open("http://127.0.0.1:9/folder")?;
     assert!(matches!(place.write("x", Bytes::new()), Err(Error::ReadOnly { .. })));
     assert!(matches!(place.list(""), Err(Error::ReadOnly { .. })));
     assert!(place.writer("x").is_err());
@@ -199,7 +200,7 @@ fn updates_do_not_lose_each_other(place: &Place) -> Outcome {
 #[test]
 fn updates_of_several_writers_are_all_kept() -> Outcome {
     let folder = tempfile::tempdir()?;
-    updates_do_not_lose_each_other(&Place::open(&folder.path().display().to_string())?)?;
+    updates_do_not_lose_each_other(&Stores::default().open(&folder.path().display().to_string())?)?;
     updates_do_not_lose_each_other(&Place::in_memory("updates")?)
 }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{ForwardReader, Place};
+use crate::{ForwardReader, Place, Stores};
 
 type Outcome = std::result::Result<(), Box<dyn std::error::Error>>;
 
@@ -10,7 +10,7 @@ fn contents(length: usize) -> Vec<u8> {
 #[test]
 fn a_changed_file_is_noticed() -> Outcome {
     let folder = tempfile::tempdir()?;
-    for place in [Place::open(&folder.path().display().to_string())?, Place::in_memory("changed")?] {
+    for place in [Stores::default().open(&folder.path().display().to_string())?, Place::in_memory("changed")?] {
         place.write("f", Bytes::from(contents(500)))?;
         let reader = place.reader(&place.entry("f")?)?;
         reader.read_range(0..10)?;

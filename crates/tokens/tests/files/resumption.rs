@@ -41,7 +41,8 @@ fn what_is_interrupted_goes_on() -> Outcome {
 #[test]
 fn a_lost_record_is_made_again_with_its_file() -> Outcome {
     let folder = tempfile::tempdir()?;
-    let on_disk = Site { run: headwater_store::Place::open(&folder.path().display().to_string())?, ..site()? };
+    let on_disk =
+        Site { run: headwater_store::Stores::default().open(&folder.path().display().to_string())?, ..site()? };
     write_all(&on_disk, &["web"], &many_files())?;
     let before = on_disk.all()?;
     for lost in ["datatrove/done/web-00003.json", "datatrove/web-00003.ds.index", "mds/done/web-00004.json"] {

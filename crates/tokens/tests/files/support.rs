@@ -9,7 +9,7 @@ use arrow::array::{ArrayRef, BinaryArray, RecordBatch};
 use headwater_corpus::{Plan, PlanOptions, SourceConfig, plan};
 use headwater_model::Tokenizer;
 use headwater_record::{ByteCount, TokensFile};
-use headwater_store::Place;
+use headwater_store::{Place, Stores};
 use headwater_tokens::{
     PartPlan, Share, TextPart, TokenFormat, TokenWork, TokenizerSetup, TokensConfig, Watch, write_tokens,
 };
@@ -95,7 +95,7 @@ impl Site {
         };
         let sources = names.iter().map(source).collect::<Result<Vec<_>, _>>()?;
         let options = PlanOptions { unit_bytes: ByteCount(1 << 20), ..PlanOptions::default() };
-        Ok(plan(&sources, &options, &|_| {})?)
+        Ok(plan(&sources, &options, &Stores::default(), &|_| {})?)
     }
 
     /// The text of an artefact.

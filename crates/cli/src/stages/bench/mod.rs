@@ -133,7 +133,7 @@ impl Session<'_> {
 
 /// The folder of the user's cache.
 fn measurement_cache() -> Result<Place> {
-    Ok(Place::open(&cache_folder()?.to_string_lossy())?)
+    Ok(super::stores().open(&cache_folder()?.to_string_lossy())?)
 }
 
 /// Operations a second of all threads at once, each in its registers; `None` off the CPU.
