@@ -140,8 +140,8 @@ pub enum Error {
         /// Length of the window.
         tokens: usize,
     },
-    /// Attention argmax of the wrong number.
-    #[error("{got} attention argmax where {expected} were expected")]
+    /// Attention positions in the wrong number.
+    #[error("{got} attention positions where {expected} were expected")]
     ArgmaxCount {
         /// layers × heads × rows.
         expected: usize,

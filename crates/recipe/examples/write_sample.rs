@@ -1,6 +1,6 @@
 //! Writes the recipes of small made-up runs into a folder, for `tests/trainers` to load with the trainers' own code.
 //!
-//!     cargo run -p headwater-recipe --example write_sample -- RECIPE_FOLDER
+//!     cargo run -p headwater-recipe --example write_sample -- FOLDER
 //!
 //! Each run is a subfolder laid out as a run's output: see `runs`. Beside its recipes it has the selection and the `[mixture]` table
 //! that they are made from, `selection.json` and `mixture.json`.
@@ -188,7 +188,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Box<dyn Error>> {
 
 #[expect(clippy::disallowed_methods, reason = "an example is told where to write")]
 fn main() -> Result<(), Box<dyn Error>> {
-    let folder = PathBuf::from(std::env::args_os().nth(1).ok_or("usage: write_sample RECIPE_FOLDER")?);
+    let folder = PathBuf::from(std::env::args_os().nth(1).ok_or("usage: write_sample FOLDER")?);
     // Names that a careless YAML writer would leave bare, for a reader to turn into a number, a time or nothing.
     let source = |name: &str, path: &str| CorpusSource {
         name: name.to_owned(),

@@ -22,7 +22,7 @@ use crate::trainers::megatron::flags::{
 use crate::{Result, Trainer};
 
 /// The folder of the recipe in the run's output.
-const RECIPE_FOLDER: &str = "recipe/megatron/";
+const FOLDER: &str = "recipe/megatron/";
 
 const ARGUMENTS: &str = "recipe/megatron/arguments.txt";
 
@@ -215,7 +215,7 @@ fn start_lines(plan: &TrainingPlan<'_>) -> Vec<String> {
     if plan.beside().contains("://") {
         text.push(format!(
             "Megatron reads flags, blend and tokens from a disk: copy {} and the token files, and change the paths.",
-            plan.place(RECIPE_FOLDER)
+            plan.place(FOLDER)
         ));
     }
     text

@@ -265,8 +265,8 @@ fn before(plan: &TrainingPlan<'_>) -> Vec<String> {
     let devices = plan.preset.machines.devices;
     lines.extend([
         String::new(),
-        format!("Start, on {devices} devices, from the folder that the pipeline ran in, with the folder of this file for RECIPE_FOLDER:"),
-        "  torchrun ... RECIPE_FOLDER/train.py RECIPE_FOLDER/config.yaml [KEY=VALUE...]".to_owned(),
+        format!("Start, on {devices} devices, from the folder that the pipeline ran in, with the folder of this file for FOLDER:"),
+        "  torchrun ... FOLDER/train.py FOLDER/config.yaml [KEY=VALUE...]".to_owned(),
         "where a KEY is, for instance, train_module.rank_microbatch_size.".to_owned(),
     ]);
     if let [_, second] = plan.stages.as_slice() {

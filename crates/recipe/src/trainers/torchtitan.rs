@@ -252,11 +252,11 @@ fn before(plan: &TrainingPlan<'_>) -> Vec<String> {
 fn start(plan: &TrainingPlan<'_>) -> Vec<String> {
     let devices = plan.preset.machines.devices;
     let command =
-        "  PYTHONPATH=RECIPE_FOLDER torchrun ... -m torchtitan.train --job.config_file RECIPE_FOLDER/config.toml";
+        "  PYTHONPATH=FOLDER torchrun ... -m torchtitan.train --job.config_file FOLDER/config.toml";
     let mut lines = vec![
         String::new(),
         format!(
-            "Start, on {devices} devices, from the folder that the pipeline ran in, with the folder of this file for RECIPE_FOLDER:"
+            "Start, on {devices} devices, from the folder that the pipeline ran in, with the folder of this file for FOLDER:"
         ),
     ];
     for (index, stage) in plan.stages.iter().enumerate() {
