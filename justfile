@@ -6,7 +6,7 @@ lint:
 docs:
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
 structure:
-    python3 .ci/structure.py
+    python3 -B -m unittest discover .ci && python3 -B .ci/structure.py
 test:
     cargo test --workspace
 readers:

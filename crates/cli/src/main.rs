@@ -164,6 +164,7 @@ fn run_all(args: &RunArgs, environment: &Environment) -> Result<Outcome> {
     let pipeline = open_worker(&args.pipeline, &args.worker, environment)?;
     let options = RunOptions { on_change: args.change.on_change(), allow_weak_heads: args.weak.allow_weak_heads };
     let summary = pipeline.run(options)?;
+    #[expect(clippy::disallowed_methods, reason = "arguments enter here")]
     let program = std::env::args().next().unwrap_or_else(|| "headwater".to_owned());
     print(&text::run(&summary, &pipeline, &program, width()))?;
     Ok(summary.verdict.into())

@@ -21,7 +21,7 @@ pub struct HeadsConfig {
     pub rule: Rule,
     /// Where the probes' sentences come from.
     pub sentences: Sentences,
-    /// A `heads.json` that pins a head set instead of finding one; whoever calls reads it.
+    /// A `heads.json` that pins a head set instead of finding one; the caller reads it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
 }
@@ -38,7 +38,7 @@ pub enum Sentences {
 }
 
 impl Sentences {
-    /// The word that configuration and `heads.json` use.
+    /// Returns the word that configuration and `heads.json` use.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -70,7 +70,7 @@ impl HeadsConfig {
     ///
     /// # Errors
     /// [`Error::Config`] naming the first key whose value cannot be used.
-    pub fn check(&self) -> Result<(), Error> {
+    pub fn validate(&self) -> Result<(), Error> {
         let wrong = |key, value: String, reason| Err(Error::Config { key, value, reason });
         if !(2..=MAX_PROBES).contains(&self.probes) {
             return wrong("probes", self.probes.to_string(), "from 2 (two halves are compared) to 100,000");
@@ -96,7 +96,7 @@ mod tests {
     fn an_empty_table_is_the_cpu_preset() -> Result<(), serde_json::Error> {
         let config: HeadsConfig = serde_json::from_str("{}")?;
         assert_eq!(config, HeadsConfig::default());
-        assert!(config.check().is_ok());
+        assert!(config.validate().is_ok());
         let written: HeadsConfig =
             serde_json::from_str(r#"{"rule": "visible", "sentences": "corpus", "probes": 800}"#)?;
         assert_eq!((written.rule, written.sentences, written.probes), (Rule::Visible, Sentences::Corpus, 800));
@@ -117,7 +117,7 @@ mod tests {
             ("fraction", HeadsConfig { fraction: f64::NAN, ..default() }),
         ];
         for (key, config) in cases {
-            let text = config.check().err().map(|error| error.to_string()).unwrap_or_default();
+            let text = config.validate().err().map(|error| error.to_string()).unwrap_or_default();
             assert!(text.contains(key), "{key}: {text}");
         }
     }

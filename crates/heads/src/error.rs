@@ -1,4 +1,4 @@
-//! Why no head set was found.
+//! Errors of the search for a head set.
 
 use std::fmt;
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use headwater_model::{
-    Architecture, AttentionPeaks, Concurrency, Engine, Error, HeadMask, ModelShape, RopeScaling, TokenSpan,
+    Architecture, AttentionArgmax, Concurrency, Engine, Error, HeadMask, ModelShape, RopeScaling, TokenSpan,
     WindowLosses,
 };
 use headwater_record::run::Numerics;
@@ -124,7 +124,7 @@ impl Engine for FakeEngine {
         Ok(WindowLosses { base: zeros.clone(), masked: zeros })
     }
 
-    fn attention_peaks(&self, tokens: &[u32], rows: Range<usize>) -> Result<AttentionPeaks, Error> {
+    fn attention_argmax(&self, tokens: &[u32], rows: Range<usize>) -> Result<AttentionArgmax, Error> {
         self.passes.fetch_add(1, Ordering::Relaxed);
         assert_eq!(rows.end + 1, tokens.len(), "rows run to the last but one");
         let start = needle(tokens, &tokens[rows.start + 1..]);
@@ -138,7 +138,7 @@ impl Engine for FakeEngine {
                 Role::Idle => 0,
             }));
         }
-        AttentionPeaks::new(self.shape.layers, self.shape.heads, rows.len(), positions)
+        AttentionArgmax::new(self.shape.layers, self.shape.heads, rows.len(), positions)
     }
 
     fn predictions(&self, tokens: &[u32], rows: Range<usize>, masks: &[HeadMask]) -> Result<Vec<Vec<u32>>, Error> {

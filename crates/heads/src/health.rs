@@ -1,4 +1,4 @@
-//! Whether masking a head set takes retrieval away, and masking other heads does not.
+//! Measures whether masking a head set removes retrieval, and whether masking other heads does not.
 
 use headwater_model::{Engine, HeadMask, MaskKind};
 use headwater_record::heads::Health;
@@ -16,7 +16,7 @@ pub const HEALTH_PROBES: usize = 16;
 const CONTROLS: usize = 3;
 
 /// Forward passes a probe: intact, head set masked, each control set masked.
-pub const MASKS_A_PROBE: usize = 2 + CONTROLS;
+pub const MASKS_PER_PROBE: usize = 2 + CONTROLS;
 
 /// Least accuracy of the intact model.
 const LEAST_INTACT: f64 = 0.5;
@@ -41,7 +41,7 @@ pub struct HealthOptions<'a> {
 /// Measures what masking `options.set` does to the first 16 probes, beside three control sets of as many other heads in the same layers.
 ///
 /// Accuracy is teacher-forced: the share of answer tokens that the model thinks most likely, a probe, and the mean of that over probes.
-/// `on_progress` is told of the forward passes, [`MASKS_A_PROBE`] a probe.
+/// `on_progress` is told of the forward passes, [`MASKS_PER_PROBE`] a probe.
 ///
 /// # Errors
 /// [`Error::NoProbes`] without probes, [`Error::Model`] if the engine fails.
@@ -69,7 +69,7 @@ pub fn health(
     let sets = [HeadSet::default(), options.set.clone()].into_iter().chain(controls.iter().cloned());
     let masks: Vec<HeadMask> = sets.map(|set| HeadMask { set, kind: options.mask }).collect();
     let accuracies = each_probe(engine, measured, |probe| {
-        let predicted = engine.predictions(&probe.ids, probe.rows(), &masks)?;
+        let predicted = engine.predictions(&probe.ids, probe.query_rows(), &masks)?;
         let targets = &probe.ids[probe.answer()];
         let accuracy = |row: &Vec<u32>| share(row.iter().zip(targets).map(|(a, b)| a == b));
         on_progress(masks.len() as u64);

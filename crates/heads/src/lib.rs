@@ -1,8 +1,8 @@
-//! Finds a model's retrieval heads and says how sure it is.
+//! Finds a model's retrieval heads and measures how reliable the result is.
 //!
 //! [`find_heads`] builds [`Probe`]s (a JSON object of random keys to sentences, then a question about one of them), measures how
 //! often each head copies the answer's tokens ([`retrieval_scores`]), takes the best heads ([`head_set`]), and checks that
-//! masking them takes the ability away while masking other heads does not ([`health()`]). The result is `heads.json`.
+//! masking them removes the ability while masking other heads does not ([`health()`]). The result is `heads.json`.
 //!
 //! The crate neither reads files nor runs a model itself: it asks an [`Engine`](headwater_model::Engine), one probe at a time, so that the same
 //! settings give the same bytes for any number of threads.
@@ -16,18 +16,20 @@ mod fake;
 mod health;
 mod layout;
 mod pinned;
+mod placeholder;
 mod probe;
 mod retrieval;
 mod search;
 mod sentences;
-mod stand_in;
+mod vocabulary;
 
 pub use config::{HeadsConfig, Sentences};
 pub use error::{Error, Weakness};
-pub use health::{HEALTH_PROBES, HealthOptions, MASKS_A_PROBE, health, weakness};
-pub use pinned::check_heads;
-pub use probe::{Probe, ProbeSettings, Vocabulary, build_probes};
+pub use health::{HEALTH_PROBES, HealthOptions, MASKS_PER_PROBE, health, weakness};
+pub use pinned::validate_heads;
+pub use placeholder::placeholder_heads;
+pub use probe::{Probe, ProbeSettings, build_probes};
 pub use retrieval::{RetrievalScores, head_set, retrieval_scores, spearman};
 pub use search::{FindOptions, find_heads, forward_passes};
-pub use sentences::{MAX_SENTENCE_TOKENS, bundled_sentences, sentences_of};
-pub use stand_in::stand_in_heads;
+pub use sentences::{MAX_SENTENCE_TOKENS, bundled_sentences, extract_sentences};
+pub use vocabulary::Vocabulary;

@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::layout::{Pair, ProbeText, render};
 use crate::sentences::usable;
-use crate::{Error, HeadsConfig, MAX_SENTENCE_TOKENS};
+use crate::{Error, HeadsConfig, MAX_SENTENCE_TOKENS, Vocabulary};
 
 /// Length of a key, in characters.
 const KEY_CHARACTERS: usize = 32;
@@ -28,25 +28,17 @@ pub struct Probe {
 }
 
 impl Probe {
-    /// Positions of the answer's tokens.
+    /// Returns the positions of the answer's tokens.
     #[must_use]
     pub fn answer(&self) -> Range<usize> {
         self.answer_start..self.ids.len()
     }
 
-    /// Query positions that predict the answer's tokens: each is one before its token.
+    /// Returns the query positions that predict the answer's tokens: each is one before its token.
     #[must_use]
-    pub fn rows(&self) -> Range<usize> {
+    pub fn query_rows(&self) -> Range<usize> {
         self.answer_start.saturating_sub(1)..self.ids.len().saturating_sub(1)
     }
-}
-
-/// The part of a tokenizer that probes need.
-pub struct Vocabulary<'a> {
-    /// Tokenises a text without special tokens; spans are bytes of the text.
-    pub tokenise: &'a dyn Fn(&str) -> Result<Vec<TokenSpan>, headwater_model::Error>,
-    /// The token that begins every window, if the model has one.
-    pub bos: Option<u32>,
 }
 
 /// How many probes of what size.
@@ -63,7 +55,7 @@ pub struct ProbeSettings {
 }
 
 impl ProbeSettings {
-    /// The settings of `config` under `seed`.
+    /// Returns the settings of `config` under `seed`.
     #[must_use]
     pub fn new(config: &HeadsConfig, seed: u64) -> Self {
         Self { probes: config.probes, shots: config.shots, context_tokens: config.context_tokens, seed }

@@ -1,6 +1,6 @@
 //! Retrieval scores and the head set they give.
 
-use headwater_model::{AttentionPeaks, Concurrency, Engine};
+use headwater_model::{AttentionArgmax, Concurrency, Engine};
 use headwater_record::heads::Rule;
 use headwater_record::{HeadId, HeadSet};
 use rayon::prelude::*;
@@ -18,14 +18,14 @@ pub struct RetrievalScores {
 }
 
 impl RetrievalScores {
-    /// The mean over all probes, `(layer, head)`, in [0, 1].
+    /// Returns the mean over all probes, `(layer, head)`, in [0, 1].
     #[must_use]
     pub fn mean(&self) -> Vec<Vec<f64>> {
         self.mean_of(0, 1).chunks(self.heads.max(1)).map(<[f64]>::to_vec).collect()
     }
 
-    /// The mean over probes of the share of answer tokens whose id occurs among the positions that the rule admits: the
-    /// highest score in reach.
+    /// Returns the mean over probes of the share of answer tokens whose id occurs among the positions that the rule
+    /// admits: the highest score in reach.
     #[must_use]
     pub fn reachable(&self) -> f64 {
         mean(self.reachable.iter().copied())
@@ -70,9 +70,9 @@ pub fn retrieval_scores(
     }
     let (layers, heads) = (engine.shape().layers, engine.shape().heads);
     let by_probe = each_probe(engine, probes, |probe| {
-        let peaks = engine.attention_peaks(&probe.ids, probe.rows())?;
+        let argmax = engine.attention_argmax(&probe.ids, probe.query_rows())?;
         let addresses = (0..layers).flat_map(|layer| (0..heads).map(move |head| (layer, head)));
-        let copied = addresses.map(|address| copied_share(probe, rule, &peaks, address)).collect();
+        let copied = addresses.map(|address| copied_share(probe, rule, &argmax, address)).collect();
         on_progress(1);
         Ok(copied)
     })?;
@@ -97,9 +97,9 @@ pub(crate) fn each_probe<T: Send>(
 }
 
 /// The share of answer tokens that one head copies.
-fn copied_share(probe: &Probe, rule: Rule, peaks: &AttentionPeaks, (layer, head): (usize, usize)) -> f64 {
+fn copied_share(probe: &Probe, rule: Rule, argmax: &AttentionArgmax, (layer, head): (usize, usize)) -> f64 {
     share(probe.answer().enumerate().map(|(row, target)| {
-        let position = peaks.position(layer, head, row);
+        let position = argmax.position(layer, head, row);
         admits(probe, rule, position) && probe.ids.get(position) == Some(&probe.ids[target])
     }))
 }

@@ -1,11 +1,11 @@
-//! From a model to `heads.json`.
+//! Finds the head set of a model.
 
 use headwater_model::{Engine, MaskKind, Model};
 use headwater_record::heads::HeadSearch;
 use headwater_record::{ContentHash, HeadsFile};
 
 use crate::{
-    Error, HEALTH_PROBES, HeadsConfig, HealthOptions, MASKS_A_PROBE, ProbeSettings, Sentences, Vocabulary,
+    Error, HEALTH_PROBES, HeadsConfig, HealthOptions, MASKS_PER_PROBE, ProbeSettings, Sentences, Vocabulary,
     build_probes, bundled_sentences, head_set, health, retrieval_scores, weakness,
 };
 
@@ -16,16 +16,16 @@ pub struct FindOptions<'a> {
     pub seed: u64,
     /// What health is measured with: the mask that the run scores with.
     pub mask: MaskKind,
-    /// Whether a head set that is not healthy is returned all the same.
+    /// Whether to return a head set that is not healthy, rather than an error.
     pub allow_weak: bool,
-    /// Sentences of the corpus, for [`Sentences::Corpus`]; see [`sentences_of`](crate::sentences_of).
+    /// Sentences of the corpus, for [`Sentences::Corpus`]; see [`extract_sentences`](crate::extract_sentences).
     pub corpus_sentences: &'a [String],
 }
 
-/// The number of forward passes that [`find_heads`] makes, and so the sum of what it reports as progress.
+/// Returns the number of forward passes that [`find_heads`] makes, and so the sum of what it reports as progress.
 #[must_use]
 pub fn forward_passes(config: &HeadsConfig) -> u64 {
-    config.probes.saturating_add(config.probes.min(HEALTH_PROBES) * MASKS_A_PROBE) as u64
+    config.probes.saturating_add(config.probes.min(HEALTH_PROBES) * MASKS_PER_PROBE) as u64
 }
 
 /// Finds the retrieval heads of `model`.
@@ -65,7 +65,7 @@ impl Subject<'_> {
         options: &FindOptions<'_>,
         on_progress: &(dyn Fn(u64) + Sync),
     ) -> Result<HeadsFile, Error> {
-        config.check()?;
+        config.validate()?;
         let model_context = self.engine.shape().context_tokens;
         if config.context_tokens > model_context {
             return Err(Error::BeyondModel { context_tokens: config.context_tokens, model: model_context });

@@ -1,4 +1,4 @@
-//! The natural sentences that probes hide.
+//! The natural sentences that probes retrieve.
 
 use std::collections::BTreeSet;
 
@@ -26,7 +26,7 @@ pub fn bundled_sentences() -> impl Iterator<Item = &'static str> {
 ///
 /// Paragraphs end at blank lines and sentences where Unicode says (UAX #29), so any script will do. What
 /// [`build_probes`](crate::build_probes) cannot use is left out already, apart from its limit in tokens.
-pub fn sentences_of(document: &str) -> impl Iterator<Item = String> + '_ {
+pub fn extract_sentences(document: &str) -> impl Iterator<Item = String> + '_ {
     document.split("\n\n").flat_map(|paragraph| {
         let folded = paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
         let whole: Vec<String> = folded.unicode_sentences().map(|sentence| sentence.trim().to_owned()).collect();
@@ -71,12 +71,12 @@ mod tests {
     #[test]
     fn documents_fall_into_sentences() {
         let document = "A Heading of Some Length\n\nThe first\n  one is long enough. \"A quoted one is of no use.\" Short. The last one is usable, too!";
-        let found: Vec<String> = sentences_of(document).collect();
+        let found: Vec<String> = extract_sentences(document).collect();
         assert_eq!(
             found,
             ["A Heading of Some Length", "The first one is long enough.", "The last one is usable, too!"]
         );
         let chinese = "这是第一个足够长的句子，它会被用在探针之中吗？这是第二个足够长的句子，它也会被用在探针之中。";
-        assert_eq!(sentences_of(chinese).count(), 2);
+        assert_eq!(extract_sentences(chinese).count(), 2);
     }
 }

@@ -155,7 +155,7 @@ fn the_cpu_preset_is_healthy() {
     let probes = build_probes(&sentences, &vocabulary, &settings).expect("probes");
     let mut accuracies = vec![0.0; draws.len()];
     for probe in &probes {
-        let predicted = model.engine().predictions(&probe.ids, probe.rows(), &draws).expect("predictions");
+        let predicted = model.engine().predictions(&probe.ids, probe.query_rows(), &draws).expect("predictions");
         for (accuracy, predicted) in accuracies.iter_mut().zip(predicted) {
             let right =
                 predicted.iter().zip(&probe.ids[probe.answer()]).filter(|(got, expected)| got == expected).count();

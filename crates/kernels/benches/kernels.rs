@@ -8,9 +8,9 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use half::bf16;
 use headwater_kernels::{
-    AttentionScratch, Buffer, HeadLayout, Instructions, Int8Rows, Int8Weights, KeyValues, Matrix, Operand, QueryBlock,
-    ROW_STEP, RotaryTable, RunningMean, Weights, attend, cross_entropy, padded_depth, project, project_add,
-    saturate_bf16, saturate_f32, split_heads, swiglu,
+    AttentionScratch, Buffer, HeadLayout, HeadRotation, InputRows, Instructions, Int8Rows, Int8Weights, KvCache,
+    Matrix, Operand, PaddedRows, Projections, QueryBlock, ROW_STEP, RotaryTable, RunningMean, StridedRows, Weights,
+    attend, cross_entropy, padded_depth, project, project_add, saturate_bf16, saturate_f32, split_heads, swiglu,
 };
 
 const HIDDEN: usize = 576;
@@ -51,25 +51,35 @@ fn products<E: Operand>(criterion: &mut Criterion, name: &str) {
         let qkv = weights::<E>(LAYOUT.width(), HIDDEN);
         group.throughput(flops(LAYOUT.width(), HIDDEN));
         group.bench_function("qkv", |b| {
-            b.iter(|| project(instructions, (&narrow, ROWS), &qkv, None, black_box(&mut out)));
+            b.iter(|| project(instructions, InputRows { rows: &narrow, count: ROWS }, &qkv, None, black_box(&mut out)));
         });
         let down = weights::<E>(HIDDEN, INNER);
         group.throughput(flops(HIDDEN, INNER));
         group.bench_function("down", |b| {
-            b.iter(|| project_add(instructions, (&wide, ROWS), &down, None, black_box(&mut out)));
+            b.iter(|| {
+                project_add(instructions, InputRows { rows: &wide, count: ROWS }, &down, None, black_box(&mut out))
+            });
         });
         let half = INNER * HIDDEN;
         let gated = Weights::<E>::pack_gated(&numbers(half), &numbers(half), INNER, HIDDEN);
         let mut inner = operands::<E>(ROWS * INNER);
         group.throughput(flops(2 * INNER, HIDDEN));
         group.bench_function("swiglu", |b| {
-            b.iter(|| swiglu(instructions, (&narrow, ROWS), &gated, None, (&mut inner, INNER)));
+            b.iter(|| {
+                swiglu(
+                    instructions,
+                    InputRows { rows: &narrow, count: ROWS },
+                    &gated,
+                    None,
+                    PaddedRows { rows: &mut inner, width: INNER },
+                )
+            });
         });
         let head = weights::<E>(VOCAB, HIDDEN);
         let targets: Vec<u32> = (0_u32..).step_by(97).take(ROWS).collect();
         group.throughput(flops(VOCAB, HIDDEN));
         group.bench_function("cross-entropy", |b| {
-            b.iter(|| cross_entropy(instructions, (&narrow, ROWS), &head, &targets, &mut out));
+            b.iter(|| cross_entropy(instructions, InputRows { rows: &narrow, count: ROWS }, &head, &targets, &mut out));
         });
         group.finish();
     }
@@ -86,7 +96,9 @@ fn int8_products(criterion: &mut Criterion) {
             let weights = Int8Weights::pack(&numbers(columns * HIDDEN), columns, HIDDEN);
             group.throughput(Throughput::Elements(2 * (ROWS * columns * HIDDEN) as u64));
             group.bench_function(name, |b| {
-                b.iter(|| project(instructions, (&rows, ROWS), &weights, None, black_box(&mut out)));
+                b.iter(|| {
+                    project(instructions, InputRows { rows: &rows, count: ROWS }, &weights, None, black_box(&mut out))
+                });
             });
         }
         group.finish();
@@ -100,15 +112,16 @@ fn attention<E: Operand>(criterion: &mut Criterion, name: &str) {
         group.sample_size(10);
         let projections = numbers(TOKENS * LAYOUT.width());
         let frequencies: Vec<f64> = (0..32).map(|i| 10_000_f64.powf(-f64::from(i) / 32.0)).collect();
-        let rotary = RotaryTable::new(&frequencies, TOKENS);
-        let mut cache = KeyValues::<E>::new(LAYOUT);
+        let table = RotaryTable::new(&frequencies, TOKENS);
+        let rotation = HeadRotation { table: &table, query_norm: None, key_norm: None };
+        let mut cache = KvCache::<E>::new(LAYOUT);
         let mut queries = Buffer::<E>::zeros(LAYOUT.block_len());
         let mut block = vec![0.0; ROW_STEP * LAYOUT.width()];
-        let mut split = |cache: &mut KeyValues<E>, queries: &mut Buffer<E>| {
+        let mut split = |cache: &mut KvCache<E>, queries: &mut Buffer<E>| {
             cache.reset(TOKENS);
             for first in (0..TOKENS).step_by(ROW_STEP) {
                 block.copy_from_slice(&projections[first * LAYOUT.width()..][..ROW_STEP * LAYOUT.width()]);
-                split_heads(instructions, (&mut block, first), (&rotary, [None, None]), queries, cache);
+                split_heads(instructions, Projections { values: &mut block, first }, rotation, queries, cache);
             }
         };
         group.throughput(Throughput::Elements(TOKENS as u64));
@@ -123,8 +136,14 @@ fn attention<E: Operand>(criterion: &mut Criterion, name: &str) {
         group.bench_function("one head, whole window", |b| {
             b.iter(|| {
                 for first in (0..TOKENS).step_by(ROW_STEP) {
-                    let queries = QueryBlock::new(&queries, LAYOUT, 4, (first, ROW_STEP));
-                    attend(instructions, queries, &cache, &mut scratch, (black_box(&mut out), stride));
+                    let queries = QueryBlock::new(&queries, LAYOUT, 4, first..first + ROW_STEP);
+                    attend(
+                        instructions,
+                        queries,
+                        &cache,
+                        &mut scratch,
+                        StridedRows { values: black_box(&mut out), stride },
+                    );
                 }
             });
         });

@@ -1,7 +1,7 @@
-//! AMX: tiles of 16 rows by 64 bytes, and products of bfloat16 and int8 tiles.
+//! AMX: tiles of 16 rows by 64 bytes, and what their instructions compute of one panel.
 //!
 //! Rust has neither intrinsics nor detection for AMX, so both are written out. The compiler never uses tile registers, so what one
-//! block of assembly leaves in them no other code sees; they are named as clobbered all the same.
+//! block of assembly leaves in them no other code sees; they are still named as clobbered.
 //!
 //! Source: Intel 64 and IA-32 Architectures Software Developer's Manual, vol. 1, ch. 18; Linux, Documentation/arch/x86/xstate.rst.
 
@@ -12,12 +12,10 @@ use std::sync::OnceLock;
 
 use half::bf16;
 
-use crate::matmul::{Epilogue, Int8Product, Product, Tile, tile_rows};
-use crate::operand::PANEL;
-use crate::simd::Avx512;
+use crate::tile::{PANEL, Tile};
 
 /// Rows of a tile of sums: two tile registers.
-const ROWS: usize = 32;
+pub(crate) const ROWS: usize = 32;
 
 /// Whether the processor has AMX-BF16 and AMX-INT8, and the system lets this process use its tiles, which is asked for once.
 pub(crate) fn is_available() -> bool {
@@ -83,62 +81,13 @@ static TILES: TileConfig = TileConfig {
 ///
 /// # Safety
 /// [`is_available`].
-unsafe fn configure() {
+pub(crate) unsafe fn configure() {
     thread_local! {
         static CONFIGURED: Cell<bool> = const { Cell::new(false) };
     }
     if !CONFIGURED.replace(true) {
         // SAFETY: the processor has tiles, and the configuration is 64 bytes of the form that the manual gives.
         unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const TILES, options(nostack, preserves_flags, readonly)) };
-    }
-}
-
-/// Computes a bfloat16 product in tiles.
-///
-/// # Safety
-/// [`is_available`], and the processor has AVX-512 F, BW, DQ and VL, AVX2 and FMA.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-pub(crate) unsafe fn multiply<P: Epilogue>(product: Product<'_, bf16>, epilogue: &mut P) {
-    // SAFETY: the caller has seen that the processor has them.
-    let simd = unsafe { Avx512::new() };
-    // SAFETY: the caller has seen that tiles are available.
-    unsafe { configure() };
-    let (rows, stride) = (product.rows(), product.row_stride());
-    let mut tile = Tile::ZERO;
-    for panel in 0..product.panel_count() {
-        for row in (0..rows).step_by(ROWS) {
-            // SAFETY: tiles are configured on this thread.
-            unsafe { tile_product(product.row_values(row), stride, product.panel(panel), &mut tile) };
-            epilogue.take(simd, &tile, tile_rows(row, ROWS, rows), panel);
-        }
-    }
-}
-
-/// Computes an int8 product in tiles.
-///
-/// # Safety
-/// [`is_available`], and the processor has AVX-512 F, BW, DQ and VL, AVX2 and FMA.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-pub(crate) unsafe fn multiply_int8<P: Epilogue>(product: Int8Product<'_>, epilogue: &mut P) {
-    // SAFETY: the caller has seen that the processor has them.
-    let simd = unsafe { Avx512::new() };
-    // SAFETY: the caller has seen that tiles are available.
-    unsafe { configure() };
-    let mut sums = [[0; PANEL]; ROWS];
-    let mut tile = Tile::ZERO;
-    for panel in 0..product.panel_count() {
-        let (surplus, steps) = product.scales(panel);
-        for row in (0..product.count).step_by(ROWS) {
-            // SAFETY: tiles are configured on this thread.
-            unsafe { int8_tile(product.row_values(row), product.depth, product.panel(panel), &mut sums) };
-            for (index, (to, sums)) in tile.0.iter_mut().zip(&sums).enumerate() {
-                let row_step = product.row_step(row + index);
-                for column in 0..PANEL {
-                    to[column] = (sums[column] - surplus[column]) as f32 * (steps[column] * row_step);
-                }
-            }
-            epilogue.take(simd, &tile, tile_rows(row, ROWS, product.count), panel);
-        }
     }
 }
 
@@ -194,7 +143,7 @@ macro_rules! tile_loop {
 ///
 /// # Safety
 /// Tiles are available and configured on this thread.
-unsafe fn tile_product(rows: &[bf16], stride: usize, panel: &[bf16], tile: &mut Tile) {
+pub(crate) unsafe fn bf16_tile(rows: &[bf16], stride: usize, panel: &[bf16], tile: &mut Tile) {
     let depth = panel.len() / PANEL;
     assert!(depth.is_multiple_of(32) && depth > 0, "whole tiles");
     assert!(rows.len() >= (ROWS - 1) * stride + depth, "a tile has all its rows");
@@ -209,7 +158,7 @@ unsafe fn tile_product(rows: &[bf16], stride: usize, panel: &[bf16], tile: &mut 
 ///
 /// # Safety
 /// Tiles are available and configured on this thread.
-unsafe fn int8_tile(rows: &[u8], stride: usize, panel: &[i8], sums: &mut [[i32; PANEL]; ROWS]) {
+pub(crate) unsafe fn int8_tile(rows: &[u8], stride: usize, panel: &[i8], sums: &mut [[i32; PANEL]; ROWS]) {
     let depth = panel.len() / PANEL;
     assert!(depth.is_multiple_of(64) && depth > 0, "whole tiles");
     assert!(rows.len() >= (ROWS - 1) * stride + depth, "a tile has all its rows");

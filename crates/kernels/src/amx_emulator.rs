@@ -270,7 +270,7 @@ impl Tiles {
         match instruction {
             Instruction::LoadConfig(memory) => {
                 let address = memory.start(registers).wrapping_add(memory.stride(registers));
-                // SAFETY: the instruction reads 64 bytes here; whoever executes it answers for them.
+                // SAFETY: the instruction reads 64 bytes here; the code under test answers for them.
                 let config = unsafe { std::ptr::with_exposed_provenance::<[u8; 64]>(address).read() };
                 *self = Self::configured(&config);
             }
@@ -313,7 +313,7 @@ impl Tiles {
         self.tiles[tile] = Self::ZERO;
         for (at, row) in self.tiles[tile].iter_mut().take(self.rows[tile]).enumerate() {
             let from = std::ptr::with_exposed_provenance::<u8>(start.wrapping_add(at.wrapping_mul(stride)));
-            // SAFETY: the instruction reads `colsb` bytes here; whoever executes it answers for them. A row holds
+            // SAFETY: the instruction reads `colsb` bytes here; the code under test answers for them. A row holds
             // 64 bytes and lies in this thread's own copy of the tiles.
             unsafe { from.copy_to_nonoverlapping(row.as_flattened_mut().as_mut_ptr(), self.colsb[tile]) };
         }
@@ -323,7 +323,7 @@ impl Tiles {
         self.require_dwords(tile);
         for (at, row) in self.tiles[tile].iter().take(self.rows[tile]).enumerate() {
             let to = std::ptr::with_exposed_provenance_mut::<u8>(start.wrapping_add(at.wrapping_mul(stride)));
-            // SAFETY: the instruction writes `colsb` bytes here; whoever executes it answers for them. A row holds
+            // SAFETY: the instruction writes `colsb` bytes here; the code under test answers for them. A row holds
             // 64 bytes and lies in this thread's own copy of the tiles.
             unsafe { to.copy_from_nonoverlapping(row.as_flattened().as_ptr(), self.colsb[tile]) };
         }

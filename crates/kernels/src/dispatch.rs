@@ -6,15 +6,15 @@ use crate::{Instructions, Level};
 /// Work written once for all vectors. `run` is `#[inline(always)]` in every implementation and calls no closures, so that all
 /// of it is compiled with the instructions of `simd` enabled.
 pub(crate) trait Task {
-    /// What the work comes to.
+    /// The result.
     type Output;
 
-    /// Does it.
+    /// Does the work with the vectors of `simd`.
     fn run<S: Simd>(self, simd: S) -> Self::Output;
 }
 
 impl Instructions {
-    /// Does `task` with the vectors of this level.
+    /// Runs `task` with the vectors of this level.
     pub(crate) fn run<T: Task>(self, task: T) -> T::Output {
         match self.level() {
             #[cfg(target_arch = "x86_64")]

@@ -24,7 +24,7 @@ impl Level {
     /// All levels, highest first.
     pub const ALL: [Self; 6] = [Self::Amx, Self::Avx512Bf16, Self::Avx512, Self::Avx2, Self::Neon, Self::Plain];
 
-    /// The name that configuration and fingerprints use.
+    /// Returns the name that configuration and fingerprints use.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -37,7 +37,7 @@ impl Level {
         }
     }
 
-    /// Whether this processor and operating system can run the level.
+    /// Returns whether this processor and operating system can run the level.
     #[must_use]
     pub fn is_available(self) -> bool {
         match self {
@@ -101,13 +101,13 @@ pub enum LevelError {
 pub struct Instructions(Level);
 
 impl Instructions {
-    /// The highest level of this processor.
+    /// Returns the highest level of this processor.
     #[must_use]
     pub fn best() -> Self {
         Self(Level::ALL.into_iter().find(|level| level.is_available()).unwrap_or(Level::Plain))
     }
 
-    /// The level `level`.
+    /// Asks for `level`.
     ///
     /// # Errors
     /// [`LevelError::Unavailable`] if this processor cannot run it.
@@ -119,12 +119,12 @@ impl Instructions {
         }
     }
 
-    /// Every level of this processor, highest first.
+    /// Returns every level of this processor, highest first.
     pub fn all() -> impl Iterator<Item = Self> {
         Level::ALL.into_iter().filter(|level| level.is_available()).map(Self)
     }
 
-    /// The level.
+    /// Returns the level.
     #[must_use]
     pub fn level(self) -> Level {
         self.0

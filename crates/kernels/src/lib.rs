@@ -23,23 +23,24 @@ mod dispatch;
 mod file_map;
 mod level;
 mod matmul;
-mod norm;
-mod operand;
 mod peak;
 #[cfg(test)]
 mod reference;
 mod rotary;
 mod simd;
+mod tile;
 
 pub use attention::{
-    AttentionScratch, HeadLayout, KeyValues, QueryBlock, RunningMean, attend, attention_logits, split_heads,
+    AttentionScratch, HeadLayout, HeadRotation, KvCache, Projections, QueryBlock, RunningMean, StridedRows, attend,
+    attention_logits, split_heads,
 };
 pub use buffer::Buffer;
 pub use file_map::{FileMap, MapError};
 pub use level::{Instructions, Level, LevelError};
 pub use matmul::{
-    Int8Rows, Int8Weights, Matrix, ROW_STEP, Weights, cross_entropy, gated_bias, project, project_add, swiglu,
+    InputRows, Int8Rows, Int8Weights, Matrix, Operand, PaddedRows, Weights, cross_entropy, gated_bias, project,
+    project_add, swiglu,
 };
-pub use operand::{Operand, padded_depth};
 pub use peak::{saturate_bf16, saturate_f32};
 pub use rotary::{HeadNorm, RotaryTable};
+pub use tile::{ROW_STEP, padded_depth};

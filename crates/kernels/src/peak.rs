@@ -1,4 +1,4 @@
-//! What the processor reaches when it does nothing but multiply and add in registers: the figure to hold kernels against.
+//! The peak speed of the processor: multiply-adds in registers alone. Kernels are compared with it.
 
 use std::hint::black_box;
 
@@ -25,7 +25,7 @@ pub fn saturate_f32(instructions: Instructions) -> u64 {
     }
 }
 
-/// The same in bfloat16, as far as the level multiplies it; elsewhere in float32, into which bfloat16 is widened.
+/// Multiplies and adds in bfloat16 where the level has it, else in float32; returns as [`saturate_f32`].
 #[must_use]
 pub fn saturate_bf16(instructions: Instructions) -> u64 {
     match instructions.level() {

@@ -3,9 +3,9 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::ROW_STEP;
 use crate::buffer::Buffer;
-use crate::operand::{Operand, padded_depth};
+use crate::matmul::{InputRows, Operand};
+use crate::tile::{ROW_STEP, padded_depth};
 
 /// Unit roundoff of float32.
 pub(crate) const UNIT: f64 = 1.0 / (1 << 24) as f64;
@@ -35,8 +35,8 @@ impl<E: Operand> Left<E> {
     }
 
     /// The rows and their number.
-    pub(crate) fn rows(&self) -> (&Buffer<E>, usize) {
-        (&self.values, self.rows)
+    pub(crate) fn rows(&self) -> InputRows<'_, Buffer<E>> {
+        InputRows { rows: &self.values, count: self.rows }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Rotary position embeddings, and the optional norm of every head before them.
 
-use crate::norm::scale;
+use crate::matmul::inverse_rms;
 use crate::simd::Simd;
 
 /// Cosines and sines of the angles of positions 0.., `(position, half)` each.
@@ -12,7 +12,8 @@ pub struct RotaryTable {
 }
 
 impl RotaryTable {
-    /// The angles of `positions` positions; `frequencies` in radians per position, `(half,)`. Computed in float64.
+    /// Returns the angles of `positions` positions; `frequencies` in radians per position, `(half,)`. Computed in
+    /// float64.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "angles are computed in float64 and used in float32")]
     #[expect(clippy::cast_precision_loss, reason = "positions are far below 2⁵³")]
@@ -31,7 +32,7 @@ impl RotaryTable {
         table
     }
 
-    /// Number of positions.
+    /// Returns the number of positions.
     #[must_use]
     pub fn positions(&self) -> usize {
         self.cos.len() / self.half.max(1)
@@ -65,7 +66,7 @@ pub(crate) fn rotate<S: Simd>(
     by: f32,
 ) {
     if let Some(norm) = norm {
-        let scale = simd.splat(scale(simd, head, norm.eps));
+        let scale = simd.splat(inverse_rms(simd, head, norm.eps));
         for (x, weight) in head.chunks_mut(S::LANES).zip(norm.weight.chunks(S::LANES)) {
             simd.store(simd.mul(simd.mul(simd.load(x), scale), simd.load(weight)), x);
         }

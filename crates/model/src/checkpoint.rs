@@ -1,4 +1,4 @@
-//! The tensors of a decoder by role, whatever the file format calls them.
+//! The tensors of a decoder by role, for every file format.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

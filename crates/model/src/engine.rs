@@ -1,4 +1,4 @@
-//! What Headwater asks of a model.
+//! The interface of the engines that run a model.
 
 use std::ops::Range;
 
@@ -15,12 +15,12 @@ pub enum MaskKind {
     /// The head gives each visible position the same weight: its output at position *t* is the mean of its V over 0..=t.
     #[default]
     CausalUniform,
-    /// The head gives nothing.
+    /// The head's output is zero.
     Zero,
 }
 
 impl MaskKind {
-    /// The kind as configuration and fingerprint write it.
+    /// Returns the kind as configuration and fingerprint write it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -54,30 +54,30 @@ pub struct WindowLosses {
     pub masked: Vec<f32>,
 }
 
-/// Where every head looks most.
+/// The position that each head attends to most, for some query positions.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AttentionPeaks {
+pub struct AttentionArgmax {
     heads: usize,
     rows: usize,
     positions: Vec<u32>,
 }
 
-impl AttentionPeaks {
+impl AttentionArgmax {
     /// Wraps `positions`, `(layer, head, row)`.
     ///
     /// # Errors
-    /// [`Error::Positions`] if their number is not `layers × heads × rows`.
+    /// [`Error::ArgmaxCount`] if their number is not `layers × heads × rows`.
     pub fn new(layers: usize, heads: usize, rows: usize, positions: Vec<u32>) -> Result<Self, Error> {
         let expected = layers * heads * rows;
         if positions.len() == expected {
             Ok(Self { heads, rows, positions })
         } else {
-            Err(Error::Positions { expected, got: positions.len() })
+            Err(Error::ArgmaxCount { expected, got: positions.len() })
         }
     }
 
-    /// The visible position with the greatest attention of `head` in `layer` at the query row `row_index`, counted inside
-    /// the rows that were asked for. Ties take the lowest position.
+    /// Returns the visible position with the greatest attention of `head` in `layer` at the query row `row_index`,
+    /// counted inside the rows that were asked for. Ties take the lowest position.
     #[must_use]
     pub fn position(&self, layer: usize, head: usize, row_index: usize) -> usize {
         self.positions[(layer * self.heads + head) * self.rows + row_index] as usize
@@ -103,13 +103,13 @@ pub enum Concurrency {
 /// Every method returns [`Error::TokenOutOfRange`] for a token beyond the vocabulary, [`Error::WindowLength`] for an empty
 /// window or one longer than the model's context, and [`Error::Compute`] if the device fails.
 pub trait Engine: Send + Sync {
-    /// The sizes of the model.
+    /// Returns the sizes of the model.
     fn shape(&self) -> &ModelShape;
 
-    /// What decides the last bits of a loss.
+    /// Returns what decides the last bits of a loss.
     fn numerics(&self) -> Numerics;
 
-    /// How many windows to have in hand.
+    /// How many windows callers run at once.
     fn concurrency(&self) -> Concurrency;
 
     /// Returns the next-token cross-entropy of `window[1..]`, intact and under `mask`.
@@ -119,8 +119,8 @@ pub trait Engine: Send + Sync {
     /// - returns two of `(n − 1,)`, in nats
     fn losses(&self, window: &[u32], mask: &HeadMask) -> Result<WindowLosses, Error>;
 
-    /// Returns where every head looks most from each query position in `rows`, from float32 attention logits.
-    fn attention_peaks(&self, tokens: &[u32], rows: Range<usize>) -> Result<AttentionPeaks, Error>;
+    /// Returns the position that every head attends to most from each query position in `rows`, from float32 attention logits.
+    fn attention_argmax(&self, tokens: &[u32], rows: Range<usize>) -> Result<AttentionArgmax, Error>;
 
     /// Returns the most likely next token after each position in `rows`, under each of `masks`. Ties take the lowest id.
     ///
@@ -130,7 +130,7 @@ pub trait Engine: Send + Sync {
 }
 
 /// Checks that a model of `shape` can take `tokens` as a window.
-pub(crate) fn check_window(shape: &ModelShape, tokens: &[u32]) -> Result<(), Error> {
+pub(crate) fn validate_window(shape: &ModelShape, tokens: &[u32]) -> Result<(), Error> {
     if tokens.is_empty() || tokens.len() > shape.context_tokens {
         return Err(Error::WindowLength { tokens: tokens.len(), context: shape.context_tokens });
     }
@@ -141,8 +141,8 @@ pub(crate) fn check_window(shape: &ModelShape, tokens: &[u32]) -> Result<(), Err
 }
 
 /// Checks also that `rows` are positions of the window.
-pub(crate) fn check_rows(shape: &ModelShape, tokens: &[u32], rows: &Range<usize>) -> Result<(), Error> {
-    check_window(shape, tokens)?;
+pub(crate) fn validate_rows(shape: &ModelShape, tokens: &[u32], rows: &Range<usize>) -> Result<(), Error> {
+    validate_window(shape, tokens)?;
     if rows.start < rows.end && rows.end <= tokens.len() {
         return Ok(());
     }
@@ -156,7 +156,7 @@ pub(crate) fn shared_layers<'a>(
 ) -> Result<usize, Error> {
     let mut shared = shape.layers;
     for mask in masks {
-        mask.set.check(shape.layers, shape.heads)?;
+        mask.set.validate(shape.layers, shape.heads)?;
         shared = shared.min(mask.set.first_layer().unwrap_or(shape.layers));
     }
     Ok(shared)

@@ -1,10 +1,11 @@
-//! Which token a model ends its texts with, as the files beside its `tokenizer.json` say.
+//! The end-of-text token of a model, from the files beside its `tokenizer.json`.
 
 use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::{Error, load};
+use crate::Error;
+use crate::paths::read;
 
 /// What is read of `tokenizer_config.json`, `generation_config.json` and `config.json`.
 #[derive(Default, Deserialize)]
@@ -37,7 +38,7 @@ pub(crate) fn beside(tokenizer: &Path, id: &dyn Fn(&str) -> Option<u32>) -> Resu
         if !path.is_file() {
             continue;
         }
-        let read: Beside = serde_json::from_slice(&load::read(&path)?).map_err(|error| Error::Format {
+        let read: Beside = serde_json::from_slice(&read(&path)?).map_err(|error| Error::Format {
             path: path.clone(),
             format: name,
             reason: error.to_string(),

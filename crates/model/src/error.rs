@@ -1,4 +1,4 @@
-//! What can go wrong with a model.
+//! Errors of loading and running a model.
 
 use std::path::PathBuf;
 
@@ -140,9 +140,9 @@ pub enum Error {
         /// Length of the window.
         tokens: usize,
     },
-    /// Attention peaks of the wrong number.
-    #[error("{got} attention peaks where {expected} were expected")]
-    Positions {
+    /// Attention positions in the wrong number.
+    #[error("{got} attention positions where {expected} were expected")]
+    ArgmaxCount {
         /// layers × heads × rows.
         expected: usize,
         /// Number given.

@@ -1,7 +1,7 @@
-//! Arithmetic of a forward pass, counted from the sizes of a model: what a speed is held against.
+//! Arithmetic of a forward pass, counted from the sizes of a model, to compare measured speed with.
 //!
-//! Counted are products of matrices, two operations for each multiply-add, as mathematics asks for them: a causal attention head
-//! sees `t` positions from position `t`, whatever an engine computes and throws away. Norms, rotations, exponentials and the
+//! Only products of matrices count, two operations for each multiply-add. A causal attention head sees `t` positions from position
+//! `t`; what an engine computes beyond them does not count. Norms, rotations, exponentials and the
 //! running means of masked heads are left out; together they are a few operations for each number that passes through a layer.
 
 use headwater_kernels::{Instructions, Level, LevelError, saturate_bf16, saturate_f32};
@@ -9,8 +9,8 @@ use headwater_kernels::{Instructions, Level, LevelError, saturate_bf16, saturate
 use crate::{HeadMask, ModelShape, Precision};
 
 impl ModelShape {
-    /// Operations of [`Engine::losses`](crate::Engine::losses) for a window of `tokens`, BOS included, under `mask`: the layers
-    /// below the first masked head once, all above and the vocabulary projection intact and masked.
+    /// Returns the operations of [`Engine::losses`](crate::Engine::losses) for a window of `tokens`, BOS included, under
+    /// `mask`: the layers below the first masked head once, all above and the vocabulary projection intact and masked.
     ///
     /// # Units
     /// Floating-point operations, two for each multiply-add.
@@ -46,8 +46,7 @@ impl ModelShape {
 }
 
 /// Multiplies and adds in registers on the calling thread for a fraction of a millisecond, as fast as the processor can at
-/// `level`, `None` for its highest. Returns the operations done: what a forward pass in `precision` does in the same time falls short
-/// of it.
+/// `level`, `None` for its highest. Returns the operations done, an upper bound for a forward pass in `precision` of the same time.
 ///
 /// # Errors
 /// [`LevelError::Unavailable`] if this processor cannot run the level.

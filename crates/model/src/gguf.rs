@@ -136,7 +136,7 @@ impl GgufFile {
             rope_theta: self.real(&key("rope.freq_base")).unwrap_or(10_000.0),
             rope_scaling: self.rope_scaling(&key("rope.scaling"), head_dim / 2)?,
         }
-        .check(&self.path)
+        .validate(&self.path)
     }
 
     /// Reads the scaling of `frequencies` rotary frequencies from the keys that begin with `key`.
@@ -207,7 +207,7 @@ impl TensorFiles for GgufFile {
     }
 }
 
-/// The header's bytes on their way to candle's parser, which divides by `general.alignment` and would panic on a zero:
+/// A reader of the header for candle's parser, which divides by `general.alignment` and would panic on a zero:
 /// the key, four bytes of type and the value arrive in one read each, so the zero is refused as it passes.
 struct HeaderReader<'a> {
     bytes: Cursor<&'a [u8]>,

@@ -4,7 +4,7 @@
 //! [`Engine`]. An engine answers the three questions that Headwater asks of a model:
 //!
 //! - [`Engine::losses`]: the loss of every target of a window, intact and with a head set masked;
-//! - [`Engine::attention_peaks`]: where every head looks most, for some query positions;
+//! - [`Engine::attention_argmax`]: the position that every head attends to most, for some query positions;
 //! - [`Engine::predictions`]: the most likely next tokens under several masks.
 //!
 //! There are two, which agree with each other: the native one runs on a CPU with the kernels of `headwater-kernels`, one window a
@@ -21,15 +21,19 @@ mod flops;
 mod gguf;
 mod load;
 mod native;
+mod options;
+mod paths;
 mod pretokenizer;
 mod safetensors;
 mod shape;
 mod tokenizer;
 
-pub use engine::{AttentionPeaks, Concurrency, Engine, HeadMask, MaskKind, WindowLosses};
+pub use engine::{AttentionArgmax, Concurrency, Engine, HeadMask, MaskKind, WindowLosses};
 pub use error::Error;
 pub use flops::saturate;
 pub use headwater_kernels::{Level, LevelError};
-pub use load::{EngineChoice, EngineOptions, Model, ModelPaths, Precision};
+pub use load::Model;
+pub use options::{EngineChoice, EngineOptions, Precision};
+pub use paths::ModelPaths;
 pub use shape::{Architecture, ModelShape, RopeScaling};
 pub use tokenizer::{TokenSpan, Tokenizer};

@@ -1,98 +1,18 @@
-//! From files to a model that runs.
-
-use std::path::{Path, PathBuf};
+//! Loads a model from its files.
 
 use half::bf16;
-use headwater_kernels::{Instructions, Int8Weights, Level, Weights};
+use headwater_kernels::{Instructions, Int8Weights, Weights};
 use headwater_record::ContentHash;
 use headwater_record::run::Numerics;
-use serde::{Deserialize, Serialize};
 
 use crate::candle::CandleEngine;
 use crate::checkpoint::{Checkpoint, TensorFiles};
 use crate::gguf::GgufFile;
 use crate::native::NativeEngine;
+use crate::options::CPU;
+use crate::paths::read;
 use crate::safetensors::SafetensorsFiles;
-use crate::{Engine, Error, ModelShape, Tokenizer, shape};
-
-/// The device of the native engine.
-const CPU: &str = "cpu";
-
-/// The numbers that the forward pass computes with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    /// float32 throughout.
-    F32,
-    /// Weights and the inputs of every matrix product in bfloat16, sums in float32.
-    #[default]
-    Bf16,
-    /// The maps that follow a norm (Q, K, V, gate, up, vocabulary) and the embedding in int8, with a scale for each output and
-    /// token; the rest as in [`Self::Bf16`]. Native engine only.
-    Int8,
-}
-
-impl Precision {
-    /// The precision as configuration and fingerprint write it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-            Self::Bf16 => "bf16",
-            Self::Int8 => "int8",
-        }
-    }
-}
-
-/// Where a model's files are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ModelPaths {
-    /// One GGUF file, or the safetensors files in the order of their index.
-    pub weights: Vec<PathBuf>,
-    /// `config.json`; needed for safetensors.
-    pub config: Option<PathBuf>,
-    /// `tokenizer.json`; needed for safetensors, overrides the one inside a GGUF.
-    pub tokenizer: Option<PathBuf>,
-    /// SHA-256 of the weights.
-    pub weights_hash: ContentHash,
-}
-
-/// Which engine runs a model.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum EngineChoice {
-    /// The fastest that the device runs.
-    #[default]
-    Auto,
-    /// The fast one, on a CPU.
-    Native,
-    /// The portable one, on any device.
-    Candle,
-}
-
-/// How to run a model.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EngineOptions {
-    /// Which engine.
-    pub engine: EngineChoice,
-    /// The instructions that the native engine uses; `None` for the highest level of the processor.
-    pub instructions: Option<Level>,
-    /// `cpu`, `cuda:N` or `metal`.
-    pub device: String,
-    /// The numbers to compute with.
-    pub precision: Precision,
-}
-
-impl Default for EngineOptions {
-    fn default() -> Self {
-        Self {
-            engine: EngineChoice::default(),
-            instructions: None,
-            device: CPU.to_owned(),
-            precision: Precision::default(),
-        }
-    }
-}
+use crate::{Engine, EngineChoice, EngineOptions, Error, ModelPaths, ModelShape, Precision, Tokenizer, shape};
 
 /// A tokenizer and an engine of the same model.
 pub struct Model {
@@ -115,22 +35,22 @@ impl Model {
     /// Names the file and what is wrong with it: a hostile or truncated header, an architecture or pre-tokenizer that this
     /// version does not know, a tensor that is missing, unused or of the wrong shape, a tokenizer of another model.
     pub fn load(paths: &ModelPaths, options: &EngineOptions) -> Result<Self, Error> {
-        if let Some(first) = gguf(paths) {
+        if let Some(first) = paths.gguf() {
             let file = GgufFile::open(first)?;
             let shape = file.shape()?;
             let tokenizer = match &paths.tokenizer {
                 Some(path) => Tokenizer::open(path)?,
                 None => Tokenizer::from_gguf(&file, paths.weights_hash)?,
             };
-            tokenizer.check(paths.tokenizer.as_deref().unwrap_or(first), shape.vocab)?;
+            tokenizer.validate(paths.tokenizer.as_deref().unwrap_or(first), shape.vocab)?;
             return Self::assemble(&file, shape, tokenizer, paths, options);
         }
-        let config = paths.config.as_ref().ok_or_else(|| lacks(paths, "config.json"))?;
+        let config = paths.config.as_ref().ok_or_else(|| paths.lacks("config.json"))?;
         let config_text = read(config)?;
         let shape = shape::from_hf_config(config, &config_text)?;
-        let path = paths.tokenizer.as_ref().ok_or_else(|| lacks(paths, "tokenizer.json"))?;
+        let path = paths.tokenizer.as_ref().ok_or_else(|| paths.lacks("tokenizer.json"))?;
         let tokenizer = Tokenizer::open(path)?;
-        tokenizer.check(path, shape.vocab)?;
+        tokenizer.validate(path, shape.vocab)?;
         let files = SafetensorsFiles::open(&paths.weights)?;
         let model = Self::assemble(&files, shape, tokenizer, paths, options)?;
         Ok(Self { config_hash: Some(ContentHash::of(&config_text)), ..model })
@@ -150,19 +70,19 @@ impl Model {
         Ok(Self { tokenizer, engine, weights_hash: paths.weights_hash, config_hash: None })
     }
 
-    /// The tokenizer.
+    /// Returns the tokenizer.
     #[must_use]
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.tokenizer
     }
 
-    /// The engine.
+    /// Returns the engine.
     #[must_use]
     pub fn engine(&self) -> &dyn Engine {
         self.engine.as_ref()
     }
 
-    /// The sizes of the model.
+    /// Returns the sizes of the model.
     #[must_use]
     pub fn shape(&self) -> &ModelShape {
         self.engine.shape()
@@ -180,7 +100,7 @@ impl Model {
         self.config_hash
     }
 
-    /// What decides the last bits of a loss.
+    /// Returns what decides the last bits of a loss.
     #[must_use]
     pub fn numerics(&self) -> Numerics {
         self.engine.numerics()
@@ -224,21 +144,4 @@ fn load_engine(
             return Err(Error::Precision { precision: options.precision, why });
         }
     })
-}
-
-/// The first weight file, if it is a GGUF.
-pub(crate) fn gguf(paths: &ModelPaths) -> Option<&Path> {
-    let first = paths.weights.first()?;
-    first.extension().is_some_and(|extension| extension == "gguf").then_some(first)
-}
-
-/// The error for weights that need a file beside them.
-pub(crate) fn lacks(paths: &ModelPaths, name: &str) -> Error {
-    let path = paths.weights.first().cloned().unwrap_or_default();
-    Error::MissingKey { path, key: format!("{name} beside it") }
-}
-
-/// Reads a whole file.
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    Ok(headwater_kernels::FileMap::open(path)?.to_vec())
 }

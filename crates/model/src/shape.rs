@@ -20,7 +20,7 @@ pub enum Architecture {
 }
 
 impl Architecture {
-    /// The name that `config.json` and GGUF use.
+    /// Returns the name that `config.json` and GGUF use.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -119,7 +119,7 @@ impl ModelShape {
     }
 
     /// Checks what every later shape computation relies on.
-    pub(crate) fn check(self, path: &Path) -> Result<Self, Error> {
+    pub(crate) fn validate(self, path: &Path) -> Result<Self, Error> {
         let wrong = |key: &str, value: usize, supported: &'static str| Error::Unsupported {
             path: path.to_owned(),
             key: key.to_owned(),
@@ -251,7 +251,7 @@ pub(crate) fn from_hf_config(path: &Path, text: &[u8]) -> Result<ModelShape, Err
         rope_theta: config.rope_theta.or(rope.and_then(|rope| rope.rope_theta)).ok_or_else(missing_theta)?,
         rope_scaling: rope.map_or(Ok(RopeScaling::None), |rope| rope.scaling(path))?,
     }
-    .check(path)
+    .validate(path)
 }
 
 #[cfg(test)]

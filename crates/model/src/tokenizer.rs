@@ -1,4 +1,4 @@
-//! The model's own tokenizer, with nothing added and nothing cut off.
+//! The model's own tokenizer, without special tokens added, truncation or padding.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,8 @@ use tokenizers::processors::byte_level::ByteLevel;
 use tokenizers::{AddedToken, PostProcessorWrapper, Tokenizer as HfTokenizer};
 
 use crate::gguf::GgufFile;
-use crate::{Error, ModelPaths, eos, load, pretokenizer};
+use crate::paths::read;
+use crate::{Error, ModelPaths, eos, pretokenizer};
 
 /// Longest text that is tokenised in one piece, in bytes. The tokenizer needs gigabytes for a text of 50 MB.
 const PIECE_BYTES: usize = 1 << 20;
@@ -19,7 +20,7 @@ const CONTROL: u64 = 3;
 /// GGUF's token type for tokens that users added.
 const USER_DEFINED: u64 = 4;
 
-/// One token and the bytes of the text that it stands for.
+/// One token and its bytes in the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TokenSpan {
     /// Token id.
@@ -57,10 +58,10 @@ impl Tokenizer {
     /// # Errors
     /// As [`Model::load`](crate::Model::load), for what concerns the tokenizer.
     pub fn load(paths: &ModelPaths) -> Result<Self, Error> {
-        match (&paths.tokenizer, load::gguf(paths)) {
+        match (&paths.tokenizer, paths.gguf()) {
             (Some(path), _) => Self::open(path),
             (None, Some(path)) => Self::from_gguf(&GgufFile::open(path)?, paths.weights_hash),
-            (None, None) => Err(load::lacks(paths, "tokenizer.json")),
+            (None, None) => Err(paths.lacks("tokenizer.json")),
         }
     }
 
@@ -69,7 +70,7 @@ impl Tokenizer {
     /// # Errors
     /// Names the file and what is wrong with it.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        Self::from_json(path, &load::read(path)?)
+        Self::from_json(path, &read(path)?)
     }
 
     /// Reads a `tokenizer.json`.
@@ -143,7 +144,7 @@ impl Tokenizer {
         Ok(ids)
     }
 
-    /// Tokenises `text` and tells which bytes each token stands for.
+    /// Tokenises `text` and returns the bytes of each token.
     ///
     /// # Errors
     /// [`Error::Tokenise`] if the tokenizer has no way to write the text.
@@ -159,43 +160,44 @@ impl Tokenizer {
         Ok(spans)
     }
 
-    /// The token that begins every window, if the tokenizer adds one.
+    /// Returns the token that begins every window, if the tokenizer adds one.
     #[must_use]
     pub fn bos(&self) -> Option<u32> {
         self.bos
     }
 
-    /// The token that the model itself ends its texts with, which for a chat model is the end of a turn; `None` if its files do not
-    /// say. Beside a `tokenizer.json` these are `tokenizer_config.json`, `generation_config.json` and `config.json`.
+    /// Returns the token that the model itself ends its texts with, which for a chat model is the end of a turn; `None`
+    /// if its files do not say. Beside a `tokenizer.json` these are `tokenizer_config.json`, `generation_config.json`
+    /// and `config.json`.
     ///
     /// # Errors
     /// [`Error::Format`] if such a file cannot be understood.
     pub fn eos(&self) -> Result<Option<u32>, Error> {
         match &self.eos {
             OwnEos::Known(id) => Ok(*id),
-            OwnEos::Beside(path) => eos::beside(path, &|token| self.id(token)),
+            OwnEos::Beside(path) => eos::beside(path, &|token| self.token_to_id(token)),
         }
     }
 
-    /// The id of a token of the vocabulary, special tokens included.
+    /// Returns the id of a token of the vocabulary, special tokens included.
     #[must_use]
-    pub fn id(&self, token: &str) -> Option<u32> {
+    pub fn token_to_id(&self, token: &str) -> Option<u32> {
         self.inner.token_to_id(token)
     }
 
-    /// The token of an id, as the vocabulary writes it.
+    /// Returns the token of an id, as the vocabulary writes it.
     #[must_use]
-    pub fn token(&self, id: u32) -> Option<String> {
+    pub fn id_to_token(&self, id: u32) -> Option<String> {
         self.inner.id_to_token(id)
     }
 
-    /// The highest id plus one: what a table with a row for each token needs.
+    /// Returns the highest id plus one: what a table with a row for each token needs.
     #[must_use]
     pub fn vocab_size(&self) -> u64 {
         u64::from(self.highest()) + 1
     }
 
-    /// The tokenizer as a `tokenizer.json`.
+    /// Returns the tokenizer as a `tokenizer.json`.
     ///
     /// # Errors
     /// [`Error::Tokenise`] if the library cannot write it.
@@ -214,7 +216,7 @@ impl Tokenizer {
     }
 
     /// Checks that no id lies beyond an embedding of `rows` rows.
-    pub(crate) fn check(&self, path: &Path, rows: usize) -> Result<(), Error> {
+    pub(crate) fn validate(&self, path: &Path, rows: usize) -> Result<(), Error> {
         let highest = self.highest();
         if (highest as usize) < rows { Ok(()) } else { Err(Error::Vocabulary { path: path.to_owned(), highest, rows }) }
     }

@@ -86,7 +86,7 @@ fn windows_are_checked(engine: &dyn Engine) -> Outcome {
     assert!(matches!(engine.losses(&[1; 257], &intact), Err(Error::WindowLength { tokens: 257, context: 256 })));
     let outside = engine.losses(&[1, 304], &intact);
     assert!(matches!(outside, Err(Error::TokenOutOfRange { token: 304, vocabulary: 304 })));
-    assert!(matches!(engine.attention_peaks(&[], 0..1), Err(Error::WindowLength { .. })));
+    assert!(matches!(engine.attention_argmax(&[], 0..1), Err(Error::WindowLength { .. })));
     assert!(matches!(engine.predictions(&[u32::MAX], 0..1, &[]), Err(Error::TokenOutOfRange { .. })));
     assert!(engine.losses(&[303; 256], &intact)?.base.iter().all(|loss| loss.is_finite()));
     assert!(engine.losses(&[7], &intact)?.base.is_empty(), "one token has no target");
@@ -98,8 +98,8 @@ fn windows_are_checked(engine: &dyn Engine) -> Outcome {
 fn rows_outside_the_window_are_errors() -> Outcome {
     on_every_engine(&tiny("llama"), |engine| {
         for rows in [0..0, 3..3, 2..1, 0..4, 3..4] {
-            let peaks = engine.attention_peaks(&[1, 2, 3], rows.clone());
-            assert!(matches!(peaks, Err(Error::Rows { tokens: 3, .. })), "{rows:?}");
+            let argmax = engine.attention_argmax(&[1, 2, 3], rows.clone());
+            assert!(matches!(argmax, Err(Error::Rows { tokens: 3, .. })), "{rows:?}");
             let predictions = engine.predictions(&[1, 2, 3], rows.clone(), &[HeadMask::default()]);
             assert!(matches!(predictions, Err(Error::Rows { tokens: 3, .. })), "{rows:?}");
         }
@@ -154,7 +154,7 @@ fn nan_weights_give_nan_losses() -> Outcome {
             let losses = model.engine().losses(&tokens, &mask("[[1, 1]]", kind)?)?;
             assert!(losses.base.iter().chain(&losses.masked).all(|loss| loss.is_nan()), "{options:?}");
         }
-        assert_eq!(model.engine().attention_peaks(&tokens, 139..140)?.position(1, 0, 0), 0);
+        assert_eq!(model.engine().attention_argmax(&tokens, 139..140)?.position(1, 0, 0), 0);
         assert_eq!(model.engine().predictions(&tokens, 139..140, &[HeadMask::default()])?, [[0]]);
     }
     Ok(())

@@ -41,6 +41,7 @@ struct Fixture {
     texts: BTreeMap<String, String>,
 }
 
+#[expect(clippy::disallowed_methods, reason = "the environment names the model")]
 fn fixture(options: &EngineOptions) -> Result<Option<Fixture>, Box<dyn Error>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/goldens");
     let (Some(gguf), true) = (std::env::var_os("HEADWATER_TEST_MODEL"), folder.is_dir()) else {

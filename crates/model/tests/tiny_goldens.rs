@@ -40,14 +40,14 @@ struct Window {
     ids: Vec<u32>,
     base: Vec<f64>,
     rows: Vec<usize>,
-    attention: Peaks,
+    attention: Argmax,
     predictions: Predictions,
     masks: Vec<Masked>,
 }
 
 /// `(layer, head, row)`.
 #[derive(Deserialize)]
-struct Peaks {
+struct Argmax {
     positions: Vec<Vec<Vec<usize>>>,
     margins: Vec<Vec<Vec<f64>>>,
 }
@@ -101,19 +101,19 @@ fn largest_difference(got: &[f32], expected: &[f64]) -> f64 {
     got.iter().zip(expected).map(|(got, expected)| (f64::from(*got) - expected).abs()).fold(0.0, f64::max)
 }
 
-fn check_peaks(engine: &dyn Engine, window: &Window, tally: &mut Tally) -> Outcome {
-    let peaks = engine.attention_peaks(&window.ids, 0..window.ids.len())?;
+fn check_argmax(engine: &dyn Engine, window: &Window, tally: &mut Tally) -> Outcome {
+    let argmax = engine.attention_argmax(&window.ids, 0..window.ids.len())?;
     for (layer, (heads, margins)) in window.attention.positions.iter().zip(&window.attention.margins).enumerate() {
         for (head, (positions, margins)) in heads.iter().zip(margins).enumerate() {
             for (at, row) in window.rows.iter().enumerate() {
                 let what = format!("layer {layer}, head {head}, row {row}");
-                tally.equal(&peaks.position(layer, head, *row), &positions[at], margins[at], &what);
+                tally.equal(&argmax.position(layer, head, *row), &positions[at], margins[at], &what);
             }
         }
     }
     let row = window.ids.len() - 1;
-    let last = engine.attention_peaks(&window.ids, row..row + 1)?;
-    assert_eq!(last.position(1, 2, 0), peaks.position(1, 2, row), "rows asked for alone");
+    let last = engine.attention_argmax(&window.ids, row..row + 1)?;
+    assert_eq!(last.position(1, 2, 0), argmax.position(1, 2, row), "rows asked for alone");
     Ok(())
 }
 
@@ -148,7 +148,7 @@ fn float32_agrees_on(model: &Path, golden: &Path, options: &EngineOptions) -> Ou
             let off = largest_difference(&losses.masked, &masked.losses);
             assert!(off <= F32_NATS, "{what}: off by {off}");
         }
-        check_peaks(model.engine(), window, &mut tally)?;
+        check_argmax(model.engine(), window, &mut tally)?;
         check_predictions(model.engine(), window, &mut tally)?;
     }
     assert!(tally.skipped * 50 <= tally.compared, "{} skipped, {} compared", tally.skipped, tally.compared);

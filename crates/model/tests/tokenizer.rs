@@ -103,7 +103,11 @@ fn a_tokenizer_loads_without_its_model() -> Outcome {
         let (alone, model) = (Tokenizer::load(&paths)?, Model::load(&paths, &EngineOptions::default())?);
         assert_eq!((alone.hash(), alone.bos()), (model.tokenizer().hash(), model.tokenizer().bos()), "{name}");
         assert_eq!(alone.eos()?, Some(0), "{name}");
-        assert_eq!((alone.token(0).as_deref(), alone.id("<|endoftext|>")), (Some("<|endoftext|>"), Some(0)), "{name}");
+        assert_eq!(
+            (alone.id_to_token(0).as_deref(), alone.token_to_id("<|endoftext|>")),
+            (Some("<|endoftext|>"), Some(0)),
+            "{name}"
+        );
         assert!(alone.vocab_size() <= model.shape().vocab as u64, "{name}");
         agrees(&alone)?;
     }

@@ -144,11 +144,11 @@ impl PipelineConfig {
     /// # Errors
     /// What the stages say of their tables.
     pub fn validate(&self) -> Result<()> {
-        self.heads.check()?;
+        self.heads.validate()?;
         self.score.check()?;
         self.select.check()?;
         self.mixture.check()?;
-        Ok(self.tokens.check()?)
+        Ok(self.tokens.validate()?)
     }
 
     /// Whether some source is scored in part only.

@@ -321,6 +321,9 @@ pub enum Error {
     /// The caller asked to stop; what is finished is kept.
     #[error("stopped; finished units and files are kept, those in hand are dropped")]
     Cancelled,
+    /// A value of the run cannot be made.
+    #[error(transparent)]
+    Record(#[from] headwater_record::Error),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] headwater_store::Error),

@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use headwater_corpus::NumberFile;
-use headwater_recipe::{BranchPlan, Export, TrainingRun, TrainingTables, export_schedule, schedule_csv};
+use headwater_recipe::{BranchPlan, ScheduleExport, TrainingRun, TrainingTables, export_schedule, schedule_csv};
 use headwater_record::TokenCount;
-use headwater_report::{Curve, curves_svg, schedule_svg};
+use headwater_report::{PlottedCurve, curves_svg, schedule_svg};
 use headwater_schedule::norms::{LogFormat, NormLog, NormSource};
-use headwater_schedule::refine::{Norm, RefineOptions, RefineSummary, Refined, SPOILT_EDGES};
+use headwater_schedule::refine::{RefineOptions, RefineSummary, Refined, SPOILT_EDGES};
 use headwater_schedule::{
     Batch, BranchPoint, BranchRequest, Kind, Length, NamedSchedule, RunLength, Schedule, ScheduleComparison,
     ScheduleConfig, ScheduleSummary,
@@ -25,7 +25,7 @@ use crate::extends::Extended;
 use crate::{Environment, Error, Event, Result};
 
 pub use headwater_recipe::{RunSize, Trainer};
-pub use headwater_schedule::refine::Norm as NormKind;
+pub use headwater_schedule::refine::GradientNorm;
 
 /// Points of a curve on a picture.
 const DRAWN: usize = 693;
@@ -72,7 +72,8 @@ impl ComparedSchedules {
     /// All of them on one picture.
     #[must_use]
     pub fn svg(&self) -> String {
-        let curves: Vec<Curve> = self.runs.iter().map(|run| Curve::of(run.name.as_str(), &run.schedule)).collect();
+        let curves: Vec<PlottedCurve> =
+            self.runs.iter().map(|run| PlottedCurve::of(run.name.as_str(), &run.schedule)).collect();
         curves_svg("Learning rates", "learning rate by completed steps", &curves)
     }
 }
@@ -114,7 +115,7 @@ impl Branch {
     pub fn svg(&self) -> String {
         let (parent, child) = (&self.parent.schedule, &self.plan.schedule);
         let longest = parent.steps().max(child.steps());
-        let curve = |name: &str, schedule: &Schedule| Curve::within(name, schedule, longest);
+        let curve = |name: &str, schedule: &Schedule| PlottedCurve::within(name, schedule, longest);
         let curves = [curve("parent", parent), curve("child", child)];
         curves_svg("A branch", &format!("learning rate over {} steps", TokenCount(longest)), &curves)
     }
@@ -126,7 +127,7 @@ pub struct RefineRequest {
     /// A log of norms in order: `.csv`, `.jsonl`, `.json` or `.parquet`.
     pub norms: PathBuf,
     /// What the norms are.
-    pub norm: Norm,
+    pub norm: GradientNorm,
     /// Width of the median filter, as a share of the norms.
     pub tau: f64,
     /// What norms are kept above, as a share of their median.
@@ -169,10 +170,10 @@ impl RefinedSchedule {
         let multipliers = self.refined.resampled(DRAWN).into_iter().enumerate();
         let run = RunLength { steps: DRAWN as u64 - 1, batch: Batch { sequences: 1, sequence_tokens: 1 } };
         let of = |name: &str, config: &ScheduleConfig| {
-            config.resolve(run, 1.0).ok().map(|schedule| Curve::of(name, &schedule))
+            config.resolve(run, 1.0).ok().map(|schedule| PlottedCurve::of(name, &schedule))
         };
         let kind = |kind| ScheduleConfig { kind, ..ScheduleConfig::default() };
-        let refined = Curve {
+        let refined = PlottedCurve {
             name: "refined".to_owned(),
             points: multipliers.map(|(at, multiplier)| (at as f64 / last, multiplier)).collect(),
         };
@@ -181,7 +182,7 @@ impl RefinedSchedule {
             of("linear", &kind(Kind::Linear)),
             of("WSD, 1-sqrt over the last quarter", &kind(Kind::Wsd)),
         ];
-        let curves: Vec<Curve> = std::iter::once(refined).chain(others.into_iter().flatten()).collect();
+        let curves: Vec<PlottedCurve> = std::iter::once(refined).chain(others.into_iter().flatten()).collect();
         curves_svg("Refined schedule", "learning rate as a share of the peak", &curves)
     }
 }
@@ -252,7 +253,7 @@ pub fn refine(request: &RefineRequest, environment: &Environment) -> Result<Refi
 ///
 /// # Errors
 /// As [`show`]; [`Error::Recipe`] for an unknown trainer, or one that cannot follow the schedule.
-pub fn export(name: &str, size: &RunSize, trainer: &str) -> Result<Export> {
+pub fn export(name: &str, size: &RunSize, trainer: &str) -> Result<ScheduleExport> {
     let trainer = Trainer::named(trainer)?;
     let exported = export_schedule(&resolved(name, size)?.schedule, trainer)?;
     if let Some(warning) = &exported.warning {

@@ -9,7 +9,7 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use headwater_recipe::{
-    CorpusSource, FOLDER, RecipeConfig, RecipeInputs, TokenFileCount, TokenPart, Trainer, write_recipes,
+    CorpusSource, PartTokenFiles, RECIPE_FOLDER, RecipeConfig, RecipeInputs, TokenFileCount, Trainer, build_recipes,
 };
 use headwater_record::selection::{Bucket, DomainBucket, DomainSelection};
 use headwater_record::tokens::{TextPart, TokenFormat};
@@ -149,9 +149,9 @@ fn selection(kept: Kept) -> SelectionFile {
 }
 
 /// Files of tokens that a run knows, for Megatron-LM: in folders of their own, or where a run with buckets has them.
-fn token_files(run: &str, hash: &ContentHash) -> Vec<TokenPart> {
+fn token_files(run: &str, hash: &ContentHash) -> Vec<PartTokenFiles> {
     let file = |path: String, tokens| TokenFileCount { path, tokens: TokenCount(tokens) };
-    let written = |part, files: &[(&str, u64)]| TokenPart {
+    let written = |part, files: &[(&str, u64)]| PartTokenFiles {
         part,
         format: TokenFormat::Megatron,
         files: files.iter().map(|(path, tokens)| file(format!("tokens/{path}"), *tokens)).collect(),
@@ -159,7 +159,7 @@ fn token_files(run: &str, hash: &ContentHash) -> Vec<TokenPart> {
     let in_place = |part: TextPart, files: &[(&str, u64)]| {
         let place =
             |(name, tokens): &(&str, u64)| file(format!("{}/megatron/{name}", part.token_folder(hash)), *tokens);
-        TokenPart { part, format: TokenFormat::Megatron, files: files.iter().map(place).collect() }
+        PartTokenFiles { part, format: TokenFormat::Megatron, files: files.iter().map(place).collect() }
     };
     match run {
         "linear" => vec![
@@ -186,6 +186,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+#[expect(clippy::disallowed_methods, reason = "an example is told where to write")]
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = PathBuf::from(std::env::args_os().nth(1).ok_or("usage: write_sample FOLDER")?);
     // Names that a careless YAML writer would leave bare, for a reader to turn into a number, a time or nothing.
@@ -205,7 +206,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             schedule: &schedule,
             mixtures: &mixtures,
             selection: &selection,
-            folder: FOLDER,
+            folder: RECIPE_FOLDER,
             subset: &format!("0x1f: #runs/'\"\n/selected/{}", selection.hash),
             corpus: &corpus,
             tokens: &token_files(name, &selection.hash),
@@ -215,7 +216,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let run = folder.join(name);
         write(&run.join("selection.json"), &serde_json::to_vec_pretty(&selection)?)?;
         write(&run.join("mixture.json"), &serde_json::to_vec_pretty(&mixture)?)?;
-        for file in write_recipes(&inputs)?.files {
+        for file in build_recipes(&inputs)?.files {
             write(&run.join(file.path), &file.bytes)?;
         }
     }

@@ -4,13 +4,13 @@ use headwater_record::TokenCount;
 use headwater_record::selection::Bucket;
 use headwater_schedule::{Kind, Length};
 
-use crate::dialect::Followed;
-use crate::plan::{Part, Plan, Stage};
+use crate::backend::FollowedSchedule;
+use crate::plan::{Part, Stage, TrainingPlan};
 use headwater_record::tokens::TextPart;
 
-impl Plan<'_> {
+impl TrainingPlan<'_> {
     /// The arithmetic of the run, a line each.
-    pub(crate) fn arithmetic(&self, followed: &Followed) -> Vec<String> {
+    pub(crate) fn arithmetic(&self, followed: &FollowedSchedule) -> Vec<String> {
         let mut lines = vec![self.model_line(), self.steps_line(), self.warmup_line()];
         lines.extend(self.decay_line());
         lines.extend(followed.sentences.iter().cloned());

@@ -1,4 +1,4 @@
-//! Foreign text in comments of configs.
+//! Escapes text for comments of configs.
 
 /// The line with control characters and what else ends a comment of YAML, TOML or a shell escaped.
 pub(crate) fn printable(line: &str) -> String {

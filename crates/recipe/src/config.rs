@@ -33,7 +33,7 @@ impl Trainer {
     pub const ALL: [Self; 7] =
         [Self::Nanotron, Self::Hf, Self::Megatron, Self::Torchtitan, Self::OlmoCore, Self::LlmFoundry, Self::Levanter];
 
-    /// The trainer's name in configurations and paths.
+    /// Returns the trainer's name in configurations and paths.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

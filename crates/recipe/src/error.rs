@@ -1,4 +1,4 @@
-//! What can be wrong with a recipe.
+//! Errors of recipes.
 
 /// The result of this crate's functions.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -67,7 +67,7 @@ pub enum Error {
     },
     /// A schedule that is too far from anything that a trainer does.
     #[error("{trainer} has nothing like a {schedule}")]
-    Inexpressible {
+    UnsupportedSchedule {
         /// The trainer.
         trainer: &'static str,
         /// The schedule.

@@ -1,4 +1,4 @@
-//! What a recipe is made from.
+//! The inputs of a recipe.
 
 use headwater_record::tokens::{TextPart, TokenFormat};
 use headwater_record::{SelectionFile, TokenCount};
@@ -8,7 +8,7 @@ use headwater_select::Mixtures;
 use crate::RecipeConfig;
 
 /// Where recipes lie in the output of a run, with `schedule.csv` beside it; another folder holds everything.
-pub const FOLDER: &str = "recipe";
+pub const RECIPE_FOLDER: &str = "recipe";
 
 /// A source of the corpus, as configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct CorpusSource {
 
 /// The token files of a part of the data in one format.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TokenPart {
+pub struct PartTokenFiles {
     /// The part.
     pub part: TextPart,
     /// The format.
@@ -52,14 +52,14 @@ pub struct RecipeInputs<'a> {
     pub mixtures: &'a Mixtures,
     /// What was selected.
     pub selection: &'a SelectionFile,
-    /// The folder of the recipes in the run's output, [`FOLDER`] unless another is asked for.
+    /// The folder of the recipes in the run's output, [`RECIPE_FOLDER`] unless another is asked for.
     pub folder: &'a str,
     /// Path or URL of the subset's folder.
     pub subset: &'a str,
     /// Sources of the corpus.
     pub corpus: &'a [CorpusSource],
     /// The token files that are there; none before they are written.
-    pub tokens: &'a [TokenPart],
+    pub tokens: &'a [PartTokenFiles],
     /// Seed of the run.
     pub seed: u64,
     /// Whether only a sample of the corpus was scored, so that numbers and weights are those of the sample.

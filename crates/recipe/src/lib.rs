@@ -1,19 +1,19 @@
 //! Selection and schedule to trainer configs. Pure: it returns files as bytes and writes none.
 //!
 //! - [`config`]: the `[recipe]` table
-//! - [`preset`]: what is trained and on what machines
-//! - [`recipe`]: what a recipe is made from and what comes out
+//! - [`preset`]: the model to train and the machines
+//! - [`recipe`]: building recipes and exporting schedules
 //! - [`TrainingRun`]: a schedule resolved for the run of a `[recipe]` table; [`BranchPlan`]: a child of it that decays early
 //!
-//! Each trainer is one module, a `Dialect`: the files it reads, the schedules it has keys for, the corners of its scheduler, and the
-//! learning rates that it will log. A schedule that it has no keys for becomes the nearest that it has, and the head of its config
-//! says by how much that differs.
+//! Each trainer is one module, a `TrainerBackend`: the files it reads, the schedules it has keys for, the special cases of its
+//! scheduler, and the learning rates that it will log. Where it has no keys for a schedule, it gets the nearest that it has, and a
+//! comment in its config gives the difference.
 
 mod arithmetic;
+mod backend;
 mod branch;
 mod comment;
 pub mod config;
-mod dialect;
 mod error;
 mod file;
 mod inputs;
@@ -27,8 +27,8 @@ pub use branch::{BranchPlan, CheckpointGap};
 pub use config::{RecipeConfig, Trainer};
 pub use error::{Error, Result};
 pub use file::RecipeFile;
-pub use inputs::{CorpusSource, FOLDER, RecipeInputs, TokenFileCount, TokenPart};
+pub use inputs::{CorpusSource, PartTokenFiles, RECIPE_FOLDER, RecipeInputs, TokenFileCount};
 pub use plan::schedule_csv;
 pub use preset::Preset;
-pub use recipe::{Export, Recipes, export_schedule, write_recipes, write_recipes_for};
+pub use recipe::{Recipes, ScheduleExport, build_recipes, build_recipes_for, export_schedule};
 pub use training::{RunSize, TrainingRun, TrainingTables};

@@ -4,19 +4,19 @@ use std::fmt::Write as _;
 
 use headwater_record::tokens::{TextPart, TokenFormat};
 use headwater_record::{SelectionFile, TokenCount};
-use headwater_schedule::length::whole;
+use headwater_schedule::length::whole_number;
 use headwater_schedule::{Batch, RunLength, Schedule};
 use headwater_select::Mixture;
 
-use crate::inputs::{CorpusSource, FOLDER, RecipeInputs, TokenFileCount};
+use crate::inputs::{CorpusSource, RECIPE_FOLDER, RecipeInputs, TokenFileCount};
 use crate::{Error, Preset, Result, Trainer};
 
 /// Rows of a table of learning rates, about.
 pub(crate) const TABLE_ROWS: u64 = 2000;
 
-/// The run, resolved.
+/// The plan of a training run, resolved to steps.
 #[derive(Clone, Debug)]
-pub(crate) struct Plan<'a> {
+pub(crate) struct TrainingPlan<'a> {
     pub(crate) inputs: &'a RecipeInputs<'a>,
     pub(crate) preset: &'a Preset,
     pub(crate) schedule: Schedule,
@@ -37,7 +37,7 @@ pub(crate) struct Stage {
     pub(crate) steps: u64,
     /// The parts that are read at all, the corpus first; their weights sum to 1.
     pub(crate) parts: Vec<Part>,
-    /// How the weights come about, for people.
+    /// How the weights are computed, for people.
     pub(crate) arithmetic: String,
 }
 
@@ -60,12 +60,12 @@ impl Stage {
     }
 }
 
-impl<'a> Plan<'a> {
+impl<'a> TrainingPlan<'a> {
     pub(crate) fn new(inputs: &'a RecipeInputs<'a>, preset: &'a Preset) -> Result<Self> {
         let config = inputs.config;
         let batch = config.batch()?;
         let unfit = |source| Error::Schedule { tokens: config.tokens, tokens_per_step: batch.tokens(), source };
-        let tokens = whole(config.tokens, "tokens").map_err(unfit)?;
+        let tokens = whole_number(config.tokens, "tokens").map_err(unfit)?;
         let run = RunLength::of_tokens(tokens, batch).map_err(unfit)?;
         let schedule = inputs.schedule.resolve(run, config.peak_lr).map_err(unfit)?;
         let stages = stages(inputs, &schedule)?;
@@ -114,7 +114,7 @@ impl<'a> Plan<'a> {
     pub(crate) fn path(&self, path: &str) -> String {
         let folder = self.inputs.folder.trim_end_matches('/');
         match path.strip_prefix("recipe/") {
-            _ if folder == FOLDER => path.to_owned(),
+            _ if folder == RECIPE_FOLDER => path.to_owned(),
             Some(inside) => format!("{folder}/{inside}"),
             None => format!("{folder}/{path}"),
         }
@@ -149,7 +149,7 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// The canonical schedule by completed steps, every boundary and about 2,000 rows: `step,tokens,lr`.
+/// Returns the canonical schedule by completed steps, every boundary and about 2,000 rows: `step,tokens,lr`.
 #[must_use]
 pub fn schedule_csv(schedule: &Schedule, tokens_per_step: u64) -> String {
     let mut table = "step,tokens,lr\n".to_owned();

@@ -1,6 +1,6 @@
-//! What is trained and on what machines: the presets of `configs/presets`, as data.
+//! The model to train and the machines: the presets of `configs/presets`.
 //!
-//! A preset is not a schedule and not a batch: those are the pipeline's.
+//! Schedule and batch belong to the pipeline, not to a preset.
 
 use serde::Deserialize;
 
@@ -108,7 +108,7 @@ pub struct MachinesPreset {
 }
 
 impl MachinesPreset {
-    /// Replicas of the model, where matrices and layers are shared.
+    /// Returns the replicas of the model, where matrices and layers are shared.
     #[must_use]
     pub const fn data_parallel(&self) -> u64 {
         self.devices / (self.tensor_parallel * self.pipeline_parallel)
@@ -129,7 +129,7 @@ impl Preset {
         Self::parse(text, name)
     }
 
-    /// Reads a preset; `name` stands for it in messages and in what is written.
+    /// Reads a preset; messages and recipes call it `name`.
     ///
     /// # Errors
     /// [`Error::PresetSyntax`] with the line; [`Error::PresetValue`] for a shape that no trainer takes.
@@ -137,11 +137,11 @@ impl Preset {
         let preset: Self =
             toml::from_str(text).map_err(|source| Error::PresetSyntax { preset: name.to_owned(), source })?;
         let preset = Self { name: name.to_owned(), ..preset };
-        preset.check()?;
+        preset.validate()?;
         Ok(preset)
     }
 
-    fn check(&self) -> Result<()> {
+    fn validate(&self) -> Result<()> {
         let wrong = |key: &str, got: String, expected: String| {
             Err(Error::PresetValue { preset: self.name.clone(), key: key.to_owned(), got, expected })
         };
@@ -228,7 +228,7 @@ impl ModelPreset {
         embeddings + layers * (attention + 3 * hidden * intermediate + 2 * hidden) + hidden
     }
 
-    /// Bytes of a token in a token file: 2 where the vocabulary allows, else 4.
+    /// Returns the bytes of a token in a token file: 2 where the vocabulary allows, else 4.
     #[must_use]
     pub fn token_bytes(&self) -> u64 {
         if self.vocab_size <= 1 << 16 { 2 } else { 4 }

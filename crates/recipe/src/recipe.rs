@@ -1,13 +1,13 @@
-//! What a recipe is made from and what comes out: files as bytes, for the caller to write.
+//! Builds recipes: files as bytes, for the caller to write.
 
 use std::collections::BTreeSet;
 
 use headwater_schedule::Schedule;
 
+use crate::backend::{FollowedSchedule, TrainerBackend, expected_lr_csv};
 use crate::comment::commented;
-use crate::dialect::{Dialect, Followed, expected_lr_csv};
 use crate::file::RecipeFile;
-use crate::plan::{Plan, schedule_csv};
+use crate::plan::{TrainingPlan, schedule_csv};
 use crate::trainers::hf::Hf;
 use crate::trainers::levanter::Levanter;
 use crate::trainers::llm_foundry::LlmFoundry;
@@ -26,22 +26,22 @@ pub struct Recipes {
     pub tokens_per_step: u64,
     /// The files, `schedule.csv` first.
     pub files: Vec<RecipeFile>,
-    /// What to say aloud: trainers that follow a schedule far from the wanted one.
+    /// Warnings for the user: trainers that follow a schedule far from the wanted one.
     pub warnings: Vec<String>,
 }
 
-/// Writes the recipe of every configured trainer for a preset that comes with the program.
+/// Builds the recipe of every configured trainer for a preset that comes with the program.
 ///
 /// # Errors
-/// [`Error::UnknownPreset`](crate::Error::UnknownPreset), and as [`write_recipes_for`].
+/// [`Error::UnknownPreset`](crate::Error::UnknownPreset), and as [`build_recipes_for`].
 ///
 /// # Determinism
 /// Pure: the same inputs give the same bytes.
-pub fn write_recipes(inputs: &RecipeInputs<'_>) -> Result<Recipes> {
-    write_recipes_for(inputs, &Preset::named(&inputs.config.preset)?)
+pub fn build_recipes(inputs: &RecipeInputs<'_>) -> Result<Recipes> {
+    build_recipes_for(inputs, &Preset::named(&inputs.config.preset)?)
 }
 
-/// Writes the recipe of every configured trainer for `preset`, whatever `inputs.config.preset` says.
+/// Builds the recipe of every configured trainer for `preset`; `inputs.config.preset` is not read.
 ///
 /// # Errors
 /// [`Error::Schedule`](crate::Error::Schedule) and [`Error::StepTokens`](crate::Error::StepTokens) for a run of no steps or too
@@ -49,18 +49,18 @@ pub fn write_recipes(inputs: &RecipeInputs<'_>) -> Result<Recipes> {
 ///
 /// # Determinism
 /// Pure: the same inputs give the same bytes.
-pub fn write_recipes_for(inputs: &RecipeInputs<'_>, preset: &Preset) -> Result<Recipes> {
-    let plan = Plan::new(inputs, preset)?;
+pub fn build_recipes_for(inputs: &RecipeInputs<'_>, preset: &Preset) -> Result<Recipes> {
+    let plan = TrainingPlan::new(inputs, preset)?;
     let mut warnings = Vec::new();
     let mut files = vec![RecipeFile::new("schedule.csv", schedule_csv(&plan.schedule, plan.batch.tokens()))];
     for trainer in inputs.config.trainers.iter().collect::<BTreeSet<_>>() {
-        let dialect = dialect(*trainer);
-        let followed = Followed::new(dialect, &plan.schedule)?;
-        files.extend(dialect.files(&plan, &followed)?);
+        let backend = backend(*trainer);
+        let followed = FollowedSchedule::new(backend, &plan.schedule)?;
+        files.extend(backend.files(&plan, &followed)?);
         warnings.extend(followed.warning.clone());
         files.push(RecipeFile::new(
             format!("recipe/{}/expected_lr.csv", trainer.name()),
-            expected_lr_csv(dialect, &followed),
+            expected_lr_csv(backend, &followed),
         ));
     }
     for file in &mut files {
@@ -70,7 +70,7 @@ pub fn write_recipes_for(inputs: &RecipeInputs<'_>, preset: &Preset) -> Result<R
     Ok(Recipes { schedule: plan.schedule, tokens_per_step, files, warnings })
 }
 
-const fn dialect(trainer: Trainer) -> &'static dyn Dialect {
+const fn backend(trainer: Trainer) -> &'static dyn TrainerBackend {
     match trainer {
         Trainer::Nanotron => &Nanotron,
         Trainer::Hf => &Hf,
@@ -84,24 +84,24 @@ const fn dialect(trainer: Trainer) -> &'static dyn Dialect {
 
 /// A schedule in a trainer's own keys.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Export {
+pub struct ScheduleExport {
     /// The keys, in the format of the trainer's config, under a comment that says what differs.
     pub keys: String,
     /// What the trainer logs: `step,lr`.
     pub expected_lr: String,
-    /// What to say aloud, if it follows a schedule far from the wanted one.
+    /// A warning for the user, if the trainer follows a schedule far from the wanted one.
     pub warning: Option<String>,
 }
 
-/// Writes a schedule in a trainer's keys, or else the nearest that the trainer has.
+/// Exports a schedule in a trainer's keys, or the nearest schedule that the trainer has.
 ///
 /// # Errors
-/// [`Error::Inexpressible`](crate::Error::Inexpressible).
-pub fn export_schedule(schedule: &Schedule, trainer: Trainer) -> Result<Export> {
-    let dialect = dialect(trainer);
-    let followed = Followed::new(dialect, schedule)?;
-    let keys = commented(&followed.sentences) + &dialect.scheduler(&followed.schedule)?;
-    Ok(Export { keys, expected_lr: expected_lr_csv(dialect, &followed), warning: followed.warning })
+/// [`Error::UnsupportedSchedule`](crate::Error::UnsupportedSchedule).
+pub fn export_schedule(schedule: &Schedule, trainer: Trainer) -> Result<ScheduleExport> {
+    let backend = backend(trainer);
+    let followed = FollowedSchedule::new(backend, schedule)?;
+    let keys = commented(&followed.sentences) + &backend.scheduler_keys(&followed.schedule)?;
+    Ok(ScheduleExport { keys, expected_lr: expected_lr_csv(backend, &followed), warning: followed.warning })
 }
 
 #[cfg(test)]

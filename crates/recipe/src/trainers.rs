@@ -1,4 +1,4 @@
-//! The trainers, one module each: what it can say of a schedule, and the files that it reads.
+//! The trainers, one module each: the schedules that it supports, and the files that it reads.
 
 mod by_part;
 mod documents;

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use headwater_schedule::length::whole;
+use headwater_schedule::length::whole_number;
 use headwater_schedule::{BranchParent, RunLength, Schedule, ScheduleConfig};
 use headwater_select::MixtureConfig;
 use serde::{Deserialize, Serialize};
@@ -70,7 +70,7 @@ impl TrainingTables {
         let length = match size.steps {
             Some(steps) => RunLength { steps, batch },
             None => {
-                let tokens = whole(self.recipe.tokens, "tokens").map_err(unfit)?;
+                let tokens = whole_number(self.recipe.tokens, "tokens").map_err(unfit)?;
                 RunLength::of_tokens(tokens, batch).map_err(unfit)?
             }
         };

@@ -1,4 +1,4 @@
-//! What can be wrong with a value of this crate.
+//! Errors of the types in this crate.
 
 /// A value that breaks the rules of its type.
 #[derive(Debug, thiserror::Error)]
@@ -50,4 +50,7 @@ pub enum Error {
         /// Query heads a layer.
         heads: usize,
     },
+    /// Scoring inputs that have no JSON form to hash.
+    #[error("the fingerprint of the scoring inputs cannot be computed")]
+    Fingerprint(#[source] serde_json::Error),
 }

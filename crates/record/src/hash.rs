@@ -37,13 +37,13 @@ impl ContentHash {
         Self(digest)
     }
 
-    /// The digest itself, where it is written otherwise than in hexadecimal.
+    /// Returns the digest itself, for formats that do not write it in hexadecimal.
     #[must_use]
     pub const fn digest(&self) -> [u8; 32] {
         self.0
     }
 
-    /// The first `digits` hexadecimal digits.
+    /// Returns the first `digits` hexadecimal digits.
     #[must_use]
     pub fn short(&self, digits: usize) -> String {
         self.to_string().chars().take(digits).collect()

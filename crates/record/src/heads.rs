@@ -44,19 +44,19 @@ impl HeadSet {
         }
     }
 
-    /// The heads, ordered by (layer, head).
+    /// Returns the heads, ordered by (layer, head).
     #[must_use]
     pub fn as_slice(&self) -> &[HeadId] {
         &self.0
     }
 
-    /// The lowest layer that has a head of the set; `None` for the empty set.
+    /// Returns the lowest layer that has a head of the set; `None` for the empty set.
     #[must_use]
     pub fn first_layer(&self) -> Option<usize> {
         self.0.first().map(|id| usize::from(id.layer))
     }
 
-    /// The set's heads inside `layer`, ascending.
+    /// Returns the set's heads inside `layer`, ascending.
     pub fn in_layer(&self, layer: usize) -> impl Iterator<Item = usize> + '_ {
         self.0.iter().filter(move |id| usize::from(id.layer) == layer).map(|id| usize::from(id.head))
     }
@@ -65,7 +65,7 @@ impl HeadSet {
     ///
     /// # Errors
     /// [`Error::HeadOutOfRange`] naming the first head that does not.
-    pub fn check(&self, layers: usize, heads: usize) -> Result<(), Error> {
+    pub fn validate(&self, layers: usize, heads: usize) -> Result<(), Error> {
         let outside = |id: &&HeadId| usize::from(id.layer) >= layers || usize::from(id.head) >= heads;
         match self.0.iter().find(outside) {
             Some(id) => Err(Error::HeadOutOfRange { layer: id.layer, head: id.head, layers, heads }),
@@ -176,7 +176,7 @@ mod tests {
     fn duplicates_and_strangers_are_refused() {
         assert!(serde_json::from_str::<HeadSet>("[[1, 1], [1, 1]]").is_err());
         let set = HeadSet::new(vec![HeadId { layer: 3, head: 9 }]).unwrap_or_default();
-        assert!(set.check(4, 9).is_err());
-        assert!(set.check(4, 10).is_ok());
+        assert!(set.validate(4, 9).is_err());
+        assert!(set.validate(4, 10).is_ok());
     }
 }

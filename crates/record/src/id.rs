@@ -25,7 +25,7 @@ impl ShardId {
         Self(hash.short(SHARD_DIGITS))
     }
 
-    /// The identity as 32 hexadecimal digits.
+    /// Returns the identity as 32 hexadecimal digits.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,7 +1,7 @@
-//! The words of Headwater as types: ids, units of measure, artefacts and their schemas.
+//! The shared types of Headwater: ids, units of measure, artefacts and their schemas.
 //!
-//! Every other crate speaks in these types, so that a sidecar written by one stage is what the next stage
-//! reads. Nothing here does I/O, reads a clock or draws a random number.
+//! Stages exchange artefacts through these types, so that what one writes the next one reads. Nothing here does I/O, reads a clock or
+//! draws a random number.
 //!
 //! - [`id`]: shards, units, document addresses
 //! - [`measure`]: tokens and bytes

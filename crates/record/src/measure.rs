@@ -85,7 +85,7 @@ impl fmt::Display for ByteCount {
 }
 
 impl TokenCount {
-    /// The whole count nearest to one that repetitions make a fraction; none if it is negative or no number.
+    /// Returns the whole count nearest to one that repetitions make a fraction; none if it is negative or no number.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "what does not fit saturates")]
     pub fn nearest(tokens: f64) -> Self {

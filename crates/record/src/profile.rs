@@ -1,4 +1,4 @@
-//! What a report shows of the scores of a run: counts on grids of fixed size and a few samples, however large the corpus is.
+//! What a report shows of the scores of a run: counts on grids of fixed size and a few samples, for a corpus of any size.
 
 use std::collections::BTreeMap;
 
@@ -34,7 +34,7 @@ pub struct Profile {
 pub struct DomainProfile {
     /// Name of the domain.
     pub domain: String,
-    /// All rows, whatever their status.
+    /// All rows, of every status.
     pub documents: u64,
     /// Their tokens.
     pub tokens: TokenCount,
@@ -151,6 +151,6 @@ pub struct Sample {
     pub tokens: u32,
     /// The beginning of the text; `None` if it could not be read.
     pub text: Option<String>,
-    /// Whether the text goes on.
+    /// Whether the text is cut off.
     pub is_cut_off: bool,
 }

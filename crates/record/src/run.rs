@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ContentHash, HeadSet, ShardId, UnitKey};
+use crate::{ContentHash, Error, HeadSet, ShardId, UnitKey};
 
 /// Version of the scoring semantics; raised when the same inputs would give other scores.
 pub const SEMANTICS: u32 = 1;
@@ -48,27 +48,52 @@ pub struct ScoringInputs {
 }
 
 impl ScoringInputs {
-    /// The fingerprint of a source whose text is in `text_column`.
-    #[must_use]
-    pub fn fingerprint(&self, text_column: &str) -> Fingerprint {
-        let json = serde_json::to_string(self).unwrap_or_default();
-        Fingerprint(ContentHash::of_fields([json.as_bytes(), text_column.as_bytes()]).short(16))
+    /// Computes the fingerprint of a source whose text is in `text_column`.
+    ///
+    /// # Errors
+    /// [`Error::Fingerprint`] if the inputs cannot be written as JSON, which is what is hashed.
+    pub fn fingerprint(&self, text_column: &str) -> Result<Fingerprint, Error> {
+        let json = serde_json::to_string(self).map_err(Error::Fingerprint)?;
+        Ok(Fingerprint(ContentHash::of_fields([json.as_bytes(), text_column.as_bytes()]).short(16)))
     }
 
     /// Names every input in which `other` differs, as `name: this → other`.
     #[must_use]
     pub fn differences(&self, other: &Self) -> Vec<String> {
-        let as_object = |inputs: &Self| match serde_json::to_value(inputs) {
-            Ok(serde_json::Value::Object(fields)) => fields,
-            _ => serde_json::Map::new(),
-        };
-        let (ours, theirs) = (as_object(self), as_object(other));
-        ours.iter()
-            .filter_map(|(name, value)| {
-                let changed = theirs.get(name)?;
-                (value != changed).then(|| format!("{name}: {value} → {changed}"))
-            })
-            .collect()
+        let differ = self.described().into_iter().zip(other.described()).filter(|(ours, theirs)| ours != theirs);
+        differ.map(|((name, ours), (_, theirs))| format!("{name}: {ours} → {theirs}")).collect()
+    }
+
+    /// Returns every input by name, in the order of names.
+    fn described(&self) -> [(&'static str, String); 13] {
+        let Self {
+            weights,
+            model_config,
+            tokenizer,
+            heads,
+            mask,
+            window_tokens,
+            long_documents,
+            min_tokens,
+            numerics: Numerics { engine, device, precision, instructions },
+            semantics,
+        } = self;
+        let heads: Vec<_> = heads.as_slice().iter().map(|id| [id.layer, id.head]).collect();
+        [
+            ("device", format!("{device:?}")),
+            ("engine", format!("{engine:?}")),
+            ("heads", format!("{heads:?}")),
+            ("instructions", format!("{instructions:?}")),
+            ("long_documents", format!("{long_documents:?}")),
+            ("mask", format!("{mask:?}")),
+            ("min_tokens", min_tokens.to_string()),
+            ("model_config", model_config.map_or_else(|| "none".to_owned(), |hash| hash.to_string())),
+            ("precision", format!("{precision:?}")),
+            ("semantics", semantics.to_string()),
+            ("tokenizer", tokenizer.to_string()),
+            ("weights", weights.to_string()),
+            ("window_tokens", window_tokens.to_string()),
+        ]
     }
 }
 
@@ -160,7 +185,7 @@ pub struct SkippedShard {
     pub reason: String,
 }
 
-/// The path of a unit's sidecar, relative to the run.
+/// Returns the path of a unit's sidecar, relative to the run.
 #[must_use]
 pub fn sidecar_path(fingerprint: &Fingerprint, source: &str, unit: &UnitKey) -> String {
     format!("{}/{unit}.parquet", sidecar_folder(fingerprint, source))
@@ -171,13 +196,13 @@ fn sidecar_folder(fingerprint: &Fingerprint, source: &str) -> String {
 }
 
 impl RunSource {
-    /// The folder of the source's sidecars, relative to the run.
+    /// Returns the folder of the source's sidecars, relative to the run.
     #[must_use]
     pub fn sidecar_folder(&self) -> String {
         sidecar_folder(&self.fingerprint, &self.name)
     }
 
-    /// The path of a unit's sidecar, relative to the run.
+    /// Returns the path of a unit's sidecar, relative to the run.
     #[must_use]
     pub fn sidecar_path(&self, unit: &UnitKey) -> String {
         sidecar_path(&self.fingerprint, &self.name, unit)
@@ -187,6 +212,7 @@ impl RunSource {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::HeadId;
 
     fn inputs() -> ScoringInputs {
         ScoringInputs {
@@ -209,14 +235,20 @@ mod tests {
     }
 
     #[test]
-    fn the_text_column_is_part_of_the_fingerprint() {
-        assert_ne!(inputs().fingerprint("text"), inputs().fingerprint("body"));
+    fn the_text_column_is_part_of_the_fingerprint() -> Result<(), Error> {
+        assert_ne!(inputs().fingerprint("text")?, inputs().fingerprint("body")?);
+        Ok(())
     }
 
     #[test]
-    fn differences_name_the_input() {
+    fn differences_name_the_input() -> Result<(), Error> {
         let other = ScoringInputs { window_tokens: 1024, ..inputs() };
         assert_eq!(inputs().differences(&other), ["window_tokens: 4096 → 1024"]);
-        assert_ne!(inputs().fingerprint("text"), other.fingerprint("text"));
+        assert_ne!(inputs().fingerprint("text")?, other.fingerprint("text")?);
+        let mut other = inputs();
+        other.numerics.precision = "f32".into();
+        other.heads = HeadSet::new(vec![HeadId { layer: 2, head: 7 }])?;
+        assert_eq!(inputs().differences(&other), ["heads: [] → [[2, 7]]", "precision: \"bf16\" → \"f32\""]);
+        Ok(())
     }
 }

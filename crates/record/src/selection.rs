@@ -45,16 +45,16 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    /// Tokens that a training run reads of the bucket, repetitions counted.
+    /// Returns the tokens that a training run reads of the bucket, repetitions counted.
     #[must_use]
     pub fn trained_tokens(&self) -> f64 {
         self.repeat * self.tokens.0 as f64
     }
 
-    /// The name of the `index`-th bucket, best first: that of its folders and of its part of a recipe.
+    /// Returns the name of the `index`-th bucket, best first: that of its folders and of its part of a recipe.
     #[must_use]
     pub fn name(index: usize) -> String {
-        format!("bucket-{index:02}")
+        TextPart::Bucket(index).name()
     }
 }
 
@@ -63,7 +63,7 @@ impl Bucket {
 pub struct DomainSelection {
     /// Name of the domain.
     pub domain: String,
-    /// All rows of the domain, whatever their status.
+    /// All rows of the domain, of every status.
     pub documents: u64,
     /// Tokens of all rows.
     pub tokens: TokenCount,
@@ -186,25 +186,26 @@ pub struct RankedDocument {
 }
 
 impl SelectionFile {
-    /// Tokens kept over all domains.
+    /// Returns the tokens kept over all domains.
     #[must_use]
     pub fn kept_tokens(&self) -> TokenCount {
         self.domains.iter().map(|domain| domain.kept_tokens).sum()
     }
 
-    /// Documents kept over all domains.
+    /// Returns the documents kept over all domains.
     #[must_use]
     pub fn kept_documents(&self) -> u64 {
         self.domains.iter().map(|domain| domain.kept_documents).sum()
     }
 
-    /// Documents of the corpus over all domains.
+    /// Returns the documents of the corpus over all domains.
     #[must_use]
     pub fn documents(&self) -> u64 {
         self.domains.iter().map(|domain| domain.documents).sum()
     }
 
-    /// Tokens that a training run reads of what is kept, repetitions counted; those kept unless documents are repeated.
+    /// Returns the tokens that a training run reads of what is kept, repetitions counted; those kept unless documents are
+    /// repeated.
     #[must_use]
     pub fn trained_tokens(&self) -> f64 {
         if self.buckets.is_empty() {
@@ -213,7 +214,7 @@ impl SelectionFile {
         self.buckets.iter().map(Bucket::trained_tokens).sum()
     }
 
-    /// The same of one of the domains.
+    /// Returns the tokens that a training run reads of one domain, as [`Self::trained_tokens`].
     #[must_use]
     pub fn trained_tokens_of(&self, domain: &DomainSelection) -> f64 {
         if self.buckets.is_empty() {
@@ -223,7 +224,8 @@ impl SelectionFile {
         read.sum()
     }
 
-    /// The parts of the data that a training run reads: the corpus, then what is selected, as a whole or bucket by bucket.
+    /// Returns the parts of the data that a training run reads: the corpus, then what is selected, as a whole or bucket
+    /// by bucket.
     #[must_use]
     pub fn parts(&self) -> Vec<TextPart> {
         let mut parts = vec![TextPart::Corpus];
@@ -234,7 +236,7 @@ impl SelectionFile {
         parts
     }
 
-    /// Tokens of the corpus over all domains.
+    /// Returns the tokens of the corpus over all domains.
     #[must_use]
     pub fn tokens(&self) -> TokenCount {
         self.domains.iter().map(|domain| domain.tokens).sum()

@@ -52,7 +52,7 @@ pub mod footer {
     pub const DOMAIN_COLUMN: &str = "headwater.domain_column";
     /// The constant domain of the source; empty if a column is used.
     pub const DOMAIN_VALUE: &str = "headwater.domain_value";
-    /// How many rows have each status, so that nobody need read them to know.
+    /// Rows by status, so that counting them reads no rows.
     pub const STATUSES: &str = "headwater.statuses";
     /// Version of Headwater.
     pub const VERSION: &str = "headwater.version";
@@ -61,7 +61,7 @@ pub mod footer {
 /// The name of the domain of rows whose domain is null.
 pub const NO_DOMAIN: &str = "(none)";
 
-/// The Arrow schema of every sidecar.
+/// Returns the Arrow schema of every sidecar.
 #[must_use]
 pub fn schema() -> SchemaRef {
     let words = || DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
@@ -105,7 +105,7 @@ impl Status {
     /// Statuses of rows that are unusable, as opposed to merely short; what `max_rejects` counts.
     pub const UNUSABLE: [Self; 3] = [Self::NullText, Self::NotUtf8, Self::NonFinite];
 
-    /// The status as sidecars write it.
+    /// Returns the status as sidecars write it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::ContentHash;
-use crate::selection::Bucket;
 
 /// A format of token files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -25,7 +24,7 @@ impl TokenFormat {
     /// Every format.
     pub const ALL: [Self; 4] = [Self::Datatrove, Self::Megatron, Self::Mds, Self::Olmo];
 
-    /// The format's name in configurations and paths.
+    /// Returns the format's name in configurations and paths.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -37,7 +36,7 @@ impl TokenFormat {
     }
 }
 
-/// Where a run keeps the token files of the corpus, whatever is selected of it.
+/// The folder of a run for the token files of the whole corpus.
 pub const CORPUS_TOKENS: &str = "tokens/corpus";
 
 /// A part of the data that is trained on. [`SelectionFile::parts`](crate::SelectionFile::parts) says which there are.
@@ -55,27 +54,29 @@ pub enum TextPart {
 }
 
 impl TextPart {
-    /// The part's name in configurations and paths.
+    /// Returns the part's name in configurations and paths.
     #[must_use]
     pub fn name(self) -> String {
         match self {
             Self::Corpus => "corpus".to_owned(),
             Self::Selected => "selected".to_owned(),
-            Self::Bucket(index) => Bucket::name(index),
+            Self::Bucket(index) => format!("bucket-{index:02}"),
         }
     }
 
-    /// The part's folder in `selected`, a folder for all that is selected: a bucket has one of its own; `None` for the corpus.
+    /// Returns the part's folder in `selected`, a folder for all that is selected: a bucket has one of its own; `None`
+    /// for the corpus.
     #[must_use]
     pub fn folder_in(self, selected: &str) -> Option<String> {
         match self {
             Self::Corpus => None,
             Self::Selected => Some(selected.to_owned()),
-            Self::Bucket(index) => Some(format!("{selected}/{}", Bucket::name(index))),
+            Self::Bucket(_) => Some(format!("{selected}/{}", self.name())),
         }
     }
 
-    /// Where a run keeps the part's token files, a folder for each format in it, relative to the run. `selection` is its hash.
+    /// Returns where a run keeps the part's token files, a folder for each format in it, relative to the run.
+    /// `selection` is its hash.
     #[must_use]
     pub fn token_folder(self, selection: &ContentHash) -> String {
         self.folder_in(&format!("tokens/selected/{selection}")).unwrap_or_else(|| CORPUS_TOKENS.to_owned())
@@ -97,7 +98,7 @@ pub struct TokensFile {
     pub tally: TokenTally,
 }
 
-/// Everything that decides the bytes of token files beside their format. Fixed by whoever begins a folder, compared by everyone after.
+/// Everything that decides the bytes of token files beside their format. The first writer of a folder fixes them; later writers compare.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenSettings {
     /// The tokenizer.

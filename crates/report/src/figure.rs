@@ -17,7 +17,7 @@ pub(crate) use density::density;
 pub(crate) use histogram::{Cut, against_all, distribution};
 pub(crate) use steps::{Step, steps};
 
-/// A figure: what is drawn and what is said.
+/// A figure: a picture and its description.
 #[derive(Debug)]
 pub(crate) struct Figure {
     /// Its title, plain text that may be foreign.

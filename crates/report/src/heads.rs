@@ -1,4 +1,4 @@
-//! `heads.svg`: what every head copies, and which heads are masked.
+//! `heads.svg`: the retrieval score of every head, and the masked heads.
 
 use headwater_record::heads::{HeadSearch, HeadsFile, Rule};
 use svg::Document;

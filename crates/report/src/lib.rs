@@ -5,16 +5,18 @@
 //!
 //! - [`heads_svg`]: layers × heads heat map of retrieval scores, the head set outlined
 //! - [`schedule_svg`]: learning rate over steps and tokens, with the phases marked
-//! - [`page()`]: everything that is known of a run
+//! - [`render_page`]: everything that is known of a run
 
 mod draw;
+mod escape;
 mod figure;
 mod heads;
 mod numbers;
 mod page;
 mod schedule;
-mod visible;
 
 pub use heads::heads_svg;
-pub use page::{Metrics, Mixture, MixturePart, MixtureStage, PAGE_BYTES, PageInputs, PlannedSchedule, Traffic, page};
-pub use schedule::{Curve, curves_svg, schedule_svg};
+pub use page::{
+    MAX_PAGE_BYTES, Metrics, Mixture, MixturePart, MixtureStage, PageInputs, PlannedSchedule, StoreTraffic, render_page,
+};
+pub use schedule::{PlottedCurve, curves_svg, schedule_svg};

@@ -1,6 +1,6 @@
 //! Numbers for people, the same everywhere on the page and in the pictures.
 
-/// What stands for a number that is not known.
+/// Shown in place of an unknown number.
 pub(crate) const UNKNOWN: &str = "–";
 
 /// Most digits after the point.

@@ -1,8 +1,8 @@
-//! `report.html`: everything that is known of a run on one page, which needs nothing beside itself.
+//! `report.html`: everything that is known of a run on one self-contained page.
 //!
-//! [`page`] is a pure function of the artefacts that are there; what is missing stands in a box at the top. Documents, names and paths
-//! are hostile: every text goes through `visible` and `maud`'s escaping, a content security policy forbids the network and every
-//! script and style but the page's own. The page stays below [`PAGE_BYTES`] however large the corpus is: counts are on grids, tables
+//! [`render_page`] is a pure function of the artefacts that exist; a box at the top lists what is missing. Documents, names and paths
+//! are hostile: every text goes through `escape` and `maud`'s escaping, a content security policy forbids the network and every
+//! script and style but the page's own. The page stays below [`MAX_PAGE_BYTES`] for a corpus of any size: counts are on grids, tables
 //! end after a number of rows, and texts of samples share what the rest leaves.
 
 mod domain;
@@ -25,12 +25,12 @@ use base64::engine::general_purpose::STANDARD;
 use headwater_record::ContentHash;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-pub use inputs::{Metrics, Mixture, MixturePart, MixtureStage, PageInputs, PlannedSchedule, Traffic};
+pub use inputs::{Metrics, Mixture, MixturePart, MixtureStage, PageInputs, PlannedSchedule, StoreTraffic};
 
-use crate::visible;
+use crate::escape;
 
 /// Size that the page stays below, in bytes.
-pub const PAGE_BYTES: usize = 3_000_000;
+pub const MAX_PAGE_BYTES: usize = 3_000_000;
 
 /// Bytes kept free for what is counted only roughly.
 const SPARE_BYTES: usize = 20_000;
@@ -53,7 +53,7 @@ impl Section {
 
 /// Makes the page. Equal inputs give equal bytes.
 #[must_use]
-pub fn page(inputs: &PageInputs<'_>) -> String {
+pub fn render_page(inputs: &PageInputs<'_>) -> String {
     let before = [
         Section::of("domains", "Domains", domains::table(inputs)),
         Section::of("distributions", "Distributions and cuts", domain::details(inputs)),
@@ -70,7 +70,7 @@ pub fn page(inputs: &PageInputs<'_>) -> String {
     ];
     let rest: usize = before.iter().chain(&after).flatten().map(|section| section.body.0.len()).sum();
     let frame = notes::notes(inputs).0.len() + summary::summary(inputs).0.len() + STYLE.len() + SCRIPT.len();
-    let room = PAGE_BYTES.saturating_sub(rest + frame + SPARE_BYTES);
+    let room = MAX_PAGE_BYTES.saturating_sub(rest + frame + SPARE_BYTES);
     let samples = Section::of("samples", "Documents to look at", samples::samples(inputs, room));
     let sections: Vec<Section> = before.into_iter().chain([samples]).chain(after).flatten().collect();
     whole(inputs, &sections).into_string()
@@ -122,7 +122,7 @@ fn head(inputs: &PageInputs<'_>) -> Markup {
             meta name="color-scheme" content="light dark";
             meta name="referrer" content="no-referrer";
             link rel="icon" href="data:,";
-            title { (visible::name(&inputs.setting_text("/run/output"))) " – Headwater report" }
+            title { (escape::name(&inputs.setting_text("/run/output"))) " – Headwater report" }
             style { (PreEscaped(STYLE)) }
         }
     }

@@ -34,21 +34,21 @@ const NAMED_PHASE: f64 = 44.0;
 
 /// A line on a picture of several.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Curve {
+pub struct PlottedCurve {
     /// Its name in the legend.
     pub name: String,
     /// From (share of the run, value), ascending.
     pub points: Vec<(f64, f64)>,
 }
 
-impl Curve {
-    /// The learning rate of a schedule over the run.
+impl PlottedCurve {
+    /// Returns the learning rate of a schedule over the run.
     #[must_use]
     pub fn of(name: impl Into<String>, schedule: &Schedule) -> Self {
         Self::within(name, schedule, schedule.steps())
     }
 
-    /// The learning rate of a schedule over a run of `steps`, at least as long.
+    /// Returns the learning rate of a schedule over a run of `steps`, at least as long.
     #[must_use]
     pub fn within(name: impl Into<String>, schedule: &Schedule, steps: u64) -> Self {
         let point = |step: u64| (step as f64 / steps as f64, schedule.lr(step));
@@ -86,7 +86,7 @@ pub fn schedule_svg(schedule: &Schedule, tokens_per_step: u64) -> String {
             MUTED,
         ));
     }
-    drawn(picture, &Curve::of("", schedule), schedule.peak_lr(), CURVES[0])
+    drawn(picture, &PlottedCurve::of("", schedule), schedule.peak_lr(), CURVES[0])
         .add(label("learning rate", (left - 8.0, top - 8.0), "end", 11, INK))
         .add(label("steps", (left - 34.0, bottom + 20.0), "end", 11, INK))
         .add(label("tokens", (left - 34.0, bottom + 36.0), "end", 11, INK))
@@ -95,7 +95,7 @@ pub fn schedule_svg(schedule: &Schedule, tokens_per_step: u64) -> String {
 
 /// Draws several curves over the share of a run, with a legend. `value` says what is drawn upward, with its unit.
 #[must_use]
-pub fn curves_svg(title: &str, value: &str, curves: &[Curve]) -> String {
+pub fn curves_svg(title: &str, value: &str, curves: &[PlottedCurve]) -> String {
     let (left, top, width, height) = PLOT;
     let highest = curves.iter().flat_map(|curve| &curve.points).map(|point| point.1).fold(0.0, f64::max);
     let highest = if highest > 0.0 { highest } else { 1.0 };
@@ -157,7 +157,7 @@ fn y(value: f64, highest: f64) -> f64 {
     PLOT.1 + PLOT.3 * (1.0 - value / (highest * 1.08))
 }
 
-fn drawn(picture: Document, curve: &Curve, highest: f64, (colour, dashes): (&str, &str)) -> Document {
+fn drawn(picture: Document, curve: &PlottedCurve, highest: f64, (colour, dashes): (&str, &str)) -> Document {
     let point =
         |(share, value): &(f64, f64)| format!("{},{}", round(PLOT.0 + PLOT.2 * share), round(y(*value, highest)));
     let points: Vec<String> = curve.points.iter().map(point).collect();
@@ -184,12 +184,12 @@ fn caption(schedule: &Schedule) -> String {
 
 #[cfg(test)]
 mod tests {
-    use headwater_schedule::{Curve as Shape, Phases};
+    use headwater_schedule::{Curve as Shape, WsdSteps};
 
     use super::*;
 
     fn wsd() -> Schedule {
-        let phases = Phases { steps: 119_209, warmup_steps: 119, decay_steps: 29_802 };
+        let phases = WsdSteps { steps: 119_209, warmup_steps: 119, decay_steps: 29_802 };
         Schedule::wsd(phases, Shape::OneMinusSqrt, 4.0e-4, 0.0).unwrap()
     }
 
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn a_legend_names_every_curve() {
-        let curves: Vec<_> = (0..7).map(|at| Curve::of(format!("schedule <{at}>"), &wsd())).collect();
+        let curves: Vec<_> = (0..7).map(|at| PlottedCurve::of(format!("schedule <{at}>"), &wsd())).collect();
         let drawn = curves_svg("Schedules", "learning rate", &curves);
         assert!((0..7).all(|at| drawn.contains(&format!("schedule &lt;{at}&gt;"))));
         assert_eq!(drawn.matches("<polyline").count(), 7);

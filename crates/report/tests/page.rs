@@ -10,7 +10,7 @@ mod scores;
 use std::error::Error;
 
 use headwater_record::SelectionFile;
-use headwater_report::{Metrics, PAGE_BYTES, PageInputs, page};
+use headwater_report::{MAX_PAGE_BYTES, Metrics, PageInputs, render_page};
 
 type Outcome = Result<(), Box<dyn Error>>;
 
@@ -26,7 +26,7 @@ fn body(html: &str) -> Option<&str> {
 
 #[test]
 fn hostile_text_stays_text() -> Outcome {
-    let html = page(&made_up::full()?.inputs());
+    let html = render_page(&made_up::full()?.inputs());
     let body = body(&html).ok_or("no body")?;
     for tag in
         ["<script", "<img", "<iframe", "<link", "<style", "<plaintext", "<textarea", "<template", "<!--", "</script"]
@@ -50,7 +50,7 @@ fn hostile_text_stays_text() -> Outcome {
 #[test]
 fn every_figure_has_title_axes_and_words() -> Outcome {
     for made in [made_up::full()?, made_up::upsampled()?] {
-        let html = page(&made.inputs());
+        let html = render_page(&made.inputs());
         let figures = parts(&html, "<figure", "</figure>");
         assert!(figures.len() > 20, "{}", figures.len());
         for figure in figures {
@@ -67,8 +67,8 @@ fn every_figure_has_title_axes_and_words() -> Outcome {
 #[test]
 fn what_is_missing_is_named_with_its_command() -> Outcome {
     let made = made_up::full()?;
-    let empty = page(&PageInputs::default());
-    let partial = page(&PageInputs { run: Some(&made.run), pipeline: "my <b>.toml", ..PageInputs::default() });
+    let empty = render_page(&PageInputs::default());
+    let partial = render_page(&PageInputs { run: Some(&made.run), pipeline: "my <b>.toml", ..PageInputs::default() });
     for (what, stage) in [
         ("No retrieval heads", "heads"),
         ("No scores", "score"),
@@ -80,7 +80,7 @@ fn what_is_missing_is_named_with_its_command() -> Outcome {
         assert!(partial.contains(&command("my &lt;b&gt;.toml")), "{what}");
     }
     assert!(empty.contains("No run has begun") && !partial.contains("No run has begun"));
-    assert!(!page(&made.inputs()).contains("Not there yet"));
+    assert!(!render_page(&made.inputs()).contains("Not there yet"));
     Ok(())
 }
 
@@ -89,7 +89,7 @@ fn the_cut_is_never_shown_without_its_error() -> Outcome {
     let made = made_up::full()?;
     let inputs = made.inputs();
     let first = &inputs.profile.ok_or("no profile")?.domains[0];
-    let html = page(&inputs);
+    let html = render_page(&inputs);
     let (cut, stderr) = (first.cut.ok_or("no cut")?, first.certainty.and_then(|c| c.cut_stderr).ok_or("no error")?);
     let shown = format!("{cut:.5} ± {stderr:.5}");
     // the table, the summary of the domain, the picture and its words, the list of facts, the board of samples
@@ -101,13 +101,13 @@ fn the_cut_is_never_shown_without_its_error() -> Outcome {
 #[test]
 fn warnings_name_what_makes_a_run_partial() -> Outcome {
     let mut made = made_up::full()?;
-    let html = page(&made.inputs());
+    let html = render_page(&made.inputs());
     assert!(html.contains("above [score] max_rejects = 0.01") && html.contains("1 shard was unreadable"));
     assert!(html.contains("Two workers ran with another clock."));
     assert!(!html.contains("is not the head set"));
     made.run.scoring.heads = headwater_record::HeadSet::default();
-    assert!(page(&made.inputs()).contains("is not the head set that the scores were made with"));
-    let upsampled = page(&made_up::upsampled()?.inputs());
+    assert!(render_page(&made.inputs()).contains("is not the head set that the scores were made with"));
+    let upsampled = render_page(&made_up::upsampled()?.inputs());
     assert!(upsampled.contains("7 units of 412 are not scored") && upsampled.contains("rank = &quot;corrected&quot;"));
     Ok(())
 }
@@ -115,11 +115,11 @@ fn warnings_name_what_makes_a_run_partial() -> Outcome {
 #[test]
 fn the_largest_page_is_below_its_bound() -> Outcome {
     let made = made_up::maximal()?;
-    let html = page(&made.inputs());
-    assert!(html.len() < PAGE_BYTES, "{} bytes", html.len());
+    let html = render_page(&made.inputs());
+    assert!(html.len() < MAX_PAGE_BYTES, "{} bytes", html.len());
     assert_eq!(html.matches("<article").count(), 12 * 3 * 4 * 10);
     assert!(html.contains("and 800 more, in selection.json"));
-    assert_eq!(html, page(&made.inputs()), "equal inputs give equal bytes");
+    assert_eq!(html, render_page(&made.inputs()), "equal inputs give equal bytes");
     // texts share the room that is left, and every document has some of it
     let texts = parts(&html, "<pre dir=\"auto\"", "</pre>");
     assert!(texts.len() > 1_200 && texts.iter().all(|text| text.len() > 300), "{}", texts.len());
@@ -133,7 +133,7 @@ fn artefacts_of_nothing_make_a_page() -> Outcome {
         "0".repeat(64)
     ))?;
     let metrics = Metrics::default();
-    let html = page(&PageInputs { selection: Some(&nothing), metrics: Some(&metrics), ..PageInputs::default() });
+    let html = render_page(&PageInputs { selection: Some(&nothing), metrics: Some(&metrics), ..PageInputs::default() });
     let body = body(&html).ok_or("no body")?;
     assert!(!body.contains("NaN") && !body.contains("inf"), "{body}");
     assert!(body.contains("0 domains"));

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::form::{Decay, Form, Frame};
-use crate::length::{rounded_share, whole};
+use crate::length::{rounded_share, whole_number};
 use crate::{Batch, Curve, Error, Kind, Length, RunLength, Schedule, ScheduleConfig, Shape};
 
 /// Where a child leaves its parent.
@@ -24,7 +24,7 @@ impl BranchPoint {
     pub fn step(self, batch: Batch) -> Result<u64, Error> {
         match self {
             Self::Step(step) => Ok(step),
-            Self::Tokens(tokens) => Ok(RunLength::of_tokens(whole(tokens, "tokens")?, batch)?.steps),
+            Self::Tokens(tokens) => Ok(RunLength::of_tokens(whole_number(tokens, "tokens")?, batch)?.steps),
         }
     }
 }
@@ -162,7 +162,7 @@ impl Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Phases;
+    use crate::WsdSteps;
 
     /// The table of the child, resolved for the child's run, is the child that was planned.
     #[test]
@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn the_nearest_checkpoint_is_one_of_the_stable_phase() -> Result<(), Error> {
         let schedule =
-            Schedule::wsd(Phases { steps: 100, warmup_steps: 30, decay_steps: 20 }, Curve::Linear, 1.0, 0.0)?;
+            Schedule::wsd(WsdSteps { steps: 100, warmup_steps: 30, decay_steps: 20 }, Curve::Linear, 1.0, 0.0)?;
         let run = RunLength { steps: 100, batch: Batch { sequences: 1, sequence_tokens: 1 } };
         let parent = BranchParent { config: &ScheduleConfig::default(), schedule: &schedule, run };
         let nearest =
@@ -223,7 +223,7 @@ mod tests {
     /// `SmolLM3`: 4,720,000 steps, decay from 4,198,000 over 522,000; each branch is the parent until it leaves.
     #[test]
     fn a_branch_is_its_parent_until_it_leaves() -> Result<(), Error> {
-        let phases = Phases { steps: 4_720_000, warmup_steps: 2000, decay_steps: 522_000 };
+        let phases = WsdSteps { steps: 4_720_000, warmup_steps: 2000, decay_steps: 522_000 };
         let parent = Schedule::wsd(phases, Curve::Linear, 2.0e-4, 0.0)?;
         let child = parent.branch(1_000_000, 100_000, Curve::OneMinusSqrt)?;
         assert_eq!((child.steps(), child.decay_start()), (1_100_000, 1_000_000));
@@ -235,7 +235,8 @@ mod tests {
 
     #[test]
     fn only_the_stable_phase_has_branches() -> Result<(), Error> {
-        let parent = Schedule::wsd(Phases { steps: 100, warmup_steps: 10, decay_steps: 20 }, Curve::Linear, 1.0, 0.0)?;
+        let parent =
+            Schedule::wsd(WsdSteps { steps: 100, warmup_steps: 10, decay_steps: 20 }, Curve::Linear, 1.0, 0.0)?;
         for at in [9, 81] {
             let error = parent.branch(at, 10, Curve::Linear).unwrap_err().to_string();
             assert!(error.contains(&format!("step {at}")) && error.contains("from step 10 to step 80"), "{error}");

@@ -60,7 +60,7 @@ impl Kind {
         Self::Points,
     ];
 
-    /// The kind's name in configurations.
+    /// Returns the kind's name in configurations.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

@@ -57,7 +57,7 @@ pub enum Curve {
 }
 
 impl Curve {
-    /// The shape's name in configurations.
+    /// Returns the shape's name in configurations.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

@@ -14,7 +14,7 @@ pub struct Decay {
 }
 
 impl Decay {
-    /// The first step at the rate that it falls to.
+    /// Returns the first step at the rate that it falls to.
     #[must_use]
     pub const fn end(&self) -> u64 {
         self.start + self.steps
@@ -115,7 +115,7 @@ pub enum Form {
 }
 
 impl Form {
-    /// The decay that ends with the run, whose steps may be 0; `None` for forms without one.
+    /// Returns the decay that ends with the run, whose steps may be 0; `None` for forms without one.
     #[must_use]
     pub const fn decay(&self) -> Option<&Decay> {
         match self {

@@ -46,8 +46,8 @@ impl TryFrom<WrittenLength> for Length {
         match written {
             WrittenLength::Fraction(got) if (0.0..1.0).contains(&got) => Ok(Self::Fraction(got)),
             WrittenLength::Fraction(got) => Err(Error::Fraction { got }),
-            WrittenLength::Steps(written) => whole(written.steps, "steps").map(Self::Steps),
-            WrittenLength::Tokens(written) => whole(written.tokens, "tokens").map(Self::Tokens),
+            WrittenLength::Steps(written) => whole_number(written.steps, "steps").map(Self::Steps),
+            WrittenLength::Tokens(written) => whole_number(written.tokens, "tokens").map(Self::Tokens),
         }
     }
 }
@@ -66,7 +66,7 @@ impl From<Length> for WrittenLength {
 ///
 /// # Errors
 /// [`Error::Count`] if `got` is negative, has a fraction or exceeds 2^53.
-pub fn whole(got: f64, unit: &'static str) -> Result<u64, Error> {
+pub fn whole_number(got: f64, unit: &'static str) -> Result<u64, Error> {
     if got.fract() == 0.0 && (0.0..=EXACT as f64).contains(&got) {
         Ok(truncated(got))
     } else {
@@ -104,7 +104,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Tokens a step.
+    /// Returns the tokens a step.
     #[must_use]
     pub const fn tokens(self) -> u64 {
         self.sequences.saturating_mul(self.sequence_tokens)
@@ -121,7 +121,7 @@ pub struct RunLength {
 }
 
 impl RunLength {
-    /// The run that trains on `tokens`, in whole steps, rounded half up.
+    /// Returns the run that trains on `tokens`, in whole steps, rounded half up.
     ///
     /// # Errors
     /// [`Error::NoSteps`] if the batch is empty or that makes no step, [`Error::TooManySteps`] above 2^53 steps.
@@ -142,7 +142,7 @@ fn steps_of(tokens: u64, tokens_per_step: u64) -> Option<u64> {
 }
 
 impl Length {
-    /// The length in steps of `run`, rounded half up.
+    /// Returns the length in steps of `run`, rounded half up.
     #[must_use]
     pub fn steps(&self, run: RunLength) -> u64 {
         match *self {

@@ -5,9 +5,9 @@
 //! [`Schedule::lr`].
 //!
 //! ```
-//! use headwater_schedule::{Curve, Phases, Schedule};
+//! use headwater_schedule::{Curve, WsdSteps, Schedule};
 //!
-//! let phases = Phases { steps: 20_000, warmup_steps: 200, decay_steps: 4_000 };
+//! let phases = WsdSteps { steps: 20_000, warmup_steps: 200, decay_steps: 4_000 };
 //! let schedule = Schedule::wsd(phases, Curve::OneMinusSqrt, 4.0e-4, 0.0)?;
 //! assert_eq!([100, 200, 16_000, 17_000, 20_000].map(|step| schedule.lr(step)), [2.0e-4, 4.0e-4, 4.0e-4, 2.0e-4, 0.0]);
 //! # Ok::<(), headwater_schedule::Error>(())
@@ -43,5 +43,5 @@ pub use error::Error;
 pub use form::{Decay, Form, Frame, Period, Point};
 pub use length::{Batch, Length, RunLength};
 pub use phases::Phase;
-pub use schedule::{Phases, Schedule};
+pub use schedule::{Schedule, WsdSteps};
 pub use summary::{ComparedSchedule, ComparisonRow, NamedSchedule, ScheduleComparison, ScheduleRow, ScheduleSummary};

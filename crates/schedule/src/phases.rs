@@ -55,7 +55,7 @@ impl Schedule {
         phases
     }
 
-    /// The steps of `0..=N` where the rate turns, ascending.
+    /// Returns the steps of `0..=N` where the rate turns, ascending.
     #[must_use]
     pub fn boundaries(&self) -> Vec<u64> {
         let mut steps: Vec<u64> = self.phases().iter().map(|phase| phase.to).chain([0, self.steps()]).collect();

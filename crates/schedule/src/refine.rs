@@ -41,7 +41,7 @@ const EARLY_PEAK: f64 = 0.75;
 /// What the gradient norms are, which decides how they weigh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Norm {
+pub enum GradientNorm {
     /// Sum of magnitudes, for Adam-type optimisers: w = G⁻¹.
     L1,
     /// Euclidean, for SGD: w = G⁻².
@@ -52,7 +52,7 @@ pub enum Norm {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RefineOptions {
     /// What the norms are.
-    pub norm: Norm,
+    pub norm: GradientNorm,
     /// Width of the median filter as a share of the norms, in [0, 1).
     pub tau: f64,
     /// What norms are kept above, as a share of their median, in (0, 1].
@@ -67,7 +67,7 @@ pub const SPOILT_EDGES: usize = 2;
 impl RefineOptions {
     /// Returns the paper's filter, τ = 0.1, a floor of a hundredth of the median, and no edges.
     #[must_use]
-    pub const fn new(norm: Norm) -> Self {
+    pub const fn new(norm: GradientNorm) -> Self {
         Self { norm, tau: 0.1, floor: 0.01, edges: 0 }
     }
 
@@ -213,10 +213,10 @@ impl Refined {
 }
 
 /// η_t = w_t · Σ_{p>t} w_p, divided by the greatest.
-fn multipliers(norms: &[f64], norm: Norm) -> Vec<f64> {
+fn multipliers(norms: &[f64], norm: GradientNorm) -> Vec<f64> {
     let weight = |norm_at: f64| match norm {
-        Norm::L1 => norm_at.recip(),
-        Norm::L2 => (norm_at * norm_at).recip(),
+        GradientNorm::L1 => norm_at.recip(),
+        GradientNorm::L2 => (norm_at * norm_at).recip(),
     };
     let mut multipliers = vec![0.0; norms.len()];
     let (mut after, mut highest) = (0.0, 0.0_f64);

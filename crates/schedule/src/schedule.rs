@@ -6,7 +6,7 @@ use crate::{Curve, Error, validate};
 
 /// The lengths of the phases of a WSD run, in steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Phases {
+pub struct WsdSteps {
     /// The whole run, N.
     pub steps: u64,
     /// Linear warm-up, W.
@@ -44,17 +44,17 @@ impl Schedule {
         Ok(schedule)
     }
 
-    /// The warm-up-stable-decay schedule of `phases`; `floor` is a fraction of `peak_lr`.
+    /// Returns the warm-up-stable-decay schedule of `phases`; `floor` is a fraction of `peak_lr`.
     ///
     /// # Errors
     /// As [`Schedule::new`].
-    pub fn wsd(phases: Phases, curve: Curve, peak_lr: f64, floor: f64) -> Result<Self, Error> {
-        let Phases { steps, warmup_steps, decay_steps } = phases;
+    pub fn wsd(phases: WsdSteps, curve: Curve, peak_lr: f64, floor: f64) -> Result<Self, Error> {
+        let WsdSteps { steps, warmup_steps, decay_steps } = phases;
         let start = steps.saturating_sub(decay_steps);
         Self::new(Frame { steps, warmup_steps, peak_lr, floor }, Form::Wsd(Decay { start, steps: decay_steps, curve }))
     }
 
-    /// The learning rate after `step` completed steps, which is the rate of update `step`, counted from 0.
+    /// Returns the learning rate after `step` completed steps, which is the rate of update `step`, counted from 0.
     ///
     /// With N steps and warm-up W:
     /// - `step < W`: a straight line from 0, so the first update of a run with warm-up is at 0
@@ -133,37 +133,37 @@ impl Schedule {
         }
     }
 
-    /// Steps of the run, N.
+    /// Returns the steps of the run, N.
     #[must_use]
     pub const fn steps(&self) -> u64 {
         self.frame.steps
     }
 
-    /// Steps of warm-up, W.
+    /// Returns the steps of warm-up, W.
     #[must_use]
     pub const fn warmup_steps(&self) -> u64 {
         self.frame.warmup_steps
     }
 
-    /// What the rate does after warm-up.
+    /// Returns what the rate does after warm-up.
     #[must_use]
     pub const fn form(&self) -> &Form {
         &self.form
     }
 
-    /// The decay that ends with the run; `None` if there is none or it has no steps.
+    /// Returns the decay that ends with the run; `None` if there is none or it has no steps.
     #[must_use]
     pub fn decay(&self) -> Option<&Decay> {
         self.form.decay().filter(|decay| decay.steps > 0)
     }
 
-    /// Steps of the final decay, D; 0 if there is none.
+    /// Returns the steps of the final decay, D; 0 if there is none.
     #[must_use]
     pub fn decay_steps(&self) -> u64 {
         self.decay().map_or(0, |decay| decay.steps)
     }
 
-    /// The step at which the final decay starts; N if there is none.
+    /// Returns the step at which the final decay starts; N if there is none.
     #[must_use]
     pub fn decay_start(&self) -> u64 {
         self.decay().map_or(self.frame.steps, |decay| decay.start)
@@ -175,13 +175,13 @@ impl Schedule {
         self.frame.peak_lr
     }
 
-    /// The lowest rate after warm-up, as a fraction of the peak.
+    /// Returns the lowest rate after warm-up, as a fraction of the peak.
     #[must_use]
     pub const fn floor(&self) -> f64 {
         self.frame.floor
     }
 
-    /// The lowest rate after warm-up.
+    /// Returns the lowest rate after warm-up.
     #[must_use]
     pub fn floor_lr(&self) -> f64 {
         self.frame.floor * self.frame.peak_lr
@@ -193,7 +193,7 @@ impl Schedule {
         &self.frame
     }
 
-    /// The name of the form, as configurations write it.
+    /// Returns the name of the form, as configurations write it.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self.form {

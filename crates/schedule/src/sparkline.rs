@@ -36,12 +36,12 @@ impl Schedule {
 
 #[cfg(test)]
 mod tests {
-    use crate::{Curve, Error, Phases, Schedule};
+    use crate::{Curve, Error, Schedule, WsdSteps};
 
     #[test]
     fn bars_follow_the_rate() -> Result<(), Error> {
         let of =
-            |steps| Schedule::wsd(Phases { steps, warmup_steps: 0, decay_steps: steps / 2 }, Curve::Linear, 1.0, 0.0);
+            |steps| Schedule::wsd(WsdSteps { steps, warmup_steps: 0, decay_steps: steps / 2 }, Curve::Linear, 1.0, 0.0);
         let line = of(1000)?.sparkline(1.0);
         assert_eq!(line.chars().count(), 60);
         assert!(line.starts_with(&"█".repeat(30)) && line.ends_with('▁'), "{line}");

@@ -145,10 +145,10 @@ impl ScheduleComparison {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Curve, Error, Phases};
+    use crate::{Curve, Error, WsdSteps};
 
     fn wsd(steps: u64, peak_lr: f64) -> Result<Schedule, Error> {
-        Schedule::wsd(Phases { steps, warmup_steps: steps / 10, decay_steps: steps / 4 }, Curve::Linear, peak_lr, 0.0)
+        Schedule::wsd(WsdSteps { steps, warmup_steps: steps / 10, decay_steps: steps / 4 }, Curve::Linear, peak_lr, 0.0)
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What must hold of a schedule before it has a rate.
+//! Checks the values of a schedule.
 
 use crate::Error;
 use crate::curve::Curve;

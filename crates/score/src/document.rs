@@ -171,7 +171,7 @@ mod tests {
     use std::ops::Range;
     use std::sync::Mutex;
 
-    use headwater_model::{Architecture, AttentionPeaks, Concurrency, ModelShape, RopeScaling};
+    use headwater_model::{Architecture, AttentionArgmax, Concurrency, ModelShape, RopeScaling};
     use headwater_record::run::Numerics;
 
     use super::*;
@@ -223,7 +223,7 @@ mod tests {
             Ok(WindowLosses { base, masked })
         }
 
-        fn attention_peaks(&self, _: &[u32], _: Range<usize>) -> Result<AttentionPeaks, Error> {
+        fn attention_argmax(&self, _: &[u32], _: Range<usize>) -> Result<AttentionArgmax, Error> {
             unreachable!("scoring does not look at attention")
         }
 

@@ -156,7 +156,7 @@ fn write_run(place: &Place, rows: u64) -> Result<(Plan, RunFile)> {
         name: "web".to_owned(),
         text: "text".to_owned(),
         labels: Labels { domain_column: Some("domain".to_owned()), ..Labels::default() },
-        fingerprint: scoring().fingerprint("text"),
+        fingerprint: scoring().fingerprint("text")?,
         shards: shards.collect(),
         skipped: Vec::new(),
     };
@@ -217,6 +217,7 @@ fn memory_kib(name: &str) -> u64 {
 }
 
 #[expect(clippy::print_stdout, reason = "a bench says what it measured")]
+#[expect(clippy::disallowed_methods, reason = "a bench is told how much to measure")]
 fn main() -> Result<()> {
     let most = std::env::args().filter_map(|argument| argument.parse().ok()).next().unwrap_or(MOST_ROWS);
     let mut first: BTreeMap<&str, f64> = BTreeMap::new();

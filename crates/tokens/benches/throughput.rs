@@ -16,7 +16,9 @@ use headwater_corpus::{DocumentText, Plan, PlanOptions, SourceConfig, plan, read
 use headwater_model::{ModelPaths, Tokenizer};
 use headwater_record::ContentHash;
 use headwater_store::Stores;
-use headwater_tokens::{PartPlan, Setup, Share, TextPart, TokenFormat, TokenWork, TokensConfig, Watch, write_tokens};
+use headwater_tokens::{
+    PartPlan, Share, TextPart, TokenFormat, TokenWork, TokenizerSetup, TokensConfig, Watch, write_tokens,
+};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
@@ -79,6 +81,7 @@ fn write_shard(path: &Path, texts: &[String]) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+#[expect(clippy::disallowed_methods, reason = "a bench is told which tokenizer to measure")]
 fn tokenizer() -> Result<Tokenizer, Box<dyn Error>> {
     let given = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
     let path = PathBuf::from(given.unwrap_or_else(|| TOKENIZER.to_owned()));
@@ -102,7 +105,7 @@ fn files(tokenizer: &Tokenizer, plan: &Plan, formats: &[TokenFormat]) -> Result<
     let folder = tempfile::tempdir()?;
     let config = TokensConfig { formats: formats.to_vec(), ..TokensConfig::default() };
     let began = Instant::now();
-    let setup = Setup::new(&config, (tokenizer, "bench"), 8192)?;
+    let setup = TokenizerSetup::new(&config, tokenizer, "bench", 8192)?;
     let part = PartPlan { part: TextPart::Corpus, folder: "tokens/corpus".to_owned(), plan };
     let run = Stores::default().open(&folder.path().display().to_string())?;
     let work = TokenWork::begin(&run, &setup, &part, Share { index: 0, of: 1 })?;

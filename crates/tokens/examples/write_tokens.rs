@@ -16,7 +16,7 @@ use headwater_model::Tokenizer;
 use headwater_record::ByteCount;
 use headwater_store::Stores;
 use headwater_tokens::{
-    PartPlan, Setup, Share, TextPart, TokenBytes, TokenFormat, TokenWork, TokensConfig, Watch, write_tokens,
+    PartPlan, Share, TextPart, TokenBytes, TokenFormat, TokenWork, TokenizerSetup, TokensConfig, Watch, write_tokens,
 };
 use parquet::arrow::ArrowWriter;
 
@@ -80,6 +80,7 @@ fn expected(tokenizer: &Tokenizer, eos: u32) -> Result<String, Box<dyn Error>> {
     Ok(lines)
 }
 
+#[expect(clippy::disallowed_methods, reason = "an example is told where to write")]
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = PathBuf::from(std::env::args_os().nth(1).ok_or("usage: write_tokens FOLDER")?);
     let tokenizer = Tokenizer::open(Path::new(TOKENIZER))?;
@@ -94,7 +95,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             ..TokensConfig::default()
         };
         let run = Stores::default().open(&folder.join(name).display().to_string())?;
-        let setup = Setup::new(&config, (&tokenizer, "tiny-llama"), SEQUENCE_TOKENS)?;
+        let setup = TokenizerSetup::new(&config, &tokenizer, "tiny-llama", SEQUENCE_TOKENS)?;
         let part = PartPlan { part: TextPart::Corpus, folder: "tokens/corpus".to_owned(), plan: &plan };
         let work = TokenWork::begin(&run, &setup, &part, Share { index: 0, of: 1 })?;
         write_tokens(&work, &Nobody)?;

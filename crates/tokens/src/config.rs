@@ -64,7 +64,7 @@ pub struct TokensConfig {
     /// What `[model] name` accepts, or the path of a `tokenizer.json`; the scoring model's own if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokenizer: Option<String>,
-    /// The token after every document; see [`Setup`](crate::Setup) for what is taken if left out.
+    /// The token after every document; see [`TokenizerSetup`](crate::TokenizerSetup) for what is taken if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eos: Option<String>,
     /// Bytes of a token; MDS has four in any case.
@@ -95,7 +95,7 @@ impl TokensConfig {
     ///
     /// # Errors
     /// [`Error::Config`] naming the first key whose value cannot be used.
-    pub fn check(&self) -> Result<()> {
+    pub fn validate(&self) -> Result<()> {
         let wrong = |key, value: String, rule| Err(Error::Config { key, value, rule });
         if self.file_bytes.0 == 0 {
             return wrong("tokens.file_bytes", self.file_bytes.to_string(), "a file needs some text");
@@ -132,9 +132,9 @@ mod tests {
     #[test]
     fn unusable_values_are_named() {
         let none = TokensConfig { file_bytes: ByteCount(0), ..TokensConfig::default() };
-        let text = none.check().expect_err("no text").to_string();
+        let text = none.validate().expect_err("no text").to_string();
         assert!(text.contains("tokens.file_bytes"), "{text}");
         let zero = TokensConfig { sequence_tokens: Some(0), ..TokensConfig::default() };
-        assert!(zero.check().is_err() && TokensConfig::default().check().is_ok());
+        assert!(zero.validate().is_err() && TokensConfig::default().validate().is_ok());
     }
 }

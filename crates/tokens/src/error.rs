@@ -1,4 +1,4 @@
-//! Why token files could not be written.
+//! Errors of writing token files.
 
 use std::io;
 
@@ -81,6 +81,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A record or manifest that has no JSON form.
+    #[error("{path} cannot be written as JSON")]
+    Encode {
+        /// The file.
+        path: String,
+        /// Why.
+        source: serde_json::Error,
+    },
     /// The tokenizer failed on a document.
     #[error("cannot tokenise row {row} of {shard}")]
     Document {
@@ -112,7 +120,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether trying again may help.
+    /// Returns whether trying again may help.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {

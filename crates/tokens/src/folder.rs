@@ -14,7 +14,7 @@ use crate::stretch::Stretch;
 use crate::{Error, Result, TokenFormat};
 
 /// The manifest of a part in one format, relative to its folder.
-pub const MANIFEST: &str = "tokens.json";
+pub const MANIFEST_FILE: &str = "tokens.json";
 
 /// What decides the bytes, relative to the folder.
 const SETTINGS: &str = "settings.json";
@@ -38,7 +38,7 @@ pub(crate) struct Folder {
 impl Folder {
     /// Begins the folder, or compares with what began it.
     pub(crate) fn open(place: Place, format: TokenFormat, settings: TokenSettings) -> Result<Self> {
-        if place.create(SETTINGS, &encode(&settings))? == Created::AlreadyThere {
+        if place.create(SETTINGS, &encode(&place, SETTINGS, &settings)?)? == Created::AlreadyThere {
             let there: TokenSettings = decode(&place, SETTINGS)?;
             let differences = there.differences(&settings);
             if !differences.is_empty() {
@@ -56,10 +56,10 @@ impl Folder {
 
     /// Notes that the files of a stretch are there.
     pub(crate) fn note(&self, stretch: &Stretch<'_>, tally: &TokenTally) -> Result<()> {
-        Ok(self.place.write(&record(&stretch.name), encode(tally))?)
+        write(&self.place, &record(&stretch.name), tally)
     }
 
-    /// Writes the manifest if all `stretches` are done by now, whoever did them; else returns how many are not.
+    /// Writes the manifest if all `stretches` are done, by this or other machines; else returns how many are not.
     pub(crate) fn complete(&self, part: &str, stretches: &[Stretch<'_>]) -> Result<usize> {
         let done = done(&self.place)?;
         let missing = stretches.iter().filter(|stretch| !done.contains(&stretch.name)).count();
@@ -71,11 +71,11 @@ impl Folder {
             tally.add(decode(&self.place, &record(&stretch.name))?);
         }
         if self.format == TokenFormat::Mds {
-            self.place.write(MDS_INDEX, encode(&mds_index(&tally.files)))?;
+            write(&self.place, MDS_INDEX, &mds_index(&tally.files))?;
         }
         let format = self.format.name().to_owned();
         let manifest = TokensFile { format, part: part.to_owned(), settings: self.settings.clone(), tally };
-        self.place.write(MANIFEST, encode(&manifest))?;
+        write(&self.place, MANIFEST_FILE, &manifest)?;
         Ok(0)
     }
 }
@@ -98,9 +98,15 @@ fn decode<T: DeserializeOwned>(place: &Place, path: &str) -> Result<T> {
         .map_err(|error| Error::Damaged { path: place.describe(path), reason: error.to_string() })
 }
 
-/// Indented JSON with a final newline. The types here are plain structs, which always have a JSON form.
-fn encode(value: &impl Serialize) -> Bytes {
-    let mut json = serde_json::to_vec_pretty(value).unwrap_or_default();
+/// Writes `value` for the file at `path` as indented JSON with a final newline.
+fn encode(place: &Place, path: &str, value: &impl Serialize) -> Result<Bytes> {
+    let json = serde_json::to_vec_pretty(value);
+    let mut json = json.map_err(|source| Error::Encode { path: place.describe(path), source })?;
     json.push(b'\n');
-    Bytes::from(json)
+    Ok(Bytes::from(json))
+}
+
+/// Writes `value` as JSON to the file at `path`.
+fn write(place: &Place, path: &str, value: &impl Serialize) -> Result<()> {
+    Ok(place.write(path, encode(place, path, value)?)?)
 }

@@ -1,4 +1,4 @@
-//! Stretches on their way to files.
+//! Writes stretches to files.
 //!
 //! A *lane* is a thread that takes one stretch at a time: it reads documents, gives them in batches to the threads of the pool, which
 //! tokenise, and writes the tokens of the oldest batch as soon as they are there, so in order. One lane keeps several threads of the
@@ -23,15 +23,15 @@ use crate::work::{Progress, TokenWork};
 /// Threads of the pool that one lane can keep busy with room to spare: reading and writing cost a few percent of tokenising.
 const THREADS_PER_LANE: usize = 8;
 
-/// Text that a lane reads ahead, in bytes; no more is read while that much is in hand, so that one document may exceed it.
+/// Text that a lane reads ahead, in bytes; no more is read while that much is in hand, so one document may exceed it.
 const AHEAD_BYTES: usize = 8 << 20;
 
-/// Whoever follows the work.
+/// Observes the work and says when to stop.
 pub trait Watch: Sync {
-    /// Called when documents are with the writers.
+    /// Called when documents have reached the writers.
     fn advance(&self, documents: u64, tokens: u64);
 
-    /// Whether to stop; what is done of a stretch at work is then dropped.
+    /// Returns whether to stop; unfinished stretches are then dropped.
     fn is_over(&self) -> bool;
 }
 
@@ -121,7 +121,7 @@ impl<'a> Lane<'a> {
                 ahead_bytes += texts.bytes;
                 pending.push_back((texts.bytes, receiver));
                 let (tokenizer, eos) = (self.work.setup.tokenizer, self.work.setup.eos().id);
-                // nobody listens any more once the lane has given up
+                // the receiver is gone once the lane has failed
                 scope.spawn_fifo(move |_| drop(sender.send(texts.encode(tokenizer, eos))));
                 continue;
             }

@@ -27,8 +27,8 @@ mod work;
 
 pub use config::{TokenBytes, TokensConfig};
 pub use error::{Error, Result};
-pub use folder::MANIFEST;
+pub use folder::MANIFEST_FILE;
 pub use headwater_record::tokens::{TextPart, TokenFormat};
 pub use lanes::{Watch, write_tokens};
-pub use setup::Setup;
+pub use setup::TokenizerSetup;
 pub use work::{PartPlan, Progress, Share, TokenWork};

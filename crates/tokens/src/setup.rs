@@ -1,4 +1,4 @@
-//! A tokenizer, the token after every document, and how wide tokens are.
+//! A tokenizer with the token after every document and the width of a token in bytes.
 
 use headwater_model::Tokenizer;
 use headwater_record::tokens::{EosToken, TokenSettings, TokenizerRecord};
@@ -23,7 +23,7 @@ const HIGHEST_ID: u64 = i32::MAX as u64;
 /// The token after every document is `tokens.eos` if that is set; else `<|endoftext|>` or `<|end_of_text|>` if the vocabulary has
 /// one, because pretraining separates documents with it; else the model's own.
 #[derive(Debug)]
-pub struct Setup<'a> {
+pub struct TokenizerSetup<'a> {
     pub(crate) tokenizer: &'a Tokenizer,
     pub(crate) config: &'a TokensConfig,
     record: TokenizerRecord,
@@ -31,18 +31,14 @@ pub struct Setup<'a> {
     sequence_tokens: u64,
 }
 
-impl<'a> Setup<'a> {
+impl<'a> TokenizerSetup<'a> {
     /// Checks that `tokenizer`, called `name`, can be used as `config` says. `sequence_tokens` is taken if `config` does not say.
     ///
     /// # Errors
     /// [`Error::UnknownEos`], [`Error::NoEos`], [`Error::Width`] or [`Error::Vocabulary`] for a tokenizer that does not fit the
     /// settings.
-    pub fn new(
-        config: &'a TokensConfig,
-        (tokenizer, name): (&'a Tokenizer, &str),
-        sequence_tokens: u64,
-    ) -> Result<Self> {
-        config.check()?;
+    pub fn new(config: &'a TokensConfig, tokenizer: &'a Tokenizer, name: &str, sequence_tokens: u64) -> Result<Self> {
+        config.validate()?;
         let vocab_size = tokenizer.vocab_size();
         let called = || name.to_owned();
         if vocab_size > HIGHEST_ID + 1 {
@@ -60,7 +56,7 @@ impl<'a> Setup<'a> {
         })
     }
 
-    /// The token after every document.
+    /// Returns the token after every document.
     #[must_use]
     pub const fn eos(&self) -> &EosToken {
         &self.eos
@@ -79,7 +75,7 @@ impl<'a> Setup<'a> {
 }
 
 fn eos(config: &TokensConfig, tokenizer: &Tokenizer, name: &str) -> Result<EosToken> {
-    let token = |text: &str| tokenizer.id(text).map(|id| EosToken { id, text: text.to_owned() });
+    let token = |text: &str| tokenizer.token_to_id(text).map(|id| EosToken { id, text: text.to_owned() });
     if let Some(text) = &config.eos {
         return token(text).ok_or_else(|| Error::UnknownEos { eos: text.clone(), tokenizer: name.to_owned() });
     }
@@ -87,7 +83,7 @@ fn eos(config: &TokensConfig, tokenizer: &Tokenizer, name: &str) -> Result<EosTo
         return Ok(separator);
     }
     let own = tokenizer.eos().map_err(Box::new)?;
-    let own = own.and_then(|id| tokenizer.token(id).map(|text| EosToken { id, text }));
+    let own = own.and_then(|id| tokenizer.id_to_token(id).map(|text| EosToken { id, text }));
     own.ok_or_else(|| Error::NoEos { tokenizer: name.to_owned() })
 }
 

@@ -1,4 +1,4 @@
-//! The cut of a plan into stretches, one for each file.
+//! Divides a plan into stretches, one for each file.
 
 use headwater_corpus::{Columns, Domain, Plan, PlannedShard, PlannedSource};
 use headwater_record::{ContentHash, UnitKey};

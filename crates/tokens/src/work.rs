@@ -7,7 +7,7 @@ use headwater_store::Place;
 
 use crate::folder::Folder;
 use crate::stretch::{Stretch, describe, stretches};
-use crate::{Result, Setup, TextPart, TokenFormat};
+use crate::{Result, TextPart, TokenFormat, TokenizerSetup};
 
 /// Documents to write, and where.
 #[derive(Clone, Debug)]
@@ -32,7 +32,7 @@ pub struct Share {
 /// What is to do for a part.
 #[derive(Debug)]
 pub struct TokenWork<'a> {
-    pub(crate) setup: &'a Setup<'a>,
+    pub(crate) setup: &'a TokenizerSetup<'a>,
     pub(crate) part: TextPart,
     pub(crate) stretches: Vec<Stretch<'a>>,
     pub(crate) folders: Vec<Folder>,
@@ -54,7 +54,7 @@ impl<'a> TokenWork<'a> {
     /// # Errors
     /// [`Error::OtherSettings`](crate::Error::OtherSettings) if a folder holds files made with another tokenizer, end token, width
     /// or text; what the store says.
-    pub fn begin(run: &Place, setup: &'a Setup<'a>, part: &PartPlan<'a>, share: Share) -> Result<Self> {
+    pub fn begin(run: &Place, setup: &'a TokenizerSetup<'a>, part: &PartPlan<'a>, share: Share) -> Result<Self> {
         let stretches = stretches(part.plan, setup.config.file_bytes.0);
         let plan = describe(&stretches);
         let formats: BTreeSet<TokenFormat> = setup.config.formats.iter().copied().collect();
@@ -66,7 +66,7 @@ impl<'a> TokenWork<'a> {
         Ok(Self { setup, part: part.part, stretches, folders, share })
     }
 
-    /// Rows of the stretches of this share that lack a file.
+    /// Returns the rows of the stretches of this share that lack a file.
     #[must_use]
     pub fn pending_rows(&self) -> u64 {
         self.pending().iter().map(|stretch| stretch.rows()).sum()

@@ -1,6 +1,6 @@
 //! `heads.json`.
 
-use headwater_heads::check_heads;
+use headwater_heads::validate_heads;
 use headwater_model::{Architecture, ModelShape, RopeScaling};
 use headwater_record::{ContentHash, HeadsFile};
 use headwater_report::heads_svg;
@@ -17,7 +17,7 @@ pub fn heads_file(bytes: &[u8]) {
 
     let shape = shape();
     let weights = file.weights.unwrap_or_else(|| ContentHash::of(b"weights"));
-    if check_heads(&file, &shape, &weights).is_err() {
+    if validate_heads(&file, &shape, &weights).is_err() {
         return;
     }
     assert!(file.heads.as_slice().is_sorted());

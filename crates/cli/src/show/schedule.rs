@@ -1,7 +1,7 @@
 //! `headwater schedule`.
 
 use anyhow::Result;
-use headwater_pipeline::schedules::{self, BranchOptions, NormKind, RefineRequest, RunSize, write_file};
+use headwater_pipeline::schedules::{self, BranchOptions, GradientNorm, RefineRequest, RunSize, write_file};
 use headwater_pipeline::{Environment, text};
 
 use super::{print, show};
@@ -38,8 +38,8 @@ fn refine(args: &RefineArgs, environment: &Environment) -> Result<()> {
     let request = RefineRequest {
         norms: args.norms.clone(),
         norm: match args.norm {
-            NormArg::L1 => NormKind::L1,
-            NormArg::L2 => NormKind::L2,
+            NormArg::L1 => GradientNorm::L1,
+            NormArg::L2 => GradientNorm::L2,
         },
         tau: args.tau,
         floor: args.floor,

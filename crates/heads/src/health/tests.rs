@@ -25,7 +25,7 @@ fn masking_the_copying_heads_is_healthy() -> Result<(), Error> {
     assert_eq!((health.probes, health.intact_accuracy, health.masked_accuracy), (16, 1.0, 0.0));
     assert_eq!(health.control_accuracies, [1.0; 3]);
     assert!(health.healthy && health.split_half_correlation > 0.99);
-    assert_eq!(engine.passes.load(Ordering::Relaxed), 20 + 16 * MASKS_A_PROBE as u64);
+    assert_eq!(engine.passes.load(Ordering::Relaxed), 20 + 16 * MASKS_PER_PROBE as u64);
     Ok(())
 }
 

@@ -32,10 +32,10 @@ fn by_hand() -> Probe {
 #[test]
 fn the_rules_differ_only_outside_the_needle() -> Result<(), Error> {
     // One layer of three heads: copies from the value, copies from anywhere, looks where the row itself is.
-    let peaks = AttentionPeaks::new(1, 3, 3, vec![1, 2, 3, 1, 5, 6, 7, 8, 9])
+    let argmax = AttentionArgmax::new(1, 3, 3, vec![1, 2, 3, 1, 5, 6, 7, 8, 9])
         .map_err(|source| Error::Model { probe: 0, source })?;
     let probe = by_hand();
-    let score = |rule, head| copied_share(&probe, rule, &peaks, (0, head));
+    let score = |rule, head| copied_share(&probe, rule, &argmax, (0, head));
     assert_eq!(score(Rule::NeedleSpan, 0), 2.0 / 3.0);
     assert_eq!(score(Rule::Visible, 0), 2.0 / 3.0);
     assert_eq!(score(Rule::NeedleSpan, 1), 1.0 / 3.0);

@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
 use crate::fake::{FakeEngine, Role, vocabulary};
-use crate::{Weakness, check_heads};
+use crate::{Weakness, validate_heads};
 
 const COPYING: [((u16, u16), Role); 2] = [((1, 0), Role::Copies), ((3, 2), Role::Copies)];
 
@@ -76,10 +76,10 @@ fn pinned_heads_must_belong_to_the_model() {
     let engine = FakeEngine::new(&[]);
     let file: HeadsFile = serde_json::from_str(r#"{"heads": [[3, 4]]}"#).expect("a pinned set");
     let (ours, other) = (ContentHash::of(b"ours"), ContentHash::of(b"other"));
-    assert!(check_heads(&file, engine.shape(), &ours).is_ok());
+    assert!(validate_heads(&file, engine.shape(), &ours).is_ok());
     let named = HeadsFile { weights: Some(ours), ..file };
-    assert!(check_heads(&named, engine.shape(), &ours).is_ok());
-    assert!(matches!(check_heads(&named, engine.shape(), &other), Err(Error::OtherModel { .. })));
+    assert!(validate_heads(&named, engine.shape(), &ours).is_ok());
+    assert!(matches!(validate_heads(&named, engine.shape(), &other), Err(Error::OtherModel { .. })));
     let outside: HeadsFile = serde_json::from_str(r#"{"heads": [[4, 0]]}"#).expect("a pinned set");
-    assert!(matches!(check_heads(&outside, engine.shape(), &ours), Err(Error::HeadSet(_))));
+    assert!(matches!(validate_heads(&outside, engine.shape(), &ours), Err(Error::HeadSet(_))));
 }

@@ -6,10 +6,10 @@ use super::KEY_BLOCK;
 use crate::Instructions;
 use crate::buffer::Buffer;
 use crate::dispatch::Task;
-use crate::matmul::{Panels, ROW_STEP};
-use crate::operand::{DEPTH_STEP, Operand, PANEL, padded_depth, place};
+use crate::matmul::{Operand, Panels, place};
 use crate::rotary::{HeadNorm, RotaryTable, rotate};
 use crate::simd::Simd;
+use crate::tile::{DEPTH_STEP, PANEL, ROW_STEP, padded_depth};
 
 /// How many heads there are and how wide they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,31 +23,31 @@ pub struct HeadLayout {
 }
 
 impl HeadLayout {
-    /// Query heads that share one key/value head.
+    /// Returns the query heads that share one key/value head.
     #[must_use]
     pub fn group(self) -> usize {
         self.heads / self.kv_heads
     }
 
-    /// Numbers of all queries of a position.
+    /// Returns the numbers of all queries of a position.
     #[must_use]
     pub fn query_width(self) -> usize {
         self.heads * self.head_dim
     }
 
-    /// Numbers of all keys, or of all values, of a position.
+    /// Returns the numbers of all keys, or of all values, of a position.
     #[must_use]
     pub fn kv_width(self) -> usize {
         self.kv_heads * self.head_dim
     }
 
-    /// Numbers of queries, keys and values of a position.
+    /// Returns the numbers of queries, keys and values of a position.
     #[must_use]
     pub fn width(self) -> usize {
         self.query_width() + 2 * self.kv_width()
     }
 
-    /// Room for the queries of a block, in numbers.
+    /// Returns the room for the queries of a block, in numbers.
     #[must_use]
     pub fn block_len(self) -> usize {
         self.heads * self.query_stride()
@@ -64,7 +64,7 @@ impl HeadLayout {
 /// Keys of one head are the panels of a product with queries: positions are columns. Values are the panels of a product with
 /// attention weights: positions are terms.
 #[derive(Debug)]
-pub struct KeyValues<E> {
+pub struct KvCache<E> {
     keys: Buffer<E>,
     values: Buffer<E>,
     layout: HeadLayout,
@@ -72,8 +72,8 @@ pub struct KeyValues<E> {
     capacity: usize,
 }
 
-impl<E: Operand> KeyValues<E> {
-    /// An empty cache.
+impl<E: Operand> KvCache<E> {
+    /// Makes an empty cache.
     #[must_use]
     pub fn new(layout: HeadLayout) -> Self {
         Self { keys: Buffer::EMPTY, values: Buffer::EMPTY, layout, capacity: 0 }
@@ -165,45 +165,64 @@ pub struct QueryBlock<'a, E> {
 }
 
 impl<'a, E: Operand> QueryBlock<'a, E> {
-    /// The queries of `head` among those that [`split_heads`] wrote to `queries` for `rows` positions from `first` on.
+    /// Takes the queries of `head` from those that [`split_heads`] wrote to `queries` for `positions`.
     #[must_use]
-    pub fn new(queries: &'a [E], layout: HeadLayout, head: usize, (first, rows): (usize, usize)) -> Self {
+    pub fn new(queries: &'a [E], layout: HeadLayout, head: usize, positions: Range<usize>) -> Self {
         assert!(layout.head_dim <= MOST_WIDTH, "a head is at most {MOST_WIDTH} wide");
         let values = &queries[head * layout.query_stride()..][..layout.query_stride()];
-        Self { values, head, head_dim: layout.head_dim, first, rows }
+        Self { values, head, head_dim: layout.head_dim, first: positions.start, rows: positions.len() }
     }
+}
+
+/// The projections of a block.
+#[derive(Debug)]
+pub struct Projections<'a> {
+    /// `(rows, query, key and value of every head)`, at most [`ROW_STEP`] rows.
+    pub values: &'a mut [f32],
+    /// Position of the first row in the window.
+    pub first: usize,
+}
+
+/// What happens to queries and keys before they meet: the norm of every head, if there is one, then the rotation.
+#[derive(Clone, Copy, Debug)]
+pub struct HeadRotation<'a> {
+    /// Angles of as many positions as the window has.
+    pub table: &'a RotaryTable,
+    /// Norm of every query head.
+    pub query_norm: Option<HeadNorm<'a>>,
+    /// Norm of every key head.
+    pub key_norm: Option<HeadNorm<'a>>,
 }
 
 /// Turns the projections of a block into queries, keys and values: norms and rotates queries and keys, scales queries by
 /// 1/√head_dim, and appends keys and values to `cache`.
 ///
 /// # Shapes
-/// - `projections`: `(rows, query, key and value of every head)`, at most [`ROW_STEP`] rows; queries and keys are rotated in place
+/// - `projections`: queries and keys are rotated in place
 /// - `queries`: [`HeadLayout::block_len`] numbers
 ///
 /// # Panics
 /// If there are more rows than a block has, the window is longer than the cache was reset for, or a head is wider than 4,096.
 pub fn split_heads<E: Operand>(
     instructions: Instructions,
-    (projections, first): (&mut [f32], usize),
-    (rotary, norms): (&RotaryTable, [Option<HeadNorm<'_>>; 2]),
+    projections: Projections<'_>,
+    rotation: HeadRotation<'_>,
     queries: &mut [E],
-    cache: &mut KeyValues<E>,
+    cache: &mut KvCache<E>,
 ) {
-    let rows = projections.len() / cache.layout.width();
+    let (rows, first) = (projections.values.len() / cache.layout.width(), projections.first);
     assert!(rows <= ROW_STEP, "a block has at most {ROW_STEP} rows");
     assert!(first + rows <= cache.capacity, "the cache was made for a window as long as this");
-    instructions.run(SplitHeads { projections, first, rotary, norms, queries, cache });
+    instructions.run(SplitHeads { projections: projections.values, first, rotation, queries, cache });
     cache.clear_values_from(first + rows);
 }
 
 struct SplitHeads<'a, 'c, E> {
     projections: &'a mut [f32],
     first: usize,
-    rotary: &'a RotaryTable,
-    norms: [Option<HeadNorm<'a>>; 2],
+    rotation: HeadRotation<'a>,
     queries: &'a mut [E],
-    cache: &'c mut KeyValues<E>,
+    cache: &'c mut KvCache<E>,
 }
 
 impl<E: Operand> Task for SplitHeads<'_, '_, E> {
@@ -211,7 +230,7 @@ impl<E: Operand> Task for SplitHeads<'_, '_, E> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { projections, first, rotary, norms: [query_norm, key_norm], queries, cache } = self;
+        let Self { projections, first, rotation, queries, cache } = self;
         let layout = cache.layout;
         let depth = padded_depth(layout.head_dim);
         let scale = root(layout.head_dim).recip();
@@ -220,14 +239,14 @@ impl<E: Operand> Task for SplitHeads<'_, '_, E> {
         for (row, projections) in projections.chunks_exact_mut(layout.width()).enumerate() {
             let (q, kv) = projections.split_at_mut(layout.query_width());
             let (k, v) = kv.split_at_mut(layout.kv_width());
-            let angles = rotary.at(first + row);
+            let angles = rotation.table.at(first + row);
             for (head, q) in q.chunks_exact_mut(layout.head_dim).enumerate() {
-                rotate(simd, q, angles, query_norm, scale);
+                rotate(simd, q, angles, rotation.query_norm, scale);
                 let to = &mut queries[head * layout.query_stride() + row * depth..][..depth];
                 round(simd, q, to);
             }
             for (head, k) in k.chunks_exact_mut(layout.head_dim).enumerate() {
-                rotate(simd, k, angles, key_norm, 1.0);
+                rotate(simd, k, angles, rotation.key_norm, 1.0);
                 round(simd, k, rounded);
                 cache.put_key(head, first + row, rounded);
             }

@@ -1,9 +1,10 @@
 //! What a uniformly attending head gives: the running mean of its values.
 
+use super::StridedRows;
 use super::cache::{HeadLayout, round};
 use crate::Instructions;
 use crate::dispatch::Task;
-use crate::operand::Operand;
+use crate::matmul::Operand;
 use crate::simd::Simd;
 
 /// The mean of the values over positions 0..=t, for every key/value head, block by block.
@@ -35,18 +36,19 @@ impl RunningMean {
         instructions.run(Advance { mean: self, layout, projections, first });
     }
 
-    /// Writes the means of the last block for query head `head` to `out`, rows of `head_dim` numbers, `stride` apart.
+    /// Writes the means of the last block for query head `head` to `out`, rows of `head_dim` numbers.
     ///
     /// # Panics
     /// If `out` is too short.
     pub fn write<E: Operand>(
         &self,
         instructions: Instructions,
-        (layout, head): (HeadLayout, usize),
-        (out, stride): (&mut [E], usize),
+        layout: HeadLayout,
+        head: usize,
+        out: StridedRows<'_, E>,
     ) {
         let kv_head = head / layout.group();
-        instructions.run(Write { means: &self.means, layout, kv_head, out, stride });
+        instructions.run(Write { means: &self.means, layout, kv_head, out: out.values, stride: out.stride });
     }
 }
 

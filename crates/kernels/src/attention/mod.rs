@@ -2,7 +2,7 @@
 //! ever stored.
 //!
 //! A layer goes through the window in blocks of at most [`ROW_STEP`] positions. [`split_heads`] turns a block's projections
-//! into queries and appends its keys and values to a [`KeyValues`], already in the panels that products want; [`attend`] then
+//! into queries and appends its keys and values to a [`KvCache`], already in the panels that products want; [`attend`] then
 //! runs one head over all keys so far. A masked head is a [`RunningMean`] instead, and needs no product.
 //!
 //! Source: Dao et al. (2022), FlashAttention, §3.1: the softmax is kept online over blocks of keys (Milakov and Gimelshein
@@ -12,17 +12,26 @@ mod cache;
 mod mean;
 mod softmax;
 
-pub use cache::{HeadLayout, KeyValues, QueryBlock, split_heads};
+pub use cache::{HeadLayout, HeadRotation, KvCache, Projections, QueryBlock, split_heads};
 pub use mean::RunningMean;
 
 use crate::Instructions;
 use crate::buffer::Buffer;
-use crate::matmul::{AddTo, Panels, Product, ROW_STEP, Rows, Store};
-use crate::operand::{Operand, PANEL, padded_depth};
+use crate::matmul::{AddTo, Operand, Panels, Product, Rows, Store};
+use crate::tile::{PANEL, ROW_STEP, padded_depth};
 use softmax::{Normalise, SoftmaxBlock};
 
 /// Keys that a block of queries meets at once: their logits stay in the second-level cache.
 pub(crate) const KEY_BLOCK: usize = 256;
+
+/// Rows to write, `stride` numbers apart.
+#[derive(Debug)]
+pub struct StridedRows<'a, T> {
+    /// The first row and all after it.
+    pub values: &'a mut [T],
+    /// Numbers from one row to the next.
+    pub stride: usize,
+}
 
 /// Memory for [`attend`], kept from one call to the next.
 #[derive(Debug)]
@@ -54,7 +63,7 @@ impl<E: Operand> Default for AttentionScratch<E> {
 /// Attends with one head of `queries` to all positions that each query sees.
 ///
 /// # Shapes
-/// - `out`: rows of `head_dim` numbers, `stride` apart
+/// - `out`: rows of `head_dim` numbers
 ///
 /// # Error
 /// As that of a product of `head_dim` terms, a sum of at most 256 weights at a time, and the operand's rounding of queries,
@@ -65,9 +74,9 @@ impl<E: Operand> Default for AttentionScratch<E> {
 pub fn attend<E: Operand>(
     instructions: Instructions,
     queries: QueryBlock<'_, E>,
-    cache: &KeyValues<E>,
+    cache: &KvCache<E>,
     scratch: &mut AttentionScratch<E>,
-    (out, stride): (&mut [E], usize),
+    out: StridedRows<'_, E>,
 ) {
     let QueryBlock { head, first, rows, .. } = queries;
     let layout = cache.layout();
@@ -80,7 +89,12 @@ pub fn attend<E: Operand>(
     let end = first + rows;
     for start in (0..end).step_by(KEY_BLOCK) {
         let keys = (end - start).min(KEY_BLOCK);
-        logits(instructions, queries, cache.keys(kv_head, start..start + keys), (&mut scratch.logits, KEY_BLOCK));
+        logits(
+            instructions,
+            queries,
+            cache.keys(kv_head, start..start + keys),
+            StridedRows { values: &mut scratch.logits, stride: KEY_BLOCK },
+        );
         instructions.run(SoftmaxBlock {
             logits: &scratch.logits,
             weights: &mut scratch.weights,
@@ -100,33 +114,32 @@ pub fn attend<E: Operand>(
         sums: &scratch.sums[..rows * width],
         totals: &scratch.totals[..rows],
         head_dim: layout.head_dim,
-        out,
-        stride,
+        out: out.values,
+        stride: out.stride,
     });
 }
 
-/// Computes the logits of `queries` with every position of the cache up to the block's last: `(row, position)`, rows
-/// `stride` apart. A query's logits with later positions mean nothing.
+/// Computes the logits of `queries` with every position of the cache up to the block's last: `(row, position)`. A query's logits with later positions mean nothing.
 ///
 /// # Panics
 /// If `out` is too short.
 pub fn attention_logits<E: Operand>(
     instructions: Instructions,
     queries: QueryBlock<'_, E>,
-    cache: &KeyValues<E>,
-    (out, stride): (&mut [f32], usize),
+    cache: &KvCache<E>,
+    out: StridedRows<'_, f32>,
 ) {
     let kv_head = queries.head / cache.layout().group();
-    logits(instructions, queries, cache.keys(kv_head, 0..queries.first + queries.rows), (out, stride));
+    logits(instructions, queries, cache.keys(kv_head, 0..queries.first + queries.rows), out);
 }
 
 fn logits<E: Operand>(
     instructions: Instructions,
     queries: QueryBlock<'_, E>,
     (keys, count): (Panels<'_, E>, usize),
-    (out, stride): (&mut [f32], usize),
+    out: StridedRows<'_, f32>,
 ) {
-    let mut store = Store { out, stride, columns: count, bias: None };
+    let mut store = Store { out: out.values, stride: out.stride, columns: count, bias: None };
     let rows = Rows::with_stride(queries.values, queries.rows, padded_depth(queries.head_dim));
     E::multiply(instructions, Product::new(rows, keys, queries.head_dim), &mut store);
 }

@@ -2,8 +2,9 @@
 
 use super::KEY_BLOCK;
 use crate::dispatch::Task;
-use crate::operand::{Operand, PANEL, padded_depth};
+use crate::matmul::Operand;
 use crate::simd::Simd;
+use crate::tile::{PANEL, padded_depth};
 
 /// Turns a block of logits into weights relative to the greatest logit so far, and rescales what came before.
 pub(super) struct SoftmaxBlock<'a, E> {

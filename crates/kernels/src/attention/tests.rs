@@ -72,10 +72,12 @@ fn run<E: Operand>(
     layout: HeadLayout,
     projections: &[f32],
     norms: [Option<HeadNorm<'_>>; 2],
-    cache: &mut KeyValues<E>,
+    cache: &mut KvCache<E>,
 ) -> (Vec<f32>, Vec<Vec<f32>>) {
     let tokens = projections.len() / layout.width();
-    let rotary = RotaryTable::new(&frequencies(layout.head_dim), tokens);
+    let table = RotaryTable::new(&frequencies(layout.head_dim), tokens);
+    let [query_norm, key_norm] = norms;
+    let rotation = HeadRotation { table: &table, query_norm, key_norm };
     let mut queries = Buffer::<E>::zeros(layout.block_len());
     let mut scratch = AttentionScratch::<E>::default();
     let stride = padded_depth(layout.query_width());
@@ -84,14 +86,16 @@ fn run<E: Operand>(
     for first in (0..tokens).step_by(ROW_STEP) {
         let rows = ROW_STEP.min(tokens - first);
         let mut block = projections[first * layout.width()..][..rows * layout.width()].to_vec();
-        split_heads(instructions, (&mut block, first), (&rotary, norms), &mut queries, cache);
+        let projections = Projections { values: &mut block, first };
+        split_heads(instructions, projections, rotation, &mut queries, cache);
         let mut attended = Buffer::<E>::zeros(ROW_STEP * stride);
         logits.clear();
         for head in 0..layout.heads {
-            let queries = QueryBlock::new(&queries, layout, head, (first, rows));
-            attend(instructions, queries, cache, &mut scratch, (&mut attended[head * layout.head_dim..], stride));
+            let queries = QueryBlock::new(&queries, layout, head, first..first + rows);
+            let to = StridedRows { values: &mut attended[head * layout.head_dim..], stride };
+            attend(instructions, queries, cache, &mut scratch, to);
             let mut all = vec![0.0; rows * (first + rows)];
-            attention_logits(instructions, queries, cache, (&mut all, first + rows));
+            attention_logits(instructions, queries, cache, StridedRows { values: &mut all, stride: first + rows });
             logits.push(all);
         }
         for row in attended.chunks(stride).take(rows) {
@@ -108,7 +112,7 @@ fn check_attention<E: Operand>() {
         let weight = numbers::<f32>(20, layout.head_dim);
         let norm = HeadNorm { weight: &weight, eps: 1e-6 };
         for instructions in Instructions::all() {
-            let mut cache = KeyValues::<E>::new(layout);
+            let mut cache = KvCache::<E>::new(layout);
             // the longest first: what it leaves in the cache must not be seen by the shorter ones
             for (tokens, norms) in [(600, [None, None]), (1, [None, None]), (97, [Some(norm); 2]), (257, [None, None])]
             {
@@ -177,7 +181,8 @@ fn running_means_are_within_their_bound() {
             mean.advance(instructions, layout, block, first);
             for head in [0, 2, 3, 5] {
                 let mut out = vec![0.0; rows * layout.head_dim];
-                mean.write::<f32>(instructions, (layout, head), (&mut out, layout.head_dim));
+                let rows = StridedRows { values: &mut out, stride: layout.head_dim };
+                mean.write::<f32>(instructions, layout, head, rows);
                 for (row, out) in out.chunks(layout.head_dim).enumerate() {
                     for (i, got) in out.iter().enumerate() {
                         let value = |position: usize| {

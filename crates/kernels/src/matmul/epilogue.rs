@@ -2,20 +2,28 @@
 
 use std::ops::Range;
 
-use super::{Epilogue, Matrix, Rows, Tile};
+use super::operand::Operand;
+use super::weights::{InputRows, Matrix};
+use super::{Epilogue, Rows};
 use crate::Instructions;
 use crate::buffer::Buffer;
 use crate::dispatch::Task;
-use crate::operand::{Operand, PANEL, padded_depth};
 use crate::simd::{MOST_LANES, Simd};
+use crate::tile::{HALF_PANEL, PANEL, Tile, padded_depth};
 
-/// Outputs of each of the two halves of a gated panel.
-pub(super) const HALF: usize = PANEL / 2;
+/// Rows of `width` numbers to write, [`padded_depth`] apart: what the next product multiplies.
+#[derive(Debug)]
+pub struct PaddedRows<'a, E> {
+    /// Memory of the rows, which grows as needed. One buffer serves one width, since its padding stays as it is.
+    pub rows: &'a mut Buffer<E>,
+    /// Numbers of a row.
+    pub width: usize,
+}
 
-/// Computes the first `count` of `rows`, times `weights`, plus `bias`.
+/// Computes `inputs` · `weights` + `bias`.
 ///
 /// # Shapes
-/// - `rows`: rows of as many inputs as the weights have, [`padded_depth`] apart, memory in whole [`ROW_STEP`](crate::ROW_STEP)s
+/// - `inputs`: rows of as many inputs as the weights have, [`padded_depth`] apart, memory in whole [`ROW_STEP`](crate::ROW_STEP)s
 /// - `bias`: `(columns,)`
 /// - `out`: `(rows, columns)`
 ///
@@ -23,35 +31,35 @@ pub(super) const HALF: usize = PANEL / 2;
 /// If `out` or `bias` is too short.
 pub fn project<M: Matrix>(
     instructions: Instructions,
-    (rows, count): (&M::Rows, usize),
+    inputs: InputRows<'_, M::Rows>,
     weights: &M,
     bias: Option<&[f32]>,
     out: &mut [f32],
 ) {
     let mut store = Store { out, stride: weights.columns(), columns: weights.columns(), bias };
-    weights.multiply(instructions, (rows, count), &mut store);
+    weights.multiply(instructions, inputs, &mut store);
 }
 
-/// Adds `rows` · `weights` + `bias` to `out`; shapes as in [`project`].
+/// Adds `inputs` · `weights` + `bias` to `out`; shapes as in [`project`].
 ///
 /// # Panics
 /// If `out` or `bias` is too short.
 pub fn project_add<M: Matrix>(
     instructions: Instructions,
-    (rows, count): (&M::Rows, usize),
+    inputs: InputRows<'_, M::Rows>,
     weights: &M,
     bias: Option<&[f32]>,
     out: &mut [f32],
 ) {
     let mut add = AddTo { out, stride: weights.columns(), columns: weights.columns(), bias };
-    weights.multiply(instructions, (rows, count), &mut add);
+    weights.multiply(instructions, inputs, &mut add);
 }
 
-/// Computes silu(`rows` · gate) ⊙ (`rows` · up), with the biases added to the products.
+/// Computes silu(`inputs` · gate) ⊙ (`inputs` · up), with the biases added to the products.
 ///
 /// # Shapes
 /// - `weights`: gate and up as [`Matrix::pack_gated`] lays them out; `bias`, if any, in the same order
-/// - `out`: rows of `inner` numbers, [`padded_depth`] apart; one buffer serves one `inner`, since its padding stays as it is
+/// - `out`: `(rows, width)`
 ///
 /// # Source
 /// Shazeer (2020), GLU Variants Improve Transformer, eq. 6.
@@ -60,17 +68,18 @@ pub fn project_add<M: Matrix>(
 /// If `bias` is too short.
 pub fn swiglu<M: Matrix, E: Operand>(
     instructions: Instructions,
-    (rows, count): (&M::Rows, usize),
+    inputs: InputRows<'_, M::Rows>,
     weights: &M,
     bias: Option<&[f32]>,
-    (out, inner): (&mut Buffer<E>, usize),
+    out: PaddedRows<'_, E>,
 ) {
-    out.grow(Rows::<E>::stored(count, inner));
+    let PaddedRows { rows: out, width: inner } = out;
+    out.grow(Rows::<E>::stored(inputs.count, inner));
     let mut gate = SwiGlu { out, stride: padded_depth(inner), inner, bias };
-    weights.multiply(instructions, (rows, count), &mut gate);
+    weights.multiply(instructions, inputs, &mut gate);
 }
 
-/// Computes the cross-entropy of `targets` under the logits `rows` · `weights`, in nats, without storing a logit:
+/// Computes the cross-entropy of `targets` under the logits `inputs` · `weights`, in nats, without storing a logit:
 /// log Σ exp(logits) − logit of the target.
 ///
 /// # Shapes
@@ -86,11 +95,12 @@ pub fn swiglu<M: Matrix, E: Operand>(
 /// If `targets` or `losses` is shorter than `rows`.
 pub fn cross_entropy<M: Matrix>(
     instructions: Instructions,
-    (rows, count): (&M::Rows, usize),
+    inputs: InputRows<'_, M::Rows>,
     weights: &M,
     targets: &[u32],
     losses: &mut [f32],
 ) {
+    let count = inputs.count;
     let lanes = count * MOST_LANES;
     let mut online = CrossEntropy {
         greatest: vec![f32::MIN; lanes],
@@ -99,11 +109,11 @@ pub fn cross_entropy<M: Matrix>(
         targets: &targets[..count],
         vocab: weights.columns(),
     };
-    weights.multiply(instructions, (rows, count), &mut online);
+    weights.multiply(instructions, inputs, &mut online);
     instructions.run(Finish { online: &online, losses: &mut losses[..count] });
 }
 
-/// Stores sums, plus `bias`, as rows of `columns` floats, `stride` apart; `ADD` adds them to what is there.
+/// Stores sums, plus `bias`, as rows of `columns` floats, `stride` apart; `ADD` adds them to `out`.
 pub(crate) struct Out<'a, const ADD: bool> {
     pub(crate) out: &'a mut [f32],
     pub(crate) stride: usize,
@@ -114,7 +124,7 @@ pub(crate) struct Out<'a, const ADD: bool> {
 /// Stores sums.
 pub(crate) type Store<'a> = Out<'a, false>;
 
-/// Adds sums to what is there.
+/// Adds sums to `out`.
 pub(crate) type AddTo<'a> = Out<'a, true>;
 
 impl<const ADD: bool> Epilogue for Out<'_, ADD> {
@@ -147,16 +157,16 @@ impl<E: Operand> Epilogue for SwiGlu<'_, E> {
     fn take<S: Simd>(&mut self, simd: S, tile: &Tile, rows: Range<usize>, panel: usize) {
         let one = simd.splat(1.0);
         let zero = simd.splat(0.0);
-        let columns = panel * HALF..self.inner.min((panel + 1) * HALF);
+        let columns = panel * HALF_PANEL..self.inner.min((panel + 1) * HALF_PANEL);
         for (row, sums) in rows.zip(&tile.0) {
             let out = &mut self.out[row * self.stride..][columns.clone()];
             for (vector, out) in out.chunks_mut(S::LANES).enumerate() {
                 let at = vector * S::LANES;
-                let (mut gate, mut up) = (simd.load(&sums[at..HALF]), simd.load(&sums[HALF + at..]));
+                let (mut gate, mut up) = (simd.load(&sums[at..HALF_PANEL]), simd.load(&sums[HALF_PANEL + at..]));
                 if let Some(bias) = self.bias {
                     let bias = &bias[panel * PANEL..][..PANEL];
-                    gate = simd.add(gate, simd.load(&bias[at..HALF]));
-                    up = simd.add(up, simd.load(&bias[HALF + at..]));
+                    gate = simd.add(gate, simd.load(&bias[at..HALF_PANEL]));
+                    up = simd.add(up, simd.load(&bias[HALF_PANEL + at..]));
                 }
                 let silu = simd.div(gate, simd.add(one, simd.exp(simd.sub(zero, gate))));
                 E::store(simd, simd.mul(silu, up), out);

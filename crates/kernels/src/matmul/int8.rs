@@ -6,43 +6,24 @@
 //! Source: Jacob et al. (2018), Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference,
 //! §2.2–2.3, with symmetric weights; scales a token and a channel as by Xiao et al. (2023), SmoothQuant, §3.
 
-use super::epilogue::HALF;
-use super::weights::Multiply;
-use super::{Epilogue, Matrix, ROW_STEP};
+mod rows;
+
+pub use rows::Int8Rows;
+pub(super) use rows::{LARGEST, ZERO};
+
+use super::microkernel::tile_rows;
+use super::norm::rms_norm_int8;
+use super::weights::{InputRows, Multiply};
+use super::{Epilogue, Matrix};
+#[cfg(target_arch = "x86_64")]
+use crate::amx;
 use crate::buffer::Buffer;
-use crate::norm::rms_norm_int8;
-use crate::operand::PANEL;
+use crate::tile::{HALF_PANEL, PANEL, ROW_STEP, Tile};
 use crate::{Instructions, Level};
+use rows::DEPTH_STEP;
 
 /// Consecutive terms that lie side by side in a panel.
 const GROUP: usize = 4;
-
-/// The length of a sum is stored as a multiple of this: what one AMX tile takes.
-const DEPTH_STEP: usize = 64;
-
-/// The largest magnitude of a stored weight or of a row around its zero.
-pub(crate) const LARGEST: f32 = 127.0;
-
-/// What stands for zero in a row.
-pub(crate) const ZERO: f32 = 128.0;
-
-/// Rows as bytes, with the value of one step for each.
-#[derive(Clone, Debug, Default)]
-pub struct Int8Rows {
-    pub(crate) values: Buffer<u8>,
-    /// `(row,)`.
-    pub(crate) steps: Vec<f32>,
-}
-
-impl Int8Rows {
-    /// Makes room for `rows` rows of `depth` numbers and returns the distance between them.
-    pub(crate) fn resize(&mut self, rows: usize, depth: usize) -> usize {
-        let stride = depth.next_multiple_of(DEPTH_STEP);
-        self.values.grow(rows.next_multiple_of(ROW_STEP) * stride);
-        self.steps.resize(rows, 0.0);
-        stride
-    }
-}
 
 /// A weight matrix of `columns` outputs by `depth` inputs, in panels of int8.
 #[derive(Clone, Debug)]
@@ -57,7 +38,7 @@ pub struct Int8Weights {
 }
 
 impl Int8Weights {
-    /// Whether the processor multiplies int8 at the level.
+    /// Returns whether the processor multiplies int8 at the level.
     #[must_use]
     pub fn is_available(instructions: Instructions) -> bool {
         matches!(instructions.level(), Level::Avx512Bf16 | Level::Amx)
@@ -109,11 +90,11 @@ impl Matrix for Int8Weights {
 
     fn pack_gated(gate: &[f32], up: &[f32], columns: usize, depth: usize) -> Self {
         assert!(gate.len() == columns * depth && up.len() == gate.len(), "one value for each input of each output");
-        let mut weights = Self::zeros(columns.div_ceil(HALF) * PANEL, depth);
+        let mut weights = Self::zeros(columns.div_ceil(HALF_PANEL) * PANEL, depth);
         for (column, (gate, up)) in gate.chunks(depth).zip(up.chunks(depth)).enumerate() {
-            let place = column / HALF * PANEL + column % HALF;
+            let place = column / HALF_PANEL * PANEL + column % HALF_PANEL;
             weights.set_column(place, gate);
-            weights.set_column(place + HALF, up);
+            weights.set_column(place + HALF_PANEL, up);
         }
         weights
     }
@@ -139,13 +120,13 @@ impl Matrix for Int8Weights {
 impl Multiply for Int8Weights {
     type Rows = Int8Rows;
 
-    fn multiply<P: Epilogue>(&self, instructions: Instructions, (rows, count): (&Int8Rows, usize), epilogue: &mut P) {
-        let product = Int8Product::new(self, rows, count);
+    fn multiply<P: Epilogue>(&self, instructions: Instructions, inputs: InputRows<'_, Int8Rows>, epilogue: &mut P) {
+        let product = Int8Product::new(self, inputs.rows, inputs.count);
         match instructions.level() {
             #[cfg(target_arch = "x86_64")]
             Level::Amx => {
                 // SAFETY: the level was found available.
-                unsafe { crate::amx::multiply_int8(product, epilogue) }
+                unsafe { multiply_amx(product, epilogue) }
             }
             #[cfg(target_arch = "x86_64")]
             Level::Avx512Bf16 => {
@@ -205,14 +186,43 @@ impl<'a> Int8Product<'a> {
     }
 }
 
+/// Computes an int8 product in tiles.
+///
+/// # Safety
+/// [`amx::is_available`], and the processor has AVX-512 F, BW, DQ and VL, AVX2 and FMA.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+pub(super) unsafe fn multiply_amx<P: Epilogue>(product: Int8Product<'_>, epilogue: &mut P) {
+    // SAFETY: the caller has seen that the processor has them.
+    let simd = unsafe { crate::simd::Avx512::new() };
+    // SAFETY: the caller has seen that tiles are available.
+    unsafe { amx::configure() };
+    let mut sums = [[0; PANEL]; amx::ROWS];
+    let mut tile = Tile::ZERO;
+    for panel in 0..product.panel_count() {
+        let (surplus, steps) = product.scales(panel);
+        for row in (0..product.count).step_by(amx::ROWS) {
+            // SAFETY: tiles are configured on this thread.
+            unsafe { amx::int8_tile(product.row_values(row), product.depth, product.panel(panel), &mut sums) };
+            for (index, (to, sums)) in tile.0.iter_mut().zip(&sums).enumerate() {
+                let row_step = product.row_step(row + index);
+                for column in 0..PANEL {
+                    to[column] = (sums[column] - surplus[column]) as f32 * (steps[column] * row_step);
+                }
+            }
+            epilogue.take(simd, &tile, tile_rows(row, amx::ROWS, product.count), panel);
+        }
+    }
+}
+
 #[cfg(target_arch = "x86_64")]
 mod vnni {
     use std::arch::x86_64::*;
 
     use super::{Epilogue, Int8Product};
-    use crate::matmul::{Tile, tile_rows};
-    use crate::operand::PANEL;
+    use crate::matmul::microkernel::tile_rows;
     use crate::simd::Avx512;
+    use crate::tile::{PANEL, Tile};
 
     /// Rows of a tile, as for bfloat16.
     const ROWS: usize = 12;

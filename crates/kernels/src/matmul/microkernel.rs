@@ -5,28 +5,28 @@ use std::ops::Range;
 
 use half::bf16;
 
-use super::{Epilogue, Product, ROW_STEP, TILE_ROWS, Tile};
+use super::{Epilogue, Product};
+#[cfg(target_arch = "x86_64")]
+use crate::amx;
 use crate::buffer::Buffer;
 use crate::dispatch::Task;
-use crate::operand::PANEL;
 use crate::simd::Simd;
+use crate::tile::{PANEL, Tile};
 use crate::{Instructions, Level};
 
-const _: () = assert!(ROW_STEP.is_multiple_of(TILE_ROWS));
-
 /// Computes a float32 product with the multiply-adds of the level.
-pub(crate) fn multiply_f32<P: Epilogue>(instructions: Instructions, product: Product<'_, f32>, epilogue: &mut P) {
+pub(super) fn multiply_f32<P: Epilogue>(instructions: Instructions, product: Product<'_, f32>, epilogue: &mut P) {
     instructions.run(Float32 { product, epilogue });
 }
 
 /// Computes a bfloat16 product: tiles or dot products where the level has them; elsewhere operands are widened, once for each
 /// panel, and multiplied in float32, where products of two bfloat16 are exact.
-pub(crate) fn multiply_bf16<P: Epilogue>(instructions: Instructions, product: Product<'_, bf16>, epilogue: &mut P) {
+pub(super) fn multiply_bf16<P: Epilogue>(instructions: Instructions, product: Product<'_, bf16>, epilogue: &mut P) {
     match instructions.level() {
         #[cfg(target_arch = "x86_64")]
         Level::Amx => {
             // SAFETY: the level was found available.
-            unsafe { crate::amx::multiply(product, epilogue) }
+            unsafe { multiply_amx(product, epilogue) }
         }
         #[cfg(target_arch = "x86_64")]
         Level::Avx512Bf16 => {
@@ -47,7 +47,7 @@ thread_local! {
 }
 
 /// The rows of the tile at `row` that belong to the product.
-pub(crate) fn tile_rows(row: usize, step: usize, rows: usize) -> Range<usize> {
+pub(super) fn tile_rows(row: usize, step: usize, rows: usize) -> Range<usize> {
     row..rows.min(row + step)
 }
 
@@ -122,42 +122,24 @@ fn widen_pairs(from: &[bf16], to: &mut [f32]) {
     }
 }
 
-/// Computes `ROWS` rows of one panel with multiply-adds, `VECTORS` vectors of columns at a time: as many sums as the level has registers
-/// for, beside the columns and a term.
+/// Computes a bfloat16 product in tiles.
 ///
-/// # Shapes
-/// - `rows`: `ROWS` rows, `stride` apart
-/// - `panel`: `(depth, 32)`
-#[inline(always)]
-pub(crate) fn fma_tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
-    simd: S,
-    rows: &[f32],
-    stride: usize,
-    panel: &[f32],
-    tile: &mut Tile,
-) {
-    const { assert!(PANEL.is_multiple_of(VECTORS * S::LANES) && ROWS <= TILE_ROWS && ROW_STEP.is_multiple_of(ROWS)) }
-    let depth = panel.len() / PANEL;
-    assert!(rows.len() >= (ROWS - 1) * stride + depth, "a tile has all its rows");
-    for first in (0..PANEL).step_by(VECTORS * S::LANES) {
-        let mut sums = [[simd.splat(0.0); VECTORS]; ROWS];
-        for (k, terms) in panel.chunks_exact(PANEL).enumerate() {
-            let mut columns = [simd.splat(0.0); VECTORS];
-            for (column, terms) in columns.iter_mut().zip(terms[first..].chunks_exact(S::LANES)) {
-                *column = simd.load(terms);
-            }
-            for (row, sums) in sums.iter_mut().enumerate() {
-                // SAFETY: k < depth and row < ROWS, so the index is below the length asserted above.
-                let term = simd.splat(unsafe { *rows.get_unchecked(row * stride + k) });
-                for (sum, column) in sums.iter_mut().zip(columns) {
-                    *sum = simd.mul_add(term, column, *sum);
-                }
-            }
-        }
-        for (sums, to) in sums.iter().zip(&mut tile.0) {
-            for (sum, to) in sums.iter().zip(to[first..].chunks_exact_mut(S::LANES)) {
-                simd.store(*sum, to);
-            }
+/// # Safety
+/// [`amx::is_available`], and the processor has AVX-512 F, BW, DQ and VL, AVX2 and FMA.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+pub(super) unsafe fn multiply_amx<P: Epilogue>(product: Product<'_, bf16>, epilogue: &mut P) {
+    // SAFETY: the caller has seen that the processor has them.
+    let simd = unsafe { crate::simd::Avx512::new() };
+    // SAFETY: the caller has seen that tiles are available.
+    unsafe { amx::configure() };
+    let (rows, stride) = (product.rows(), product.row_stride());
+    let mut tile = Tile::ZERO;
+    for panel in 0..product.panel_count() {
+        for row in (0..rows).step_by(amx::ROWS) {
+            // SAFETY: tiles are configured on this thread.
+            unsafe { amx::bf16_tile(product.row_values(row), stride, product.panel(panel), &mut tile) };
+            epilogue.take(simd, &tile, tile_rows(row, amx::ROWS, rows), panel);
         }
     }
 }
@@ -168,9 +150,9 @@ mod avx512_bf16 {
 
     use half::bf16;
 
-    use super::{Epilogue, Product, Tile, tile_rows};
-    use crate::operand::PANEL;
+    use super::{Epilogue, Product, tile_rows};
     use crate::simd::Avx512;
+    use crate::tile::{PANEL, Tile};
 
     /// Rows of a tile: 24 sums fill the registers beside two vectors of the panel and one term.
     const ROWS: usize = 12;

@@ -14,45 +14,28 @@
 mod epilogue;
 mod int8;
 mod microkernel;
+mod norm;
+mod operand;
 mod weights;
 
-pub use epilogue::{cross_entropy, project, project_add, swiglu};
+pub use epilogue::{PaddedRows, cross_entropy, project, project_add, swiglu};
 pub use int8::{Int8Rows, Int8Weights};
-pub use weights::{Matrix, Weights, gated_bias};
+pub use operand::Operand;
+pub use weights::{InputRows, Matrix, Weights, gated_bias};
 
 pub(crate) use epilogue::{AddTo, Store};
-pub(crate) use int8::{Int8Product, LARGEST, ZERO};
-pub(crate) use microkernel::{fma_tile, multiply_bf16, multiply_f32, tile_rows};
+pub(crate) use norm::inverse_rms;
+pub(crate) use operand::place;
 
 use std::ops::Range;
 
-use crate::operand::{Operand, PANEL, padded_depth};
 use crate::simd::Simd;
-
-/// Rows are stored as a multiple of this, so that no microkernel needs an edge: a multiple of every tile's rows.
-pub const ROW_STEP: usize = 96;
-
-/// Rows of the largest tile.
-const TILE_ROWS: usize = 32;
-
-/// The sums of one tile, `(row, column)`.
-#[repr(C, align(64))]
-pub(crate) struct Tile(pub(crate) [[f32; PANEL]; TILE_ROWS]);
-
-impl Tile {
-    /// All sums zero.
-    pub(crate) const ZERO: Self = Self([[0.0; PANEL]; TILE_ROWS]);
-
-    /// Where the first sum lies.
-    pub(crate) fn as_mut_ptr(&mut self) -> *mut f32 {
-        self.0.as_mut_ptr().cast()
-    }
-}
+use crate::tile::{PANEL, ROW_STEP, Tile, padded_depth};
 
 /// The left-hand side of a product: `rows` rows of `depth` terms.
 ///
-/// Rows lie [`padded_depth`] numbers apart, with zeros beyond `depth`, and memory goes on to a multiple of [`ROW_STEP`] rows,
-/// whatever it holds there.
+/// Rows lie [`padded_depth`] numbers apart, with zeros beyond `depth`. Memory extends to a multiple of [`ROW_STEP`] rows;
+/// what lies beyond `rows` is not used.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rows<'a, E> {
     values: &'a [E],
@@ -60,7 +43,7 @@ pub(crate) struct Rows<'a, E> {
     stride: usize,
 }
 
-impl<'a, E: Operand> Rows<'a, E> {
+impl<'a, E> Rows<'a, E> {
     /// Takes `rows` rows of `depth` terms from `values`.
     ///
     /// # Panics
@@ -93,7 +76,7 @@ pub(crate) struct Panels<'a, E> {
     count: usize,
 }
 
-impl<'a, E: Operand> Panels<'a, E> {
+impl<'a, E> Panels<'a, E> {
     /// `count` panels in `values`, each `stride` numbers after the one before.
     pub(crate) fn new(values: &'a [E], stride: usize, count: usize) -> Self {
         Self { values, stride, count }
@@ -109,7 +92,7 @@ pub(crate) struct Product<'a, E> {
     depth: usize,
 }
 
-impl<'a, E: Operand> Product<'a, E> {
+impl<'a, E> Product<'a, E> {
     /// The product of `rows` with `panels`, as far as both have terms.
     ///
     /// # Panics

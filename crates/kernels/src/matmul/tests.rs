@@ -144,7 +144,7 @@ fn check_swiglu<E: Operand>() {
         for instructions in Instructions::all() {
             for bias in [None, Some(bias.as_slice())] {
                 let mut out = Buffer::<E>::EMPTY;
-                swiglu(instructions, left.rows(), &weights, bias, (&mut out, inner));
+                swiglu(instructions, left.rows(), &weights, bias, PaddedRows { rows: &mut out, width: inner });
                 for row in 0..rows {
                     let a = &a[row * depth..][..depth];
                     for column in 0..inner {
@@ -241,10 +241,10 @@ fn products_in_tiles_are_within_their_bound() {
         let case = Case::<bf16>::new(shape);
         let mut out = vec![f32::NAN; case.rows * case.columns];
         let mut store = Store { out: &mut out, stride: case.columns, columns: case.columns, bias: None };
-        let rows = Rows::new(case.left.rows().0, case.rows, case.depth);
+        let rows = Rows::new(case.left.rows().rows, case.rows, case.depth);
         let product = Product::new(rows, case.weights.panels(), case.depth);
         // SAFETY: the processor has AVX-512, and tiles or their emulator.
-        unsafe { crate::amx::multiply(product, &mut store) };
+        unsafe { super::microkernel::multiply_amx(product, &mut store) };
         case.assert_product(&out, |_, _| 0.0, "tiles");
     }
 }
@@ -299,7 +299,7 @@ fn int8_products_are_within_their_bound_and_the_same_in_tiles() {
             let weights = Int8Weights::pack(&numbers::<f32>(18, columns * depth), columns, depth);
             let (left, normed) = int8_rows(instructions, &x, depth);
             let mut out = vec![f32::NAN; rows * columns];
-            project(instructions, (&left, rows), &weights, None, &mut out);
+            project(instructions, InputRows { rows: &left, count: rows }, &weights, None, &mut out);
             assert_int8_product(&out, &normed, &weights, (columns, depth), instructions.level().as_str());
             #[cfg(target_os = "linux")]
             if rows * columns * depth < 400_000 {
@@ -307,7 +307,7 @@ fn int8_products_are_within_their_bound_and_the_same_in_tiles() {
                 let mut tiled = vec![f32::NAN; rows * columns];
                 let mut store = Store { out: &mut tiled, stride: columns, columns, bias: None };
                 // SAFETY: the processor has AVX-512, and tiles or their emulator.
-                unsafe { crate::amx::multiply_int8(Int8Product::new(&weights, &left, rows), &mut store) };
+                unsafe { super::int8::multiply_amx(super::int8::Int8Product::new(&weights, &left, rows), &mut store) };
                 assert_eq!(tiled, out, "integers are exact, so tiles give the same bits");
             }
         }
@@ -325,7 +325,7 @@ fn int8_rows_of_zeros_and_of_no_numbers_stay_what_they_are() {
         let mut left = Int8Rows::default();
         Int8Weights::norm(instructions, &x, &[1.0; 64], 1e-5, &mut left);
         let mut out = vec![1.0; 3 * 40];
-        project(instructions, (&left, 3), &weights, None, &mut out);
+        project(instructions, InputRows { rows: &left, count: 3 }, &weights, None, &mut out);
         assert!(out[..40].iter().all(|y| *y == 0.0), "{:?}", &out[..40]);
         assert!(out[40..80].iter().all(|y| y.is_nan()) && out[80..].iter().all(|y| y.is_finite()));
     }

@@ -1,11 +1,11 @@
 //! Weights in panels.
 
+use super::norm::rms_norm;
+use super::operand::{Operand, place};
+use super::{Epilogue, Panels, Product, Rows};
 use crate::Instructions;
 use crate::buffer::Buffer;
-use crate::matmul::epilogue::HALF;
-use crate::matmul::{Epilogue, Panels, Product, Rows};
-use crate::norm::rms_norm;
-use crate::operand::{Operand, PANEL, padded_depth, place};
+use crate::tile::{HALF_PANEL, PANEL, padded_depth};
 
 /// A weight matrix, and the rows that it multiplies.
 pub trait Matrix: Multiply + Send + Sync + std::fmt::Debug {
@@ -38,14 +38,32 @@ pub trait Matrix: Multiply + Send + Sync + std::fmt::Debug {
     fn norm(instructions: Instructions, x: &[f32], weight: &[f32], eps: f32, rows: &mut Self::Rows);
 }
 
+/// The rows that a matrix multiplies: the first `count` of `rows`.
+#[derive(Debug)]
+pub struct InputRows<'a, R> {
+    /// Memory of the rows, as [`Matrix::norm`] writes it.
+    pub rows: &'a R,
+    /// Rows to multiply.
+    pub count: usize,
+}
+
+// derived, these would ask the same of `R`
+impl<R> Clone for InputRows<'_, R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<R> Copy for InputRows<'_, R> {}
+
 /// What only this crate does with a matrix.
 #[expect(private_bounds, reason = "seals `Matrix`: nothing outside this crate implements or calls it")]
 pub trait Multiply: Sized {
     /// Memory of rows of inputs.
     type Rows: Default + Send + std::fmt::Debug;
 
-    /// Multiplies the first `count` rows of `rows` with the weights.
-    fn multiply<P: Epilogue>(&self, instructions: Instructions, rows: (&Self::Rows, usize), epilogue: &mut P);
+    /// Multiplies `inputs` with the weights.
+    fn multiply<P: Epilogue>(&self, instructions: Instructions, inputs: InputRows<'_, Self::Rows>, epilogue: &mut P);
 }
 
 /// A weight matrix of `columns` outputs by `depth` inputs, in panels of numbers.
@@ -84,12 +102,12 @@ impl<E: Operand> Matrix for Weights<E> {
 
     fn pack_gated(gate: &[f32], up: &[f32], columns: usize, depth: usize) -> Self {
         assert!(gate.len() == columns * depth && up.len() == gate.len(), "one value for each input of each output");
-        let mut weights = Self::zeros(columns.div_ceil(HALF) * PANEL, depth);
+        let mut weights = Self::zeros(columns.div_ceil(HALF_PANEL) * PANEL, depth);
         let stride = weights.panel_len();
-        let halves = gate.chunks(HALF * depth).zip(up.chunks(HALF * depth));
+        let halves = gate.chunks(HALF_PANEL * depth).zip(up.chunks(HALF_PANEL * depth));
         for (panel, (gate, up)) in weights.panels.chunks_mut(stride).zip(halves) {
             pack_panel(panel, gate, depth, 0);
-            pack_panel(panel, up, depth, HALF);
+            pack_panel(panel, up, depth, HALF_PANEL);
         }
         weights
     }
@@ -116,8 +134,8 @@ impl<E: Operand> Matrix for Weights<E> {
 impl<E: Operand> Multiply for Weights<E> {
     type Rows = Buffer<E>;
 
-    fn multiply<P: Epilogue>(&self, instructions: Instructions, (rows, count): (&Buffer<E>, usize), epilogue: &mut P) {
-        let rows = Rows::new(rows, count, self.depth);
+    fn multiply<P: Epilogue>(&self, instructions: Instructions, inputs: InputRows<'_, Buffer<E>>, epilogue: &mut P) {
+        let rows = Rows::new(inputs.rows, inputs.count, self.depth);
         E::multiply(instructions, Product::new(rows, self.panels(), self.depth), epilogue);
     }
 }
@@ -134,10 +152,10 @@ fn pack_panel<E: Operand>(panel: &mut [E], rows: &[f32], depth: usize, first: us
 /// Lays out two biases, `(columns,)` each, as [`Matrix::pack_gated`] lays out their weights.
 #[must_use]
 pub fn gated_bias(gate: &[f32], up: &[f32]) -> Vec<f32> {
-    let mut bias = vec![0.0; gate.len().div_ceil(HALF) * PANEL];
-    for (panel, (gate, up)) in bias.chunks_mut(PANEL).zip(gate.chunks(HALF).zip(up.chunks(HALF))) {
+    let mut bias = vec![0.0; gate.len().div_ceil(HALF_PANEL) * PANEL];
+    for (panel, (gate, up)) in bias.chunks_mut(PANEL).zip(gate.chunks(HALF_PANEL).zip(up.chunks(HALF_PANEL))) {
         panel[..gate.len()].copy_from_slice(gate);
-        panel[HALF..HALF + up.len()].copy_from_slice(up);
+        panel[HALF_PANEL..HALF_PANEL + up.len()].copy_from_slice(up);
     }
     bias
 }

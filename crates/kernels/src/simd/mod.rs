@@ -3,6 +3,7 @@
 //! A value of a type that implements [`Simd`] is the proof that the processor has its instructions. Everything here is inlined
 //! into a function that has them enabled (see [`dispatch`](crate::dispatch)), so none of it uses closures.
 
+mod fma;
 mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -13,7 +14,7 @@ pub(crate) use x86::{Avx2, Avx512};
 
 use half::bf16;
 
-use crate::matmul::Tile;
+use crate::tile::Tile;
 
 /// Float32 vectors of one instruction set.
 ///
@@ -27,7 +28,7 @@ pub(crate) trait Simd: Copy {
     /// Rows of a tile of a matrix product.
     const TILE_ROWS: usize;
 
-    /// Computes [`Self::TILE_ROWS`] rows of one panel of a matrix product; see [`fma_tile`](crate::matmul::fma_tile).
+    /// Computes [`Self::TILE_ROWS`] rows of one panel of a matrix product; see [`fma_tile`](fma::fma_tile).
     fn tile(self, rows: &[f32], stride: usize, panel: &[f32], tile: &mut Tile);
 
     fn splat(self, x: f32) -> Self::V;

@@ -4,7 +4,8 @@
 use half::bf16;
 
 use super::Simd;
-use crate::matmul::{Tile, fma_tile};
+use super::fma::fma_tile;
+use crate::tile::Tile;
 
 const LANES: usize = 8;
 

@@ -5,7 +5,8 @@ use std::arch::x86_64::*;
 use half::bf16;
 
 use super::Simd;
-use crate::matmul::{Tile, fma_tile};
+use super::fma::fma_tile;
+use crate::tile::Tile;
 
 /// AVX2 with FMA.
 #[derive(Clone, Copy, Debug)]

@@ -1,4 +1,4 @@
-//! Next-token cross-entropy without ever holding the logits of a whole window.
+//! Next-token cross-entropy, in chunks, so that memory never holds the logits of a whole window.
 
 use candle_core::{D, Result, Tensor};
 

@@ -17,8 +17,10 @@ use headwater_record::HeadSet;
 use headwater_record::run::Numerics;
 
 use crate::checkpoint::Checkpoint;
-use crate::engine::{check_rows, check_window, lowest_argmax, shared_layers};
-use crate::{AttentionPeaks, Concurrency, Engine, EngineOptions, Error, HeadMask, ModelShape, Precision, WindowLosses};
+use crate::engine::{lowest_argmax, shared_layers, validate_rows, validate_window};
+use crate::{
+    AttentionArgmax, Concurrency, Engine, EngineOptions, Error, HeadMask, ModelShape, Precision, WindowLosses,
+};
 use decoder::Decoder;
 
 /// The portable engine.
@@ -67,7 +69,7 @@ impl Engine for CandleEngine {
     }
 
     fn losses(&self, window: &[u32], mask: &HeadMask) -> Result<WindowLosses, Error> {
-        check_window(&self.shape, window)?;
+        validate_window(&self.shape, window)?;
         let targets = &window[1..];
         if targets.is_empty() {
             return Ok(WindowLosses { base: Vec::new(), masked: Vec::new() });
@@ -86,8 +88,8 @@ impl Engine for CandleEngine {
         Ok(WindowLosses { base, masked })
     }
 
-    fn attention_peaks(&self, tokens: &[u32], rows: Range<usize>) -> Result<AttentionPeaks, Error> {
-        check_rows(&self.shape, tokens, &rows)?;
+    fn attention_argmax(&self, tokens: &[u32], rows: Range<usize>) -> Result<AttentionArgmax, Error> {
+        validate_rows(&self.shape, tokens, &rows)?;
         let trunk = self.decoder.trunk(tokens, &self.device)?;
         let mut hidden = trunk.embed()?; // (t, hidden)
         let mut positions = Vec::with_capacity(self.shape.layers * self.shape.heads * rows.len());
@@ -98,11 +100,11 @@ impl Engine for CandleEngine {
             }
             hidden = trunk.layers(layer..layer + 1, &hidden, &HeadMask::default())?; // (t, hidden)
         }
-        AttentionPeaks::new(self.shape.layers, self.shape.heads, rows.len(), positions)
+        AttentionArgmax::new(self.shape.layers, self.shape.heads, rows.len(), positions)
     }
 
     fn predictions(&self, tokens: &[u32], rows: Range<usize>, masks: &[HeadMask]) -> Result<Vec<Vec<u32>>, Error> {
-        check_rows(&self.shape, tokens, &rows)?;
+        validate_rows(&self.shape, tokens, &rows)?;
         let layers = self.shape.layers;
         let shared = shared_layers(&self.shape, masks)?;
         let trunk = self.decoder.trunk(tokens, &self.device)?;

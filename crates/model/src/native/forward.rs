@@ -7,9 +7,9 @@
 use std::ops::Range;
 
 use headwater_kernels::{
-    AttentionScratch, Buffer, HeadLayout, HeadNorm, Instructions, KeyValues, Matrix, Operand, QueryBlock, ROW_STEP,
-    RotaryTable, RunningMean, attend, attention_logits, cross_entropy, padded_depth, project, project_add, split_heads,
-    swiglu,
+    AttentionScratch, Buffer, HeadLayout, HeadNorm, HeadRotation, InputRows, Instructions, KvCache, Matrix, Operand,
+    PaddedRows, Projections, QueryBlock, ROW_STEP, RotaryTable, RunningMean, StridedRows, attend, attention_logits,
+    cross_entropy, padded_depth, project, project_add, split_heads, swiglu,
 };
 
 use super::decoder::{Decoder, Layer, Linear};
@@ -43,7 +43,7 @@ pub(super) struct Memory<E, R> {
 /// What a stream remembers of the earlier positions of a layer.
 #[derive(Debug)]
 struct StreamMemory<E> {
-    cache: KeyValues<E>,
+    cache: KvCache<E>,
     mean: RunningMean,
 }
 
@@ -73,7 +73,7 @@ pub(super) struct Network<'a, E, N> {
     pub(super) instructions: Instructions,
 }
 
-/// A window on its way through the layers.
+/// The state of a window between two layers.
 #[derive(Debug)]
 pub(super) struct Window<'a, E, N: Matrix> {
     network: Network<'a, E, N>,
@@ -89,8 +89,14 @@ struct Block {
     rows: usize,
 }
 
-/// Where every head looks most from some positions, filled layer by layer.
-pub(super) struct Peaks {
+impl Block {
+    fn positions(self) -> Range<usize> {
+        self.first..self.first + self.rows
+    }
+}
+
+/// The position that every head attends to most from some positions, filled layer by layer.
+pub(super) struct Argmax {
     /// Positions that are asked for.
     pub(super) rows: Range<usize>,
     /// `(layer, head, row)`.
@@ -131,7 +137,7 @@ impl<'a, E: Operand, N: Matrix> Window<'a, E, N> {
         memory.queries.grow(layout.block_len());
         memory.attended.grow(rows * padded_depth(layout.query_width()));
         while memory.streams.len() < streams {
-            memory.streams.push(StreamMemory { cache: KeyValues::new(*layout), mean: RunningMean::default() });
+            memory.streams.push(StreamMemory { cache: KvCache::new(*layout), mean: RunningMean::default() });
         }
     }
 
@@ -153,19 +159,19 @@ impl<'a, E: Operand, N: Matrix> Window<'a, E, N> {
         }
     }
 
-    /// Runs all layers of one intact stream and notes where every head looks most.
-    pub(super) fn peaks(&mut self, rows: Range<usize>) -> Vec<u32> {
-        let mut peaks = Peaks { rows, positions: Vec::new() };
+    /// Runs all layers of one intact stream and returns the position that every head attends to most.
+    pub(super) fn argmax(&mut self, rows: Range<usize>) -> Vec<u32> {
+        let mut argmax = Argmax { rows, positions: Vec::new() };
         let (layers, heads) = (self.network.shape.layers, self.network.layout.heads);
-        peaks.positions.resize(layers * heads * peaks.rows.len(), 0);
+        argmax.positions.resize(layers * heads * argmax.rows.len(), 0);
         for index in 0..layers {
-            self.layer(index, &[&HeadMask::default()], Some(&mut peaks));
+            self.layer(index, &[&HeadMask::default()], Some(&mut argmax));
         }
-        peaks.positions
+        argmax.positions
     }
 
     /// Runs one layer.
-    fn layer(&mut self, index: usize, masks: &[&HeadMask], mut peaks: Option<&mut Peaks>) {
+    fn layer(&mut self, index: usize, masks: &[&HeadMask], mut argmax: Option<&mut Argmax>) {
         let layer = &self.network.decoder.layers[index];
         let masked: Vec<MaskedHeads> = masks.iter().map(|mask| MaskedHeads::new(mask, index)).collect();
         for stream in &mut self.memory.streams[..self.streams] {
@@ -173,7 +179,7 @@ impl<'a, E: Operand, N: Matrix> Window<'a, E, N> {
             stream.mean.reset(self.network.layout);
         }
         for block in self.blocks() {
-            self.attention(layer, block, &masked, (index, peaks.as_deref_mut()));
+            self.attention(layer, block, &masked, (index, argmax.as_deref_mut()));
             self.mlp(layer, block);
         }
     }
@@ -184,18 +190,19 @@ impl<'a, E: Operand, N: Matrix> Window<'a, E, N> {
         layer: &Layer<E, N>,
         block: Block,
         masked: &[MaskedHeads],
-        (index, mut peaks): (usize, Option<&mut Peaks>),
+        (index, mut argmax): (usize, Option<&mut Argmax>),
     ) {
         let range = self.residual(block);
         let Self { network: Network { layout, rotary, instructions, decoder, .. }, memory, streams, .. } = self;
         let (layout, instructions) = (*layout, *instructions);
         let rows = *streams * block.rows;
         N::norm(instructions, &memory.residual[range.clone()], &layer.attention_norm, decoder.eps, &mut memory.normed);
-        let normed = (&memory.normed, rows); // (s·r, hidden)
+        let normed = InputRows { rows: &memory.normed, count: rows }; // (s·r, hidden)
         let Linear { weights, bias } = &layer.projections;
         project(instructions, normed, weights, bias.as_deref(), &mut memory.projections); // (s·r, query + 2 kv)
-        let norms =
+        let [query_norm, key_norm] =
             layer.head_norms.each_ref().map(|norm| norm.as_deref().map(|weight| HeadNorm { weight, eps: decoder.eps }));
+        let rotation = HeadRotation { table: rotary, query_norm, key_norm };
         let stride = padded_depth(layout.query_width());
         let projections = memory.projections[..rows * layout.width()].chunks_exact_mut(block.rows * layout.width());
         for (stream, projections) in projections.enumerate() {
@@ -203,26 +210,27 @@ impl<'a, E: Operand, N: Matrix> Window<'a, E, N> {
             if masked.needs_mean() {
                 mean.advance(instructions, layout, projections, block.first);
             }
-            split_heads(instructions, (projections, block.first), (rotary, norms), &mut memory.queries, cache);
+            let projections = Projections { values: projections, first: block.first };
+            split_heads(instructions, projections, rotation, &mut memory.queries, cache);
             for head in 0..layout.heads {
-                let queries = QueryBlock::new(&memory.queries, layout, head, (block.first, block.rows));
+                let queries = QueryBlock::new(&memory.queries, layout, head, block.positions());
                 let first = stream * block.rows * stride + head * layout.head_dim;
-                let out = &mut memory.attended[first..];
-                if let Some(peaks) = &mut peaks {
-                    peaks.note(instructions, queries, cache, (index * layout.heads + head, block, &mut memory.logits));
+                let out = StridedRows { values: &mut memory.attended[first..], stride };
+                if let Some(argmax) = &mut argmax {
+                    argmax.note(instructions, queries, cache, (index * layout.heads + head, block, &mut memory.logits));
                 }
                 match masked.kind_of(head) {
-                    None => attend(instructions, queries, cache, &mut memory.attention, (out, stride)),
-                    Some(MaskKind::CausalUniform) => mean.write(instructions, (layout, head), (out, stride)),
+                    None => attend(instructions, queries, cache, &mut memory.attention, out),
+                    Some(MaskKind::CausalUniform) => mean.write(instructions, layout, head, out),
                     Some(MaskKind::Zero) => {
-                        for row in out.chunks_mut(stride).take(block.rows) {
+                        for row in out.values.chunks_mut(stride).take(block.rows) {
                             row[..layout.head_dim].fill(E::default());
                         }
                     }
                 }
             }
         }
-        let attended = (&memory.attended, rows); // (s·r, query)
+        let attended = InputRows { rows: &memory.attended, count: rows }; // (s·r, query)
         let Linear { weights, bias } = &layer.output;
         project_add(instructions, attended, weights, bias.as_deref(), &mut memory.residual[range]); // (s·r, hidden)
     }
@@ -233,10 +241,11 @@ impl<'a, E: Operand, N: Matrix> Window<'a, E, N> {
         let Self { network: Network { shape, instructions, decoder, .. }, memory, streams, .. } = self;
         let (rows, instructions) = (*streams * block.rows, *instructions);
         N::norm(instructions, &memory.residual[range.clone()], &layer.mlp_norm, decoder.eps, &mut memory.normed);
-        let normed = (&memory.normed, rows); // (s·r, hidden)
+        let normed = InputRows { rows: &memory.normed, count: rows }; // (s·r, hidden)
         let Linear { weights, bias } = &layer.gate_up;
-        swiglu(instructions, normed, weights, bias.as_deref(), (&mut memory.inner, shape.intermediate));
-        let inner = (&memory.inner, rows); // (s·r, intermediate)
+        let inner = PaddedRows { rows: &mut memory.inner, width: shape.intermediate };
+        swiglu(instructions, normed, weights, bias.as_deref(), inner);
+        let inner = InputRows { rows: &memory.inner, count: rows }; // (s·r, intermediate)
         let Linear { weights, bias } = &layer.down;
         project_add(instructions, inner, weights, bias.as_deref(), &mut memory.residual[range]); // (s·r, hidden)
     }
@@ -253,7 +262,7 @@ impl<'a, E: Operand, N: Matrix> Window<'a, E, N> {
             let next = |position: usize| tokens.get(position + 1).copied().unwrap_or_default();
             let targets = (0..rows).map(|row| next(block.first + row % block.rows)).collect::<Vec<u32>>();
             let mut all = vec![0.0; rows];
-            let normed = (&memory.normed, rows); // (s·r, hidden)
+            let normed = InputRows { rows: &memory.normed, count: rows }; // (s·r, hidden)
             cross_entropy(*instructions, normed, &decoder.head, &targets, &mut all); // (s·r,)
             for (losses, block) in losses.iter_mut().zip(all.chunks_exact(block.rows)) {
                 losses.extend_from_slice(block);
@@ -295,7 +304,8 @@ impl<'a, E: Operand, N: Matrix> Window<'a, E, N> {
         let rows = hidden_rows.len() / shape.hidden;
         N::norm(*instructions, hidden_rows, &decoder.norm, decoder.eps, &mut memory.normed);
         memory.logits.resize(rows * shape.vocab, 0.0);
-        project(*instructions, (&memory.normed, rows), &decoder.head, None, &mut memory.logits);
+        let normed = InputRows { rows: &memory.normed, count: rows };
+        project(*instructions, normed, &decoder.head, None, &mut memory.logits);
     }
 }
 
@@ -320,13 +330,13 @@ impl MaskedHeads {
     }
 }
 
-impl Peaks {
-    /// Notes where one head looks most from the rows of `block` that are asked for. `at` counts layer and head.
+impl Argmax {
+    /// Notes the position that one head attends to most from the rows of `block` that are asked for. `at` counts layer and head.
     fn note<E: Operand>(
         &mut self,
         instructions: Instructions,
         queries: QueryBlock<'_, E>,
-        cache: &KeyValues<E>,
+        cache: &KvCache<E>,
         (at, block, logits): (usize, Block, &mut Vec<f32>),
     ) {
         let end = block.first + block.rows;
@@ -335,7 +345,7 @@ impl Peaks {
             return;
         }
         logits.resize(block.rows * end, 0.0);
-        attention_logits(instructions, queries, cache, (logits, end)); // (r, e)
+        attention_logits(instructions, queries, cache, StridedRows { values: logits, stride: end }); // (r, e)
         for position in asked {
             let row = &logits[(position - block.first) * end..][..=position];
             self.positions[at * self.rows.len() + position - self.rows.start] = lowest_argmax(row);

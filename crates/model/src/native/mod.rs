@@ -16,8 +16,8 @@ use headwater_record::HeadSet;
 use headwater_record::run::Numerics;
 
 use crate::checkpoint::Checkpoint;
-use crate::engine::{check_rows, check_window, shared_layers};
-use crate::{AttentionPeaks, Concurrency, Engine, Error, HeadMask, ModelShape, Precision, WindowLosses};
+use crate::engine::{shared_layers, validate_rows, validate_window};
+use crate::{AttentionArgmax, Concurrency, Engine, Error, HeadMask, ModelShape, Precision, WindowLosses};
 use decoder::Decoder;
 use forward::{Memory, Network, Window};
 
@@ -100,7 +100,7 @@ impl<E: Operand, N: Matrix> Engine for NativeEngine<E, N> {
     }
 
     fn losses(&self, window: &[u32], mask: &HeadMask) -> Result<WindowLosses, Error> {
-        check_window(&self.shape, window)?;
+        validate_window(&self.shape, window)?;
         let layers = self.shape.layers;
         let shared = shared_layers(&self.shape, [mask])?;
         if window.len() < 2 {
@@ -119,15 +119,15 @@ impl<E: Operand, N: Matrix> Engine for NativeEngine<E, N> {
         Ok(WindowLosses { base, masked })
     }
 
-    fn attention_peaks(&self, tokens: &[u32], rows: Range<usize>) -> Result<AttentionPeaks, Error> {
-        check_rows(&self.shape, tokens, &rows)?;
+    fn attention_argmax(&self, tokens: &[u32], rows: Range<usize>) -> Result<AttentionArgmax, Error> {
+        validate_rows(&self.shape, tokens, &rows)?;
         let count = rows.len();
-        let positions = self.with_window(tokens, |mut window| window.peaks(rows));
-        AttentionPeaks::new(self.shape.layers, self.shape.heads, count, positions)
+        let positions = self.with_window(tokens, |mut window| window.argmax(rows));
+        AttentionArgmax::new(self.shape.layers, self.shape.heads, count, positions)
     }
 
     fn predictions(&self, tokens: &[u32], rows: Range<usize>, masks: &[HeadMask]) -> Result<Vec<Vec<u32>>, Error> {
-        check_rows(&self.shape, tokens, &rows)?;
+        validate_rows(&self.shape, tokens, &rows)?;
         let shared = shared_layers(&self.shape, masks)?;
         if masks.is_empty() {
             return Ok(Vec::new());

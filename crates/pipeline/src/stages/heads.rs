@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use headwater_corpus::{DocumentText, Plan, read_unit};
-use headwater_heads::{FindOptions, Sentences, check_heads, find_heads, forward_passes, sentences_of, stand_in_heads};
+use headwater_heads::{
+    FindOptions, Sentences, extract_sentences, find_heads, forward_passes, placeholder_heads, validate_heads,
+};
 use headwater_model::Model;
 use headwater_record::{HeadSet, HeadsFile};
 use headwater_report::heads_svg;
@@ -93,7 +95,7 @@ impl Pipeline {
             (None, Some(path)) => return Ok(found(pinned_heads(path, model)?.heads, path)),
             (None, None) => format!("there is no {HEADS_FILE} yet"),
         };
-        let heads = stand_in_heads(model.shape().layers, model.shape().heads, config.fraction)?;
+        let heads = placeholder_heads(model.shape().layers, model.shape().heads, config.fraction)?;
         Ok(Substitute { heads, origin: format!("stand-in, as {reason}"), is_stand_in: true })
     }
 
@@ -203,7 +205,7 @@ impl Pipeline {
 fn pinned_heads(path: &str, model: &Model) -> Result<HeadsFile> {
     let pinned = read_pinned(path)?;
     let unfit = |source| Error::PinnedHeads { path: path.to_owned(), source: Box::new(source) };
-    check_heads(&pinned, model.shape(), &model.weights_hash()).map_err(unfit)?;
+    validate_heads(&pinned, model.shape(), &model.weights_hash()).map_err(unfit)?;
     Ok(HeadsFile { weights: Some(model.weights_hash()), ..pinned })
 }
 
@@ -227,7 +229,7 @@ fn corpus_sentences(plan: &Plan) -> Result<Vec<String>> {
             for unit in &shard.units {
                 for document in read_unit(shard, &source.columns, unit)? {
                     if let DocumentText::Text(text) = document?.text {
-                        sentences.extend(sentences_of(&text));
+                        sentences.extend(extract_sentences(&text));
                     }
                     if sentences.len() >= enough {
                         sentences.truncate(enough);

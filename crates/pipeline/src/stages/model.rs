@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use headwater_model::{EngineOptions, Model, ModelPaths, Precision, Tokenizer};
 use headwater_store::model::{Fetcher, ModelFiles, ModelSpec};
-use headwater_tokens::{Setup, TokensConfig};
+use headwater_tokens::{TokenizerSetup, TokensConfig};
 use serde::Serialize;
 
 use crate::pipeline::json_bytes;
@@ -83,7 +83,7 @@ pub fn write_tokenizer(
     }
     let (tokenizer, name) = tokenizer_of(name, environment)?;
     let config = TokensConfig { eos: eos.map(str::to_owned), ..TokensConfig::default() };
-    let eos = Setup::new(&config, (&tokenizer, &name), 1)?.eos().text.clone();
+    let eos = TokenizerSetup::new(&config, &tokenizer, &name, 1)?.eos().text.clone();
     let written = TokenizerConfig {
         tokenizer_class: "PreTrainedTokenizerFast",
         pad_token: eos.clone(),

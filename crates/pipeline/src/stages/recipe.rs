@@ -5,14 +5,14 @@ use std::path::Path;
 
 use bytes::Bytes;
 use headwater_recipe::{
-    CorpusSource, FOLDER, Preset, RecipeInputs, Recipes, TokenFileCount, TokenPart, write_recipes_for,
+    CorpusSource, PartTokenFiles, Preset, RECIPE_FOLDER, RecipeInputs, Recipes, TokenFileCount, build_recipes_for,
 };
 use headwater_record::selection::DomainSelection;
 use headwater_record::tokens::{TokenFile, TokensFile};
 use headwater_record::{ContentHash, SelectionFile, TokenCount};
 use headwater_report::schedule_svg;
 use headwater_select::{Mixtures, subset_folder};
-use headwater_tokens::{MANIFEST, TokenFormat};
+use headwater_tokens::{MANIFEST_FILE, TokenFormat};
 
 use crate::{Arm, Error, Pipeline, Result};
 
@@ -90,12 +90,12 @@ impl Pipeline {
     }
 
     /// The token files that are there, of every part in every format.
-    fn token_parts(&self, selection: &SelectionFile, preset: &Preset) -> Result<Vec<TokenPart>> {
+    fn token_parts(&self, selection: &SelectionFile, preset: &Preset) -> Result<Vec<PartTokenFiles>> {
         let (mut there, mut unlike) = (Vec::new(), BTreeSet::new());
         for part in selection.parts() {
             for format in TokenFormat::ALL {
                 let folder = format!("{}/{}", part.token_folder(&selection.hash), format.name());
-                let manifest = format!("{folder}/{MANIFEST}");
+                let manifest = format!("{folder}/{MANIFEST_FILE}");
                 let place = self.place.describe(&manifest);
                 let Some(manifest) = self.artefact::<TokensFile>(&manifest)? else { continue };
                 unlike.extend(check_tokenizer(&manifest, preset, &place)?);
@@ -104,7 +104,7 @@ impl Pipeline {
                     tokens: TokenCount(file.tokens),
                 };
                 let files = manifest.tally.files.iter().map(file).collect();
-                there.push(TokenPart { part, format, files });
+                there.push(PartTokenFiles { part, format, files });
             }
         }
         unlike.iter().for_each(|warning| tracing::warn!("{warning}"));
@@ -115,7 +115,7 @@ impl Pipeline {
         &self,
         selection: &SelectionFile,
         preset: &Preset,
-        tokens: &[TokenPart],
+        tokens: &[PartTokenFiles],
         folder: Option<&str>,
     ) -> Result<Recipes> {
         let mixtures = Mixtures::new(selection, self.config.mixture)?;
@@ -134,14 +134,14 @@ impl Pipeline {
             schedule: &self.config.schedule,
             mixtures: &mixtures,
             selection,
-            folder: folder.unwrap_or(FOLDER),
+            folder: folder.unwrap_or(RECIPE_FOLDER),
             subset: &self.place.describe(&subset_folder(selection)),
             corpus: &corpus,
             tokens,
             seed: self.config.run.seed,
             is_sampled: self.config.is_sampled(),
         };
-        Ok(write_recipes_for(&inputs, preset)?)
+        Ok(build_recipes_for(&inputs, preset)?)
     }
 
     /// The preset of that name, or the one in a file.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use headwater_corpus::Plan;
 use headwater_record::profile::Profile;
 use headwater_record::{HeadsFile, RunFile, SelectionFile};
-use headwater_report::{Metrics, Mixture, MixturePart, MixtureStage, PageInputs, PlannedSchedule, page};
+use headwater_report::{Metrics, Mixture, MixturePart, MixtureStage, PageInputs, PlannedSchedule, render_page};
 use headwater_select::{Mixtures, SELECTION_PATH, StoredSidecars, profile};
 
 use crate::error::chain;
@@ -53,7 +53,7 @@ impl Pipeline {
         let recipes = self.rehearse_recipe().map_err(|error| refused("the learning rate", error)).ok();
         let mixture = selection.as_ref().map(|selection| self.mixture(selection)).transpose();
         let mixture = mixture.map_err(|error| refused("the mixture", error)).ok().flatten();
-        let html = page(&PageInputs {
+        let html = render_page(&PageInputs {
             pipeline: &self.command_line,
             run,
             heads: heads.as_ref(),

@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use crate::meters::unusable;
 use crate::pipeline::{METRICS_FILE, json_bytes};
-use crate::run::{rejects, warn_skipped};
+use crate::verdict::{rejects, warn_skipped};
 use crate::{Error, Event, Part, Pipeline, Progress, Result, Verdict};
 
 /// What to score, and what to do about changes.
@@ -337,7 +337,7 @@ impl Pipeline {
             numerics: model.numerics(),
             semantics: SEMANTICS,
         };
-        let sources = plan.sources.iter().map(|source| run_source(source, &scoring)).collect();
+        let sources = plan.sources.iter().map(|source| run_source(source, &scoring)).collect::<Result<_>>()?;
         Ok(RunFile {
             headwater: env!("CARGO_PKG_VERSION").to_owned(),
             began: self.now(),
@@ -366,7 +366,7 @@ pub(crate) fn labels(source: &PlannedSource) -> Labels {
     Labels { id_column: source.columns.id.clone(), domain_column, domain_value }
 }
 
-fn run_source(source: &PlannedSource, scoring: &ScoringInputs) -> RunSource {
+fn run_source(source: &PlannedSource, scoring: &ScoringInputs) -> Result<RunSource> {
     let shard = |shard: &PlannedShard| RunShard {
         path: shard.path.clone(),
         id: shard.id.clone(),
@@ -374,12 +374,12 @@ fn run_source(source: &PlannedSource, scoring: &ScoringInputs) -> RunSource {
         etag: shard.etag.clone(),
         units: shard.units.clone(),
     };
-    RunSource {
+    Ok(RunSource {
         name: source.name.clone(),
         text: source.columns.text.clone(),
         labels: labels(source),
-        fingerprint: scoring.fingerprint(&source.columns.text),
+        fingerprint: scoring.fingerprint(&source.columns.text)?,
         shards: source.shards.iter().map(shard).collect(),
         skipped: source.skipped.clone(),
-    }
+    })
 }

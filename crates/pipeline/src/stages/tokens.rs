@@ -5,7 +5,7 @@ use headwater_record::tokens::CORPUS_TOKENS;
 use headwater_record::{RunFile, SelectionFile};
 use headwater_select::subset_folder;
 use headwater_tokens::{
-    MANIFEST, PartPlan, Setup, Share, TextPart, TokenFormat, TokenWork, TokensConfig, Watch, write_tokens,
+    MANIFEST_FILE, PartPlan, Share, TextPart, TokenFormat, TokenWork, TokenizerSetup, TokensConfig, Watch, write_tokens,
 };
 
 use crate::{Arm, CancelToken, Error, Event, Part, Pipeline, Progress, Result};
@@ -83,7 +83,7 @@ impl Pipeline {
     pub(crate) fn rehearse_tokens(&self) -> Result<()> {
         if !self.tokens_config().formats.is_empty() {
             let (tokenizer, name) = self.load_tokenizer()?;
-            Setup::new(self.tokens_config(), (&tokenizer, &name), self.config.recipe.sequence_tokens)?;
+            TokenizerSetup::new(self.tokens_config(), &tokenizer, &name, self.config.recipe.sequence_tokens)?;
         }
         Ok(())
     }
@@ -134,7 +134,7 @@ impl Pipeline {
     fn write_tokens(&self, texts: &Texts<'_>, shard: Part) -> Result<Vec<String>> {
         let _timer = self.meters.stage("tokens");
         let (tokenizer, name) = self.load_tokenizer()?;
-        let setup = Setup::new(self.tokens_config(), (&tokenizer, &name), self.config.recipe.sequence_tokens)?;
+        let setup = TokenizerSetup::new(self.tokens_config(), &tokenizer, &name, self.config.recipe.sequence_tokens)?;
         let eos = setup.eos();
         self.tell(&Event::TokenizerLoaded {
             name,
@@ -153,7 +153,7 @@ impl Pipeline {
     }
 
     /// Writes the missing files of one part; returns the folders that are complete.
-    fn part(&self, setup: &Setup<'_>, part: &PartPlan<'_>, shard: Part) -> Result<Vec<String>> {
+    fn part(&self, setup: &TokenizerSetup<'_>, part: &PartPlan<'_>, shard: Part) -> Result<Vec<String>> {
         let share = Share { index: shard.index, of: shard.of };
         let work = TokenWork::begin(&self.place, setup, part, share)?;
         let name = match part.part {
@@ -176,7 +176,7 @@ impl Pipeline {
         }
         let folder = |format: TokenFormat| format!("{}/{}", part.folder, format.name());
         let folders: Vec<String> = progress.complete.into_iter().map(folder).collect();
-        folders.iter().for_each(|folder| self.tell_written(&format!("{folder}/{MANIFEST}")));
+        folders.iter().for_each(|folder| self.tell_written(&format!("{folder}/{MANIFEST_FILE}")));
         Ok(folders)
     }
 }

@@ -13,7 +13,7 @@ use headwater_select::Mixtures;
 
 use super::*;
 use crate::Error;
-use crate::{CorpusSource, FOLDER, RecipeConfig, TokenPart};
+use crate::{CorpusSource, PartTokenFiles, RECIPE_FOLDER, RecipeConfig};
 
 pub(crate) fn selection() -> SelectionFile {
     let domain = DomainSelection {
@@ -47,7 +47,7 @@ pub(crate) struct Given {
     pub(crate) subset: String,
     /// The preset named in `config`, with changes.
     pub(crate) preset: Option<Preset>,
-    pub(crate) tokens: Vec<TokenPart>,
+    pub(crate) tokens: Vec<PartTokenFiles>,
 }
 
 impl Given {
@@ -77,7 +77,7 @@ impl Given {
             schedule: &self.schedule,
             mixtures: &mixtures,
             selection: &self.selection,
-            folder: FOLDER,
+            folder: RECIPE_FOLDER,
             subset: &self.subset,
             corpus: &corpus,
             tokens: &self.tokens,
@@ -85,8 +85,8 @@ impl Given {
             is_sampled: false,
         };
         match &self.preset {
-            Some(preset) => write_recipes_for(&inputs, preset),
-            None => write_recipes(&inputs),
+            Some(preset) => build_recipes_for(&inputs, preset),
+            None => build_recipes(&inputs),
         }
     }
 }

@@ -3,7 +3,7 @@
 use headwater_record::tokens::TextPart;
 use serde::Serialize;
 
-use crate::plan::{Part, Plan, Stage};
+use crate::plan::{Part, Stage, TrainingPlan};
 
 /// Documents that are shuffled together while they stream.
 pub(crate) const SHUFFLE_DOCUMENTS: u64 = 10_000;
@@ -26,7 +26,7 @@ pub(crate) struct StagePart {
 }
 
 /// The texts of a part.
-pub(crate) fn sources(plan: &Plan<'_>, part: TextPart) -> Vec<MixtureSource> {
+pub(crate) fn sources(plan: &TrainingPlan<'_>, part: TextPart) -> Vec<MixtureSource> {
     let sources = plan.inputs.corpus.iter();
     sources.map(|source| MixtureSource { data_files: plan.texts(part, source), text: source.text.clone() }).collect()
 }
@@ -50,7 +50,7 @@ fn probabilities(parts: &[Part]) -> Vec<f64> {
 }
 
 /// How shares of tokens become shares of documents, a line for each part of each stage.
-pub(crate) fn draws(plan: &Plan<'_>) -> Vec<String> {
+pub(crate) fn draws(plan: &TrainingPlan<'_>) -> Vec<String> {
     let draws = plan.stages.iter().flat_map(|stage| {
         stage.parts.iter().zip(probabilities(&stage.parts)).map(|(part, probability)| {
             format!(

@@ -9,10 +9,10 @@ use headwater_schedule::{Curve, Schedule};
 use headwater_select::DomainMixture;
 use serde::Serialize;
 
+use crate::backend::{FollowedSchedule, TrainerBackend};
 use crate::comment::printable;
-use crate::dialect::{Dialect, Followed};
 use crate::file::RecipeFile;
-use crate::plan::{Part, Plan, Stage};
+use crate::plan::{Part, Stage, TrainingPlan};
 use crate::trainers::documents::{MixtureSource, SHUFFLE_DOCUMENTS, StagePart, draws, sources, stage_parts};
 use crate::{Error, Result, Trainer};
 
@@ -30,12 +30,12 @@ const LOADING: &str = include_str!("hf/loading.md");
 
 pub(crate) struct Hf;
 
-impl Dialect for Hf {
+impl TrainerBackend for Hf {
     fn trainer(&self) -> Trainer {
         Trainer::Hf
     }
 
-    fn shapes(&self) -> &'static [Curve] {
+    fn decay_curves(&self) -> &'static [Curve] {
         &[Curve::Linear, Curve::OneMinusSqrt, Curve::Cosine]
     }
 
@@ -52,17 +52,17 @@ impl Dialect for Hf {
         logged - 1
     }
 
-    fn convention(&self) -> &'static str {
+    fn step_convention(&self) -> &'static str {
         "the Trainer logs at step k the rate of update k, and warms up from the floor, not from 0"
     }
 
-    fn scheduler(&self, schedule: &Schedule) -> Result<String> {
+    fn scheduler_keys(&self, schedule: &Schedule) -> Result<String> {
         let keys = SchedulerKeys::new(schedule);
         let text = serde_json::to_string_pretty(&keys).map_err(|source| Error::Json { path: ARGUMENTS, source })?;
         Ok(text + "\n")
     }
 
-    fn files(&self, plan: &Plan<'_>, followed: &Followed) -> Result<Vec<RecipeFile>> {
+    fn files(&self, plan: &TrainingPlan<'_>, followed: &FollowedSchedule) -> Result<Vec<RecipeFile>> {
         Ok(vec![
             RecipeFile::json(ARGUMENTS, &arguments(plan, &followed.schedule)?)?,
             RecipeFile::json(MODEL, &model(plan))?,
@@ -143,7 +143,7 @@ struct FsdpArguments {
     activation_checkpointing: bool,
 }
 
-fn arguments(plan: &Plan<'_>, followed: &Schedule) -> Result<Arguments> {
+fn arguments(plan: &TrainingPlan<'_>, followed: &Schedule) -> Result<Arguments> {
     let (machines, adam) = (&plan.preset.machines, &plan.preset.optimizer);
     let is_sharded = machines.devices > 1;
     Ok(Arguments {
@@ -200,7 +200,7 @@ struct Rope {
     rope_theta: f64,
 }
 
-fn model(plan: &Plan<'_>) -> Model {
+fn model(plan: &TrainingPlan<'_>) -> Model {
     let model = &plan.preset.model;
     Model {
         architectures: ["LlamaForCausalLM"],
@@ -252,7 +252,7 @@ struct MixtureStage {
     parts: Vec<StagePart>,
 }
 
-fn mixture<'a>(plan: &Plan<'a>) -> MixtureFile<'a> {
+fn mixture<'a>(plan: &TrainingPlan<'a>) -> MixtureFile<'a> {
     let part = |part: &Part| MixturePart {
         name: part.name.name(),
         sources: sources(plan, part.name),
@@ -277,7 +277,7 @@ fn mixture_stage(stage: &Stage) -> MixtureStage {
     MixtureStage { name: stage.name, start_step: stage.start, steps: stage.steps, parts: stage_parts(stage) }
 }
 
-fn readme(plan: &Plan<'_>, followed: &Followed) -> String {
+fn readme(plan: &TrainingPlan<'_>, followed: &FollowedSchedule) -> String {
     let machines = &plan.preset.machines;
     let mut lines = vec!["# Pretraining with the Hugging Face Trainer".to_owned(), String::new()];
     lines.extend(plan.arithmetic(followed).iter().map(|line| format!("- {}", printable(line))));

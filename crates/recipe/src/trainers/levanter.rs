@@ -13,9 +13,9 @@ use std::ops::RangeInclusive;
 use headwater_schedule::{Curve, Form, Period, Schedule};
 use serde::Serialize;
 
-use crate::dialect::{Dialect, Followed, name};
+use crate::backend::{FollowedSchedule, TrainerBackend, name};
 use crate::file::{RecipeFile, yaml};
-use crate::plan::{Part, Plan};
+use crate::plan::{Part, TrainingPlan};
 use crate::trainers::levanter::config::{
     Axes, Checkpointer, Component, Config, Data, Format, Keep, Length, LrSchedule, Mesh, Model, Optimizer, Rope,
     ScheduleKeys, Source, Tracker, Training, TypedSchedule,
@@ -35,13 +35,13 @@ const FIRST_LOGGED: u64 = 2;
 
 pub(crate) struct Levanter;
 
-impl Dialect for Levanter {
+impl TrainerBackend for Levanter {
     fn trainer(&self) -> Trainer {
         Trainer::Levanter
     }
 
     /// Polynomials of any exponent, of which these are tried for a shape that it lacks.
-    fn shapes(&self) -> &'static [Curve] {
+    fn decay_curves(&self) -> &'static [Curve] {
         &[
             Curve::Linear,
             Curve::Cosine,
@@ -52,7 +52,7 @@ impl Dialect for Levanter {
         ]
     }
 
-    fn expresses(&self, schedule: &Schedule) -> bool {
+    fn supports(&self, schedule: &Schedule) -> bool {
         keys(schedule).is_some()
     }
 
@@ -70,12 +70,12 @@ impl Dialect for Levanter {
         FIRST_LOGGED.min(last)..=last
     }
 
-    fn convention(&self) -> &'static str {
+    fn step_convention(&self) -> &'static str {
         "Levanter counts from 0 and logs at step k the rate of update k, but nothing of updates 0 and 1; it computes in 32 bits, so \
          what it logs differs by up to 2e-7 of the peak"
     }
 
-    fn scheduler(&self, schedule: &Schedule) -> Result<String> {
+    fn scheduler_keys(&self, schedule: &Schedule) -> Result<String> {
         #[derive(Serialize)]
         struct Keys {
             optimizer: ScheduleKeys,
@@ -89,7 +89,7 @@ impl Dialect for Levanter {
         yaml(CONFIG, &Keys { optimizer: try_keys(schedule)?, trainer })
     }
 
-    fn files(&self, plan: &Plan<'_>, followed: &Followed) -> Result<Vec<RecipeFile>> {
+    fn files(&self, plan: &TrainingPlan<'_>, followed: &FollowedSchedule) -> Result<Vec<RecipeFile>> {
         let config = config(plan, &followed.schedule)?;
         Ok(vec![
             RecipeFile::yaml(CONFIG, &header(plan, followed, &config), &config)?,
@@ -99,7 +99,7 @@ impl Dialect for Levanter {
 }
 
 fn try_keys(schedule: &Schedule) -> Result<ScheduleKeys> {
-    let inexpressible = || Error::Inexpressible { trainer: Trainer::Levanter.title(), schedule: name(schedule) };
+    let inexpressible = || Error::UnsupportedSchedule { trainer: Trainer::Levanter.title(), schedule: name(schedule) };
     keys(schedule).ok_or_else(inexpressible)
 }
 
@@ -162,7 +162,7 @@ fn length(steps: u64, of: u64) -> Length {
     }
 }
 
-fn config(plan: &Plan<'_>, followed: &Schedule) -> Result<Config> {
+fn config(plan: &TrainingPlan<'_>, followed: &Schedule) -> Result<Config> {
     let preset = plan.preset;
     let (machines, adam) = (&preset.machines, &preset.optimizer);
     plan.accumulation(Trainer::Levanter, [("devices", machines.devices), ("micro_batch", machines.micro_batch)])?;
@@ -200,7 +200,7 @@ fn config(plan: &Plan<'_>, followed: &Schedule) -> Result<Config> {
     })
 }
 
-fn model(plan: &Plan<'_>) -> Model {
+fn model(plan: &TrainingPlan<'_>) -> Model {
     let model = &plan.preset.model;
     Model {
         kind: "llama",
@@ -221,7 +221,7 @@ fn model(plan: &Plan<'_>) -> Model {
     }
 }
 
-fn data(plan: &Plan<'_>) -> Data {
+fn data(plan: &TrainingPlan<'_>) -> Data {
     let component = |part: &Part| {
         let text_key = text_columns(plan).first().copied().unwrap_or("text").to_owned();
         let component = Component {
@@ -250,12 +250,12 @@ fn data(plan: &Plan<'_>) -> Data {
 }
 
 /// All sources of a part together: a selection knows the tokens of domains, not of sources, so no source has a weight.
-fn urls(plan: &Plan<'_>, part: TextPart) -> Vec<String> {
+fn urls(plan: &TrainingPlan<'_>, part: TextPart) -> Vec<String> {
     plan.inputs.corpus.iter().flat_map(|source| plan.texts(part, source)).collect()
 }
 
 /// The columns with the text, each once, in the order of the sources.
-fn text_columns<'a>(plan: &Plan<'a>) -> Vec<&'a str> {
+fn text_columns<'a>(plan: &TrainingPlan<'a>) -> Vec<&'a str> {
     let mut columns = Vec::new();
     for source in plan.inputs.corpus {
         if !columns.contains(&source.text.as_str()) {
@@ -267,7 +267,7 @@ fn text_columns<'a>(plan: &Plan<'a>) -> Vec<&'a str> {
 
 /// Sequences whose mixture has the weights, as whole numbers: the longest stretch of whole batches that is short enough and that
 /// ends where a stage does; of a batch that is too long itself, the longest equal piece.
-fn block(plan: &Plan<'_>) -> u64 {
+fn block(plan: &TrainingPlan<'_>) -> u64 {
     let batch = plan.batch.sequences;
     let divides = |steps: &u64| plan.stages.iter().all(|stage| stage.start.is_multiple_of(*steps));
     let most = ((BLOCK_BOUND - 1) / batch).min(plan.schedule.steps());
@@ -276,7 +276,7 @@ fn block(plan: &Plan<'_>) -> u64 {
     steps.map_or_else(piece, |steps| steps * batch)
 }
 
-fn header(plan: &Plan<'_>, followed: &Followed, config: &Config) -> Vec<String> {
+fn header(plan: &TrainingPlan<'_>, followed: &FollowedSchedule, config: &Config) -> Vec<String> {
     let machines = &plan.preset.machines;
     let (batch, block) = (plan.batch.sequences, config.data.mixture_block_size);
     let mut lines = vec![

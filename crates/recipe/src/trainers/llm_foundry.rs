@@ -13,9 +13,9 @@ mod scheduler;
 use headwater_schedule::{Curve, Schedule};
 use serde::Serialize;
 
-use crate::dialect::{Dialect, Followed, name};
+use crate::backend::{FollowedSchedule, TrainerBackend, name};
 use crate::file::{RecipeFile, yaml};
-use crate::plan::{Part, Plan, Stage};
+use crate::plan::{Part, Stage, TrainingPlan};
 use crate::trainers::llm_foundry::config::{
     Algorithms, Callbacks, Clipping, Config, Curriculum, CurriculumStage, Dataset, Fsdp, Loader, Model, Nothing,
     Optimizer, ScheduledGc, SpeedMonitor, Stream, Tokenizer, TokenizerArguments,
@@ -43,16 +43,16 @@ const LOADING_WORKERS: u64 = 4;
 
 pub(crate) struct LlmFoundry;
 
-impl Dialect for LlmFoundry {
+impl TrainerBackend for LlmFoundry {
     fn trainer(&self) -> Trainer {
         Trainer::LlmFoundry
     }
 
-    fn shapes(&self) -> &'static [Curve] {
+    fn decay_curves(&self) -> &'static [Curve] {
         &[Curve::Linear, Curve::OneMinusSqrt, Curve::Cosine]
     }
 
-    fn expresses(&self, schedule: &Schedule) -> bool {
+    fn supports(&self, schedule: &Schedule) -> bool {
         Scheduler::new(schedule, Clock::Steps).is_some()
     }
 
@@ -65,12 +65,12 @@ impl Dialect for LlmFoundry {
         logged
     }
 
-    fn convention(&self) -> &'static str {
+    fn step_convention(&self) -> &'static str {
         "Composer makes every update but the first at the rate that schedule.csv has for the one before it; it logs at step k the \
          rate of the update after it"
     }
 
-    fn scheduler(&self, schedule: &Schedule) -> Result<String> {
+    fn scheduler_keys(&self, schedule: &Schedule) -> Result<String> {
         #[derive(Serialize)]
         struct Keys {
             #[serde(skip_serializing_if = "Option::is_none")]
@@ -89,7 +89,7 @@ impl Dialect for LlmFoundry {
         })
     }
 
-    fn files(&self, plan: &Plan<'_>, followed: &Followed) -> Result<Vec<RecipeFile>> {
+    fn files(&self, plan: &TrainingPlan<'_>, followed: &FollowedSchedule) -> Result<Vec<RecipeFile>> {
         let config = config(plan, &followed.schedule)?;
         let mut files = vec![
             RecipeFile::yaml(CONFIG, &header(plan, followed, &config), &config)?,
@@ -103,7 +103,8 @@ impl Dialect for LlmFoundry {
 }
 
 fn scheduler(schedule: &Schedule, clock: Clock) -> Result<Scheduler> {
-    let inexpressible = || Error::Inexpressible { trainer: Trainer::LlmFoundry.title(), schedule: name(schedule) };
+    let inexpressible =
+        || Error::UnsupportedSchedule { trainer: Trainer::LlmFoundry.title(), schedule: name(schedule) };
     Scheduler::new(schedule, clock).ok_or_else(inexpressible)
 }
 
@@ -112,11 +113,11 @@ const fn code_paths(scheduler: &Scheduler) -> Option<[&'static str; 1]> {
 }
 
 /// Steps, but tokens where the mixture changes, because the callback that changes it counts no steps.
-fn clock(plan: &Plan<'_>) -> Clock {
+fn clock(plan: &TrainingPlan<'_>) -> Clock {
     if plan.stages.len() > 1 { Clock::Tokens(plan.batch.tokens()) } else { Clock::Steps }
 }
 
-fn config(plan: &Plan<'_>, followed: &Schedule) -> Result<Config> {
+fn config(plan: &TrainingPlan<'_>, followed: &Schedule) -> Result<Config> {
     let (preset, batch, clock) = (plan.preset, plan.batch, clock(plan));
     let machines = &preset.machines;
     plan.accumulation(Trainer::LlmFoundry, [("devices", machines.devices), ("micro_batch", machines.micro_batch)])?;
@@ -175,7 +176,7 @@ fn config(plan: &Plan<'_>, followed: &Schedule) -> Result<Config> {
 }
 
 /// Composer multiplies the decoupled decay with the rate's share of the peak, not with the rate, so the peak goes into the constant.
-fn optimizer(plan: &Plan<'_>, followed: &Schedule) -> Optimizer {
+fn optimizer(plan: &TrainingPlan<'_>, followed: &Schedule) -> Optimizer {
     let adam = &plan.preset.optimizer;
     Optimizer {
         name: "decoupled_adamw",
@@ -186,7 +187,7 @@ fn optimizer(plan: &Plan<'_>, followed: &Schedule) -> Optimizer {
     }
 }
 
-fn callbacks(plan: &Plan<'_>) -> Callbacks {
+fn callbacks(plan: &TrainingPlan<'_>) -> Callbacks {
     let clock = clock(plan);
     let later = plan
         .stages
@@ -204,7 +205,7 @@ fn callbacks(plan: &Plan<'_>) -> Callbacks {
 }
 
 /// The data of a stage; each shuffles by a seed of its own.
-fn dataset(plan: &Plan<'_>, stage: usize) -> Dataset {
+fn dataset(plan: &TrainingPlan<'_>, stage: usize) -> Dataset {
     let stream = |part: &Part| {
         let (folder, proportion) = (plan.token_folder(part.name, FORMAT), part.token_weight);
         // Streaming refuses to fill one folder for two data sets of a run
@@ -224,7 +225,7 @@ fn dataset(plan: &Plan<'_>, stage: usize) -> Dataset {
     }
 }
 
-fn header(plan: &Plan<'_>, followed: &Followed, config: &Config) -> Vec<String> {
+fn header(plan: &TrainingPlan<'_>, followed: &FollowedSchedule, config: &Config) -> Vec<String> {
     let (machines, adam) = (&plan.preset.machines, &plan.preset.optimizer);
     let mut lines = vec![
         "Pretraining config for LLM Foundry 0.22 (mosaicml 0.32, mosaicml-streaming 0.12), written by headwater."

@@ -12,10 +12,10 @@ use headwater_record::tokens::TokenFormat;
 use headwater_schedule::{Curve, Decay, Form, Frame, Schedule};
 use serde::Serialize;
 
+use crate::backend::{FollowedSchedule, TrainerBackend, nearest, nearest_of};
 use crate::comment::commented;
-use crate::dialect::{Dialect, Followed, nearest, nearest_of};
 use crate::file::RecipeFile;
-use crate::plan::{Part, Plan};
+use crate::plan::{Part, TrainingPlan};
 use crate::trainers::megatron::flags::{
     CHECKPOINTS, SHAPES, Unit, flag, is_inverse_sqrt, model, quoted, schedule, training, word,
 };
@@ -43,18 +43,18 @@ const SEEDS: u64 = 1 << 31;
 
 pub(crate) struct Megatron;
 
-impl Dialect for Megatron {
+impl TrainerBackend for Megatron {
     fn trainer(&self) -> Trainer {
         Trainer::Megatron
     }
 
-    fn shapes(&self) -> &'static [Curve] {
+    fn decay_curves(&self) -> &'static [Curve] {
         const { &[SHAPES[0].0, SHAPES[1].0, SHAPES[2].0] }
     }
 
-    fn expresses(&self, schedule: &Schedule) -> bool {
+    fn supports(&self, schedule: &Schedule) -> bool {
         match schedule.form() {
-            Form::Wsd(decay) => decay.steps == 0 || self.shapes().contains(&decay.curve),
+            Form::Wsd(decay) => decay.steps == 0 || self.decay_curves().contains(&decay.curve),
             _ => is_inverse_sqrt(schedule),
         }
     }
@@ -73,15 +73,15 @@ impl Dialect for Megatron {
         logged
     }
 
-    fn convention(&self) -> &'static str {
+    fn step_convention(&self) -> &'static str {
         "Megatron logs after the scheduler's step, so at iteration k the rate of the update after it; with a warm-up the first update is at 0"
     }
 
-    fn scheduler(&self, wanted: &Schedule) -> Result<String> {
+    fn scheduler_keys(&self, wanted: &Schedule) -> Result<String> {
         Ok(schedule(wanted, Unit::Iterations).join("\n") + "\n")
     }
 
-    fn files(&self, plan: &Plan<'_>, followed: &Followed) -> Result<Vec<RecipeFile>> {
+    fn files(&self, plan: &TrainingPlan<'_>, followed: &FollowedSchedule) -> Result<Vec<RecipeFile>> {
         let mut flags = model(plan)?;
         flags.extend(training(plan));
         flags.extend(schedule(&followed.schedule, Unit::Samples(plan.batch.sequences)));
@@ -116,11 +116,11 @@ fn lines(flags: &[String]) -> String {
 }
 
 /// The flags that one stage alone has, or a run of one stage.
-fn stage_flags(plan: &Plan<'_>, stage: usize, blend: &str) -> [String; 2] {
+fn stage_flags(plan: &TrainingPlan<'_>, stage: usize, blend: &str) -> [String; 2] {
     [word("per-split-data-args-path", &plan.place(blend)), flag("seed", seed(plan, stage))]
 }
 
-fn seed(plan: &Plan<'_>, stage: usize) -> u64 {
+fn seed(plan: &TrainingPlan<'_>, stage: usize) -> u64 {
     plan.stage_seed(stage) % SEEDS
 }
 
@@ -133,14 +133,14 @@ struct Blend {
     test: Option<Vec<String>>,
 }
 
-fn blend(plan: &Plan<'_>, parts: &[Part]) -> Blend {
+fn blend(plan: &TrainingPlan<'_>, parts: &[Part]) -> Blend {
     let entries = parts.iter().flat_map(|part| entries(plan, part));
     let train = entries.flat_map(|(weight, prefix)| [format!("{weight:?}"), prefix]).collect();
     Blend { train, valid: None, test: None }
 }
 
 /// Weight and prefix of the token files of a part: the part's weight shared by their tokens.
-fn entries(plan: &Plan<'_>, part: &Part) -> Vec<(f64, String)> {
+fn entries(plan: &TrainingPlan<'_>, part: &Part) -> Vec<(f64, String)> {
     let files = plan.token_files(part.name, FORMAT);
     let tokens: f64 = files.iter().map(|file| file.tokens.0 as f64).sum();
     if files.is_empty() {
@@ -150,12 +150,12 @@ fn entries(plan: &Plan<'_>, part: &Part) -> Vec<(f64, String)> {
 }
 
 /// The prefix of the first token file that a part will have.
-fn presumed(plan: &Plan<'_>, part: &Part) -> String {
+fn presumed(plan: &TrainingPlan<'_>, part: &Part) -> String {
     let source = plan.inputs.corpus.first().map_or("corpus", |source| source.name.as_str());
     format!("{}/{source}-00000", plan.token_folder(part.name, FORMAT))
 }
 
-fn header(plan: &Plan<'_>, followed: &Followed) -> Result<Vec<String>> {
+fn header(plan: &TrainingPlan<'_>, followed: &FollowedSchedule) -> Result<Vec<String>> {
     let mut text = vec!["Pretraining flags for Megatron-LM, written by headwater.".to_owned(), String::new()];
     text.extend(plan.arithmetic(followed));
     text.push(batch_line(plan)?);
@@ -183,7 +183,7 @@ fn header(plan: &Plan<'_>, followed: &Followed) -> Result<Vec<String>> {
     Ok(text)
 }
 
-fn batch_line(plan: &Plan<'_>) -> Result<String> {
+fn batch_line(plan: &TrainingPlan<'_>) -> Result<String> {
     let machines = &plan.preset.machines;
     let replicas = machines.data_parallel();
     let accumulation =
@@ -195,7 +195,7 @@ fn batch_line(plan: &Plan<'_>) -> Result<String> {
 }
 
 /// How to start, by the names that the files have.
-fn start_lines(plan: &Plan<'_>) -> Vec<String> {
+fn start_lines(plan: &TrainingPlan<'_>) -> Vec<String> {
     let command = |own: &str| {
         let files = [ARGUMENTS, own].into_iter().filter(|file| !file.is_empty());
         let files: Vec<_> = files.map(|file| quoted(&plan.place(file))).collect();
@@ -221,7 +221,7 @@ fn start_lines(plan: &Plan<'_>) -> Vec<String> {
     text
 }
 
-fn token_lines(plan: &Plan<'_>) -> Vec<String> {
+fn token_lines(plan: &TrainingPlan<'_>) -> Vec<String> {
     let missing: Vec<_> = plan.parts().filter(|part| plan.token_files(part.name, FORMAT).is_empty()).collect();
     let mut text = Vec::new();
     for part in &missing {
@@ -245,7 +245,7 @@ fn token_lines(plan: &Plan<'_>) -> Vec<String> {
     text
 }
 
-fn branch_lines(plan: &Plan<'_>, followed: &Schedule) -> Vec<String> {
+fn branch_lines(plan: &TrainingPlan<'_>, followed: &Schedule) -> Vec<String> {
     if followed.decay().is_none() {
         return Vec::new();
     }

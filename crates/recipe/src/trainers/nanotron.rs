@@ -14,9 +14,9 @@ mod config;
 use headwater_schedule::{Curve, Schedule};
 use serde::Serialize;
 
-use crate::dialect::{Dialect, Followed};
+use crate::backend::{FollowedSchedule, TrainerBackend};
 use crate::file::{RecipeFile, yaml};
-use crate::plan::{self, Plan};
+use crate::plan::{self, TrainingPlan};
 use crate::trainers::nanotron::config::{
     Checkpoints, Config, Data, Dataset, General, InitMethod, LearningRate, Logging, Model, ModelConfig, Optimizer,
     OptimizerFactory, Parallelism, Stage, Tokenizer, Tokens,
@@ -38,12 +38,12 @@ const FORMAT: TokenFormat = TokenFormat::Datatrove;
 
 pub(crate) struct Nanotron;
 
-impl Dialect for Nanotron {
+impl TrainerBackend for Nanotron {
     fn trainer(&self) -> Trainer {
         Trainer::Nanotron
     }
 
-    fn shapes(&self) -> &'static [Curve] {
+    fn decay_curves(&self) -> &'static [Curve] {
         &[Curve::Linear, Curve::OneMinusSqrt, Curve::Cosine]
     }
 
@@ -55,11 +55,11 @@ impl Dialect for Nanotron {
         logged
     }
 
-    fn convention(&self) -> &'static str {
+    fn step_convention(&self) -> &'static str {
         "nanotron logs after the scheduler's step, so at step k the rate of the update after it; with a warm-up the first update is at 0"
     }
 
-    fn scheduler(&self, schedule: &Schedule) -> Result<String> {
+    fn scheduler_keys(&self, schedule: &Schedule) -> Result<String> {
         #[derive(Serialize)]
         struct Keys {
             learning_rate_scheduler: LearningRate,
@@ -67,7 +67,7 @@ impl Dialect for Nanotron {
         yaml(CONFIGS[0], &Keys { learning_rate_scheduler: learning_rate(schedule) })
     }
 
-    fn files(&self, plan: &Plan<'_>, followed: &Followed) -> Result<Vec<RecipeFile>> {
+    fn files(&self, plan: &TrainingPlan<'_>, followed: &FollowedSchedule) -> Result<Vec<RecipeFile>> {
         let stages = plan.stages.iter().zip(CONFIGS).enumerate();
         let files = stages.map(|(stage, (_, path))| {
             RecipeFile::yaml(path, &header(plan, followed, stage), &config(plan, followed, stage)?)
@@ -77,7 +77,7 @@ impl Dialect for Nanotron {
 }
 
 /// The config that trains stage `stage`, counted from 0.
-fn config(plan: &Plan<'_>, followed: &Followed, stage: usize) -> Result<Config> {
+fn config(plan: &TrainingPlan<'_>, followed: &FollowedSchedule, stage: usize) -> Result<Config> {
     let stages = &plan.stages[..=stage];
     let (recipe, preset) = (plan.inputs.config, &plan.preset);
     let machines = &preset.machines;
@@ -133,7 +133,7 @@ fn config(plan: &Plan<'_>, followed: &Followed, stage: usize) -> Result<Config> 
     })
 }
 
-fn model(plan: &Plan<'_>) -> Model {
+fn model(plan: &TrainingPlan<'_>) -> Model {
     let model = &plan.preset.model;
     Model {
         ddp_bucket_cap_mb: 25,
@@ -165,7 +165,7 @@ fn model(plan: &Plan<'_>) -> Model {
     }
 }
 
-fn optimizer(plan: &Plan<'_>, followed: &Schedule) -> Optimizer {
+fn optimizer(plan: &TrainingPlan<'_>, followed: &Schedule) -> Optimizer {
     let adam = &plan.preset.optimizer;
     Optimizer {
         zero_stage: u64::from(plan.preset.machines.data_parallel() > 1),
@@ -202,7 +202,7 @@ fn learning_rate(schedule: &Schedule) -> LearningRate {
     }
 }
 
-fn data_stage(plan: &Plan<'_>, stage: &plan::Stage, index: usize) -> Stage {
+fn data_stage(plan: &TrainingPlan<'_>, stage: &plan::Stage, index: usize) -> Stage {
     Stage {
         name: stage.name.to_owned(),
         // nanotron counts training steps from 1
@@ -226,7 +226,7 @@ fn checkpoint(steps: u64) -> String {
     format!("{CHECKPOINTS}/{steps}")
 }
 
-fn header(plan: &Plan<'_>, followed: &Followed, stage: usize) -> Vec<String> {
+fn header(plan: &TrainingPlan<'_>, followed: &FollowedSchedule, stage: usize) -> Vec<String> {
     let mut lines = vec!["Pretraining config for nanotron, written by headwater.".to_owned(), String::new()];
     lines.extend(plan.arithmetic(followed));
     lines.push(String::new());
@@ -254,7 +254,7 @@ fn header(plan: &Plan<'_>, followed: &Followed, stage: usize) -> Vec<String> {
 }
 
 /// How to start the config of a stage, and when.
-fn start_lines(plan: &Plan<'_>, stage: usize) -> Vec<String> {
+fn start_lines(plan: &TrainingPlan<'_>, stage: usize) -> Vec<String> {
     let command =
         |config: &str| format!("  torchrun --nproc-per-node 8 run_train.py --config-file \"{}\"", plan.place(config));
     let mut lines = vec![match (plan.stages.len(), stage) {

@@ -10,14 +10,14 @@
 mod config;
 mod data;
 
-use headwater_schedule::length::whole;
+use headwater_schedule::length::whole_number;
 use headwater_schedule::{Curve, Form, Schedule};
 use serde::Serialize;
 use serde_saphyr::{FlowMap, FlowSeq};
 
-use crate::dialect::{self, Dialect, Followed};
+use crate::backend::{self, FollowedSchedule, TrainerBackend};
 use crate::file::{RecipeFile, yaml};
-use crate::plan::Plan;
+use crate::plan::TrainingPlan;
 use crate::trainers::olmo_core::config::{
     ActivationCheckpointing, Block, Callback, Callbacks, Config, DataLoader, DataParallel, Duration, FeedForward, Head,
     Model, Norm, Optim, Rope, Scheduler, SequenceMixer, Stage, TrainModule, Trainer,
@@ -36,22 +36,22 @@ const LOADING_WORKERS: u64 = 4;
 
 pub(crate) struct OlmoCore;
 
-impl Dialect for OlmoCore {
+impl TrainerBackend for OlmoCore {
     fn trainer(&self) -> crate::Trainer {
         crate::Trainer::OlmoCore
     }
 
-    fn shapes(&self) -> &'static [Curve] {
+    fn decay_curves(&self) -> &'static [Curve] {
         &[Curve::Linear, Curve::Cosine]
     }
 
-    fn expresses(&self, schedule: &Schedule) -> bool {
+    fn supports(&self, schedule: &Schedule) -> bool {
         pieces(schedule).is_some()
     }
 
     /// Straight lines along the schedule, unless it would take too many.
     fn nearest(&self, wanted: &Schedule) -> Result<Schedule> {
-        lines(wanted).filter(|lines| self.expresses(lines)).map_or_else(|| dialect::nearest(self, wanted), Ok)
+        lines(wanted).filter(|lines| self.supports(lines)).map_or_else(|| backend::nearest(self, wanted), Ok)
     }
 
     fn rate(&self, schedule: &Schedule, step: u64) -> f64 {
@@ -62,11 +62,11 @@ impl Dialect for OlmoCore {
         logged - 1
     }
 
-    fn convention(&self) -> &'static str {
+    fn step_convention(&self) -> &'static str {
         "OLMo-core logs at step k the rate of update k, counted from 1, and asks its scheduler for the rate at k; so the first stage of the scheduler is one step of its own"
     }
 
-    fn scheduler(&self, schedule: &Schedule) -> Result<String> {
+    fn scheduler_keys(&self, schedule: &Schedule) -> Result<String> {
         #[derive(Serialize)]
         struct Keys {
             train_module: Module,
@@ -92,7 +92,7 @@ impl Dialect for OlmoCore {
         yaml(CONFIG, &keys)
     }
 
-    fn files(&self, plan: &Plan<'_>, followed: &Followed) -> Result<Vec<RecipeFile>> {
+    fn files(&self, plan: &TrainingPlan<'_>, followed: &FollowedSchedule) -> Result<Vec<RecipeFile>> {
         Ok(vec![
             RecipeFile::yaml(CONFIG, &header(plan, followed), &config(plan, &followed.schedule)?)?,
             RecipeFile::new(SCRIPT, TRAIN.to_owned()),
@@ -100,7 +100,7 @@ impl Dialect for OlmoCore {
     }
 }
 
-fn config(plan: &Plan<'_>, followed: &Schedule) -> Result<Config> {
+fn config(plan: &TrainingPlan<'_>, followed: &Schedule) -> Result<Config> {
     Ok(Config {
         init_seed: plan.seed(),
         model: model(plan)?,
@@ -119,9 +119,9 @@ fn config(plan: &Plan<'_>, followed: &Schedule) -> Result<Config> {
     })
 }
 
-fn model(plan: &Plan<'_>) -> Result<Model> {
+fn model(plan: &TrainingPlan<'_>) -> Result<Model> {
     let (preset, model) = (plan.preset, &plan.preset.model);
-    let theta = whole(model.rope_theta, "rope_theta").map_err(|_| Error::PresetValue {
+    let theta = whole_number(model.rope_theta, "rope_theta").map_err(|_| Error::PresetValue {
         preset: preset.name.clone(),
         key: "model.rope_theta".to_owned(),
         got: model.rope_theta.to_string(),
@@ -153,7 +153,7 @@ fn model(plan: &Plan<'_>) -> Result<Model> {
     })
 }
 
-fn train_module(plan: &Plan<'_>, followed: &Schedule) -> Result<TrainModule> {
+fn train_module(plan: &TrainingPlan<'_>, followed: &Schedule) -> Result<TrainModule> {
     let (machines, adam) = (&plan.preset.machines, &plan.preset.optimizer);
     plan.accumulation(OlmoCore.trainer(), [("devices", machines.devices), ("micro_batch", machines.micro_batch)])?;
     Ok(TrainModule {
@@ -181,9 +181,9 @@ fn train_module(plan: &Plan<'_>, followed: &Schedule) -> Result<TrainModule> {
 
 /// The schedule in stages. The first, of one step, is never asked for but at step 0.
 fn scheduler(schedule: &Schedule) -> Result<Scheduler> {
-    let pieces = pieces(schedule).ok_or_else(|| Error::Inexpressible {
+    let pieces = pieces(schedule).ok_or_else(|| Error::UnsupportedSchedule {
         trainer: crate::Trainer::OlmoCore.title(),
-        schedule: dialect::name(schedule),
+        schedule: backend::name(schedule),
     })?;
     let start = pieces.first().map_or(0.0, |piece| piece.start);
     let before = Piece { steps: 1, shape: PieceShape::Linear, start, end: start };
@@ -205,7 +205,7 @@ const fn duration(schedule: &Schedule) -> Duration {
     Duration { value: schedule.steps(), unit: "steps" }
 }
 
-fn trainer(plan: &Plan<'_>, followed: &Schedule) -> Trainer {
+fn trainer(plan: &TrainingPlan<'_>, followed: &Schedule) -> Trainer {
     let start = plan.schedule.decay_start();
     Trainer {
         save_folder: "outputs",
@@ -224,7 +224,7 @@ fn trainer(plan: &Plan<'_>, followed: &Schedule) -> Trainer {
     }
 }
 
-fn header(plan: &Plan<'_>, followed: &Followed) -> Vec<String> {
+fn header(plan: &TrainingPlan<'_>, followed: &FollowedSchedule) -> Vec<String> {
     let machines = &plan.preset.machines;
     let mut lines = vec!["Pretraining config for OLMo-core 3.0.0, written by headwater.".to_owned(), String::new()];
     lines.extend(plan.arithmetic(followed));
@@ -254,7 +254,7 @@ fn header(plan: &Plan<'_>, followed: &Followed) -> Vec<String> {
     lines
 }
 
-fn before(plan: &Plan<'_>) -> Vec<String> {
+fn before(plan: &TrainingPlan<'_>) -> Vec<String> {
     let mut lines = vec![
         String::new(),
         "Before it runs: the folders under source_paths hold the tokens of each part, as raw arrays named *.npy, as".to_owned(),
@@ -280,7 +280,7 @@ fn before(plan: &Plan<'_>) -> Vec<String> {
 }
 
 /// How to branch off another decay from the plateau, where there is one.
-fn branch(plan: &Plan<'_>) -> Vec<String> {
+fn branch(plan: &TrainingPlan<'_>) -> Vec<String> {
     let (Form::Wsd(decay), sequences) = (plan.schedule.form(), plan.batch.sequences) else { return Vec::new() };
     if decay.start == plan.schedule.warmup_steps() || decay.start == 0 || decay.steps == 0 {
         return Vec::new();

@@ -1,5 +1,5 @@
 //! Schedules as pieces: straight lines and half waves of a cosine, each of whole steps, for a trainer that composes a schedule of
-//! such stages; and straight lines that stand for a curve.
+//! such stages; and straight lines that approximate a curve.
 
 use std::collections::BTreeSet;
 
@@ -8,10 +8,10 @@ use headwater_schedule::{Curve, Decay, Form, Frame, Period, Point, Schedule};
 /// Most pieces that a config is written with.
 const MOST_PIECES: usize = 2000;
 
-/// Most straight lines that stand for a curve, about.
+/// Most straight lines that approximate a curve, about.
 const MOST_LINES: usize = 200;
 
-/// How far a line may lie from the curve that it stands for, as a fraction of the peak, if `MOST_LINES` allow.
+/// How far a line may lie from the curve that it approximates, as a fraction of the peak, if `MOST_LINES` allow.
 const TOLERANCE: f64 = 1e-4;
 
 /// Steps at which a line is compared with its curve.

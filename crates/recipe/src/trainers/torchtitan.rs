@@ -11,9 +11,9 @@ mod config;
 use headwater_schedule::{Curve, Form, Schedule};
 use serde::Serialize;
 
-use crate::dialect::{Dialect, Followed};
+use crate::backend::{FollowedSchedule, TrainerBackend};
 use crate::file::{RecipeFile, toml};
-use crate::plan::{Plan, Stage};
+use crate::plan::{Stage, TrainingPlan};
 use crate::trainers::documents::{SHUFFLE_DOCUMENTS, draws, sources, stage_parts};
 use crate::trainers::torchtitan::config::{
     ActivationCheckpoint, Checkpoint, Compile, Config, Dataset, Debug, Experimental, Job, LrScheduler, Metrics, Model,
@@ -31,12 +31,12 @@ const MODULE_TEXT: &str = include_str!("torchtitan/recipe.py");
 
 pub(crate) struct Torchtitan;
 
-impl Dialect for Torchtitan {
+impl TrainerBackend for Torchtitan {
     fn trainer(&self) -> Trainer {
         Trainer::Torchtitan
     }
 
-    fn shapes(&self) -> &'static [Curve] {
+    fn decay_curves(&self) -> &'static [Curve] {
         &[Curve::Linear, Curve::OneMinusSqrt, Curve::Cosine]
     }
 
@@ -49,11 +49,11 @@ impl Dialect for Torchtitan {
         logged - 1
     }
 
-    fn convention(&self) -> &'static str {
+    fn step_convention(&self) -> &'static str {
         "torchtitan logs at step k the rate of update k, counted from 1, and warms up one step ahead: the first update is at 1/W of the peak, not at 0"
     }
 
-    fn scheduler(&self, schedule: &Schedule) -> Result<String> {
+    fn scheduler_keys(&self, schedule: &Schedule) -> Result<String> {
         #[derive(Serialize)]
         struct Keys {
             optimizer: Rate,
@@ -76,7 +76,7 @@ impl Dialect for Torchtitan {
         toml(CONFIG, &keys)
     }
 
-    fn files(&self, plan: &Plan<'_>, followed: &Followed) -> Result<Vec<RecipeFile>> {
+    fn files(&self, plan: &TrainingPlan<'_>, followed: &FollowedSchedule) -> Result<Vec<RecipeFile>> {
         Ok(vec![
             RecipeFile::toml(CONFIG, &header(plan, followed), &config(plan, &followed.schedule)?)?,
             RecipeFile::json(VALUES, &values(plan))?,
@@ -85,7 +85,7 @@ impl Dialect for Torchtitan {
     }
 }
 
-fn config(plan: &Plan<'_>, followed: &Schedule) -> Result<Config> {
+fn config(plan: &TrainingPlan<'_>, followed: &Schedule) -> Result<Config> {
     let (machines, adam) = (&plan.preset.machines, &plan.preset.optimizer);
     let accumulation = plan.accumulation(
         Trainer::Torchtitan,
@@ -159,7 +159,7 @@ fn lr_scheduler(schedule: &Schedule) -> LrScheduler {
     }
 }
 
-fn values(plan: &Plan<'_>) -> ModuleFile {
+fn values(plan: &TrainingPlan<'_>) -> ModuleFile {
     let model = &plan.preset.model;
     let part = |name: TextPart| Part { name: name.name(), sources: sources(plan, name) };
     ModuleFile {
@@ -196,7 +196,7 @@ fn dataset_name(stage: usize) -> String {
     format!("headwater_{}", stage + 1)
 }
 
-fn header(plan: &Plan<'_>, followed: &Followed) -> Vec<String> {
+fn header(plan: &TrainingPlan<'_>, followed: &FollowedSchedule) -> Vec<String> {
     let machines = &plan.preset.machines;
     let mut lines = vec!["Pretraining config for torchtitan 0.2.2, written by headwater.".to_owned(), String::new()];
     lines.extend(plan.arithmetic(followed));
@@ -233,7 +233,7 @@ fn header(plan: &Plan<'_>, followed: &Followed) -> Vec<String> {
     lines
 }
 
-fn before(plan: &Plan<'_>) -> Vec<String> {
+fn before(plan: &TrainingPlan<'_>) -> Vec<String> {
     let tokenizer = &plan.preset.tokenizer.name;
     vec![
         String::new(),
@@ -249,7 +249,7 @@ fn before(plan: &Plan<'_>) -> Vec<String> {
 }
 
 /// How to start it: once for each stage of the data.
-fn start(plan: &Plan<'_>) -> Vec<String> {
+fn start(plan: &TrainingPlan<'_>) -> Vec<String> {
     let devices = plan.preset.machines.devices;
     let command = "  PYTHONPATH=FOLDER torchrun ... -m torchtitan.train --job.config_file FOLDER/config.toml";
     let mut lines = vec![
@@ -283,7 +283,7 @@ fn start(plan: &Plan<'_>) -> Vec<String> {
 }
 
 /// How to branch off another decay from the plateau, where there is one.
-fn branch(plan: &Plan<'_>, followed: &Schedule) -> Vec<String> {
+fn branch(plan: &TrainingPlan<'_>, followed: &Schedule) -> Vec<String> {
     let (Form::Wsd(decay), interval) = (followed.form(), plan.preset.machines.checkpoint_steps) else {
         return Vec::new();
     };

@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use crate::plan::Plan;
+use crate::plan::TrainingPlan;
 
 /// A `LlamaConfig`.
 #[derive(Debug, Serialize)]
@@ -30,7 +30,7 @@ pub(crate) struct LlamaConfig {
 }
 
 impl LlamaConfig {
-    pub(crate) fn new(plan: &Plan<'_>) -> Self {
+    pub(crate) fn new(plan: &TrainingPlan<'_>) -> Self {
         let model = &plan.preset.model;
         Self {
             architectures: ["LlamaForCausalLM"],

@@ -13,7 +13,7 @@ use headwater_record::{
     ContentHash, DocumentAddress, HeadId, HeadSet, HeadsFile, RunFile, SelectionFile, ShardId, TokenCount, UnitKey,
 };
 use headwater_report::{Metrics, Mixture, MixturePart, MixtureStage, PageInputs, PlannedSchedule};
-use headwater_schedule::{Curve, Phases, Schedule};
+use headwater_schedule::{Curve, Schedule, WsdSteps};
 use serde_json::json;
 
 use crate::hostile::{PAYLOADS, SCRIPTS, endless};
@@ -141,7 +141,7 @@ fn made_up(extent: Extent) -> Result<MadeUp> {
     .into();
     Ok(MadeUp {
         selection: selection(&domains, &statuses, extent.rank),
-        run: run(&heads, extent.rank),
+        run: run(&heads, extent.rank)?,
         profile: Profile {
             selection: ContentHash::of(b"selection"),
             planned_units: 412,
@@ -155,7 +155,7 @@ fn made_up(extent: Extent) -> Result<MadeUp> {
         heads,
         mixture: mixture(),
         schedule: Schedule::wsd(
-            Phases { steps: 119_209, warmup_steps: 119, decay_steps: 29_802 },
+            WsdSteps { steps: 119_209, warmup_steps: 119, decay_steps: 29_802 },
             Curve::OneMinusSqrt,
             4.0e-4,
             0.0,
@@ -366,7 +366,7 @@ fn heads((layers, heads): (u16, u16)) -> Result<HeadsFile> {
     })
 }
 
-fn run(heads: &HeadsFile, rank: &str) -> RunFile {
+fn run(heads: &HeadsFile, rank: &str) -> Result<RunFile> {
     let scoring = ScoringInputs {
         weights: ContentHash::of(b"weights"),
         model_config: None,
@@ -390,6 +390,7 @@ fn run(heads: &HeadsFile, rank: &str) -> RunFile {
         let unit = |unit: u64| UnitKey { shard: id.clone(), row_group: 0, first_row: unit * 4096, rows: 4096 };
         RunShard { units: (0..8).map(unit).collect(), id: id.clone(), path, bytes: 1 << 28, etag: None }
     };
+    let fingerprint = scoring.fingerprint("text")?;
     let source = |name: &str, skipped: Vec<SkippedShard>| RunSource {
         name: name.to_owned(),
         text: "text".to_owned(),
@@ -398,12 +399,12 @@ fn run(heads: &HeadsFile, rank: &str) -> RunFile {
             domain_column: Some("domain".to_owned()),
             domain_value: None,
         },
-        fingerprint: scoring.fingerprint("text"),
+        fingerprint: fingerprint.clone(),
         shards: (0..25).map(shard).collect(),
         skipped,
     };
     let skipped = SkippedShard { path: PAYLOADS[2].to_owned(), reason: format!("no Parquet footer: {}", PAYLOADS[0]) };
-    RunFile {
+    Ok(RunFile {
         headwater: "0.1.0".to_owned(),
         began: "2026-11-24T08:15:30Z".to_owned(),
         config: json!({
@@ -415,7 +416,7 @@ fn run(heads: &HeadsFile, rank: &str) -> RunFile {
         }),
         sources: vec![source("smollm-corpus", vec![skipped]), source(PAYLOADS[0], Vec::new())],
         scoring,
-    }
+    })
 }
 
 fn selection(domains: &[DomainProfile], statuses: &BTreeMap<String, u64>, rank: &str) -> SelectionFile {

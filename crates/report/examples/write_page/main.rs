@@ -12,7 +12,7 @@ mod scores;
 use std::error::Error;
 use std::path::PathBuf;
 
-use headwater_report::{PageInputs, page};
+use headwater_report::{PageInputs, render_page};
 
 #[expect(clippy::disallowed_methods, reason = "an example writes where it is told to, outside any run")]
 fn main() -> Result<(), Box<dyn Error>> {
@@ -21,11 +21,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (full, upsampled, maximal) = (made_up::full()?, made_up::upsampled()?, made_up::maximal()?);
     let partial = PageInputs { run: Some(&full.run), pipeline: "pipelines/made-up.toml", ..PageInputs::default() };
     let pages = [
-        ("full", page(&full.inputs())),
-        ("upsampled", page(&upsampled.inputs())),
-        ("partial", page(&partial)),
-        ("empty", page(&PageInputs::default())),
-        ("maximal", page(&maximal.inputs())),
+        ("full", render_page(&full.inputs())),
+        ("upsampled", render_page(&upsampled.inputs())),
+        ("partial", render_page(&partial)),
+        ("empty", render_page(&PageInputs::default())),
+        ("maximal", render_page(&maximal.inputs())),
     ];
     for (name, html) in pages {
         std::fs::write(folder.join(format!("{name}.html")), html)?;

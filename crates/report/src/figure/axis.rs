@@ -1,4 +1,4 @@
-//! From values to pixels, and where the ticks are.
+//! Axes: values to pixels, and ticks.
 
 use headwater_record::profile::Scale;
 

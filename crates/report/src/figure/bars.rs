@@ -7,7 +7,7 @@ use super::Figure;
 use super::axis::Ruler;
 use super::frame::{BELOW, RIGHT, WIDTH, axis_title, below, paper, text};
 use crate::draw::round;
-use crate::visible;
+use crate::escape;
 
 /// Pixels to the left of the bars.
 const LEFT: f64 = 6.0;
@@ -38,7 +38,7 @@ pub(crate) fn bars(title: &str, axis: &Axis, bars: &[Bar]) -> Figure {
     let highest = shown.iter().map(|bar| bar.value).filter(|value| value.is_finite()).fold(least, f64::max);
     let x = Ruler::new((0.0, highest), Scale::Linear, (LEFT, WIDTH - RIGHT));
     let height = 6.0 + ROW * shown.len() as f64 + BELOW;
-    let said: Vec<String> = shown.iter().map(|bar| format!("{} {}", visible::name(&bar.name), bar.shown)).collect();
+    let said: Vec<String> = shown.iter().map(|bar| format!("{} {}", escape::name(&bar.name), bar.shown)).collect();
     let mut picture = paper(height, title, &format!("{}: {}.", axis_title(axis), said.join("; ")));
     for (at, bar) in shown.iter().enumerate() {
         let top = 6.0 + ROW * at as f64;
@@ -59,6 +59,6 @@ pub(crate) fn bars(title: &str, axis: &Axis, bars: &[Bar]) -> Figure {
 
 /// A name that leaves room for its number.
 fn shortened(name: &str) -> String {
-    let name = visible::name(name);
+    let name = escape::name(name);
     if name.chars().count() <= 34 { name } else { name.chars().take(33).chain(['…']).collect() }
 }

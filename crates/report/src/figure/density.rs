@@ -14,7 +14,7 @@ use crate::numbers::{correlation, grouped, short, value};
 /// Shades of cells, by the logarithm of their documents.
 const SHADES: [&str; 7] = ["d1", "d2", "d3", "d4", "d5", "d6", "d7"];
 
-/// Boxes of a drawing: what bounds its size, whatever is counted.
+/// Boxes of a drawing: bounds its size, independent of the counts.
 const MOST_BOXES: usize = 1_000;
 
 /// Share of the documents that a column must have for its median to be drawn.
@@ -104,7 +104,7 @@ fn shaded(density: &Density, (x, y): (&Ruler, &Ruler), most: u64) -> [String; SH
     paths
 }
 
-/// Boxes that the cells come to.
+/// Boxes that the cells need.
 fn boxes(density: &Density) -> usize {
     let most = most(density);
     let of_row = |row: &Vec<u64>| {

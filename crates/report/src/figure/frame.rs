@@ -6,7 +6,7 @@ use svg::node::element::{Description, Group, Line, Text, Title};
 
 use super::axis::Ruler;
 use crate::draw::round;
-use crate::visible;
+use crate::escape;
 
 /// Width of a drawing, in pixels: that of a small phone, where text keeps its size.
 pub(crate) const WIDTH: f64 = 360.0;
@@ -23,8 +23,8 @@ pub(crate) const LEFT: f64 = 46.0;
 
 /// What is drawn along an axis, with its unit, in one line.
 pub(crate) fn axis_title(axis: &Axis) -> String {
-    let title = visible::name(&axis.title);
-    if axis.unit.is_empty() { title } else { format!("{title} ({})", visible::name(&axis.unit)) }
+    let title = escape::name(&axis.title);
+    if axis.unit.is_empty() { title } else { format!("{title} ({})", escape::name(&axis.unit)) }
 }
 
 /// An empty drawing that says in words what it shows.

@@ -1,4 +1,4 @@
-//! One domain in full: its distribution with the cut, kept against all, influence against what it should not follow.
+//! One domain in full: its distribution with the cut, kept against all documents, influence against its nuisances.
 
 use headwater_record::profile::DomainProfile;
 use headwater_record::selection::{Certainty, Correction, DomainSelection, Stratum};
@@ -6,9 +6,9 @@ use maud::{Markup, html};
 
 use super::PageInputs;
 use super::table::{facts, number, scrolled};
+use crate::escape::{name, named};
 use crate::figure::{Cut, against_all, density, distribution};
 use crate::numbers::{UNKNOWN, correlation as correlated, grouped, measured, percent, share, short, value};
-use crate::visible::{name, named};
 
 /// Domains that are open when the page is.
 const OPEN: usize = 4;
@@ -83,7 +83,7 @@ fn correction(correction: Option<&Correction>) -> Markup {
     let nuisance = |name: &str| match name {
         "loss_base" => "base loss".to_owned(),
         "scored_tokens" => "scored tokens".to_owned(),
-        other => crate::visible::name(other),
+        other => crate::escape::name(other),
     };
     let table = html! {
         table {

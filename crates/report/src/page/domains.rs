@@ -1,4 +1,4 @@
-//! The table of all domains: what each keeps, and how sure its cut is.
+//! The table of all domains: what each keeps, and the certainty of its cut.
 
 use headwater_record::profile::DomainProfile;
 use headwater_record::selection::{Certainty, DomainSelection};
@@ -6,8 +6,8 @@ use maud::{Markup, html};
 
 use super::PageInputs;
 use super::table::{number, scrolled};
+use crate::escape::named;
 use crate::numbers::{UNKNOWN, grouped, measured, share};
-use crate::visible::named;
 
 /// Rows of the table.
 const MOST_ROWS: usize = 200;

@@ -1,4 +1,4 @@
-//! The head set: what every head copies, which are masked, and whether masking them hurts as it should.
+//! The head set: the retrieval score of every head, the masked heads, and the health of the set.
 
 use headwater_record::HeadsFile;
 use headwater_record::heads::Health;
@@ -69,7 +69,7 @@ fn numbers(file: &HeadsFile) -> Markup {
     match &file.search {
         Some(search) => rows.extend([
             ("probes", html! { (search.probes) " of " (grouped(search.context_tokens as u64)) " tokens, " (search.shots) " shots, seed " (search.seed) }),
-            ("sentences", html! { (crate::visible::named(&search.sentences)) }),
+            ("sentences", html! { (crate::escape::named(&search.sentences)) }),
             ("share of heads", html! { (percent(search.fraction)) }),
             ("highest score in reach", html! { (correlation(search.reachable)) }),
         ]),

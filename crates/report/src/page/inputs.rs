@@ -1,4 +1,4 @@
-//! What the page is made of: every artefact of a run that is there, and nothing that is not.
+//! The inputs of the page: the artefacts of a run, each `None` if it does not exist.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use headwater_record::{HeadsFile, RunFile, SelectionFile};
 use headwater_schedule::Schedule;
 use serde::Deserialize;
 
-/// What is known of a run. Whatever is `None` is named on the page, with the command that makes it.
+/// What is known of a run. The page names each part that is `None`, with the command that makes it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PageInputs<'a> {
     /// The pipeline as it is given on the command line, options included: what follows `headwater select`.
@@ -53,7 +53,7 @@ pub struct MixtureStage {
     pub name: String,
     /// What is read; the weights sum to 1.
     pub parts: Vec<MixturePart>,
-    /// How the weights come about, for people.
+    /// How the weights are computed, for people.
     pub arithmetic: String,
 }
 
@@ -83,7 +83,7 @@ pub struct Metrics {
     /// Tokens scored by the process.
     pub tokens: u64,
     /// What went over the wire.
-    pub traffic: Traffic,
+    pub traffic: StoreTraffic,
     /// Greatest resident memory of the process.
     pub peak_memory_bytes: Option<u64>,
 }
@@ -91,7 +91,7 @@ pub struct Metrics {
 /// What went over the wire.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
-pub struct Traffic {
+pub struct StoreTraffic {
     /// Bytes of shards that were asked for.
     pub read_bytes: u64,
     /// Requests to object stores.

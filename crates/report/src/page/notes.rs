@@ -1,11 +1,11 @@
-//! What is missing, with the command that makes it, and what the reader must be warned of.
+//! Missing artefacts, each with the command that makes it, and warnings.
 
 use headwater_record::Status;
 use maud::{Markup, html};
 
 use super::PageInputs;
+use crate::escape::{name, named};
 use crate::numbers::{correlation, counted, grouped, percent};
-use crate::visible::{name, named};
 
 /// Unusable rows that a run may have unless its pipeline says otherwise.
 const MOST_REJECTS: f64 = 0.01;

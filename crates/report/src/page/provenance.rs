@@ -1,4 +1,4 @@
-//! What the run is made of: everything that decides its bytes, and every setting of its pipeline.
+//! The provenance of the run: all that decides its bytes, and every setting of its pipeline.
 
 use headwater_record::ByteCount;
 use headwater_record::run::{RunFile, RunSource};
@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::PageInputs;
 use super::table::{facts, number, scrolled};
+use crate::escape::{Lines, excerpt, named};
 use crate::numbers::grouped;
-use crate::visible::{Lines, excerpt, named};
 
 /// Sources that the table lists.
 const MOST_SOURCES: usize = 50;

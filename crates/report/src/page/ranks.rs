@@ -5,8 +5,8 @@ use maud::{Markup, html};
 
 use super::PageInputs;
 use super::table::{number, scrolled};
+use crate::escape::{Lines, excerpt, name, named};
 use crate::numbers::{UNKNOWN, grouped, measured, percent, short, value};
-use crate::visible::{Lines, excerpt, name, named};
 
 /// Documents that only one rank keeps, of each rank and domain.
 const MOST_EXAMPLES: usize = 5;

@@ -8,9 +8,9 @@ use maud::{Markup, html};
 
 use super::PageInputs;
 use super::table::{number, scrolled};
+use crate::escape::named;
 use crate::figure::{Bar, bars};
 use crate::numbers::{grouped, share};
-use crate::visible::named;
 
 /// Rows of a table.
 const MOST_ROWS: usize = 40;

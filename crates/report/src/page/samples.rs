@@ -1,4 +1,4 @@
-//! Documents to look at: four places of every ranking, side by side, with what finds and orders them.
+//! Documents to look at: four places of every ranking, side by side, with controls to search and sort them.
 //!
 //! Every document is in the page; the script only hides and reorders. Without it, and on paper, boards stand one below the other.
 
@@ -6,8 +6,8 @@ use headwater_record::profile::{DomainProfile, Profile, Sample, SampleSet};
 use maud::{Markup, PreEscaped, html};
 
 use super::PageInputs;
+use crate::escape::{Lines, excerpt, name, named};
 use crate::numbers::{grouped, measured, value};
-use crate::visible::{Lines, excerpt, name, named};
 
 /// Documents of a place that are shown.
 const MOST_OF_PLACE: usize = 10;

@@ -1,12 +1,12 @@
-//! The top of the page: which run this is, and what came of it in a few numbers.
+//! The top of the page: the run and its main numbers.
 
 use headwater_record::SelectionFile;
 use headwater_record::selection::Certainty;
 use maud::{Markup, html};
 
 use super::PageInputs;
+use crate::escape::{name, named};
 use crate::numbers::{counted, grouped, percent, share, short};
-use crate::visible::{name, named};
 
 /// The title of the page and its tiles.
 pub(super) fn summary(inputs: &PageInputs<'_>) -> Markup {

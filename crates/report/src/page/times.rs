@@ -1,4 +1,4 @@
-//! Where the time of the last process went.
+//! The time that the last process spent in each stage.
 
 use std::collections::BTreeMap;
 

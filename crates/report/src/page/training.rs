@@ -5,10 +5,10 @@ use maud::{Markup, PreEscaped, html};
 
 use super::PageInputs;
 use super::inputs::MixtureStage;
+use crate::escape::{Lines, excerpt, name};
 use crate::figure::{Bar, bars};
 use crate::numbers::{grouped, percent, short};
 use crate::schedule_svg;
-use crate::visible::{Lines, excerpt, name};
 
 /// Stages that are shown.
 const MOST_STAGES: usize = 6;

@@ -87,13 +87,13 @@ impl Refined {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Norm, RefineOptions, refine};
+    use super::super::{GradientNorm, RefineOptions, refine};
     use super::*;
 
     #[test]
     fn the_outputs_of_a_refinement() -> Result<(), Error> {
         let norms = [9.0, 9.0, 1.0, 1.0, 1.0, f64::INFINITY, 9.0, 9.0];
-        let refined = refine(&norms, &RefineOptions { edges: 2, tau: 0.0, ..RefineOptions::new(Norm::L1) })?;
+        let refined = refine(&norms, &RefineOptions { edges: 2, tau: 0.0, ..RefineOptions::new(GradientNorm::L1) })?;
         let summary = refined.summary(7);
         assert_eq!((summary.read, summary.skipped, summary.edges, summary.infinite), (8, 7, 2, 1));
         assert_eq!(refined.csv(None), "step,lr_multiplier\n0,1.0\n1,0.5\n2,0.0\n");
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_wrong_norm_is_counted_from_the_start_of_the_log() {
-        let options = RefineOptions { edges: 2, ..RefineOptions::new(Norm::L2) };
+        let options = RefineOptions { edges: 2, ..RefineOptions::new(GradientNorm::L2) };
         let refined = refine(&[1.0, 1.0, 1.0, -1.0, 1.0, 1.0, 1.0], &options);
         assert!(matches!(refined, Err(Error::Norm { index: 3, .. })), "{refined:?}");
         assert!(matches!(refine(&[1.0; 6], &options), Err(Error::FewNorms { got: 2, .. })));

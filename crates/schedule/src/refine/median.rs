@@ -1,4 +1,4 @@
-//! A sliding median in O(n log n), however wide the window.
+//! A sliding median in O(n log n) for any width of the window.
 
 /// The median of `values`, which are not empty: of an even number the upper of the two in the middle.
 pub(super) fn of(values: &[f64]) -> f64 {

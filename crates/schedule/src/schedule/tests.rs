@@ -13,8 +13,8 @@ const CURVES: [Curve; 7] = [
     Curve::Polynomial { exponent: 1.7 },
 ];
 
-fn phases(steps: u64, warmup_steps: u64, decay_steps: u64) -> Phases {
-    Phases { steps, warmup_steps, decay_steps }
+fn phases(steps: u64, warmup_steps: u64, decay_steps: u64) -> WsdSteps {
+    WsdSteps { steps, warmup_steps, decay_steps }
 }
 
 fn frame(steps: u64, warmup_steps: u64) -> Frame {

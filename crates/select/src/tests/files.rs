@@ -90,7 +90,7 @@ fn run_of_plan(plan: &Plan) -> RunFile {
         name: source.name.clone(),
         text: source.columns.text.clone(),
         labels: Labels { domain_value: Some(source.name.clone()), ..Labels::default() },
-        fingerprint: scoring().fingerprint(&source.columns.text),
+        fingerprint: scoring().fingerprint(&source.columns.text).expect("plain data"),
         shards: source
             .shards
             .iter()

@@ -112,7 +112,7 @@ fn run_of(shards: &[Shard], id: impl Fn(&Shard) -> ShardId) -> RunFile {
                 name: shard.source.clone(),
                 text: "text".into(),
                 labels: Labels::default(),
-                fingerprint: scoring().fingerprint("text"),
+                fingerprint: scoring().fingerprint("text").expect("plain data"),
                 shards: vec![planned],
                 skipped: Vec::new(),
             }),

@@ -1,4 +1,4 @@
-//! Tokens one after the other, little-endian, with nothing before, between or after: what three of the formats keep tokens in.
+//! Raw little-endian tokens without header or separators, as three of the formats store them.
 
 use std::io::Write;
 

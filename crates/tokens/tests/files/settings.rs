@@ -1,7 +1,7 @@
 //! Tokenizers and settings that cannot work, and those that do not fit what is there.
 
 use headwater_model::Tokenizer;
-use headwater_tokens::{Setup, TokenBytes, TokensConfig};
+use headwater_tokens::{TokenBytes, TokenizerSetup, TokensConfig};
 
 use crate::support::{EOS, Outcome, Site, Until, WHOLE, every_format, tokenizer, tokenizer_json, write, write_all};
 
@@ -18,7 +18,7 @@ fn eos(
     }
     let tokenizer = Tokenizer::open(&folder.path().join("tokenizer.json"))?;
     let config = TokensConfig { eos: wanted.map(str::to_owned), ..every_format() };
-    let setup = Setup::new(&config, (&tokenizer, "words"), 8192);
+    let setup = TokenizerSetup::new(&config, &tokenizer, "words", 8192);
     Ok(setup.map(|setup| (setup.eos().id, setup.eos().text.clone())).map_err(|error| error.to_string()))
 }
 
@@ -52,9 +52,9 @@ fn an_end_that_is_not_known_is_asked_for() -> Outcome {
 fn a_vocabulary_too_large_for_two_bytes_is_refused() -> Outcome {
     let config = TokensConfig { token_bytes: TokenBytes::Two, ..every_format() };
     let fits = tokenizer(&[("e", 65_535)])?;
-    assert!(Setup::new(&config, (&fits, "words"), 8192).is_ok());
+    assert!(TokenizerSetup::new(&config, &fits, "words", 8192).is_ok());
     let large = tokenizer(&[("e", 65_536)])?;
-    let error = Setup::new(&config, (&large, "words"), 8192).expect_err("too large").to_string();
+    let error = TokenizerSetup::new(&config, &large, "words", 8192).expect_err("too large").to_string();
     for part in ["words", "65536", "65537", "use 4"] {
         assert!(error.contains(part), "{error}");
     }

@@ -10,7 +10,9 @@ use headwater_corpus::{Plan, PlanOptions, SourceConfig, plan};
 use headwater_model::Tokenizer;
 use headwater_record::{ByteCount, TokensFile};
 use headwater_store::{Place, Stores};
-use headwater_tokens::{PartPlan, Setup, Share, TextPart, TokenFormat, TokenWork, TokensConfig, Watch, write_tokens};
+use headwater_tokens::{
+    PartPlan, Share, TextPart, TokenFormat, TokenWork, TokenizerSetup, TokensConfig, Watch, write_tokens,
+};
 use parquet::arrow::ArrowWriter;
 use tempfile::TempDir;
 
@@ -150,7 +152,7 @@ pub(crate) fn write(
     share: Share,
     watch: &Until,
 ) -> headwater_tokens::Result<usize> {
-    let setup = Setup::new(config, (tokenizer, "words"), 8192)?;
+    let setup = TokenizerSetup::new(config, tokenizer, "words", 8192)?;
     let part = PartPlan { part: TextPart::Corpus, folder: "tokens/corpus".to_owned(), plan };
     let work = TokenWork::begin(&site.run, &setup, &part, share)?;
     Ok(write_tokens(&work, watch)?.missing)

@@ -1,9 +1,9 @@
-//! A schedule in LLM Foundry's words: a scheduler that it brings, or phases for the one that `llm_foundry_schedule.py` registers.
+//! A schedule in LLM Foundry's keys: a scheduler that it brings, or phases for the one that `llm_foundry_schedule.py` registers.
 //!
 //! # Source
 //! LLM Foundry 0.22, `optim/scheduler.py`; Composer 0.32, `optim/scheduler.py`.
 
-use headwater_schedule::length::whole;
+use headwater_schedule::length::whole_number;
 use headwater_schedule::{Curve, Form, Schedule};
 use serde::Serialize;
 
@@ -70,7 +70,7 @@ fn native(schedule: &Schedule, clock: Clock) -> Option<Scheduler> {
         // LLM Foundry's curve leads to a floor, ours is cut off at it: they agree without one
         Form::InverseSqrt { timescale_steps, decay } if floor == 0.0 => {
             let is_linear = decay.steps == 0 || decay.curve == Curve::Linear;
-            let scale = whole(*timescale_steps, "timescale").ok().filter(|scale| is_linear && *scale > 0);
+            let scale = whole_number(*timescale_steps, "timescale").ok().filter(|scale| is_linear && *scale > 0);
             scale.map(|scale| inverse_sqrt(scale, decay.steps, 0.0))
         }
         _ => None,
@@ -203,7 +203,7 @@ fn phases(schedule: &Schedule) -> Option<Vec<Phase>> {
         }
         Form::Points(points) => {
             for pair in points.windows(2) {
-                let end = whole(pair[1].step, "step").map_or(Place::Between(pair[1].step), Place::Step);
+                let end = whole_number(pair[1].step, "step").map_or(Place::Between(pair[1].step), Place::Step);
                 phases.push(end, (pair[0].multiplier, pair[1].multiplier), Rate::Linear);
             }
         }

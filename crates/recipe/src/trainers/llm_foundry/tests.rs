@@ -5,7 +5,7 @@ use super::*;
 
 fn keys_of(frame: Frame, form: Form) -> Value {
     let schedule = Schedule::new(frame, form).unwrap();
-    serde_saphyr::from_str(&LlmFoundry.scheduler(&schedule).unwrap()).unwrap()
+    serde_saphyr::from_str(&LlmFoundry.scheduler_keys(&schedule).unwrap()).unwrap()
 }
 
 fn frame(warmup_steps: u64, floor: f64) -> Frame {
@@ -90,9 +90,9 @@ fn phases_say_every_other_form() {
     let triangular = Form::Triangular { cycle_steps: 600, rise_steps: 200, damping: 0.5 };
     assert_eq!(shapes(frame(0, 0.0), triangular), [200.0, 600.0, 800.0, 1200.0]);
     let many = Form::Triangular { cycle_steps: 2, rise_steps: 1, damping: 1.0 };
-    assert!(LlmFoundry.expresses(&Schedule::new(frame(0, 0.0), many.clone()).unwrap()));
+    assert!(LlmFoundry.supports(&Schedule::new(frame(0, 0.0), many.clone()).unwrap()));
     let longer = Frame { steps: 2000, ..frame(0, 0.0) };
-    assert!(!LlmFoundry.expresses(&Schedule::new(longer, many).unwrap()));
+    assert!(!LlmFoundry.supports(&Schedule::new(longer, many).unwrap()));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Megatron-LM's flags for the model, the machines, the optimizer and the schedule, each a line of words for a shell.
+//! Megatron-LM's flags for the model, the machines, the optimizer and the schedule, one line each for a shell.
 //!
 //! # Source
 //! megatron-core 0.19.2: `training/arguments.py`, `training/config`, `core/optimizer_param_scheduler.py`.
@@ -7,7 +7,7 @@ use std::fmt::Display;
 
 use headwater_schedule::{Curve, Form, Schedule};
 
-use crate::plan::Plan;
+use crate::plan::TrainingPlan;
 use crate::{Error, Result};
 
 /// What lengths are counted in.
@@ -44,8 +44,8 @@ pub(crate) fn quoted(word: &str) -> String {
 ///
 /// # Errors
 /// [`Error::PresetValue`] for a shape that Megatron refuses, though other trainers take it.
-pub(crate) fn model(plan: &Plan<'_>) -> Result<Vec<String>> {
-    check(plan)?;
+pub(crate) fn model(plan: &TrainingPlan<'_>) -> Result<Vec<String>> {
+    validate(plan)?;
     let (model, sequence_tokens) = (&plan.preset.model, plan.batch.sequence_tokens);
     let mut flags = vec![
         flag("num-layers", model.layers),
@@ -80,7 +80,7 @@ pub(crate) fn model(plan: &Plan<'_>) -> Result<Vec<String>> {
     Ok(flags)
 }
 
-fn check(plan: &Plan<'_>) -> Result<()> {
+fn validate(plan: &TrainingPlan<'_>) -> Result<()> {
     let (model, machines) = (&plan.preset.model, &plan.preset.machines);
     let refused = |key: &str, got: String, expected: String| Error::PresetValue {
         preset: plan.preset.name.clone(),
@@ -104,7 +104,7 @@ fn check(plan: &Plan<'_>) -> Result<()> {
 }
 
 /// How model and batch are spread over devices, the optimizer but for its rate, logs and checkpoints.
-pub(crate) fn training(plan: &Plan<'_>) -> Vec<String> {
+pub(crate) fn training(plan: &TrainingPlan<'_>) -> Vec<String> {
     let (machines, adam) = (&plan.preset.machines, &plan.preset.optimizer);
     let mut flags = vec![
         flag("tensor-model-parallel-size", machines.tensor_parallel),

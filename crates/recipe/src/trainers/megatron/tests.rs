@@ -1,12 +1,12 @@
 use headwater_record::TokenCount;
 use headwater_record::tokens::TextPart;
-use headwater_schedule::{Kind, Length, Phases, ScheduleConfig, Shape};
+use headwater_schedule::{Kind, Length, ScheduleConfig, Shape, WsdSteps};
 use headwater_select::SelectedWeight;
 use serde_json::Value;
 
 use super::*;
 use crate::recipe::tests::{Given, selection, text};
-use crate::{Error, Preset, Recipes, TokenFileCount, TokenPart, export_schedule};
+use crate::{Error, PartTokenFiles, Preset, Recipes, TokenFileCount, export_schedule};
 
 fn given() -> Given {
     let mut given = Given::paper();
@@ -32,7 +32,7 @@ fn train(recipes: &Recipes, path: &str) -> Vec<String> {
 }
 
 fn wsd(steps: u64, warmup_steps: u64, decay_steps: u64, floor: f64) -> Schedule {
-    Schedule::wsd(Phases { steps, warmup_steps, decay_steps }, Curve::Cosine, 4e-4, floor).unwrap()
+    Schedule::wsd(WsdSteps { steps, warmup_steps, decay_steps }, Curve::Cosine, 4e-4, floor).unwrap()
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn the_papers_plan_in_megatrons_flags() {
 
 #[test]
 fn corners_of_the_schedule() {
-    let keys = |schedule: &Schedule| Megatron.scheduler(schedule).unwrap();
+    let keys = |schedule: &Schedule| Megatron.scheduler_keys(schedule).unwrap();
     let constant = keys(&wsd(100, 0, 0, 0.5));
     assert_eq!(
         constant,
@@ -94,15 +94,15 @@ fn an_inverse_square_root_needs_its_warm_up_as_timescale_and_no_cooldown() {
         Schedule::new(frame, Form::InverseSqrt { timescale_steps, decay }).unwrap()
     };
     let exact = of(100, 100.0, 0, 0.5);
-    assert!(Megatron.expresses(&exact));
+    assert!(Megatron.supports(&exact));
     assert!(
         Megatron
-            .scheduler(&exact)
+            .scheduler_keys(&exact)
             .unwrap()
             .contains("--min-lr 0.0002\n--lr-warmup-iters 100\n--lr-decay-style inverse-square-root\n")
     );
     for other in [of(100, 99.0, 0, 0.0), of(100, 100.0, 10, 0.0), of(0, 100.0, 0, 0.0)] {
-        assert!(!Megatron.expresses(&other));
+        assert!(!Megatron.supports(&other));
         // with no warm-up at all a decay of the whole run is nearer
         let found = Megatron.nearest(&other).unwrap();
         assert_eq!(is_inverse_sqrt(&found), other.warmup_steps() > 0, "{found:?}");
@@ -156,7 +156,7 @@ fn two_stages_have_flags_and_blends_of_their_own() {
 fn token_files_that_are_there_share_their_parts_weight() {
     let mut given = staged();
     let file = |path: &str, tokens| TokenFileCount { path: path.to_owned(), tokens: TokenCount(tokens) };
-    let part = |part, format, files| TokenPart { part, format, files };
+    let part = |part, format, files| PartTokenFiles { part, format, files };
     given.tokens = vec![
         part(TextPart::Corpus, TokenFormat::Datatrove, vec![file("d", 5)]),
         part(TextPart::Selected, TokenFormat::Megatron, vec![file("a", 30), file("nothing", 0), file("b", 10)]),

@@ -1,16 +1,16 @@
 //! What a run of OLMo-core reads: so many sequences of each part in each stage.
 
 use headwater_record::tokens::{TextPart, TokenFormat};
-use headwater_schedule::length::whole;
+use headwater_schedule::length::whole_number;
 
-use crate::plan::{Plan, Stage};
+use crate::plan::{Stage, TrainingPlan};
 use crate::trainers::olmo_core::config::{Source, Tokenizer};
 
 /// The format of its token files.
 pub(crate) const FORMAT: TokenFormat = TokenFormat::Olmo;
 
 /// One source a stage, of the sequences of its parts.
-pub(crate) fn dataset(plan: &Plan<'_>) -> Vec<Source> {
+pub(crate) fn dataset(plan: &TrainingPlan<'_>) -> Vec<Source> {
     let counts = sequences(plan);
     let stage = |index: usize| {
         let parts = plan.inputs.selection.parts().into_iter().enumerate();
@@ -27,7 +27,7 @@ pub(crate) fn dataset(plan: &Plan<'_>) -> Vec<Source> {
 }
 
 /// The sequences of each part in each stage, whole batches a stage.
-fn sequences(plan: &Plan<'_>) -> Vec<Vec<u64>> {
+fn sequences(plan: &TrainingPlan<'_>) -> Vec<Vec<u64>> {
     let all = |stage: &Stage| stage.steps.saturating_mul(plan.batch.sequences);
     plan.stages.iter().map(|stage| shared(all(stage), stage, &plan.inputs.selection.parts())).collect()
 }
@@ -39,7 +39,7 @@ fn shared(all: u64, stage: &Stage, parts: &[TextPart]) -> Vec<u64> {
     let shares = parts.iter().map(|part| {
         weight += stage.weight(*part);
         // a whole number of at most 2^53, so that `whole` cannot fail
-        let end = whole((all as f64 * weight).round(), "sequences").unwrap_or_default().clamp(given, all);
+        let end = whole_number((all as f64 * weight).round(), "sequences").unwrap_or_default().clamp(given, all);
         let end = if Some(*part) == last { all } else { end };
         let share = end - given;
         given = end;
@@ -60,7 +60,7 @@ fn split(all: Source, of_stages: &[u64], stage: usize) -> Source {
     }
 }
 
-fn sampled(plan: &Plan<'_>, part: TextPart, (max_instances, seed): (u64, u64)) -> Source {
+fn sampled(plan: &TrainingPlan<'_>, part: TextPart, (max_instances, seed): (u64, u64)) -> Source {
     let documents = Source::NumpyDocuments {
         source_paths: vec![format!("{}/*.npy", plan.token_folder(part, FORMAT))],
         expand_glob: true,
@@ -76,7 +76,7 @@ fn sampled(plan: &Plan<'_>, part: TextPart, (max_instances, seed): (u64, u64)) -
 }
 
 /// The tokenizer, of which OLMo-core reads what ends a document.
-pub(crate) fn tokenizer(plan: &Plan<'_>) -> Tokenizer {
+pub(crate) fn tokenizer(plan: &TrainingPlan<'_>) -> Tokenizer {
     let model = &plan.preset.model;
     Tokenizer {
         vocab_size: model.vocab_size,
@@ -88,11 +88,11 @@ pub(crate) fn tokenizer(plan: &Plan<'_>) -> Tokenizer {
 }
 
 /// How many sequences each part gives, a line for each stage.
-pub(crate) fn sequences_lines(plan: &Plan<'_>) -> Vec<String> {
+pub(crate) fn sequences_lines(plan: &TrainingPlan<'_>) -> Vec<String> {
     sequences(plan).iter().zip(&plan.stages).map(|(counts, stage)| sequences_line(plan, stage, counts)).collect()
 }
 
-fn sequences_line(plan: &Plan<'_>, stage: &Stage, counts: &[u64]) -> String {
+fn sequences_line(plan: &TrainingPlan<'_>, stage: &Stage, counts: &[u64]) -> String {
     let shares = plan.inputs.selection.parts().into_iter().zip(counts).map(|(part, count)| match part {
         TextPart::Corpus => format!("{count} of the corpus"),
         TextPart::Selected => format!("{count} of the selected part"),

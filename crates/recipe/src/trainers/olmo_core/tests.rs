@@ -1,4 +1,4 @@
-use headwater_schedule::{Kind, Length, Phases, Shape};
+use headwater_schedule::{Kind, Length, Shape, WsdSteps};
 use headwater_select::SelectedWeight;
 use serde_json::{Value, json};
 
@@ -69,7 +69,7 @@ fn corners_of_a_schedule() {
 
 #[test]
 fn logs_the_rates_of_the_schedule_from_the_first_update_on() {
-    let phases = Phases { steps: 100, warmup_steps: 10, decay_steps: 20 };
+    let phases = WsdSteps { steps: 100, warmup_steps: 10, decay_steps: 20 };
     let schedule = Schedule::wsd(phases, Curve::Linear, 4e-4, 0.1).unwrap();
     let export = export_schedule(&schedule, crate::Trainer::OlmoCore).unwrap();
     assert!(export.expected_lr.starts_with("step,lr\n1,0.0\n2,4e-5\n"), "{}", export.expected_lr);

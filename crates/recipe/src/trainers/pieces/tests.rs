@@ -1,4 +1,4 @@
-use headwater_schedule::Phases;
+use headwater_schedule::WsdSteps;
 
 use super::*;
 
@@ -165,7 +165,7 @@ fn schedule_without_warmup(form: Form) -> Schedule {
 #[test]
 fn lines_of_a_short_or_endless_run() {
     for steps in [1, 2, 3, 1 << 40] {
-        let phases = Phases { steps, warmup_steps: 0, decay_steps: steps };
+        let phases = WsdSteps { steps, warmup_steps: 0, decay_steps: steps };
         let wanted = Schedule::wsd(phases, Curve::OneMinusSqrt, 4e-4, 0.0).unwrap();
         let lines = lines(&wanted).unwrap();
         assert!((share(&lines, steps / 2) - share(&wanted, steps / 2)).abs() < 1.02 * TOLERANCE);

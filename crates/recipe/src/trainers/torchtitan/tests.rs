@@ -1,4 +1,4 @@
-use headwater_schedule::{Kind, Phases};
+use headwater_schedule::{Kind, WsdSteps};
 use headwater_select::SelectedWeight;
 use proptest::prelude::*;
 use serde_json::Value;
@@ -22,7 +22,7 @@ fn values(given: &Given) -> Value {
 }
 
 fn wsd((steps, warmup_steps, decay_steps): (u64, u64, u64), curve: Curve, floor: f64) -> Schedule {
-    Schedule::wsd(Phases { steps, warmup_steps, decay_steps }, curve, 4e-4, floor).unwrap()
+    Schedule::wsd(WsdSteps { steps, warmup_steps, decay_steps }, curve, 4e-4, floor).unwrap()
 }
 
 /// torchtitan's own rate of update `step`: `components/lr_scheduler.py`.
@@ -133,10 +133,10 @@ fn a_branch_needs_a_plateau() {
 
 #[test]
 fn what_it_cannot_say_it_does_not_express() {
-    assert!(!Torchtitan.expresses(&wsd((100, 10, 20), Curve::OneMinusSquare, 0.0)));
+    assert!(!Torchtitan.supports(&wsd((100, 10, 20), Curve::OneMinusSquare, 0.0)));
     // without a decay its shape does not matter
     let constant = wsd((100, 10, 0), Curve::OneMinusSquare, 0.0);
-    assert!(Torchtitan.expresses(&constant));
+    assert!(Torchtitan.supports(&constant));
     assert_eq!(lr_scheduler(&constant).decay_type, "linear");
     let points = Schedule::new(
         headwater_schedule::Frame { steps: 10, warmup_steps: 0, peak_lr: 1.0, floor: 0.0 },
@@ -145,7 +145,7 @@ fn what_it_cannot_say_it_does_not_express() {
             headwater_schedule::Point { step: 10.0, multiplier: 1.0 },
         ]),
     );
-    assert!(!Torchtitan.expresses(&points.unwrap()));
+    assert!(!Torchtitan.supports(&points.unwrap()));
 }
 
 #[test]
@@ -164,7 +164,7 @@ proptest! {
     ) {
         let warmup_steps = whole_part(steps, warmup);
         let decay_steps = whole_part(steps - warmup_steps, decay);
-        let schedule = wsd((steps, warmup_steps, decay_steps), Torchtitan.shapes()[curve], floor);
+        let schedule = wsd((steps, warmup_steps, decay_steps), Torchtitan.decay_curves()[curve], floor);
         let keys = lr_scheduler(&schedule);
         for step in 0..steps {
             let (own, ours) = (own_rate(&keys, 4e-4, step), Torchtitan.rate(&schedule, step));
@@ -174,5 +174,5 @@ proptest! {
 }
 
 fn whole_part(steps: u64, share: f64) -> u64 {
-    headwater_schedule::length::whole((steps as f64 * share).round(), "steps").unwrap()
+    headwater_schedule::length::whole_number((steps as f64 * share).round(), "steps").unwrap()
 }

@@ -1,4 +1,5 @@
-//! Text of documents, names and paths as they may stand on a page: nothing in it can hide, turn the line around or be without end.
+//! Escapes texts of documents, names and paths for a page: no character is invisible, changes direction or breaks the layout, and length
+//! is bounded.
 //!
 //! Control characters become their pictures (`␀`); characters that are invisible or change direction are spelled out (`U+202E`).
 //! Escaping for HTML is `maud`'s; here it is only counted.
@@ -11,7 +12,7 @@ const NAME_CHARACTERS: usize = 120;
 /// Bytes of a name that are shown, escaped: what characters that are spelled out may take.
 const NAME_BYTES: usize = 480;
 
-/// What happens to line ends and tabs.
+/// How line ends and tabs are escaped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lines {
     /// They stay, for text in a box of its own.

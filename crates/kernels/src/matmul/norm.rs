@@ -1,10 +1,11 @@
 //! The root-mean-square norm.
 
+use super::int8::{Int8Rows, LARGEST, ZERO};
+use super::operand::Operand;
 use crate::Instructions;
 use crate::dispatch::Task;
-use crate::matmul::{Int8Rows, LARGEST, ZERO};
-use crate::operand::{Operand, padded_depth};
 use crate::simd::Simd;
+use crate::tile::padded_depth;
 
 /// Computes x · weight / √(mean(x²) + ε) for each row of `x`, as the left-hand side of a product.
 ///
@@ -20,7 +21,7 @@ use crate::simd::Simd;
 ///
 /// # Panics
 /// If `out` is too short.
-pub(crate) fn rms_norm<E: Operand>(instructions: Instructions, x: &[f32], weight: &[f32], eps: f32, out: &mut [E]) {
+pub(super) fn rms_norm<E: Operand>(instructions: Instructions, x: &[f32], weight: &[f32], eps: f32, out: &mut [E]) {
     instructions.run(RmsNorm { x, weight, eps, out });
 }
 
@@ -39,7 +40,7 @@ impl<E: Operand> Task for RmsNorm<'_, '_, E> {
         let width = self.weight.len();
         let stride = padded_depth(width);
         for (row, x) in self.x.chunks_exact(width).enumerate() {
-            let scale = simd.splat(scale(simd, x, self.eps));
+            let scale = simd.splat(inverse_rms(simd, x, self.eps));
             let (out, padding) = self.out[row * stride..][..stride].split_at_mut(width);
             padding.fill(E::default());
             for (vector, out) in out.chunks_mut(S::LANES).enumerate() {
@@ -52,7 +53,7 @@ impl<E: Operand> Task for RmsNorm<'_, '_, E> {
 }
 
 /// Computes what [`rms_norm`] does and rounds each row to bytes: the largest magnitude of a row becomes 127 steps.
-pub(crate) fn rms_norm_int8(instructions: Instructions, x: &[f32], weight: &[f32], eps: f32, out: &mut Int8Rows) {
+pub(super) fn rms_norm_int8(instructions: Instructions, x: &[f32], weight: &[f32], eps: f32, out: &mut Int8Rows) {
     let stride = out.resize(x.len() / weight.len(), weight.len());
     instructions.run(RmsNormInt8 { x, weight, eps, out, stride });
 }
@@ -72,7 +73,7 @@ impl Task for RmsNormInt8<'_, '_> {
     fn run<S: Simd>(self, simd: S) {
         let Self { x, weight, eps, out, stride } = self;
         for (row, x) in x.chunks_exact(weight.len()).enumerate() {
-            let scale = scale(simd, x, eps);
+            let scale = inverse_rms(simd, x, eps);
             let mut largest = simd.splat(0.0);
             // zero times a number; what is none stays none, which a maximum could pass over
             let mut zero = simd.splat(0.0);
@@ -95,10 +96,10 @@ impl Task for RmsNormInt8<'_, '_> {
     }
 }
 
-/// 1 / √(mean(x²) + ε).
+/// Computes 1 / √(mean(x²) + ε).
 #[inline(always)]
 #[expect(clippy::cast_precision_loss, reason = "widths are small")]
-pub(crate) fn scale<S: Simd>(simd: S, x: &[f32], eps: f32) -> f32 {
+pub(crate) fn inverse_rms<S: Simd>(simd: S, x: &[f32], eps: f32) -> f32 {
     let mut squares = simd.splat(0.0);
     for part in x.chunks(S::LANES) {
         let part = simd.load(part);

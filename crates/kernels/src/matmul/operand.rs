@@ -2,16 +2,12 @@
 
 use half::bf16;
 
+use super::microkernel::{multiply_bf16, multiply_f32};
+use super::{Epilogue, Product};
 use crate::Instructions;
 use crate::buffer::Plain;
-use crate::matmul::{Epilogue, Product};
 use crate::simd::Simd;
-
-/// Columns of a panel: the unit in which the right-hand side of a product is stored.
-pub(crate) const PANEL: usize = 32;
-
-/// The length of a sum is stored as a multiple of this, filled up with zeros: what one AMX tile takes.
-pub(crate) const DEPTH_STEP: usize = 32;
+use crate::tile::PANEL;
 
 /// A number that matrices are multiplied in, float32 or bfloat16. Sums are float32.
 pub trait Operand: Plain + Vectors + std::fmt::Debug {
@@ -73,7 +69,7 @@ impl Vectors for f32 {
     }
 
     fn multiply<P: Epilogue>(instructions: Instructions, product: Product<'_, Self>, epilogue: &mut P) {
-        crate::matmul::multiply_f32(instructions, product, epilogue);
+        multiply_f32(instructions, product, epilogue);
     }
 }
 
@@ -85,7 +81,7 @@ impl Vectors for bf16 {
     }
 
     fn multiply<P: Epilogue>(instructions: Instructions, product: Product<'_, Self>, epilogue: &mut P) {
-        crate::matmul::multiply_bf16(instructions, product, epilogue);
+        multiply_bf16(instructions, product, epilogue);
     }
 }
 
@@ -93,10 +89,4 @@ impl Vectors for bf16 {
 #[must_use]
 pub(crate) fn place<E: Operand>(k: usize, column: usize) -> usize {
     (k / E::GROUP * PANEL + column) * E::GROUP + k % E::GROUP
-}
-
-/// The stored length of a sum over `depth` terms.
-#[must_use]
-pub fn padded_depth(depth: usize) -> usize {
-    depth.next_multiple_of(DEPTH_STEP)
 }

@@ -1,4 +1,4 @@
-//! A head set to measure speed with where none has been found yet. It says nothing about retrieval.
+//! A placeholder head set, to measure speed before a search. It says nothing about retrieval.
 
 use headwater_record::HeadSet;
 
@@ -14,7 +14,7 @@ const BELOW: (usize, usize) = (17, 30);
 ///
 /// # Errors
 /// [`Error::TooManyHeads`] for more than 65,536 layers or heads a layer.
-pub fn stand_in_heads(layers: usize, heads: usize, fraction: f64) -> Result<HeadSet, Error> {
+pub fn placeholder_heads(layers: usize, heads: usize, fraction: f64) -> Result<HeadSet, Error> {
     let first = layers * BELOW.0 / BELOW.1;
     let upper = layers - first;
     // taken layer by layer, a head of each; the layers below come last, from the top
@@ -35,7 +35,7 @@ mod tests {
 
     #[test]
     fn the_upper_layers_are_taken_in_turn() -> Result<(), Error> {
-        let set = stand_in_heads(30, 9, 0.05)?;
+        let set = placeholder_heads(30, 9, 0.05)?;
         assert_eq!((set.as_slice().len(), set.first_layer()), (14, Some(17)), "round(0.05 × 270)");
         assert!((17..30).all(|layer| set.in_layer(layer).count() == 1 + usize::from(layer == 17)));
         Ok(())
@@ -43,9 +43,9 @@ mod tests {
 
     #[test]
     fn a_set_larger_than_the_upper_layers_reaches_down() -> Result<(), Error> {
-        assert_eq!(stand_in_heads(4, 2, 1.0)?.as_slice().len(), 8);
-        assert_eq!(stand_in_heads(4, 2, 0.75)?.first_layer(), Some(1));
-        assert_eq!(stand_in_heads(1, 1, 0.05)?.as_slice(), [HeadId { layer: 0, head: 0 }]);
+        assert_eq!(placeholder_heads(4, 2, 1.0)?.as_slice().len(), 8);
+        assert_eq!(placeholder_heads(4, 2, 0.75)?.first_layer(), Some(1));
+        assert_eq!(placeholder_heads(1, 1, 0.05)?.as_slice(), [HeadId { layer: 0, head: 0 }]);
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! How a trainer speaks of a schedule, and which schedule it follows when it cannot say the one that is wanted.
+//! How a trainer writes a schedule in its config, and which schedule it follows when it has no keys for the wanted one.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use headwater_schedule::{Curve, Decay, Form, Frame, Schedule};
 
 use crate::file::RecipeFile;
-use crate::plan::{Plan, TABLE_ROWS};
+use crate::plan::{TABLE_ROWS, TrainingPlan};
 use crate::{Error, Result, Trainer};
 
 /// Steps at which schedules are compared for a config's header, about.
@@ -31,63 +31,63 @@ pub(crate) const ROUNDING: f64 = 1e-9;
 /// Differences above this share of the peak are worth a warning.
 const FAR: f64 = 0.05;
 
-/// One trainer's words for schedules.
-pub(crate) trait Dialect: Sync {
-    /// The trainer.
+/// What writes the config of one trainer.
+pub(crate) trait TrainerBackend: Sync {
+    /// Returns the trainer.
     fn trainer(&self) -> Trainer;
 
-    /// The shapes that it can let a stable phase decay by.
-    fn shapes(&self) -> &'static [Curve];
+    /// Returns the curves by which a stable phase can decay.
+    fn decay_curves(&self) -> &'static [Curve];
 
-    /// Whether its keys say this schedule, but for where it begins to count.
-    fn expresses(&self, schedule: &Schedule) -> bool {
-        matches!(schedule.form(), Form::Wsd(decay) if decay.steps == 0 || self.shapes().contains(&decay.curve))
+    /// Returns whether its keys express this schedule, apart from where it begins to count.
+    fn supports(&self, schedule: &Schedule) -> bool {
+        matches!(schedule.form(), Form::Wsd(decay) if decay.steps == 0 || self.decay_curves().contains(&decay.curve))
     }
 
-    /// The schedule that comes nearest to one that its keys do not say.
+    /// Returns the nearest schedule that its keys express.
     fn nearest(&self, wanted: &Schedule) -> Result<Schedule> {
         nearest(self, wanted)
     }
 
-    /// The rate of update `step`, counted from 0, under a schedule that it expresses.
+    /// Returns the rate of update `step`, counted from 0, under a schedule that it supports.
     fn rate(&self, schedule: &Schedule, step: u64) -> f64;
 
-    /// The update whose rate it logs at step `logged`, one of [`logged_steps`](Self::logged_steps).
+    /// Returns the update whose rate it logs at step `logged`, one of [`logged_steps`](Self::logged_steps).
     fn update_logged_at(&self, logged: u64) -> u64;
 
-    /// The steps of its log that have a rate, by its own count, for a run of `steps` updates.
+    /// Returns the steps of its log that have a rate, by its own count, for a run of `steps` updates.
     fn logged_steps(&self, steps: u64) -> RangeInclusive<u64> {
         1..=steps
     }
 
-    /// How it counts, in a sentence.
-    fn convention(&self) -> &'static str;
+    /// Describes how it counts steps, in a sentence.
+    fn step_convention(&self) -> &'static str;
 
-    /// Its keys for a schedule that it expresses, as they stand in its config.
-    fn scheduler(&self, schedule: &Schedule) -> Result<String>;
+    /// Returns its keys for a schedule that it supports, as its config has them.
+    fn scheduler_keys(&self, schedule: &Schedule) -> Result<String>;
 
-    /// The files of its recipe, but for the table of learning rates.
-    fn files(&self, plan: &Plan<'_>, followed: &Followed) -> Result<Vec<RecipeFile>>;
+    /// Builds the files of its recipe, apart from the table of learning rates.
+    fn files(&self, plan: &TrainingPlan<'_>, followed: &FollowedSchedule) -> Result<Vec<RecipeFile>>;
 }
 
 /// The schedule that a trainer follows.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Followed {
-    /// One that it expresses.
+pub(crate) struct FollowedSchedule {
+    /// One that it supports.
     pub(crate) schedule: Schedule,
     /// What it makes of the one that is wanted, a sentence each.
     pub(crate) sentences: Vec<String>,
-    /// A sentence for who does not read the head of a config, if the trainer follows a schedule that is far from the wanted one.
+    /// A warning for the user, if the trainer follows a schedule that is far from the wanted one.
     pub(crate) warning: Option<String>,
 }
 
-impl Followed {
+impl FollowedSchedule {
     /// The wanted schedule, or else the nearest that the trainer expresses.
-    pub(crate) fn new(dialect: &dyn Dialect, wanted: &Schedule) -> Result<Self> {
-        let title = dialect.trainer().title();
-        let is_wanted = dialect.expresses(wanted);
-        let schedule = if is_wanted { wanted.clone() } else { dialect.nearest(wanted)? };
-        let (worst, at) = worst(dialect, &schedule, wanted);
+    pub(crate) fn new(backend: &dyn TrainerBackend, wanted: &Schedule) -> Result<Self> {
+        let title = backend.trainer().title();
+        let is_wanted = backend.supports(wanted);
+        let schedule = if is_wanted { wanted.clone() } else { backend.nearest(wanted)? };
+        let (worst, at) = worst(backend, &schedule, wanted);
         let mut sentences = Vec::new();
         if !is_wanted {
             sentences.push(format!(
@@ -96,7 +96,7 @@ impl Followed {
                 described(&schedule)
             ));
         }
-        sentences.push(format!("Steps: {}.", dialect.convention()));
+        sentences.push(format!("Steps: {}.", backend.step_convention()));
         sentences.push(if worst <= ROUNDING {
             "Learning rates: those of schedule.csv, update by update.".to_owned()
         } else {
@@ -114,15 +114,15 @@ impl Followed {
 }
 
 /// The largest difference over the run between what the trainer does and what is wanted, as a share of the peak, and its update.
-fn worst(dialect: &dyn Dialect, followed: &Schedule, wanted: &Schedule) -> (f64, u64) {
+fn worst(backend: &dyn TrainerBackend, followed: &Schedule, wanted: &Schedule) -> (f64, u64) {
     let steps = wanted.sampled_steps(COMPARED_STEPS).into_iter().chain(followed.sampled_steps(1));
     let updates = steps.filter(|step| *step < wanted.steps());
-    let gaps = updates.map(|step| ((dialect.rate(followed, step) - wanted.lr(step)).abs() / wanted.peak_lr(), step));
+    let gaps = updates.map(|step| ((backend.rate(followed, step) - wanted.lr(step)).abs() / wanted.peak_lr(), step));
     gaps.fold((0.0, 0), |worst, gap| if gap.0 > worst.0 { gap } else { worst })
 }
 
 /// Among the trainer's WSD schedules the one whose largest difference from `wanted` is least.
-pub(crate) fn nearest<D: Dialect + ?Sized>(dialect: &D, wanted: &Schedule) -> Result<Schedule> {
+pub(crate) fn nearest<D: TrainerBackend + ?Sized>(backend: &D, wanted: &Schedule) -> Result<Schedule> {
     let (steps, samples) = (wanted.steps(), searched(wanted));
     let highest = samples.iter().map(|step| wanted.lr(*step)).fold(0.0, f64::max);
     let floor = (wanted.lr(steps) / highest).clamp(0.0, 1.0);
@@ -133,7 +133,7 @@ pub(crate) fn nearest<D: Dialect + ?Sized>(dialect: &D, wanted: &Schedule) -> Re
     };
     let starts = || (0..=STARTS).map(|part| steps / STARTS * part).chain(bounds.iter().copied());
     let mut candidates = Vec::new();
-    for curve in dialect.shapes() {
+    for curve in backend.decay_curves() {
         for warmup_steps in &warmups {
             for start in starts().filter(|start| start >= warmup_steps) {
                 let frame = Frame { steps, warmup_steps: *warmup_steps, peak_lr: highest, floor };
@@ -142,9 +142,9 @@ pub(crate) fn nearest<D: Dialect + ?Sized>(dialect: &D, wanted: &Schedule) -> Re
             }
         }
     }
-    candidates.retain(|candidate| dialect.expresses(candidate));
+    candidates.retain(|candidate| backend.supports(candidate));
     nearest_of(candidates, wanted)
-        .ok_or_else(|| Error::Inexpressible { trainer: dialect.trainer().title(), schedule: name(wanted) })
+        .ok_or_else(|| Error::UnsupportedSchedule { trainer: backend.trainer().title(), schedule: name(wanted) })
 }
 
 /// Steps at which candidates are compared.
@@ -207,13 +207,13 @@ fn shape(curve: Curve) -> String {
 }
 
 /// What a trainer that follows a schedule logs: `step,lr`, by its own count of steps.
-pub(crate) fn expected_lr_csv(dialect: &dyn Dialect, followed: &Followed) -> String {
+pub(crate) fn expected_lr_csv(backend: &dyn TrainerBackend, followed: &FollowedSchedule) -> String {
     let schedule = &followed.schedule;
-    let logged = dialect.logged_steps(schedule.steps());
+    let logged = backend.logged_steps(schedule.steps());
     let sampled = schedule.sampled_steps(TABLE_ROWS).into_iter().chain([*logged.start(), *logged.end()]);
     let mut table = "step,lr\n".to_owned();
     for step in sampled.filter(|step| logged.contains(step)).collect::<BTreeSet<_>>() {
-        let _ = writeln!(table, "{step},{:?}", dialect.rate(schedule, dialect.update_logged_at(step)));
+        let _ = writeln!(table, "{step},{:?}", backend.rate(schedule, backend.update_logged_at(step)));
     }
     table
 }

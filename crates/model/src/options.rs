@@ -1,0 +1,70 @@
+//! Settings of how a model runs.
+
+use headwater_kernels::Level;
+use serde::{Deserialize, Serialize};
+
+/// The device of the native engine.
+pub(crate) const CPU: &str = "cpu";
+
+/// The numbers that the forward pass computes with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// float32 throughout.
+    F32,
+    /// Weights and the inputs of every matrix product in bfloat16, sums in float32.
+    #[default]
+    Bf16,
+    /// The maps that follow a norm (Q, K, V, gate, up, vocabulary) and the embedding in int8, with a scale for each output and
+    /// token; the rest as in [`Self::Bf16`]. Native engine only.
+    Int8,
+}
+
+impl Precision {
+    /// Returns the precision as configuration and fingerprint write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+            Self::Int8 => "int8",
+        }
+    }
+}
+
+/// Which engine runs a model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EngineChoice {
+    /// The fastest that the device runs.
+    #[default]
+    Auto,
+    /// The fast one, on a CPU.
+    Native,
+    /// The portable one, on any device.
+    Candle,
+}
+
+/// How to run a model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineOptions {
+    /// Which engine.
+    pub engine: EngineChoice,
+    /// The instructions that the native engine uses; `None` for the highest level of the processor.
+    pub instructions: Option<Level>,
+    /// `cpu`, `cuda:N` or `metal`.
+    pub device: String,
+    /// The numbers to compute with.
+    pub precision: Precision,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            engine: EngineChoice::default(),
+            instructions: None,
+            device: CPU.to_owned(),
+            precision: Precision::default(),
+        }
+    }
+}
