@@ -44,11 +44,12 @@ impl From<Outcome> for ExitCode {
 pub(crate) fn classify(error: &anyhow::Error) -> Outcome {
     let transient = error.chain().any(|cause| {
         let store = cause.downcast_ref::<headwater_store::Error>().is_some_and(headwater_store::Error::is_transient);
+        let run = cause.downcast_ref::<headwater_run::Error>().is_some_and(headwater_run::Error::is_transient);
         let corpus = cause.downcast_ref::<headwater_corpus::Error>().is_some_and(headwater_corpus::Error::is_transient);
         let score = cause.downcast_ref::<headwater_score::Error>().is_some_and(headwater_score::Error::is_transient);
         let select = cause.downcast_ref::<headwater_select::Error>().is_some_and(headwater_select::Error::is_transient);
         let tokens = cause.downcast_ref::<headwater_tokens::Error>().is_some_and(headwater_tokens::Error::is_transient);
-        store || corpus || score || select || tokens || cause.is::<Interrupted>()
+        store || run || corpus || score || select || tokens || cause.is::<Interrupted>()
     });
     let bug = error.chain().any(|cause| {
         let boxed = cause.downcast_ref::<Box<headwater_model::Error>>().map(AsRef::as_ref);

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use headwater_record::{ByteCount, Status};
+use headwater_record::metrics::TrafficMetrics;
+use headwater_record::{ByteCount, Metrics, Status};
 use headwater_score::{Phase, UnitReport};
 use headwater_store::{Stores, Traffic};
-use serde::Serialize;
 
 /// Counts of one process. Threads add to them, none waits for another for long.
 #[derive(Debug, Default)]
@@ -35,66 +35,21 @@ struct Stages {
     seconds: BTreeMap<&'static str, f64>,
 }
 
-/// `metrics.json`: where the time of this process went. The only artefact, with `run.json`, that holds times.
-#[derive(Debug, Serialize)]
-pub(crate) struct Metrics {
-    headwater: &'static str,
-    /// The stage that was being worked on, if one was.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) stage: Option<&'static str>,
-    /// Seconds by stage, of the clock.
-    pub(crate) seconds: BTreeMap<&'static str, f64>,
-    /// Seconds by phase of scoring, summed over threads.
-    pub(crate) phase_seconds: BTreeMap<&'static str, f64>,
-    /// Seconds that threads waited for bytes of shards that were not there yet; a part of `read` while scoring.
-    pub(crate) fetch_wait_seconds: f64,
-    /// Units scored by this process.
-    pub(crate) units: u64,
-    /// Units that this process is to score.
-    pub(crate) units_wanted: u64,
-    /// Documents scored by this process.
-    pub(crate) documents: u64,
-    /// Tokens scored by this process.
-    pub(crate) tokens: u64,
-    /// Rows that this process found unusable.
-    pub(crate) rejects: u64,
-    /// Compressed size of the columns that scoring needs.
-    pub(crate) needed_bytes: u64,
-    pub(crate) traffic: TrafficMetrics,
-    /// Greatest resident memory of this process.
-    pub(crate) peak_memory_bytes: Option<u64>,
-}
-
 /// What went over the wire.
-#[derive(Debug, Serialize)]
-pub(crate) struct TrafficMetrics {
-    /// Bytes of shards that were asked for, from disks and stores: footers, columns, and rows that are copied.
-    pub(crate) read_bytes: u64,
-    pub(crate) requests: u64,
-    pub(crate) received_bytes: u64,
-    pub(crate) sent_bytes: u64,
-    /// Requests that failed in a way that passes; each was repeated, unless it was the last try.
-    pub(crate) retries: u64,
-    /// The same by reason.
-    pub(crate) retries_by_reason: BTreeMap<&'static str, u64>,
-}
-
-impl From<Traffic> for TrafficMetrics {
-    fn from(traffic: Traffic) -> Self {
-        let reasons = [
-            ("throttled", traffic.throttled),
-            ("server", traffic.server_errors),
-            ("connection", traffic.lost),
-            ("cut-body", traffic.cut),
-        ];
-        Self {
-            read_bytes: traffic.read_bytes,
-            requests: traffic.requests,
-            received_bytes: traffic.received_bytes,
-            sent_bytes: traffic.sent_bytes,
-            retries: traffic.retries(),
-            retries_by_reason: reasons.into(),
-        }
+fn traffic_metrics(traffic: Traffic) -> TrafficMetrics {
+    let reasons = [
+        ("throttled", traffic.throttled),
+        ("server", traffic.server_errors),
+        ("connection", traffic.lost),
+        ("cut-body", traffic.cut),
+    ];
+    TrafficMetrics {
+        read_bytes: traffic.read_bytes,
+        requests: traffic.requests,
+        received_bytes: traffic.received_bytes,
+        sent_bytes: traffic.sent_bytes,
+        retries: traffic.retries(),
+        retries_by_reason: reasons.map(|(reason, count)| (reason.to_owned(), count)).into(),
     }
 }
 
@@ -142,16 +97,17 @@ impl Meters {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let (stage, seconds) = {
             let stages = self.stages();
-            let mut seconds = stages.seconds.clone();
+            let mut seconds: BTreeMap<String, f64> =
+                stages.seconds.iter().map(|(name, seconds)| ((*name).to_owned(), *seconds)).collect();
             if let Some((name, began)) = stages.current {
-                *seconds.entry(name).or_default() += began.elapsed().as_secs_f64();
+                *seconds.entry(name.to_owned()).or_default() += began.elapsed().as_secs_f64();
             }
-            (stages.current.map(|(name, _)| name), seconds)
+            (stages.current.map(|(name, _)| name.to_owned()), seconds)
         };
-        let phases = PHASES.iter().zip(&self.phases).map(|((_, name), nanos)| (*name, get(nanos)));
+        let phases = PHASES.iter().zip(&self.phases).map(|((_, name), nanos)| ((*name).to_owned(), get(nanos)));
         let traffic = self.stores.traffic();
         Metrics {
-            headwater: env!("CARGO_PKG_VERSION"),
+            headwater: env!("CARGO_PKG_VERSION").to_owned(),
             stage,
             seconds,
             phase_seconds: phases.map(|(name, nanos)| (name, Duration::from_nanos(nanos).as_secs_f64())).collect(),
@@ -162,7 +118,7 @@ impl Meters {
             tokens: get(&self.tokens),
             rejects: get(&self.rejects),
             needed_bytes: get(&self.needed_bytes),
-            traffic: traffic.into(),
+            traffic: traffic_metrics(traffic),
             peak_memory_bytes: peak_memory_bytes(),
         }
     }

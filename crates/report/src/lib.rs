@@ -16,5 +16,5 @@ mod schedule;
 mod visible;
 
 pub use heads::heads_svg;
-pub use page::{Metrics, Mixture, MixturePart, MixtureStage, PAGE_BYTES, PageInputs, PlannedSchedule, Traffic, page};
+pub use page::{Mixture, MixturePart, MixtureStage, PAGE_BYTES, PageInputs, PlannedSchedule, page};
 pub use schedule::{Curve, curves_svg, schedule_svg};

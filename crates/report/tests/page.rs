@@ -9,8 +9,8 @@ mod scores;
 
 use std::error::Error;
 
-use headwater_record::SelectionFile;
-use headwater_report::{Metrics, PAGE_BYTES, PageInputs, page};
+use headwater_record::{Metrics, SelectionFile};
+use headwater_report::{PAGE_BYTES, PageInputs, page};
 
 type Outcome = Result<(), Box<dyn Error>>;
 

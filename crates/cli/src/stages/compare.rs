@@ -30,7 +30,7 @@ pub(crate) fn compare_only(args: &SelectArgs, console: &Console) -> Result<Outco
     }
     let run = first.begun_run()?;
     let plan = first.shards_at_hand();
-    let sidecars = StoredSidecars::open(&first.place, &run)?;
+    let sidecars = StoredSidecars::open(&first.folder(), &run)?;
     let sidecars = match &plan {
         Some(plan) => {
             first.refuse_other_labels(&run, plan)?;

@@ -7,16 +7,17 @@ use headwater_heads::{FindOptions, Sentences, check_heads, find_heads, forward_p
 use headwater_model::Model;
 use headwater_record::{HeadSet, HeadsFile};
 use headwater_report::heads_svg;
+use headwater_run::RunFolder;
 use headwater_store::Created;
 
 use crate::args::{HeadsArgs, WeakArgs};
 use crate::failure::Outcome;
-use crate::stages::{Session, json_bytes};
+use crate::stages::Session;
 
-const HEADS_FILE: &str = "heads.json";
+const HEADS_FILE: &str = RunFolder::HEADS;
 /// A head set that was found and refused.
-const WEAK_HEADS_FILE: &str = "heads-weak.json";
-pub(super) const HEADS_PICTURE: &str = "heads.svg";
+const WEAK_HEADS_FILE: &str = RunFolder::WEAK_HEADS;
+pub(super) const HEADS_PICTURE: &str = RunFolder::HEADS_PICTURE;
 
 /// Sentences taken from the corpus, at most.
 const CORPUS_SENTENCES: usize = 4_000;
@@ -64,7 +65,7 @@ impl Session<'_> {
         let file = match self.stored_heads()? {
             Some(stored) if request.again && !self.differences(&stored, model)?.is_empty() => {
                 let file = self.make_heads(model, plan, request.weak)?;
-                self.place.write(HEADS_FILE, json_bytes(&file)?)?;
+                self.folder().write_heads(&file)?;
                 file
             }
             Some(stored) => self.agreed(stored, model)?,
@@ -99,9 +100,7 @@ impl Session<'_> {
     }
 
     fn stored_heads(&self) -> Result<Option<HeadsFile>> {
-        let Some(json) = self.place.read_if_exists(HEADS_FILE)? else { return Ok(None) };
-        let damaged = || format!("{} is damaged; move it away and run again", self.place.describe(HEADS_FILE));
-        serde_json::from_slice(&json).map(Some).with_context(damaged)
+        Ok(self.folder().heads()?)
     }
 
     /// Checks that `stored` is the head set that the pipeline asks for.
@@ -153,7 +152,7 @@ impl Session<'_> {
     /// Makes `heads.json` unless another worker was first: then its set is the run's.
     fn first_heads(&self, model: &Model, plan: &Plan, weak: WeakArgs) -> Result<HeadsFile> {
         let file = self.make_heads(model, plan, weak)?;
-        match self.place.create(HEADS_FILE, &json_bytes(&file)?)? {
+        match self.folder().create_heads(&file)? {
             Created::New => Ok(file),
             Created::AlreadyThere => self.read_heads(model)?.context("heads.json vanished while it was being read"),
         }
@@ -185,7 +184,7 @@ impl Session<'_> {
             }
             Err(headwater_heads::Error::WeakHeads { weakness, file }) => {
                 step.discard();
-                self.place.write(WEAK_HEADS_FILE, json_bytes(&file)?)?;
+                self.folder().write_weak_heads(&file)?;
                 let path = self.place.describe(WEAK_HEADS_FILE);
                 Err(headwater_heads::Error::WeakHeads { weakness, file }).with_context(|| {
                     format!("no usable head set was found; {path} holds what was, and [heads] file can pin it")

@@ -20,10 +20,9 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use headwater_record::{HeadsFile, RunFile, SelectionFile};
-use headwater_select::{REJECTS_PATH, SELECTION_PATH, subset_folder};
+use headwater_run::{Arm, RunFolder};
 use headwater_store::{Place, Stores};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use crate::args::{PipelineArgs, RunArgs, WorkerArgs};
 use crate::exposition;
@@ -98,6 +97,11 @@ impl<'a> Session<'a> {
         Ok(session)
     }
 
+    /// The run's output, by its artefacts.
+    fn folder(&self) -> RunFolder {
+        RunFolder::new(self.place.clone())
+    }
+
     /// Runs every stage.
     pub(crate) fn run(&self, args: &RunArgs) -> Result<Outcome> {
         self.place.ensure_writable()?;
@@ -125,10 +129,10 @@ impl<'a> Session<'a> {
         written: impl Iterator<Item = String>,
     ) -> Result<()> {
         let mut artefacts = vec![
-            ("subset", subset_folder(selection)),
-            ("cuts", SELECTION_PATH.to_owned()),
+            ("subset", RunFolder::subset(&selection.hash)),
+            ("cuts", RunFolder::selection_file(Arm::Selection).to_owned()),
             ("scores", "scores".to_owned()),
-            ("rejects", REJECTS_PATH.to_owned()),
+            ("rejects", RunFolder::REJECTS.to_owned()),
         ];
         if heads.search.is_some() {
             artefacts.push(("heads", heads::HEADS_PICTURE.to_owned()));
@@ -166,13 +170,6 @@ impl<'a> Session<'a> {
             tracing::warn!("{skipped} shards were skipped; run.json lists them");
         }
         skipped
-    }
-
-    /// Reads an artefact in JSON, if it is there.
-    fn artefact<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>> {
-        let Some(json) = self.place.read_if_exists(path)? else { return Ok(None) };
-        let read = serde_json::from_slice(&json);
-        read.map(Some).with_context(|| format!("{} is damaged", self.place.describe(path)))
     }
 
     /// Writes an artefact as indented JSON.

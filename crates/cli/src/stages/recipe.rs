@@ -12,7 +12,8 @@ use headwater_record::selection::DomainSelection;
 use headwater_record::tokens::{TokenFile, TokensFile};
 use headwater_record::{ContentHash, SelectionFile, TokenCount};
 use headwater_report::schedule_svg;
-use headwater_select::{Mixtures, subset_folder};
+use headwater_run::RunFolder;
+use headwater_select::Mixtures;
 use headwater_tokens::{MANIFEST, TokenFormat};
 
 use crate::failure::Outcome;
@@ -90,7 +91,7 @@ impl Session<'_> {
         let (mut there, mut unlike) = (Vec::new(), BTreeSet::new());
         for part in selection.parts() {
             for format in TokenFormat::ALL {
-                let folder = format!("{}/{}", part.token_folder(&selection.hash), format.name());
+                let folder = format!("{}/{}", RunFolder::token_files(part, &selection.hash), format.name());
                 let manifest = format!("{folder}/{MANIFEST}");
                 let Some(json) = self.place.read_if_exists(&manifest)? else { continue };
                 let place = self.place.describe(&manifest);
@@ -133,7 +134,7 @@ impl Session<'_> {
             mixtures: &mixtures,
             selection,
             folder: folder.unwrap_or(FOLDER),
-            subset: &self.place.describe(&subset_folder(selection)),
+            subset: &self.place.describe(&RunFolder::subset(&selection.hash)),
             corpus: &corpus,
             tokens,
             seed: self.pipeline.run.seed,

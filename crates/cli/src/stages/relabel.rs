@@ -7,7 +7,7 @@ use std::thread::ScopedJoinHandle;
 use anyhow::Result;
 use headwater_corpus::Plan;
 use headwater_record::RunFile;
-use headwater_score::{Relabelled, change, relabel_units};
+use headwater_score::{LabelSource, Relabelled, SidecarToRelabel, relabel_units};
 
 use crate::args::Part;
 use crate::failure::Outcome;
@@ -32,9 +32,9 @@ impl Session<'_> {
         let next = AtomicUsize::new(0);
         let relabel = || -> Result<(), headwater_score::Error> {
             while let Some(units) = shards.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let sidecars: Vec<_> =
-                    units.iter().map(|work| (work.footer(), work.run.sidecar_path(work.unit))).collect();
-                let source = (units[0].shard, &units[0].source.columns);
+                let sidecar = |work: &Work<'_>| SidecarToRelabel { footer: work.footer(), path: work.sidecar_path() };
+                let sidecars: Vec<_> = units.iter().map(sidecar).collect();
+                let source = LabelSource { shard: units[0].shard, columns: &units[0].source.columns };
                 relabel_units(source, &sidecars, &self.place, &on_unit)?;
             }
             Ok(())
@@ -47,7 +47,7 @@ impl Session<'_> {
         step.finish();
         let rewritten = rewritten.into_inner();
         self.console.say(&format!("{:>12} {rewritten} sidecars rewritten", "relabel"));
-        change(&self.place, |run| Ok(relabelled(run, plan)))?;
+        self.folder().change(|run| Ok(relabelled(run, plan)))?;
         Ok(Outcome::Done)
     }
 }

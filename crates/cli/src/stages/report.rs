@@ -4,23 +4,21 @@ use anyhow::Result;
 use bytes::Bytes;
 use headwater_corpus::Plan;
 use headwater_record::profile::Profile;
-use headwater_record::{HeadsFile, RunFile, SelectionFile};
-use headwater_report::{Metrics, Mixture, MixturePart, MixtureStage, PageInputs, PlannedSchedule, page};
-use headwater_select::{Mixtures, SELECTION_PATH, StoredSidecars, profile};
+use headwater_record::{RunFile, SelectionFile};
+use headwater_report::{Mixture, MixturePart, MixtureStage, PageInputs, PlannedSchedule, page};
+use headwater_run::Arm;
+use headwater_select::{Mixtures, StoredSidecars, profile};
 
 use crate::failure::{Outcome, classify};
-use crate::stages::{METRICS_FILE, Session};
+use crate::stages::Session;
 
 const REPORT_PATH: &str = "report.html";
-
-/// Where the head set lies, relative to the run.
-const HEADS_PATH: &str = "heads.json";
 
 impl Session<'_> {
     /// Runs this stage alone.
     pub(crate) fn report_only(&self) -> Result<Outcome> {
         self.place.ensure_writable()?;
-        let run = headwater_score::read(&self.place)?;
+        let run = self.folder().run_file()?;
         let plan = run.as_ref().and_then(|_| self.shards_at_hand());
         let path = self.write_report(run.as_ref(), plan.as_ref())?;
         self.console.say(&format!("{:>12} {}", "written", self.place.describe(&path)));
@@ -30,9 +28,10 @@ impl Session<'_> {
     /// Writes the page from what there is; returns its path. Without a plan it shows no texts.
     pub(super) fn write_report(&self, run: Option<&RunFile>, plan: Option<&Plan>) -> Result<String> {
         let _timer = self.meters.stage("report");
-        let heads: Option<HeadsFile> = self.artefact(HEADS_PATH)?;
-        let metrics: Option<Metrics> = self.artefact(METRICS_FILE)?;
-        let selection: Option<SelectionFile> = self.artefact(SELECTION_PATH)?;
+        let folder = self.folder();
+        let heads = folder.heads()?;
+        let metrics = folder.metrics()?;
+        let selection = folder.selection(Arm::Selection)?;
         let mut warnings = Vec::new();
         if self.is_sampled() {
             warnings
@@ -70,7 +69,7 @@ impl Session<'_> {
 
     /// Profiles the sidecars that there are; nothing before the first.
     fn profile(&self, run: &RunFile, plan: Option<&Plan>) -> Result<Option<Profile>> {
-        let (sidecars, missing) = StoredSidecars::open_partly(&self.place, run)?;
+        let (sidecars, missing) = StoredSidecars::open_partly(&self.folder(), run)?;
         let sidecars = match plan {
             Some(plan) => sidecars.with_shards(plan),
             None => sidecars,

@@ -9,11 +9,9 @@ use headwater_corpus::{Class, Domain, OnBadShard, Plan, PlannedShard, PlannedSou
 use headwater_model::{HeadMask, Model};
 use headwater_record::run::{Labels, RunShard, RunSource, SEMANTICS, ScoringInputs, SkippedShard};
 use headwater_record::{ByteCount, HeadSet, HeadsFile, RunFile, UnitKey};
+use headwater_run::{Candidate, OnChange, RunFolder, SidecarFooter};
 use headwater_score::document::Windowing;
-use headwater_score::{
-    Advance, Candidate, OnChange, Phase, Scorer, SidecarFooter, UnitReport, UnitWork, Watch, begin, done_units,
-    score_units, skip_shard,
-};
+use headwater_score::{Advance, Phase, Scorer, UnitReport, UnitWork, Watch, score_units};
 
 use crate::args::{ChangeArgs, Part, ScoreArgs};
 use crate::failure::Outcome;
@@ -74,12 +72,11 @@ impl<'a> Work<'a> {
     }
 
     fn to_score(&self) -> UnitWork<'a> {
-        UnitWork {
-            shard: self.shard,
-            columns: &self.source.columns,
-            footer: self.footer(),
-            path: self.run.sidecar_path(self.unit),
-        }
+        UnitWork { shard: self.shard, columns: &self.source.columns, footer: self.footer(), path: self.sidecar_path() }
+    }
+
+    pub(super) fn sidecar_path(&self) -> String {
+        RunFolder::sidecar(&self.run.fingerprint, &self.run.name, self.unit)
     }
 
     pub(super) fn footer(&self) -> SidecarFooter {
@@ -200,7 +197,7 @@ impl Session<'_> {
     /// Scores what is pending of the requested part.
     pub(super) fn score(&self, plan: &Plan, model: &Model, heads: &HeadsFile, request: &Request) -> Result<Scored> {
         let file = self.run_file(plan, model, heads)?;
-        let run = begin(&self.place, Candidate { file, on_change: request.on_change })?;
+        let run = self.folder().begin(Candidate { file, on_change: request.on_change })?;
         let (pending, done) = self.divide(plan, &run, request.part)?;
         if done.is_empty() && !pending.is_empty() {
             self.say_fidelity(plan, model, heads)?;
@@ -269,7 +266,7 @@ impl Session<'_> {
         let reason = error.to_string();
         tracing::warn!(shard = work.shard.location(), reason, "shard skipped");
         let shard = SkippedShard { path: work.shard.path.clone(), reason };
-        skip_shard(&self.place, &work.source.name, &shard)
+        Ok(self.folder().skip_shard(&work.source.name, &shard)?)
     }
 
     /// What scores as the pipeline says, with `heads` masked.
@@ -304,7 +301,7 @@ impl Session<'_> {
         let mut before = 0;
         for source in &plan.sources {
             let run = run.sources.iter().find(|run| run.name == source.name).context("a source left the run")?;
-            let finished = done_units(&self.place, run)?;
+            let finished = self.folder().done_units(run)?;
             for (shard, unit) in source.units() {
                 let weight = weight(shard, unit);
                 if part.holds(before, weight, all) {

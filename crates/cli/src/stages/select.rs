@@ -3,9 +3,8 @@
 use anyhow::{Context, Result, bail, ensure};
 use headwater_corpus::{Plan, PlannedSource};
 use headwater_record::{RunFile, SelectionFile};
-use headwater_select::{
-    SELECTION_PATH, SelectConfig, control, select, units, write_rejects, write_selection, write_subset,
-};
+use headwater_run::{Arm, RunFolder, units};
+use headwater_select::{SelectConfig, control, select, write_rejects, write_subset};
 
 use crate::args::SelectArgs;
 use crate::failure::Outcome;
@@ -13,9 +12,6 @@ use crate::progress::Console;
 use crate::stages::Session;
 use crate::stages::score::labels;
 use crate::summary;
-
-/// The cuts of the control arm, relative to the run.
-const CONTROL_PATH: &str = "selection-control.json";
 
 /// Runs this stage alone.
 pub(crate) fn select_only(args: &SelectArgs, console: &Console) -> Result<Outcome> {
@@ -36,15 +32,15 @@ pub(crate) fn select_only(args: &SelectArgs, console: &Console) -> Result<Outcom
 impl Session<'_> {
     /// The selection that was made, or its control arm.
     pub(super) fn selection(&self) -> Result<SelectionFile> {
-        self.artefact::<SelectionFile>(self.selection_path())?.with_context(|| {
+        self.folder().selection(self.arm())?.with_context(|| {
             let flag = if self.is_control { " --control" } else { "" };
-            let path = self.selection_path();
+            let path = RunFolder::selection_file(self.arm());
             format!("{} has no {path} yet: run `headwater select {}{flag}` first", self.place, self.file)
         })
     }
 
-    const fn selection_path(&self) -> &'static str {
-        if self.is_control { CONTROL_PATH } else { SELECTION_PATH }
+    const fn arm(&self) -> Arm {
+        if self.is_control { Arm::Control } else { Arm::Selection }
     }
 
     /// The rule to cut by: the pipeline's, or for the control arm as much at random as the selection keeps.
@@ -53,7 +49,7 @@ impl Session<'_> {
         if !self.is_control {
             return Ok(config.clone());
         }
-        let selection = self.artefact::<SelectionFile>(SELECTION_PATH)?.with_context(|| {
+        let selection = self.folder().selection(Arm::Selection)?.with_context(|| {
             format!("the control arm keeps as much as the selection does: run `headwater select {}` first", self.file)
         })?;
         let (rank, by) = (config.rank.to_string(), config.by.as_str());
@@ -71,18 +67,18 @@ impl Session<'_> {
     /// Cuts every domain, writes the subset and the rejects, and last of all `selection.json`.
     pub(super) fn select(&self, run: &RunFile, plan: &Plan) -> Result<SelectionFile> {
         let _timer = self.meters.stage("select");
-        let (config, seed) = (self.rule()?, self.pipeline.run.seed);
+        let (folder, config, seed) = (self.folder(), self.rule()?, self.pipeline.run.seed);
         let sidecars = units(run)?.len() as u64;
         let step = self.console.step("cut", "sidecars read", 0);
-        let selection = select(&self.place, run, plan, (&config, seed), &|read| step.advance(read))?;
+        let selection = select(&folder, run, plan, (&config, seed), &|read| step.advance(read))?;
         step.discard();
         let step = self.console.step("subset", "units", sidecars);
-        write_subset(&self.place, run, plan, (&selection, &config), &|done| step.advance(done))?;
+        write_subset(&folder, run, plan, (&selection, &config), &|done| step.advance(done))?;
         step.finish();
         let step = self.console.step("rejects", "sidecars", sidecars);
-        write_rejects(&self.place, run, &|read| step.advance(read))?;
+        write_rejects(&folder, run, &|read| step.advance(read))?;
         step.discard();
-        write_selection(&self.place, self.selection_path(), &selection.file)?;
+        folder.write_selection(self.arm(), &selection.file)?;
         Ok(selection.file)
     }
 
@@ -94,6 +90,6 @@ impl Session<'_> {
             (before.labels != now).then(|| format!("{}: {} → {now}", source.name, before.labels))
         };
         let differences: Vec<String> = plan.sources.iter().filter_map(difference).collect();
-        if differences.is_empty() { Ok(()) } else { Err(headwater_score::Error::OtherLabels { differences }.into()) }
+        if differences.is_empty() { Ok(()) } else { Err(headwater_run::Error::OtherLabels { differences }.into()) }
     }
 }

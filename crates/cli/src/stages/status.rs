@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result};
 use headwater_record::run::RunSource;
 use headwater_record::{RunFile, Status, TokenCount, UnitKey};
-use headwater_score::{Statuses, done_units, read, statuses};
+use headwater_run::{Arm, RunFolder, Statuses};
 use headwater_store::Entry;
 
 use crate::estimate::{counted, duration};
@@ -67,14 +67,14 @@ impl Session<'_> {
     /// Prints units done and left by source, the rate, and rejects.
     pub(crate) fn status(&self) -> Result<Outcome> {
         let mut out = std::io::stdout().lock();
-        let Some(run) = read(&self.place)? else {
+        let Some(run) = self.folder().run_file()? else {
             let heads = self.place.read_if_exists("heads.json")?.is_some();
             let found = if heads { "heads are found, nothing is scored yet" } else { "nothing is there yet" };
             writeln!(out, "{}: {found}", self.place)?;
             return Ok(Outcome::Done);
         };
         writeln!(out, "{}: begun {} by headwater {}", self.place, run.began, run.headwater)?;
-        let surveys = run.sources.iter().map(|source| Ok(Survey::of(source, done_units(&self.place, source)?)));
+        let surveys = run.sources.iter().map(|source| Ok(Survey::of(source, self.folder().done_units(source)?)));
         let surveys = surveys.collect::<Result<Vec<_>>>()?;
         for survey in &surveys {
             let Survey { source, units, units_done, .. } = survey;
@@ -87,7 +87,7 @@ impl Session<'_> {
         }
         self.print_rate(&mut out, &surveys)?;
         self.print_rejects(&mut out, &surveys)?;
-        let selection = self.place.read_if_exists("selection.json")?.is_some();
+        let selection = self.place.read_if_exists(RunFolder::selection_file(Arm::Selection))?.is_some();
         writeln!(out, "  selection: {}", if selection { "written" } else { "not made yet" })?;
         if self.place.local_path().is_none() {
             writeln!(out, "  note: {LIFECYCLE}")?;
@@ -97,7 +97,7 @@ impl Session<'_> {
 
     /// Reads the description of the run, or says how to begin it.
     pub(super) fn begun_run(&self) -> Result<RunFile> {
-        let run = read(&self.place)?;
+        let run = self.folder().run_file()?;
         run.with_context(|| format!("{} has no run.json yet: run `headwater run {}` first", self.place, self.file))
     }
 
@@ -125,7 +125,7 @@ impl Session<'_> {
         } else {
             (0..MOST_FOOTERS).map(|at| entries[at * entries.len() / MOST_FOOTERS]).collect()
         };
-        let counted: Statuses = statuses(&self.place, &sample)?;
+        let counted: Statuses = self.folder().statuses(&sample)?;
         let rows = counted.values().copied().fold(0, u64::saturating_add);
         let parts = counted.iter().filter(|(status, rows)| **status != Status::Scored && **rows > 0);
         let parts: Vec<String> = parts.map(|(status, rows)| format!("{} {status}", TokenCount(*rows))).collect();

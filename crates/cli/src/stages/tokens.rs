@@ -2,9 +2,8 @@
 
 use anyhow::{Result, bail};
 use headwater_corpus::{Plan, PlanOptions, SourceConfig, plan};
-use headwater_record::tokens::CORPUS_TOKENS;
 use headwater_record::{RunFile, SelectionFile, TokenCount};
-use headwater_select::subset_folder;
+use headwater_run::RunFolder;
 use headwater_tokens::{
     MANIFEST, PartPlan, Setup, Share, TextPart, TokenFormat, TokenWork, TokensConfig, Watch, write_tokens,
 };
@@ -58,7 +57,7 @@ impl Session<'_> {
         self.wait_for_turn(part);
         let selection = self.wants(TextPart::Selected).then(|| self.selection()).transpose()?;
         let corpus = self.wants(TextPart::Corpus).then(|| self.plan()).transpose()?;
-        let run = headwater_score::read(&self.place)?;
+        let run = self.folder().run_file()?;
         let corpus = corpus.map(|corpus| without_skipped(corpus, run.as_ref()));
         let selected = selection.as_ref().map(|selection| self.selected(selection)).transpose()?.unwrap_or_default();
         let texts = Texts { corpus: corpus.as_ref(), selected };
@@ -101,10 +100,14 @@ impl Session<'_> {
 
     /// The documents of every part of what is selected.
     fn selected(&self, selection: &SelectionFile) -> Result<Vec<SelectedText>> {
-        let subset = subset_folder(selection);
+        let subset = RunFolder::subset(&selection.hash);
         let folders = selection.parts().into_iter().filter_map(|part| Some((part, part.folder_in(&subset)?)));
         let texts = folders.map(|(part, folder)| {
-            Ok(SelectedText { part, plan: self.subset(&folder)?, folder: part.token_folder(&selection.hash) })
+            Ok(SelectedText {
+                part,
+                plan: self.subset(&folder)?,
+                folder: RunFolder::token_files(part, &selection.hash),
+            })
         });
         texts.collect()
     }
@@ -150,7 +153,7 @@ impl Session<'_> {
             eos.id
         ));
         let part = |part, folder: &str, plan| PartPlan { part, folder: folder.to_owned(), plan };
-        let corpus = texts.corpus.map(|plan| part(TextPart::Corpus, CORPUS_TOKENS, plan));
+        let corpus = texts.corpus.map(|plan| part(TextPart::Corpus, RunFolder::CORPUS_TOKENS, plan));
         let selected = texts.selected.iter().map(|text| part(text.part, &text.folder, &text.plan));
         let mut written = Vec::new();
         for part in corpus.into_iter().chain(selected) {
