@@ -112,11 +112,11 @@ fn run(command: &Command, environment: &Environment) -> Result<Outcome> {
         Command::Score(args) => score(args, environment)?,
         Command::Select(args) => select(args, environment)?,
         Command::Tokens(args) => {
-            open(&args.pipeline)?.tokens(Arm::of(args.control), args.part.unwrap_or_default())?;
+            open(&args.pipeline)?.tokens(arm(args.control), args.part.unwrap_or_default())?;
             Outcome::Done
         }
         Command::Recipe(args) => {
-            open(&args.pipeline)?.recipe(Arm::of(args.control), args.out.as_deref())?;
+            open(&args.pipeline)?.recipe(arm(args.control), args.out.as_deref())?;
             Outcome::Done
         }
         Command::Report(args) => {
@@ -197,7 +197,7 @@ fn select(args: &SelectArgs, environment: &Environment) -> Result<Outcome> {
     let (Some(pipeline), None) = (pipelines.pop(), pipelines.pop()) else {
         bail!("select cuts by one pipeline; add --compare to see what several would keep")
     };
-    let summary = pipeline.select(Arm::of(args.control))?;
+    let summary = pipeline.select(arm(args.control))?;
     show(&summary, args.output, |width| text::selection(&summary.selection, width))?;
     Ok(summary.verdict.into())
 }
@@ -209,6 +209,11 @@ impl From<Verdict> for Outcome {
             Verdict::Partial => Self::Partial,
         }
     }
+}
+
+/// What a command is to work on.
+const fn arm(is_control: bool) -> Arm {
+    if is_control { Arm::Control } else { Arm::Selection }
 }
 
 /// Whether printing failed because nobody reads any more.

@@ -97,8 +97,7 @@ fn check(metadata: &ParquetMetaData, bytes: u64) -> Result<(), String> {
 /// # Errors
 /// Those of `decode`, and [`ParquetError::General`] for a panic.
 pub fn guarded<T>(decode: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(decode))
-        .unwrap_or_else(|_| Err(ParquetError::General("malformed bytes stopped the decoder".to_owned())))
+    headwater_store::guarded(decode, ParquetError::General)
 }
 
 /// The error without the decoder's prefix.

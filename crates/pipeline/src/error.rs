@@ -176,15 +176,6 @@ pub enum Error {
         /// The artefact.
         path: String,
     },
-    /// An artefact in JSON that cannot be understood.
-    #[error("{path} is damaged; move it away and run again")]
-    Damaged {
-        /// The artefact.
-        path: String,
-        /// Why.
-        #[source]
-        source: serde_json::Error,
-    },
     /// A value that cannot be written as JSON.
     #[error("cannot write {what} as JSON")]
     Json {
@@ -339,6 +330,9 @@ pub enum Error {
     /// The head set cannot be found or used.
     #[error(transparent)]
     Heads(#[from] Box<headwater_heads::Error>),
+    /// What a run leaves cannot be read or written, or does not belong to this pipeline.
+    #[error(transparent)]
+    Run(#[from] headwater_run::Error),
     /// Scoring failed.
     #[error(transparent)]
     Score(#[from] headwater_score::Error),
@@ -381,6 +375,7 @@ impl Error {
         match self {
             Self::Cancelled | Self::Vanished { .. } => Class::Transient,
             Self::Output(error) | Self::Store(error) if error.is_transient() => Class::Transient,
+            Self::Run(error) if error.is_transient() => Class::Transient,
             Self::Corpus(error) if error.is_transient() => Class::Transient,
             Self::Score(error) if error.is_transient() => Class::Transient,
             Self::Select(error) if error.is_transient() => Class::Transient,

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use headwater_record::{ByteCount, Status};
+use headwater_record::metrics::TrafficMetrics;
+use headwater_record::{ByteCount, Metrics, Status};
 use headwater_score::{Phase, UnitReport};
 use headwater_store::{Stores, Traffic};
-use serde::Serialize;
 
 /// Counts of one pipeline. Threads add to them, none waits for another for long.
 pub struct Meters {
@@ -35,71 +35,21 @@ struct Stages {
     seconds: BTreeMap<&'static str, f64>,
 }
 
-/// `metrics.json`: where the time of a process went. The only artefact, with `run.json`, that holds times.
-#[derive(Debug, Serialize)]
-pub struct Metrics {
-    /// Version of Headwater.
-    pub headwater: &'static str,
-    /// The stage that was being worked on, if one was.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub stage: Option<&'static str>,
-    /// Seconds by stage, of the clock.
-    pub seconds: BTreeMap<&'static str, f64>,
-    /// Seconds by phase of scoring, summed over threads.
-    pub phase_seconds: BTreeMap<&'static str, f64>,
-    /// Seconds that threads waited for bytes of shards that were not there yet; a part of `read` while scoring.
-    pub fetch_wait_seconds: f64,
-    /// Units scored by this process.
-    pub units: u64,
-    /// Units that this process is to score.
-    pub units_wanted: u64,
-    /// Documents scored by this process.
-    pub documents: u64,
-    /// Tokens scored by this process.
-    pub tokens: u64,
-    /// Rows that this process found unusable.
-    pub rejects: u64,
-    /// Compressed size of the columns that scoring needs.
-    pub needed_bytes: u64,
-    /// What went over the wire.
-    pub traffic: TrafficMetrics,
-    /// Greatest resident memory of this process.
-    pub peak_memory_bytes: Option<u64>,
-}
-
 /// What went over the wire.
-#[derive(Debug, Serialize)]
-pub struct TrafficMetrics {
-    /// Bytes of shards that were asked for, from disks and stores: footers, columns, and rows that are copied.
-    pub read_bytes: u64,
-    /// Requests sent to stores, repeated ones included.
-    pub requests: u64,
-    /// Bytes received from stores.
-    pub received_bytes: u64,
-    /// Bytes sent to stores.
-    pub sent_bytes: u64,
-    /// Requests that failed in a way that passes; each was repeated, unless it was the last try.
-    pub retries: u64,
-    /// The same by reason.
-    pub retries_by_reason: BTreeMap<&'static str, u64>,
-}
-
-impl From<Traffic> for TrafficMetrics {
-    fn from(traffic: Traffic) -> Self {
-        let reasons = [
-            ("throttled", traffic.throttled),
-            ("server", traffic.server_errors),
-            ("connection", traffic.lost),
-            ("cut-body", traffic.cut),
-        ];
-        Self {
-            read_bytes: traffic.read_bytes,
-            requests: traffic.requests,
-            received_bytes: traffic.received_bytes,
-            sent_bytes: traffic.sent_bytes,
-            retries: traffic.retries(),
-            retries_by_reason: reasons.into(),
-        }
+fn traffic_metrics(traffic: Traffic) -> TrafficMetrics {
+    let reasons = [
+        ("throttled", traffic.throttled),
+        ("server", traffic.server_errors),
+        ("connection", traffic.lost),
+        ("cut-body", traffic.cut),
+    ];
+    TrafficMetrics {
+        read_bytes: traffic.read_bytes,
+        requests: traffic.requests,
+        received_bytes: traffic.received_bytes,
+        sent_bytes: traffic.sent_bytes,
+        retries: traffic.retries(),
+        retries_by_reason: reasons.map(|(reason, count)| (reason.to_owned(), count)).into(),
     }
 }
 
@@ -164,16 +114,17 @@ impl Meters {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let (stage, seconds) = {
             let stages = self.stages();
-            let mut seconds = stages.seconds.clone();
+            let mut seconds: BTreeMap<String, f64> =
+                stages.seconds.iter().map(|(name, seconds)| ((*name).to_owned(), *seconds)).collect();
             if let Some((name, began)) = stages.current {
-                *seconds.entry(name).or_default() += began.elapsed().as_secs_f64();
+                *seconds.entry(name.to_owned()).or_default() += began.elapsed().as_secs_f64();
             }
-            (stages.current.map(|(name, _)| name), seconds)
+            (stages.current.map(|(name, _)| name.to_owned()), seconds)
         };
-        let phases = PHASES.iter().zip(&self.phases).map(|((_, name), nanos)| (*name, get(nanos)));
+        let phases = PHASES.iter().zip(&self.phases).map(|((_, name), nanos)| ((*name).to_owned(), get(nanos)));
         let traffic = self.stores.traffic();
         Metrics {
-            headwater: env!("CARGO_PKG_VERSION"),
+            headwater: env!("CARGO_PKG_VERSION").to_owned(),
             stage,
             seconds,
             phase_seconds: phases.map(|(name, nanos)| (name, Duration::from_nanos(nanos).as_secs_f64())).collect(),
@@ -184,7 +135,7 @@ impl Meters {
             tokens: get(&self.tokens),
             rejects: get(&self.rejects),
             needed_bytes: get(&self.needed_bytes),
-            traffic: traffic.into(),
+            traffic: traffic_metrics(traffic),
             peak_memory_bytes: peak_memory_bytes(),
         }
     }

@@ -10,13 +10,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use headwater_record::Metrics;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::meters::{Meters, Metrics};
+use crate::meters::Meters;
 use crate::{Error, Result};
 
 /// Longest request that is looked at: a line and its headers.
@@ -74,7 +75,7 @@ fn answer(mut connection: &TcpStream, meters: &Meters) -> io::Result<()> {
 }
 
 /// A label's name and value.
-type Labels = [(&'static str, &'static str); 1];
+type Labels = [(&'static str, String); 1];
 
 /// The meters in the OpenMetrics text format.
 fn text(metrics: &Metrics) -> std::result::Result<String, fmt::Error> {
@@ -96,7 +97,7 @@ fn text(metrics: &Metrics) -> std::result::Result<String, fmt::Error> {
     }
     let retries = Family::<Labels, Counter>::default();
     for (reason, count) in &metrics.traffic.retries_by_reason {
-        retries.get_or_create(&[("reason", reason)]).inc_by(*count);
+        retries.get_or_create(&[("reason", reason.clone())]).inc_by(*count);
     }
     registry.register("store_retries", "Requests that failed in a way that passes, and were repeated", retries);
     let levels = [
@@ -111,13 +112,13 @@ fn text(metrics: &Metrics) -> std::result::Result<String, fmt::Error> {
     }
     let stage = Family::<Labels, Gauge>::default();
     for name in metrics.seconds.keys() {
-        stage.get_or_create(&[("stage", name)]).set(i64::from(metrics.stage == Some(name)));
+        stage.get_or_create(&[("stage", name.clone())]).set(i64::from(metrics.stage.as_ref() == Some(name)));
     }
     registry.register("stage", "1 for the stage being worked on", stage);
-    let seconds = |label: &'static str, values: &std::collections::BTreeMap<&'static str, f64>| {
+    let seconds = |label: &'static str, values: &std::collections::BTreeMap<String, f64>| {
         let family = Family::<Labels, Counter<f64, AtomicU64>>::default();
         for (name, seconds) in values {
-            family.get_or_create(&[(label, name)]).inc_by(*seconds);
+            family.get_or_create(&[(label, name.clone())]).inc_by(*seconds);
         }
         family
     };

@@ -6,15 +6,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use headwater_record::RunFile;
+use headwater_run::RunFolder;
 use headwater_store::Place;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use crate::meters::Meters;
 use crate::{Environment, Error, Event, PipelineConfig, Progress, Result, Step};
-
-/// Where the time of a process went, relative to the run.
-pub(crate) const METRICS_FILE: &str = "metrics.json";
 
 /// A pipeline and its output. Each stage is a method, and goes on from what earlier calls, also of other processes, left there.
 pub struct Pipeline {
@@ -24,14 +21,14 @@ pub struct Pipeline {
     /// Its file and the overrides, as a command line gives them.
     pub(crate) command_line: String,
     /// The run's output.
-    pub(crate) place: Place,
+    pub(crate) folder: RunFolder,
     pub(crate) environment: Environment,
     pub(crate) meters: Arc<Meters>,
 }
 
 impl fmt::Debug for Pipeline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pipeline").field("name", &self.name).field("place", &self.place).finish_non_exhaustive()
+        f.debug_struct("Pipeline").field("name", &self.name).field("folder", self.place()).finish_non_exhaustive()
     }
 }
 
@@ -54,10 +51,10 @@ impl Pipeline {
     /// Those of [`PipelineConfig::validate`]; [`Error::Output`] if the output is no place.
     pub fn new(config: PipelineConfig, environment: Environment) -> Result<Self> {
         config.validate()?;
-        let place = environment.stores.open(&config.run.output).map_err(Error::Output)?;
+        let folder = RunFolder::new(environment.stores.open(&config.run.output).map_err(Error::Output)?);
         let meters = Arc::new(Meters::new(environment.stores.clone()));
         let name = "the pipeline".to_owned();
-        Ok(Self { command_line: name.clone(), name, config, place, environment, meters })
+        Ok(Self { command_line: name.clone(), name, config, folder, environment, meters })
     }
 
     /// What the pipeline says.
@@ -75,7 +72,7 @@ impl Pipeline {
     /// The path or URL of `path`, which is relative to the run's output; of the output itself if it is empty.
     #[must_use]
     pub fn describe(&self, path: &str) -> String {
-        self.place.describe(path)
+        self.place().describe(path)
     }
 
     /// What was done so far.
@@ -89,8 +86,13 @@ impl Pipeline {
     /// # Errors
     /// [`Error::NotBegun`] if nothing was scored yet.
     pub fn begun_run(&self) -> Result<RunFile> {
-        let not_begun = || Error::NotBegun { output: self.place.to_string(), pipeline: self.name.clone() };
-        headwater_score::read(&self.place)?.ok_or_else(not_begun)
+        let not_begun = || Error::NotBegun { output: self.place().to_string(), pipeline: self.name.clone() };
+        self.folder.run_file()?.ok_or_else(not_begun)
+    }
+
+    /// Where the artefacts go.
+    pub(crate) const fn place(&self) -> &Place {
+        self.folder.place()
     }
 
     pub(crate) fn tell(&self, event: &Event) {
@@ -99,7 +101,7 @@ impl Pipeline {
 
     /// Tells that a file which the user asked for is there.
     pub(crate) fn tell_written(&self, path: &str) {
-        self.tell(&Event::Written { path: self.place.describe(path) });
+        self.tell(&Event::Written { path: self.place().describe(path) });
     }
 
     /// Begins to show a step.
@@ -114,18 +116,6 @@ impl Pipeline {
     /// The time, as RFC 3339.
     pub(crate) fn now(&self) -> String {
         humantime::format_rfc3339_seconds((self.environment.now)()).to_string()
-    }
-
-    /// Reads an artefact in JSON, if it is there.
-    pub(crate) fn artefact<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>> {
-        let Some(json) = self.place.read_if_exists(path)? else { return Ok(None) };
-        let damaged = |source| Error::Damaged { path: self.place.describe(path), source };
-        serde_json::from_slice(&json).map(Some).map_err(damaged)
-    }
-
-    /// Writes an artefact as indented JSON.
-    pub(crate) fn write_json(&self, path: &'static str, value: &impl Serialize) -> Result<()> {
-        Ok(self.place.write(path, json_bytes(path, value)?)?)
     }
 }
 

@@ -1,11 +1,10 @@
 //! Every stage in turn.
 
 use headwater_record::SelectionFile;
-use headwater_select::{REJECTS_PATH, SELECTION_PATH, subset_folder};
+use headwater_run::RunFolder;
 use serde::Serialize;
 
-use crate::pipeline::METRICS_FILE;
-use crate::stages::heads::{HEADS_PICTURE, HeadsRequest};
+use crate::stages::heads::HeadsRequest;
 use crate::stages::score::ScoreRequest;
 use crate::{Arm, OnChange, Pipeline, Result, Verdict};
 
@@ -38,7 +37,7 @@ impl Pipeline {
     /// # Errors
     /// Those of the stages. What was finished stays, and another call goes on from there.
     pub fn run(&self, options: RunOptions) -> Result<RunSummary> {
-        self.place.ensure_writable()?;
+        self.place().ensure_writable()?;
         self.rehearse_recipe()?;
         self.rehearse_tokens()?;
         let plan = self.plan()?;
@@ -51,18 +50,18 @@ impl Pipeline {
         let selection = self.select_from(&scored.run, &plan, Arm::Selection)?;
         let tokens = self.write_wanted_tokens(&plan, &scored.run, &selection)?;
         let recipes = self.write_recipes(&selection, None)?;
-        self.write_json(METRICS_FILE, &self.meters.metrics())?;
+        self.folder.write_json(RunFolder::METRICS, &self.meters.metrics())?;
         // the page shows the times up to here; it takes time itself
         let report = self.write_report(Some(&scored.run), Some(&plan))?;
-        self.write_json(METRICS_FILE, &self.meters.metrics())?;
+        self.folder.write_json(RunFolder::METRICS, &self.meters.metrics())?;
         let mut artefacts = vec![
-            ("subset", subset_folder(&selection)),
-            ("cuts", SELECTION_PATH.to_owned()),
-            ("scores", "scores".to_owned()),
-            ("rejects", REJECTS_PATH.to_owned()),
+            ("subset", RunFolder::subset(&selection.hash)),
+            ("cuts", RunFolder::selection_file(Arm::Selection).to_owned()),
+            ("scores", RunFolder::SCORES.to_owned()),
+            ("rejects", RunFolder::REJECTS.to_owned()),
         ];
         if heads.search.is_some() {
-            artefacts.push(("heads", HEADS_PICTURE.to_owned()));
+            artefacts.push(("heads", RunFolder::HEADS_PICTURE.to_owned()));
         }
         artefacts.extend(tokens.into_iter().chain(recipes).chain([report]).map(|path| {
             let what = ["schedule", "tokens", "report"].into_iter().find(|what| path.starts_with(what));

@@ -11,6 +11,7 @@
 //! - [`run`]: `run.json` and the fingerprint of what changes scores
 //! - [`selection`]: cuts and what they keep, `selection.json`
 //! - [`comparison`]: selections side by side
+//! - [`metrics`]: where time went, `metrics.json`
 //! - [`profile`]: the scores of a run, as a report shows them
 //! - [`tokens`]: token files and their settings, `tokens.json`
 
@@ -20,6 +21,7 @@ pub mod hash;
 pub mod heads;
 pub mod id;
 pub mod measure;
+pub mod metrics;
 pub mod profile;
 pub mod run;
 pub mod selection;
@@ -31,6 +33,7 @@ pub use hash::ContentHash;
 pub use heads::{HeadId, HeadSet, HeadsFile};
 pub use id::{DocumentAddress, ShardId, UnitKey};
 pub use measure::{ByteCount, TokenCount};
+pub use metrics::Metrics;
 pub use run::{Fingerprint, RunFile};
 pub use selection::SelectionFile;
 pub use sidecar::Status;

@@ -185,30 +185,6 @@ pub struct SkippedShard {
     pub reason: String,
 }
 
-/// Returns the path of a unit's sidecar, relative to the run.
-#[must_use]
-pub fn sidecar_path(fingerprint: &Fingerprint, source: &str, unit: &UnitKey) -> String {
-    format!("{}/{unit}.parquet", sidecar_folder(fingerprint, source))
-}
-
-fn sidecar_folder(fingerprint: &Fingerprint, source: &str) -> String {
-    format!("scores/{fingerprint}/{source}")
-}
-
-impl RunSource {
-    /// Returns the folder of the source's sidecars, relative to the run.
-    #[must_use]
-    pub fn sidecar_folder(&self) -> String {
-        sidecar_folder(&self.fingerprint, &self.name)
-    }
-
-    /// Returns the path of a unit's sidecar, relative to the run.
-    #[must_use]
-    pub fn sidecar_path(&self, unit: &UnitKey) -> String {
-        sidecar_path(&self.fingerprint, &self.name, unit)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

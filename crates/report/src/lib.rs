@@ -16,7 +16,5 @@ mod page;
 mod schedule;
 
 pub use heads::heads_svg;
-pub use page::{
-    MAX_PAGE_BYTES, Metrics, Mixture, MixturePart, MixtureStage, PageInputs, PlannedSchedule, StoreTraffic, render_page,
-};
+pub use page::{MAX_PAGE_BYTES, Mixture, MixturePart, MixtureStage, PageInputs, PlannedSchedule, render_page};
 pub use schedule::{PlottedCurve, curves_svg, schedule_svg};

@@ -25,7 +25,7 @@ use base64::engine::general_purpose::STANDARD;
 use headwater_record::ContentHash;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-pub use inputs::{Metrics, Mixture, MixturePart, MixtureStage, PageInputs, PlannedSchedule, StoreTraffic};
+pub use inputs::{Mixture, MixturePart, MixtureStage, PageInputs, PlannedSchedule};
 
 use crate::escape;
 

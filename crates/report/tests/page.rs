@@ -9,8 +9,8 @@ mod scores;
 
 use std::error::Error;
 
-use headwater_record::SelectionFile;
-use headwater_report::{MAX_PAGE_BYTES, Metrics, PageInputs, render_page};
+use headwater_record::{Metrics, SelectionFile};
+use headwater_report::{MAX_PAGE_BYTES, PageInputs, render_page};
 
 type Outcome = Result<(), Box<dyn Error>>;
 

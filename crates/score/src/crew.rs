@@ -9,12 +9,13 @@ use std::time::Instant;
 use headwater_corpus::{Document, UnitDocuments};
 use headwater_model::{Concurrency, WindowLosses};
 use headwater_record::Status;
+use headwater_run::SidecarRow;
 use rayon::ScopeFifo;
 
 use crate::document::{document_score, score, window_losses};
 use crate::unit::{Prepared, fill, prepare};
 use crate::watch::{Phase, Sink, UnitRows, Watch};
-use crate::{Advance, Error, Scorer, SidecarRow, UnitReport};
+use crate::{Advance, Error, Scorer, UnitReport};
 
 /// Stops the pool when the calling thread is done, or panics.
 pub(crate) struct Stopper<'a>(pub(crate) &'a AtomicBool);

@@ -14,12 +14,13 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use headwater_corpus::{Columns, Document, DocumentText, PlannedShard, UnitDocuments, UnitStart};
+use headwater_run::{SidecarFooter, SidecarRow, sidecar};
 use headwater_store::Place;
 use rayon::ScopeFifo;
 
 use crate::crew::{Crew, Message, Report, Rows, Slot, Stopper};
 use crate::watch::{Phase, Sink, UnitRows, Watch};
-use crate::{Error, Scorer, SidecarFooter, SidecarRow, encode_sidecar};
+use crate::{Error, Scorer};
 
 /// Text that is read ahead of the model, in bytes; no more is read while that much is in hand, so that one document may exceed it.
 const AHEAD_BYTES: usize = 4 << 20;
@@ -67,7 +68,7 @@ pub fn score_units(scorer: &Scorer<'_>, units: &[UnitWork<'_>], run: &Place, wat
     let documents: Vec<UnitRows<'_>> = units.iter().map(UnitWork::rows).collect();
     score_rows(scorer, &documents, watch, &|index, rows| {
         let work = &units[index];
-        let sidecar = encode_sidecar(&work.footer, rows)?;
+        let sidecar = sidecar::encode(&work.footer, rows)?;
         Ok(run.write(&work.path, Bytes::from(sidecar))?)
     })
 }

@@ -6,8 +6,8 @@ use headwater_corpus::{Columns, Document, DocumentText, Domain};
 use headwater_model::{HeadMask, Model};
 use headwater_record::Status;
 use headwater_record::sidecar::NO_DOMAIN;
+use headwater_run::SidecarRow;
 
-use crate::SidecarRow;
 use crate::document::{DocumentScore, Windowing};
 
 /// Work newly done.

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use headwater_corpus::{Columns, Piece, PlannedShard};
 use headwater_record::UnitKey;
+use headwater_run::SidecarRow;
 
-use crate::{Advance, Error, SidecarRow, UnitReport};
+use crate::{Advance, Error, UnitReport};
 
 /// The documents of a unit, to score.
 #[derive(Clone, Copy, Debug)]

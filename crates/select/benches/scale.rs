@@ -17,7 +17,8 @@ use headwater_corpus::{Plan, PlanOptions, SourceConfig, plan};
 use headwater_record::run::{Labels, Numerics, RunShard, RunSource, ScoringInputs};
 use headwater_record::sidecar::{footer, schema};
 use headwater_record::{ByteCount, ContentHash, HeadSet, RunFile};
-use headwater_select::{By, Guards, RankBy, SelectConfig, select, units};
+use headwater_run::{RunFolder, Unit, units};
+use headwater_select::{By, Guards, RankBy, SelectConfig, select};
 use headwater_store::{Place, Stores};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
@@ -66,7 +67,7 @@ fn write_corpus(place: &Place, rows: u64) -> Result<()> {
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "made-up numbers")]
-fn sidecar(unit: &headwater_select::Unit) -> Result<RecordBatch> {
+fn sidecar(unit: &Unit) -> Result<RecordBatch> {
     let rows = usize::try_from(unit.key.rows)?;
     let mut rng =
         ChaCha8Rng::seed_from_u64(unit.key.first_row ^ u64::from_str_radix(&unit.key.shard.as_str()[..12], 16)?);
@@ -174,8 +175,7 @@ fn write_run(place: &Place, rows: u64) -> Result<(Plan, RunFile)> {
             (footer::DOMAIN_COLUMN, "domain".to_owned()),
         ];
         let entries = entries.map(|(key, value)| KeyValue::new(key.to_owned(), value)).to_vec();
-        let path = headwater_record::run::sidecar_path(&unit.fingerprint, &unit.source, &unit.key);
-        place.write(&path, encode(&sidecar(&unit)?, entries, UNIT_ROWS)?.into())?;
+        place.write(&unit.sidecar_path(), encode(&sidecar(&unit)?, entries, UNIT_ROWS)?.into())?;
     }
     Ok((plan, run))
 }
@@ -227,7 +227,7 @@ fn main() -> Result<()> {
         let (plan, run) = write_run(&place, rows)?;
         for (name, config) in rules(rows)? {
             let began = Instant::now();
-            let selection = select(&place, &run, &plan, (&config, 0), &|_| ())?.file;
+            let selection = select(&RunFolder::new(place.clone()), &run, &plan, (&config, 0), &|_| ())?.file;
             let (seconds, peak) = (began.elapsed().as_secs_f64(), memory_kib("VmHWM"));
             let a_row = seconds / rows as f64;
             println!(

@@ -7,6 +7,8 @@ use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::UInt64Type;
 use headwater_record::Status;
 use headwater_record::sidecar::column;
+use headwater_run::sidecar::{numbers, word_indices, words};
+use headwater_run::{Error as RunError, Unit};
 
 use crate::draws::{Purpose, draws};
 use crate::guards;
@@ -14,8 +16,8 @@ use crate::population::{Population, Roll, Standing};
 use crate::rank::Rank;
 use crate::reservoir::{Reservoir, Samples};
 use crate::rows::UnitRows;
+use crate::scan::Scores;
 use crate::search::{FIRST_BITS, FIRST_BUCKETS, Ranked, Tally};
-use crate::sidecars::{Scores, Unit, numbers, word_indices, words, wrong};
 use crate::strata::Strata;
 use crate::{Error, Result};
 
@@ -239,7 +241,7 @@ fn check_rows(unit: &Unit, batches: &[RecordBatch]) -> Result<()> {
     for batch in batches {
         for &row in numbers::<UInt64Type>(unit, batch, column::ROW)?.values() {
             if row != expected {
-                return Err(wrong(unit, column::ROW, &expected, &row));
+                return Err(RunError::sidecar(unit, column::ROW, &expected, &row).into());
             }
             expected += 1;
         }
@@ -255,7 +257,8 @@ fn statuses(unit: &Unit, batches: &[RecordBatch]) -> Result<[u64; Status::ALL.le
         word_indices(rows).for_each(|word| counts[word] += 1);
         for (name, count) in names.iter().zip(counts).filter(|(_, count)| *count > 0) {
             let known = Status::ALL.iter().position(|status| Some(status.as_str()) == name);
-            let known = known.ok_or_else(|| wrong(unit, column::STATUS, &"a known status", &name.unwrap_or("null")))?;
+            let known = known
+                .ok_or_else(|| RunError::sidecar(unit, column::STATUS, &"a known status", &name.unwrap_or("null")))?;
             statuses[known] += count;
         }
     }

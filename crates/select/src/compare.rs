@@ -12,9 +12,10 @@ use crate::config::SelectConfig;
 use crate::cut::{Selection, cut};
 use crate::membership::Member;
 use crate::rows::{Domains, UnitRows};
+use crate::scan::Scores;
 use crate::search::{Ranked, Tally};
 use crate::shown::{Leaders, Shown, read_shown};
-use crate::sidecars::{Scores, Sidecars};
+use crate::sidecars::Sidecars;
 
 /// Examples of what one selection keeps alone, by domain.
 const EXAMPLES: usize = 5;

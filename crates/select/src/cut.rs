@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use headwater_record::selection::{Bucket, Certainty, DomainBucket, DomainSelection, RankedDocument, Stratum};
 use headwater_record::sidecar::column;
 use headwater_record::{ContentHash, SelectionFile, Status, TokenCount};
+use headwater_run::Unit;
 
 use crate::boundaries::boundaries;
 use crate::census::{Census, Ranking};
@@ -20,8 +21,9 @@ use crate::membership::{Cut, Membership};
 use crate::population::Population;
 use crate::rank::prepare;
 use crate::rows::UnitRows;
+use crate::scan::Scores;
 use crate::search::{Outcome, Ranked, Tally};
-use crate::sidecars::{Scores, Sidecars, Unit};
+use crate::sidecars::Sidecars;
 use crate::strata::Strata;
 use crate::{Error, Result};
 
@@ -249,7 +251,6 @@ fn selection_hash(
     let cuts: Vec<_> =
         domains.iter().map(|domain| (&domain.domain, &domain.cut, &domain.buckets, &domain.strata)).collect();
     let seed = config.draws().then_some(seed);
-    let json = serde_json::to_vec(&(SEMANTICS, config, seed, cuts, units))
-        .map_err(|source| Error::Json { path: crate::SELECTION_PATH.to_owned(), source })?;
+    let json = serde_json::to_vec(&(SEMANTICS, config, seed, cuts, units)).map_err(|source| Error::Hash { source })?;
     Ok(ContentHash::of(&json))
 }

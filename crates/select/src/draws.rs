@@ -3,11 +3,10 @@
 //! It is word `row` of a ChaCha8 stream whose key is the SHA-256 of seed, source and shard path: however the shard is cut into units, and
 //! whatever else there is, a document keeps its draw.
 
+use headwater_run::Unit;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use sha2::{Digest, Sha256};
-
-use crate::sidecars::Unit;
 
 /// What a draw decides. A sample must not be drawn by the rank that it is to tell of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

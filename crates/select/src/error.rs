@@ -1,9 +1,6 @@
 //! What can go wrong in a selection.
 
-use std::io;
-
 use headwater_record::TokenCount;
-use parquet::errors::ParquetError;
 
 use crate::filter::FilterProblem;
 
@@ -173,18 +170,6 @@ pub enum Error {
         /// Shard of the document.
         path: String,
     },
-    /// Two shards of one source share a relative path, or two units share rows: addresses would be ambiguous.
-    #[error(
-        "two units of source {source_name} claim row {row} of {path}; give the `paths` entries different sources or relative paths"
-    )]
-    Overlap {
-        /// The source.
-        source_name: String,
-        /// The shard's relative path.
-        path: String,
-        /// First row claimed twice.
-        row: u64,
-    },
     /// A unit of the plan has no sidecar.
     #[error(
         "unit {unit} (source {source_name}, shard {path}, rows {first_row}..{end_row}) is not scored: {missing} of {units} \
@@ -205,36 +190,6 @@ pub enum Error {
         missing: usize,
         /// How many units there are.
         units: usize,
-    },
-    /// A sidecar that is not what its name says, or that changed between two readings.
-    #[error("sidecar {path}: {what} is {got}, expected {expected}; delete it and run `headwater score` again")]
-    Sidecar {
-        /// Path or URL.
-        path: String,
-        /// What is wrong: a footer key, a column.
-        what: String,
-        /// What was expected.
-        expected: String,
-        /// What was found.
-        got: String,
-    },
-    /// A sidecar whose ids or domains come from other columns than the run's.
-    #[error("sidecar {path} has {got}, but the run has {expected}; run `headwater score --relabel`")]
-    Labels {
-        /// Path or URL.
-        path: String,
-        /// The run's labels.
-        expected: String,
-        /// The sidecar's.
-        got: String,
-    },
-    /// A sidecar that is no readable Parquet file.
-    #[error("sidecar {path} cannot be read; delete it and run `headwater score` again")]
-    Unreadable {
-        /// Path or URL.
-        path: String,
-        /// Cause.
-        source: ParquetError,
     },
     /// Scores changed while they were being read.
     #[error(
@@ -282,22 +237,15 @@ pub enum Error {
     /// A corpus without tokens cannot be mixed.
     #[error("the corpus holds no tokens, so there is nothing to mix")]
     EmptyCorpus,
-    /// An artefact that cannot be encoded.
-    #[error("{path} cannot be encoded")]
-    Encode {
-        /// Path or URL.
-        path: String,
-        /// Cause.
-        source: ParquetError,
-    },
-    /// `selection.json` cannot be encoded.
-    #[error("{path} cannot be encoded")]
-    Json {
-        /// Path or URL.
-        path: String,
+    /// The rule and the cuts have no JSON form to hash.
+    #[error("the rule of the selection cannot be hashed")]
+    Hash {
         /// Cause.
         source: serde_json::Error,
     },
+    /// An artefact of the run cannot be read or written.
+    #[error(transparent)]
+    Run(#[from] headwater_run::Error),
     /// The disk or store failed.
     #[error(transparent)]
     Store(#[from] headwater_store::Error),
@@ -327,22 +275,13 @@ impl Error {
         Self::UnusedKey { key: key.to_owned(), with: with.to_owned() }
     }
 
-    /// The error of an artefact at `path`: the store's own where that is what stopped the encoder.
-    pub(crate) fn encoding(path: String, source: ParquetError) -> Self {
-        let ParquetError::External(cause) = source else { return Self::Encode { path, source } };
-        match cause.downcast::<io::Error>().map(|cause| cause.downcast::<headwater_store::Error>()) {
-            Ok(Ok(cause)) => Self::Store(cause),
-            Ok(Err(cause)) => Self::Encode { path, source: ParquetError::External(Box::new(cause)) },
-            Err(cause) => Self::Encode { path, source: ParquetError::External(cause) },
-        }
-    }
-
     /// Whether the same call may succeed later with nothing else changed.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Store(error) => error.is_transient(),
             Self::Corpus(error) => error.is_transient(),
+            Self::Run(error) => error.is_transient(),
             _ => false,
         }
     }

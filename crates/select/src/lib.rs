@@ -37,6 +37,7 @@ mod rank;
 mod rejects;
 mod reservoir;
 mod rows;
+mod scan;
 mod search;
 mod shown;
 mod sidecars;
@@ -56,10 +57,10 @@ pub use guards::Guards;
 pub use membership::Membership;
 pub use mixture::{DomainMixture, Mixture, MixtureConfig, Mixtures, SelectedWeight};
 pub use profile::profile;
-pub use rejects::{REJECTS_PATH, write_rejects};
-pub use sidecars::{Sidecars, Unit, units};
-pub use stored::{SELECTION_PATH, StoredSidecars, select, write_selection};
-pub use subset::{SubsetSummary, subset_folder, write_subset};
+pub use rejects::write_rejects;
+pub use sidecars::Sidecars;
+pub use stored::{StoredSidecars, select};
+pub use subset::{SubsetSummary, write_subset};
 pub use upsample::UpsampleConfig;
 
 #[cfg(test)]

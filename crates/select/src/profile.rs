@@ -19,7 +19,8 @@ use crate::cut::cut;
 use crate::population::Population;
 use crate::rank::{Corrected, Rank};
 use crate::reservoir::{Samples, sample};
-use crate::sidecars::{Scores, Sidecars};
+use crate::scan::Scores;
+use crate::sidecars::Sidecars;
 use crate::{Result, Selection};
 
 use counting::Counts;

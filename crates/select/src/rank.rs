@@ -19,7 +19,7 @@ use crate::Result;
 use crate::config::{RankBy, SelectConfig};
 use crate::population::Population;
 use crate::rows::UnitRows;
-use crate::sidecars::Scores;
+use crate::scan::Scores;
 
 pub(crate) use corrected::Corrected;
 

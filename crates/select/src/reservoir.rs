@@ -11,7 +11,7 @@ use crate::Result;
 use crate::draws::{Purpose, draws};
 use crate::population::Population;
 use crate::rows::UnitRows;
-use crate::sidecars::Scores;
+use crate::scan::Scores;
 
 /// Documents of all samples together, unless there are very many domains.
 const ALL: usize = 1 << 20;

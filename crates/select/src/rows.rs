@@ -6,9 +6,11 @@ use std::sync::Arc;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{ArrowPrimitiveType, Float32Type, UInt32Type};
 use headwater_record::sidecar::column;
+use headwater_run::sidecar::{numbers, word_indices, words};
+use headwater_run::{Error as RunError, Unit};
 
 use crate::Result;
-use crate::sidecars::{Sidecars, Unit, numbers, word_indices, words, wrong};
+use crate::sidecars::Sidecars;
 
 /// The rows of one unit.
 #[derive(Clone, Copy)]
@@ -60,9 +62,9 @@ impl UnitRows<'_> {
         let mut first = 0;
         for batch in self.batches {
             let column = batch.column_by_name(column::ID);
-            let column = column.ok_or_else(|| wrong(self.unit, column::ID, &"Utf8", &"missing"))?;
+            let column = column.ok_or_else(|| RunError::sidecar(self.unit, column::ID, &"Utf8", &"missing"))?;
             let texts = column.as_string_opt::<i32>();
-            let texts = texts.ok_or_else(|| wrong(self.unit, column::ID, &"Utf8", &column.data_type()))?;
+            let texts = texts.ok_or_else(|| RunError::sidecar(self.unit, column::ID, &"Utf8", &column.data_type()))?;
             let end = first + batch.num_rows() as u64;
             let inside = wanted.iter().filter(|row| (first..end).contains(row));
             ids.extend(inside.map(|row| {

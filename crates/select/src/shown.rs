@@ -8,8 +8,8 @@ use headwater_record::sidecar::column;
 
 use crate::Result;
 use crate::rows::UnitRows;
+use crate::scan::Scores;
 use crate::search::Ranked;
-use crate::sidecars::Scores;
 
 /// The first or the last few documents of a ranking.
 #[derive(Clone, Debug)]

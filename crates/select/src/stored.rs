@@ -1,28 +1,17 @@
-//! The sidecars of a run where the run keeps them, and `selection.json`.
+//! The sidecars of a run where the run keeps them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::RecordBatch;
-use headwater_corpus::{BeginningText, Plan, PlannedShard, PlannedSource, guarded, read_numbers, read_texts};
-use headwater_record::run::Labels;
-use headwater_record::sidecar::footer;
-use headwater_record::{RunFile, SelectionFile};
+use headwater_corpus::{BeginningText, Plan, PlannedShard, PlannedSource, read_numbers, read_texts};
+use headwater_record::RunFile;
+use headwater_run::{RunFolder, Unit, sidecar, units};
 use headwater_store::Place;
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use parquet::errors::ParquetError;
-use parquet::file::metadata::ParquetMetaData;
 
 use crate::config::SelectConfig;
 use crate::cut::Selection;
-use crate::sidecars::{Sidecars, Unit, units, wrong};
+use crate::sidecars::Sidecars;
 use crate::{Error, Result, cut};
-
-/// Where a run keeps its selection.
-pub const SELECTION_PATH: &str = "selection.json";
-
-/// Rows of a batch read from a sidecar.
-const BATCH_ROWS: usize = 65_536;
 
 /// Cuts every domain of a run: exactly the units of its plan, whatever else lies beside them.
 ///
@@ -32,7 +21,7 @@ const BATCH_ROWS: usize = 65_536;
 /// # Errors
 /// [`Error::MissingSidecar`] if a unit is not scored, and what [`cut()`] says.
 pub fn select(
-    place: &Place,
+    folder: &RunFolder,
     run: &RunFile,
     plan: &Plan,
     rule: (&SelectConfig, u64),
@@ -40,18 +29,7 @@ pub fn select(
 ) -> Result<Selection> {
     let (config, seed) = rule;
     config.check()?;
-    cut(&StoredSidecars::open(place, run)?.with_shards(plan), config, seed, on_progress)
-}
-
-/// Writes a selection to `path`, usually [`SELECTION_PATH`]: the last thing a selection does, after its subset.
-///
-/// # Errors
-/// [`Error::Store`], [`Error::Json`].
-pub fn write_selection(place: &Place, path: &str, selection: &SelectionFile) -> Result<()> {
-    let encode = |source| Error::Json { path: place.describe(path), source };
-    let mut json = serde_json::to_vec_pretty(selection).map_err(encode)?;
-    json.push(b'\n');
-    Ok(place.write(path, json.into())?)
+    cut(&StoredSidecars::open(folder, run)?.with_shards(plan), config, seed, on_progress)
 }
 
 /// Shards by source and path, each with its text column.
@@ -70,10 +48,10 @@ impl<'a> StoredSidecars<'a> {
     /// Lists the run's sidecars and checks that every unit of the plan has one.
     ///
     /// # Errors
-    /// [`Error::MissingSidecar`] naming the first unit without one; [`Error::Overlap`]; [`Error::Store`].
-    pub fn open(place: &Place, run: &RunFile) -> Result<Self> {
+    /// [`Error::MissingSidecar`] naming the first unit without one; [`Error::Run`]; [`Error::Store`].
+    pub fn open(folder: &RunFolder, run: &RunFile) -> Result<Self> {
         let units = units(run)?;
-        let (there, missing) = Self::there(place, run, units.clone())?;
+        let (there, missing) = Self::there(folder, run, units.clone())?;
         let Some(first) = missing.first() else { return Ok(there) };
         Err(Error::MissingSidecar {
             unit: first.key.to_string(),
@@ -89,20 +67,26 @@ impl<'a> StoredSidecars<'a> {
     /// Lists the run's sidecars and takes those that there are; tells the number of units that have none, too.
     ///
     /// # Errors
-    /// [`Error::Overlap`]; [`Error::Store`].
-    pub fn open_partly(place: &Place, run: &RunFile) -> Result<(Self, usize)> {
-        let (there, missing) = Self::there(place, run, units(run)?)?;
+    /// [`Error::Run`]; [`Error::Store`].
+    pub fn open_partly(folder: &RunFolder, run: &RunFile) -> Result<(Self, usize)> {
+        let (there, missing) = Self::there(folder, run, units(run)?)?;
         Ok((there, missing.len()))
     }
 
     /// The units that have a sidecar, and those that have none.
-    fn there(place: &Place, run: &RunFile, units: Vec<Unit>) -> Result<(Self, Vec<Unit>)> {
+    fn there(folder: &RunFolder, run: &RunFile, units: Vec<Unit>) -> Result<(Self, Vec<Unit>)> {
         let mut there = BTreeSet::new();
         for source in &run.sources {
-            there.extend(place.list(&source.sidecar_folder())?.into_iter().map(|entry| entry.path));
+            there.extend(
+                folder
+                    .place()
+                    .list(&RunFolder::sidecars(&source.fingerprint, &source.name))?
+                    .into_iter()
+                    .map(|entry| entry.path),
+            );
         }
         let (units, missing) = units.into_iter().partition(|unit| there.contains(&unit.sidecar_path()));
-        Ok((Self { place: place.clone(), units, shards: None }, missing))
+        Ok((Self { place: folder.place().clone(), units, shards: None }, missing))
     }
 
     /// Takes along the shards that the sidecars are about.
@@ -136,20 +120,7 @@ impl Sidecars for StoredSidecars<'_> {
     }
 
     fn read(&self, unit: &Unit, columns: &[&str]) -> Result<Vec<RecordBatch>> {
-        let path = unit.sidecar_path();
-        let unreadable = |source: ParquetError| Error::Unreadable { path: self.place.describe(&path), source };
-        let bytes = self.place.read(&path)?;
-        let builder = guarded(|| ParquetRecordBatchReaderBuilder::try_new(bytes)).map_err(unreadable)?;
-        check_footer(unit, builder.metadata())?;
-        for name in columns {
-            builder.schema().field_with_name(name).map_err(|_| wrong(unit, name, &"a column", &"missing"))?;
-        }
-        let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
-        let batches = || {
-            let reader = builder.with_projection(mask).with_batch_size(BATCH_ROWS).build()?;
-            reader.map(|batch| Ok(batch?)).collect()
-        };
-        guarded(batches).map_err(unreadable)
+        Ok(sidecar::read(&self.place, unit, columns)?)
     }
 
     fn source_numbers(&self, unit: &Unit, column: &str) -> Result<Vec<f32>> {
@@ -165,31 +136,4 @@ impl Sidecars for StoredSidecars<'_> {
         let rows: Vec<u64> = rows.iter().map(|row| unit.key.first_row + row).collect();
         Ok(read_texts(shard, text, &rows, characters)?)
     }
-}
-
-/// Checks that a sidecar's footer names its unit and fingerprint, and the columns that the run takes labels from.
-fn check_footer(unit: &Unit, metadata: &ParquetMetaData) -> Result<()> {
-    let entries = metadata.file_metadata().key_value_metadata();
-    let value = |key: &str| {
-        let entry = entries.and_then(|entries| entries.iter().find(|entry| entry.key == key));
-        entry.and_then(|entry| entry.value.clone())
-    };
-    let expected = [(footer::UNIT, unit.key.to_string()), (footer::FINGERPRINT, unit.fingerprint.to_string())];
-    for (key, expected) in expected {
-        let got = value(key);
-        if got.as_ref() != Some(&expected) {
-            return Err(wrong(unit, key, &expected, &got.as_deref().unwrap_or("missing")));
-        }
-    }
-    let named = |key: &str| value(key).filter(|name| !name.is_empty());
-    let got = Labels {
-        id_column: named(footer::ID_COLUMN),
-        domain_column: named(footer::DOMAIN_COLUMN),
-        domain_value: named(footer::DOMAIN_VALUE),
-    };
-    if got == *unit.labels {
-        return Ok(());
-    }
-    let (expected, got) = (unit.labels.to_string(), got.to_string());
-    Err(Error::Labels { path: unit.sidecar_path(), expected, got })
 }

@@ -12,7 +12,7 @@ use headwater_record::sidecar::column;
 use crate::Result;
 use crate::population::Population;
 use crate::reservoir::sample;
-use crate::sidecars::Scores;
+use crate::scan::Scores;
 
 /// Documents that a stratum should have.
 const LEAST_DOCUMENTS: u64 = 10;

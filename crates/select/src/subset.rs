@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use headwater_corpus::{KeptRows, Plan, PlannedShard, SubsetOptions};
+use headwater_record::RunFile;
 use headwater_record::selection::Bucket;
-use headwater_record::{RunFile, SelectionFile};
+use headwater_run::RunFolder;
 use headwater_store::Place;
 
 use crate::Result;
@@ -15,7 +16,8 @@ use crate::config::SelectConfig;
 use crate::cut::Selection;
 use crate::membership::Membership;
 use crate::rows::UnitRows;
-use crate::sidecars::{Scores, Sidecars};
+use crate::scan::Scores;
+use crate::sidecars::Sidecars;
 use crate::stored::StoredSidecars;
 
 /// Shards copied at the same time, at most: each takes the memory of a row group of its output and of what it reads ahead.
@@ -39,12 +41,6 @@ pub struct SubsetSummary {
     pub empty: usize,
 }
 
-/// The folder of a selection's subset, relative to the run.
-#[must_use]
-pub fn subset_folder(selection: &SelectionFile) -> String {
-    format!("selected/{}", selection.hash)
-}
-
 /// Copies the kept rows of every shard of a run to `selected/<selection hash>/<source>/<relative path>` or, where the selection has
 /// buckets, to `selected/<selection hash>/<bucket>/<source>/<relative path>`.
 ///
@@ -59,15 +55,16 @@ pub fn subset_folder(selection: &SelectionFile) -> String {
 /// # Determinism
 /// The same shards and selection give the same bytes.
 pub fn write_subset(
-    place: &Place,
+    run_folder: &RunFolder,
     run: &RunFile,
     plan: &Plan,
     rule: (&Selection, &SelectConfig),
     on_progress: &(dyn Fn(u64) + Sync),
 ) -> Result<SubsetSummary> {
     let (selection, config) = rule;
-    let sidecars = StoredSidecars::open(place, run)?.with_shards(plan);
-    let folder = subset_folder(&selection.file);
+    let sidecars = StoredSidecars::open(run_folder, run)?.with_shards(plan);
+    let place = run_folder.place();
+    let folder = RunFolder::subset(&selection.file.hash);
     let there = place.list(&folder)?.into_iter().map(|entry| entry.path).collect();
     let buckets = (0..selection.file.buckets.len()).map(|bucket| format!("{folder}/{}", Bucket::name(bucket)));
     let folders = if selection.file.buckets.is_empty() { vec![folder] } else { buckets.collect() };

@@ -15,6 +15,7 @@ mod error;
 #[cfg(test)]
 mod faults;
 mod forward;
+mod guard;
 mod location;
 pub mod model;
 mod place;
@@ -31,6 +32,7 @@ mod writer;
 pub use entry::{Created, Entry};
 pub use error::{Cause, Error, Result};
 pub use forward::ForwardReader;
+pub use guard::guarded;
 pub use place::Place;
 pub use range::RangeReader;
 pub use stores::Stores;

@@ -3,39 +3,41 @@
 use std::sync::LazyLock;
 
 use bytes::Bytes;
+use headwater_corpus::Plan;
 use headwater_record::RunFile;
+use headwater_run::RunFolder;
 use headwater_select::{RankBy, SelectConfig};
-use headwater_store::Place;
+use headwater_store::Stores;
 
 use crate::panics::escaping;
 
 /// A run of one unit of eight rows, and where its sidecar lies.
-static RUN: LazyLock<(RunFile, Place, String)> = LazyLock::new(|| {
+static RUN: LazyLock<(RunFile, RunFolder, String)> = LazyLock::new(|| {
     let run: RunFile = serde_json::from_str(include_str!("../run.json")).expect("the run is one");
     let source = &run.sources[0];
-    let path = source.sidecar_path(&source.shards[0].units[0]);
-    (run, Place::in_memory("sidecar").expect("the place has a name"), path)
+    let path = RunFolder::sidecar(&source.fingerprint, &source.name, &source.shards[0].units[0]);
+    (run, RunFolder::new(Stores::default().open("memory://sidecar").expect("the place has a name")), path)
 });
 
 /// Counts a sidecar's rows by status, cuts it by every rank and lists what it rejects.
 pub fn sidecar(bytes: &[u8]) {
-    let (run, place, path) = &*RUN;
+    let (run, folder, path) = &*RUN;
     escaping(|| {
-        place.write(path, Bytes::copy_from_slice(bytes)).expect("memory can be written to");
-        let done = headwater_score::done_units(place, &run.sources[0]).expect("memory can be listed");
+        folder.place().write(path, Bytes::copy_from_slice(bytes)).expect("memory can be written to");
+        let done = folder.done_units(&run.sources[0]).expect("memory can be listed");
         let twice: Vec<_> = done.values().chain(done.values()).collect();
-        let _ = headwater_score::statuses(place, &twice);
+        let _ = folder.statuses(&twice);
         for rank in [RankBy::Influence, RankBy::Loss, RankBy::Random] {
-            cut(run, place, rank);
+            cut(run, folder, rank);
         }
-        let _ = headwater_select::write_rejects(place, run, &|_| ());
+        let _ = headwater_select::write_rejects(folder, run, &|_| ());
     });
 }
 
-fn cut(run: &RunFile, place: &Place, rank: RankBy) {
+fn cut(run: &RunFile, folder: &RunFolder, rank: RankBy) {
     let config = SelectConfig { rank, fraction: 0.5, ..SelectConfig::default() };
-    let Ok(selection) = headwater_select::select(place, run, &config, 7, &|_| ()) else { return };
-    for domain in selection.domains {
+    let Ok(selection) = headwater_select::select(folder, run, &Plan { sources: Vec::new() }, (&config, 7), &|_| ()) else { return };
+    for domain in selection.file.domains {
         assert!(domain.kept_documents <= domain.ranked_documents && domain.ranked_documents <= domain.documents);
         assert!(domain.kept_tokens <= domain.ranked_tokens && domain.ranked_tokens <= domain.tokens);
     }

@@ -20,7 +20,7 @@ impl Pipeline {
         others.iter().try_for_each(|other| first.refuse_other_scores(other))?;
         let run = first.begun_run()?;
         let plan = first.shards_at_hand();
-        let sidecars = StoredSidecars::open(&first.place, &run)?;
+        let sidecars = StoredSidecars::open(&first.folder, &run)?;
         let sidecars = match &plan {
             Some(plan) => {
                 refuse_other_labels(&run, plan)?;
@@ -35,8 +35,8 @@ impl Pipeline {
     }
 
     fn refuse_other_scores(&self, other: &Self) -> Result<()> {
-        let (output, seed) = (self.place.to_string(), self.config.run.seed);
-        let (other_output, other_seed) = (other.place.to_string(), other.config.run.seed);
+        let (output, seed) = (self.place().to_string(), self.config.run.seed);
+        let (other_output, other_seed) = (other.place().to_string(), other.config.run.seed);
         if (&output, seed) == (&other_output, other_seed) {
             return Ok(());
         }

@@ -8,18 +8,11 @@ use headwater_heads::{
 use headwater_model::Model;
 use headwater_record::{HeadSet, HeadsFile};
 use headwater_report::heads_svg;
+use headwater_run::RunFolder;
 use headwater_store::Created;
 
 use crate::events::ProbeAccuracy;
-use crate::pipeline::json_bytes;
 use crate::{Error, Event, Pipeline, Result};
-
-/// Where the head set lies, relative to the run.
-pub(crate) const HEADS_FILE: &str = "heads.json";
-/// A head set that was found and refused.
-const WEAK_HEADS_FILE: &str = "heads-weak.json";
-/// The picture of every head's score.
-pub(crate) const HEADS_PICTURE: &str = "heads.svg";
 
 /// Sentences taken from the corpus, at most.
 const CORPUS_SENTENCES: usize = 4_000;
@@ -48,14 +41,14 @@ impl Pipeline {
     /// # Errors
     /// [`Error::OtherHeads`], [`Error::WeakHeads`], what is wrong with a pinned set, and the errors of the model and the store.
     pub fn heads(&self, request: HeadsRequest) -> Result<HeadsFile> {
-        self.place.ensure_writable()?;
+        self.place().ensure_writable()?;
         let plan = match self.config.heads.sentences {
             Sentences::Corpus => self.plan()?,
             _ => Plan { sources: Vec::new() },
         };
         let model = self.load_model()?;
         let heads = self.heads_of(&model, &plan, request)?;
-        self.tell(&Event::Written { path: self.place.describe(HEADS_FILE) });
+        self.tell(&Event::Written { path: self.place().describe(RunFolder::HEADS) });
         Ok(heads)
     }
 
@@ -65,14 +58,14 @@ impl Pipeline {
         let file = match self.stored_heads()? {
             Some(stored) if request.find_again && !self.differences(&stored, model)?.is_empty() => {
                 let file = self.make_heads(model, plan, request.allow_weak)?;
-                self.write_json(HEADS_FILE, &file)?;
+                self.folder.write_heads(&file)?;
                 file
             }
             Some(stored) => self.agreed(stored, model)?,
             None => self.first_heads(model, plan, request.allow_weak)?,
         };
         if file.search.is_some() {
-            self.place.write(HEADS_PICTURE, Bytes::from(heads_svg(&file)))?;
+            self.place().write(RunFolder::HEADS_PICTURE, Bytes::from(heads_svg(&file)))?;
         }
         self.tell_heads(&file);
         Ok(file)
@@ -89,18 +82,18 @@ impl Pipeline {
         let found = |heads, origin: &str| Substitute { heads, origin: origin.to_owned(), is_stand_in: false };
         let reason = match (self.stored_heads()?, &config.file) {
             (Some(stored), _) => match self.differences(&stored, model)? {
-                differences if differences.is_empty() => return Ok(found(stored.heads, HEADS_FILE)),
-                differences => format!("{HEADS_FILE} was made with other settings: {}", differences.join("; ")),
+                differences if differences.is_empty() => return Ok(found(stored.heads, RunFolder::HEADS)),
+                differences => format!("{} was made with other settings: {}", RunFolder::HEADS, differences.join("; ")),
             },
             (None, Some(path)) => return Ok(found(pinned_heads(path, model)?.heads, path)),
-            (None, None) => format!("there is no {HEADS_FILE} yet"),
+            (None, None) => format!("there is no {} yet", RunFolder::HEADS),
         };
         let heads = placeholder_heads(model.shape().layers, model.shape().heads, config.fraction)?;
         Ok(Substitute { heads, origin: format!("stand-in, as {reason}"), is_stand_in: true })
     }
 
     fn stored_heads(&self) -> Result<Option<HeadsFile>> {
-        self.artefact(HEADS_FILE)
+        Ok(self.folder.heads()?)
     }
 
     /// Checks that `stored` is the head set that the pipeline asks for.
@@ -109,7 +102,7 @@ impl Pipeline {
         if differences.is_empty() {
             return Ok(stored);
         }
-        Err(Error::OtherHeads { path: self.place.describe(HEADS_FILE), differences })
+        Err(Error::OtherHeads { path: self.place().describe(RunFolder::HEADS), differences })
     }
 
     /// How what the pipeline asks for differs from what `stored` was made by, as `key: then → now`.
@@ -147,10 +140,10 @@ impl Pipeline {
     /// Makes `heads.json` unless another worker was first: then its set is the run's.
     fn first_heads(&self, model: &Model, plan: &Plan, allow_weak: bool) -> Result<HeadsFile> {
         let file = self.make_heads(model, plan, allow_weak)?;
-        match self.place.create(HEADS_FILE, &json_bytes(HEADS_FILE, &file)?)? {
+        match self.folder.create_heads(&file)? {
             Created::New => Ok(file),
             Created::AlreadyThere => {
-                self.read_heads(model)?.ok_or_else(|| Error::Vanished { path: self.place.describe(HEADS_FILE) })
+                self.read_heads(model)?.ok_or_else(|| Error::Vanished { path: self.place().describe(RunFolder::HEADS) })
             }
         }
     }
@@ -180,8 +173,8 @@ impl Pipeline {
                 Ok(file)
             }
             Err(headwater_heads::Error::WeakHeads { weakness, file }) => {
-                self.write_json(WEAK_HEADS_FILE, &file)?;
-                let path = self.place.describe(WEAK_HEADS_FILE);
+                self.folder.write_weak_heads(&file)?;
+                let path = self.place().describe(RunFolder::WEAK_HEADS);
                 Err(Error::WeakHeads { path, source: Box::new(headwater_heads::Error::WeakHeads { weakness, file }) })
             }
             Err(error) => Err(error.into()),

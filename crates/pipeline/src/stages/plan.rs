@@ -130,7 +130,7 @@ impl Pipeline {
 
     /// Refuses a corpus that holds what this run writes.
     fn refuse_own_output(&self, plan: &Plan) -> Result<()> {
-        let output = format!("{}/", self.place);
+        let output = format!("{}/", self.place());
         for source in &plan.sources {
             if let Some(shard) = source.shards.iter().find(|shard| shard.location().starts_with(&output)) {
                 return Err(Error::OwnOutput { source_name: source.name.clone(), shard: shard.location().to_owned() });

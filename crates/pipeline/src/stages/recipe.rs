@@ -11,18 +11,20 @@ use headwater_record::selection::DomainSelection;
 use headwater_record::tokens::{TokenFile, TokensFile};
 use headwater_record::{ContentHash, SelectionFile, TokenCount};
 use headwater_report::schedule_svg;
-use headwater_select::{Mixtures, subset_folder};
+use headwater_run::RunFolder;
+use headwater_select::Mixtures;
 use headwater_tokens::{MANIFEST_FILE, TokenFormat};
 
 use crate::{Arm, Error, Pipeline, Result};
 
-const SCHEDULE_PICTURE: &str = "schedule.svg";
-
 /// Folders and files of the output that are no place for recipes.
-const TAKEN: [&str; 5] = ["scores", "selected", "tokens", "run.json", "selection.json"];
-
-/// Where recipes of the control arm go, relative to the run.
-const CONTROL_RECIPES: &str = "recipe-control";
+const TAKEN: [&str; 5] = [
+    RunFolder::SCORES,
+    RunFolder::SUBSETS,
+    RunFolder::TOKENS,
+    RunFolder::RUN,
+    RunFolder::selection_file(Arm::Selection),
+];
 
 impl Pipeline {
     /// Writes a config for each trainer, the schedule as a table and as a picture, from the selection that an arm made; returns their
@@ -39,7 +41,7 @@ impl Pipeline {
                 return Err(Error::RecipeFolder { folder: folder.to_owned() });
             }
         }
-        let folder = folder.or((arm == Arm::Control).then_some(CONTROL_RECIPES));
+        let folder = folder.or((arm == Arm::Control).then_some(RunFolder::recipes(arm)));
         let written = self.write_recipes(&self.selection(arm)?, folder)?;
         written.iter().for_each(|path| self.tell_written(path));
         Ok(written)
@@ -53,12 +55,14 @@ impl Pipeline {
         let recipes = self.recipes(selection, &preset, &tokens, folder)?;
         recipes.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let picture = schedule_svg(&recipes.schedule, recipes.tokens_per_step);
-        let picture_path =
-            folder.map_or_else(|| SCHEDULE_PICTURE.to_owned(), |folder| format!("{folder}/{SCHEDULE_PICTURE}"));
+        let picture_path = folder.map_or_else(
+            || RunFolder::SCHEDULE_PICTURE.to_owned(),
+            |folder| format!("{folder}/{}", RunFolder::SCHEDULE_PICTURE),
+        );
         let files = recipes.files.into_iter().map(|file| (file.path, Bytes::from(file.bytes)));
         let mut paths = Vec::new();
         for (path, bytes) in std::iter::once((picture_path, Bytes::from(picture))).chain(files) {
-            self.place.write(&path, bytes)?;
+            self.place().write(&path, bytes)?;
             paths.push(path);
         }
         Ok(paths)
@@ -94,13 +98,13 @@ impl Pipeline {
         let (mut there, mut unlike) = (Vec::new(), BTreeSet::new());
         for part in selection.parts() {
             for format in TokenFormat::ALL {
-                let folder = format!("{}/{}", part.token_folder(&selection.hash), format.name());
+                let folder = format!("{}/{}", RunFolder::token_files(part, &selection.hash), format.name());
                 let manifest = format!("{folder}/{MANIFEST_FILE}");
-                let place = self.place.describe(&manifest);
-                let Some(manifest) = self.artefact::<TokensFile>(&manifest)? else { continue };
+                let place = self.place().describe(&manifest);
+                let Some(manifest) = self.folder.read_json::<TokensFile>(&manifest)? else { continue };
                 unlike.extend(check_tokenizer(&manifest, preset, &place)?);
                 let file = |file: &TokenFile| TokenFileCount {
-                    path: self.place.describe(&format!("{folder}/{}", file.path.trim_end_matches(".bin"))),
+                    path: self.place().describe(&format!("{folder}/{}", file.path.trim_end_matches(".bin"))),
                     tokens: TokenCount(file.tokens),
                 };
                 let files = manifest.tally.files.iter().map(file).collect();
@@ -135,7 +139,7 @@ impl Pipeline {
             mixtures: &mixtures,
             selection,
             folder: folder.unwrap_or(RECIPE_FOLDER),
-            subset: &self.place.describe(&subset_folder(selection)),
+            subset: &self.place().describe(&RunFolder::subset(&selection.hash)),
             corpus: &corpus,
             tokens,
             seed: self.config.run.seed,

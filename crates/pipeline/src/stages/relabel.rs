@@ -6,7 +6,7 @@ use std::thread::ScopedJoinHandle;
 
 use headwater_corpus::Plan;
 use headwater_record::RunFile;
-use headwater_score::{Relabelled, change, relabel_units};
+use headwater_score::{LabelSource, Relabelled, SidecarToRelabel, relabel_units};
 
 use crate::stages::score::{Work, labels};
 use crate::{Event, Part, Pipeline, Result};
@@ -21,7 +21,7 @@ impl Pipeline {
     /// # Errors
     /// [`Error::NotBegun`](crate::Error::NotBegun); [`Error::Score`](crate::Error::Score) for a damaged sidecar.
     pub fn relabel(&self) -> Result<u64> {
-        self.place.ensure_writable()?;
+        self.place().ensure_writable()?;
         let plan = &self.plan()?;
         let run = relabelled(self.begun_run()?, plan);
         let (_, done) = self.divide(plan, &run, Part::WHOLE)?;
@@ -35,10 +35,10 @@ impl Pipeline {
         let next = AtomicUsize::new(0);
         let relabel = || -> Result<(), headwater_score::Error> {
             while let Some(units) = shards.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let sidecars: Vec<_> =
-                    units.iter().map(|work| (work.footer(), work.run.sidecar_path(work.unit))).collect();
-                let source = (units[0].shard, &units[0].source.columns);
-                relabel_units(source, &sidecars, &self.place, &on_unit)?;
+                let sidecar = |work: &Work<'_>| SidecarToRelabel { footer: work.footer(), path: work.sidecar_path() };
+                let sidecars: Vec<_> = units.iter().map(sidecar).collect();
+                let source = LabelSource { shard: units[0].shard, columns: &units[0].source.columns };
+                relabel_units(source, &sidecars, self.place(), &on_unit)?;
             }
             Ok(())
         };
@@ -50,7 +50,7 @@ impl Pipeline {
         step.finish();
         let rewritten = rewritten.into_inner();
         self.tell(&Event::Relabelled { sidecars: rewritten });
-        change(&self.place, |run| Ok(relabelled(run, plan)))?;
+        self.folder.change(|run| Ok(relabelled(run, plan)))?;
         Ok(rewritten)
     }
 }

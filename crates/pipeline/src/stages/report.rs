@@ -3,16 +3,13 @@
 use bytes::Bytes;
 use headwater_corpus::Plan;
 use headwater_record::profile::Profile;
-use headwater_record::{HeadsFile, RunFile, SelectionFile};
-use headwater_report::{Metrics, Mixture, MixturePart, MixtureStage, PageInputs, PlannedSchedule, render_page};
-use headwater_select::{Mixtures, SELECTION_PATH, StoredSidecars, profile};
+use headwater_record::{RunFile, SelectionFile};
+use headwater_report::{Mixture, MixturePart, MixtureStage, PageInputs, PlannedSchedule, render_page};
+use headwater_run::RunFolder;
+use headwater_select::{Mixtures, StoredSidecars, profile};
 
 use crate::error::chain;
-use crate::pipeline::METRICS_FILE;
-use crate::stages::heads::HEADS_FILE;
-use crate::{Class, Error, Pipeline, Result};
-
-const REPORT_PATH: &str = "report.html";
+use crate::{Arm, Class, Error, Pipeline, Result};
 
 impl Pipeline {
     /// Writes `report.html`, one page of everything that is known of the run, whatever state it is in; returns its path, relative to
@@ -21,8 +18,8 @@ impl Pipeline {
     /// # Errors
     /// What the store says; settings that cannot be shown are warned of, and the page says so.
     pub fn report(&self) -> Result<String> {
-        self.place.ensure_writable()?;
-        let run = headwater_score::read(&self.place)?;
+        self.place().ensure_writable()?;
+        let run = self.folder.run_file()?;
         let plan = run.as_ref().and_then(|_| self.shards_at_hand());
         let path = self.write_report(run.as_ref(), plan.as_ref())?;
         self.tell_written(&path);
@@ -32,9 +29,9 @@ impl Pipeline {
     /// Writes the page from what there is; returns its path. Without a plan it shows no texts.
     pub(crate) fn write_report(&self, run: Option<&RunFile>, plan: Option<&Plan>) -> Result<String> {
         let _timer = self.meters.stage("report");
-        let heads: Option<HeadsFile> = self.artefact(HEADS_FILE)?;
-        let metrics: Option<Metrics> = self.artefact(METRICS_FILE)?;
-        let selection: Option<SelectionFile> = self.artefact(SELECTION_PATH)?;
+        let heads = self.folder.heads()?;
+        let metrics = self.folder.metrics()?;
+        let selection = self.folder.selection(Arm::Selection)?;
         let mut warnings = Vec::new();
         if self.config.is_sampled() {
             warnings
@@ -67,13 +64,13 @@ impl Pipeline {
             metrics: metrics.as_ref(),
             warnings: &warnings,
         });
-        self.place.write(REPORT_PATH, Bytes::from(html))?;
-        Ok(REPORT_PATH.to_owned())
+        self.place().write(RunFolder::REPORT, Bytes::from(html))?;
+        Ok(RunFolder::REPORT.to_owned())
     }
 
     /// Profiles the sidecars that there are; nothing before the first.
     fn profile(&self, run: &RunFile, plan: Option<&Plan>) -> Result<Option<Profile>> {
-        let (sidecars, missing) = StoredSidecars::open_partly(&self.place, run)?;
+        let (sidecars, missing) = StoredSidecars::open_partly(&self.folder, run)?;
         let sidecars = match plan {
             Some(plan) => sidecars.with_shards(plan),
             None => sidecars,

@@ -8,15 +8,12 @@ use headwater_corpus::{Class, Domain, OnBadShard, Plan, PlannedShard, PlannedSou
 use headwater_model::{HeadMask, Model};
 use headwater_record::run::{Labels, RunShard, RunSource, SEMANTICS, ScoringInputs, SkippedShard};
 use headwater_record::{ByteCount, HeadSet, HeadsFile, RunFile, UnitKey};
+use headwater_run::{Candidate, OnChange, RunFolder, SidecarFooter};
 use headwater_score::document::Windowing;
-use headwater_score::{
-    Advance, Candidate, OnChange, Phase, Scorer, SidecarFooter, UnitReport, UnitWork, Watch, begin, done_units,
-    score_units, skip_shard,
-};
+use headwater_score::{Advance, Phase, Scorer, UnitReport, UnitWork, Watch, score_units};
 use serde::Serialize;
 
 use crate::meters::unusable;
-use crate::pipeline::{METRICS_FILE, json_bytes};
 use crate::verdict::{rejects, warn_skipped};
 use crate::{Error, Event, Part, Pipeline, Progress, Result, Verdict};
 
@@ -72,12 +69,11 @@ impl<'a> Work<'a> {
     }
 
     fn to_score(&self) -> UnitWork<'a> {
-        UnitWork {
-            shard: self.shard,
-            columns: &self.source.columns,
-            footer: self.footer(),
-            path: self.run.sidecar_path(self.unit),
-        }
+        UnitWork { shard: self.shard, columns: &self.source.columns, footer: self.footer(), path: self.sidecar_path() }
+    }
+
+    pub(crate) fn sidecar_path(&self) -> String {
+        RunFolder::sidecar(&self.run.fingerprint, &self.run.name, self.unit)
     }
 
     pub(crate) fn footer(&self) -> SidecarFooter {
@@ -164,11 +160,11 @@ impl Pipeline {
     /// [`Error::NoHeads`], [`Error::OtherHeads`]; [`Error::Score`] if the run was begun otherwise, or what keeps a document from being
     /// scored; [`Error::Cancelled`]. Finished units are kept, and another call scores the rest.
     pub fn score(&self, request: ScoreRequest) -> Result<ScoreSummary> {
-        self.place.ensure_writable()?;
+        self.place().ensure_writable()?;
         self.wait_for_turn(request.part);
         let plan = self.plan()?;
         let model = self.load_model()?;
-        let no_heads = || Error::NoHeads { output: self.place.to_string(), pipeline: self.name.clone() };
+        let no_heads = || Error::NoHeads { output: self.place().to_string(), pipeline: self.name.clone() };
         let heads = self.read_heads(&model)?.ok_or_else(no_heads)?;
         let scored = self.score_units(&plan, &model, &heads, &request)?;
         self.write_metrics(request.part)?;
@@ -201,7 +197,7 @@ impl Pipeline {
         request: &ScoreRequest,
     ) -> Result<Scored> {
         let file = self.run_file(plan, model, heads)?;
-        let run = begin(&self.place, Candidate { file, on_change: request.on_change })?;
+        let run = self.folder.begin(Candidate { file, on_change: request.on_change })?;
         let (pending, done) = self.divide(plan, &run, request.part)?;
         if done.is_empty() && !pending.is_empty() {
             self.tell_fidelity(plan, model, heads)?;
@@ -220,7 +216,7 @@ impl Pipeline {
         let step = self.step("score", "documents", Some(total));
         let watch = Follower { pipeline: self, pending: &pending, step, tally: Mutex::new(tally) };
         let watched = self.environment.cancel.watch();
-        let ended = score_units(&scorer, &units, &self.place, &watch);
+        let ended = score_units(&scorer, &units, self.place(), &watch);
         drop((watched, timer));
         if ended.is_err() || self.is_cancelled() {
             // what was done is told all the same, unless the store is the trouble
@@ -246,7 +242,7 @@ impl Pipeline {
 
     /// Writes what this process did so far.
     fn write_metrics(&self, part: Part) -> Result<()> {
-        Ok(self.place.write(&metrics_file(part), json_bytes("metrics", &self.meters.metrics())?)?)
+        Ok(self.folder.write_json(&metrics_file(part), &self.meters.metrics())?)
     }
 
     /// Passes over what a unit came to, where scores are only measured, but for errors that the pipeline does not allow.
@@ -271,7 +267,7 @@ impl Pipeline {
         let reason = error.to_string();
         tracing::warn!(shard = work.shard.location(), reason, "shard skipped");
         let shard = SkippedShard { path: work.shard.path.clone(), reason };
-        skip_shard(&self.place, &work.source.name, &shard)
+        Ok(self.folder.skip_shard(&work.source.name, &shard)?)
     }
 
     /// What scores as the pipeline says, with `heads` masked.
@@ -310,7 +306,7 @@ impl Pipeline {
                 .iter()
                 .find(|run| run.name == source.name)
                 .ok_or_else(|| Error::LostSource { name: source.name.clone() })?;
-            let finished = done_units(&self.place, run)?;
+            let finished = self.folder.done_units(run)?;
             for (shard, unit) in source.units() {
                 let weight = weight(shard, unit);
                 if part.holds(before, weight, all) {
@@ -352,8 +348,8 @@ impl Pipeline {
 /// Where the metrics of a part go, relative to the run.
 fn metrics_file(part: Part) -> String {
     match part {
-        Part::WHOLE => METRICS_FILE.to_owned(),
-        Part { index, of } => format!("metrics/score-{index}-of-{of}.json"),
+        Part::WHOLE => RunFolder::METRICS.to_owned(),
+        Part { index, of } => RunFolder::part_metrics(index, of),
     }
 }
 

@@ -2,43 +2,12 @@
 
 use headwater_corpus::{Plan, PlannedSource};
 use headwater_record::{RunFile, SelectionFile};
-use headwater_select::{
-    SELECTION_PATH, SelectConfig, control, select, units, write_rejects, write_selection, write_subset,
-};
+use headwater_run::{RunFolder, units};
+use headwater_select::{SelectConfig, control, select, write_rejects, write_subset};
 use serde::Serialize;
 
 use crate::stages::score::labels;
-use crate::{Error, Pipeline, Result, Verdict};
-
-/// The cuts of the control arm, relative to the run.
-const CONTROL_PATH: &str = "selection-control.json";
-
-/// What a training run is made of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Arm {
-    /// What the pipeline's rule keeps.
-    #[default]
-    Selection,
-    /// As many tokens of every domain, drawn at random.
-    Control,
-}
-
-impl Arm {
-    /// The control arm if `is_control`.
-    #[must_use]
-    pub const fn of(is_control: bool) -> Self {
-        if is_control { Self::Control } else { Self::Selection }
-    }
-
-    /// Where its cuts lie, relative to the run.
-    pub(crate) const fn selection_path(self) -> &'static str {
-        match self {
-            Self::Selection => SELECTION_PATH,
-            Self::Control => CONTROL_PATH,
-        }
-    }
-}
+use crate::{Arm, Error, Pipeline, Result, Verdict};
 
 /// What a selection keeps, and whether the scores that it is of are complete.
 #[derive(Clone, Debug, Serialize)]
@@ -57,7 +26,7 @@ impl Pipeline {
     /// [`Error::NotBegun`]; [`Error::NothingToMatch`] and [`Error::OtherRule`] for the control arm; [`Error::Select`] for a rule that
     /// cannot be kept to, a missing sidecar or a shard that changed.
     pub fn select(&self, arm: Arm) -> Result<SelectSummary> {
-        self.place.ensure_writable()?;
+        self.place().ensure_writable()?;
         let run = self.begun_run()?;
         let plan = self.plan()?;
         refuse_other_labels(&run, &plan)?;
@@ -68,10 +37,9 @@ impl Pipeline {
 
     /// The selection that was made.
     pub(crate) fn selection(&self, arm: Arm) -> Result<SelectionFile> {
-        let path = arm.selection_path();
-        self.artefact(path)?.ok_or_else(|| Error::NoSelection {
-            output: self.place.to_string(),
-            path: path.to_owned(),
+        self.folder.selection(arm)?.ok_or_else(|| Error::NoSelection {
+            output: self.place().to_string(),
+            path: RunFolder::selection_file(arm).to_owned(),
             pipeline: self.name.clone(),
             flag: if arm == Arm::Control { " --control" } else { "" },
         })
@@ -84,7 +52,7 @@ impl Pipeline {
             return Ok(config.clone());
         }
         let nothing = || Error::NothingToMatch { pipeline: self.name.clone() };
-        let selection = self.artefact::<SelectionFile>(SELECTION_PATH)?.ok_or_else(nothing)?;
+        let selection = self.folder.selection(Arm::Selection)?.ok_or_else(nothing)?;
         let (rank, by) = (config.rank.to_string(), config.by.as_str());
         if selection.rank == rank && selection.by == by {
             return Ok(control(config, &selection));
@@ -102,13 +70,13 @@ impl Pipeline {
         let (config, seed) = (self.rule(arm)?, self.config.run.seed);
         let sidecars = units(run)?.len() as u64;
         let step = self.step("cut", "sidecars read", None);
-        let selection = select(&self.place, run, plan, (&config, seed), &|read| step.advance(read))?;
+        let selection = select(&self.folder, run, plan, (&config, seed), &|read| step.advance(read))?;
         let step = self.step("subset", "units", Some(sidecars));
-        write_subset(&self.place, run, plan, (&selection, &config), &|done| step.advance(done))?;
+        write_subset(&self.folder, run, plan, (&selection, &config), &|done| step.advance(done))?;
         step.finish();
         let step = self.step("rejects", "sidecars", Some(sidecars));
-        write_rejects(&self.place, run, &|read| step.advance(read))?;
-        write_selection(&self.place, arm.selection_path(), &selection.file)?;
+        write_rejects(&self.folder, run, &|read| step.advance(read))?;
+        self.folder.write_selection(arm, &selection.file)?;
         Ok(selection.file)
     }
 }
@@ -121,5 +89,5 @@ pub(crate) fn refuse_other_labels(run: &RunFile, plan: &Plan) -> Result<()> {
         (before.labels != now).then(|| format!("{}: {} → {now}", source.name, before.labels))
     };
     let differences: Vec<String> = plan.sources.iter().filter_map(difference).collect();
-    if differences.is_empty() { Ok(()) } else { Err(headwater_score::Error::OtherLabels { differences }.into()) }
+    if differences.is_empty() { Ok(()) } else { Err(headwater_run::Error::OtherLabels { differences }.into()) }
 }

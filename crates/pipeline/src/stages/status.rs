@@ -5,11 +5,10 @@ use std::time::{Duration, SystemTime};
 
 use headwater_record::run::{RunSource, SkippedShard};
 use headwater_record::{Status, UnitKey};
-use headwater_score::{Statuses, done_units, read, statuses};
+use headwater_run::{RunFolder, Statuses};
 use headwater_store::Entry;
 use serde::Serialize;
 
-use crate::stages::heads::HEADS_FILE;
 use crate::{Arm, Pipeline, Result};
 
 /// Sidecars whose footers are read to count rejects; of more, as many from all over.
@@ -144,19 +143,19 @@ impl Pipeline {
     /// # Errors
     /// [`Error::Score`](crate::Error::Score) for a damaged `run.json` or sidecar; what the store says.
     pub fn status(&self) -> Result<StatusReport> {
-        let exists = |path: &str| Ok::<_, crate::Error>(self.place.read_if_exists(path)?.is_some());
+        let exists = |path: &str| Ok::<_, crate::Error>(self.place().read_if_exists(path)?.is_some());
         Ok(StatusReport {
-            output: self.place.to_string(),
-            is_remote: self.place.local_path().is_none(),
-            has_heads: exists(HEADS_FILE)?,
+            output: self.place().to_string(),
+            is_remote: self.place().local_path().is_none(),
+            has_heads: exists(RunFolder::HEADS)?,
             scoring: self.scoring_status()?,
-            has_selection: exists(Arm::Selection.selection_path())?,
+            has_selection: exists(RunFolder::selection_file(Arm::Selection))?,
         })
     }
 
     fn scoring_status(&self) -> Result<Option<ScoringStatus>> {
-        let Some(run) = read(&self.place)? else { return Ok(None) };
-        let surveys = run.sources.iter().map(|source| Ok(Survey::of(source, done_units(&self.place, source)?)));
+        let Some(run) = self.folder.run_file()? else { return Ok(None) };
+        let surveys = run.sources.iter().map(|source| Ok(Survey::of(source, self.folder.done_units(source)?)));
         let surveys = surveys.collect::<Result<Vec<_>>>()?;
         let left = surveys.iter().map(|survey| survey.documents - survey.documents_done).sum();
         let finished: Vec<(SystemTime, u64)> = surveys.iter().flat_map(|survey| survey.finished.clone()).collect();
@@ -186,7 +185,7 @@ impl Pipeline {
         } else {
             entries
         };
-        let counted: Statuses = statuses(&self.place, &sample)?;
+        let counted: Statuses = self.folder.statuses(&sample)?;
         let rows = Status::ALL.map(|status| (status.to_string(), counted.get(&status).copied().unwrap_or(0)));
         Ok(Some(StatusCounts { rows: rows.into(), sidecars_counted: sample.len() as u64, is_sample }))
     }

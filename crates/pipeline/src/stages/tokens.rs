@@ -1,9 +1,8 @@
 //! Token files, from the corpus and a finished selection.
 
 use headwater_corpus::{Plan, PlanOptions, SourceConfig, plan};
-use headwater_record::tokens::CORPUS_TOKENS;
 use headwater_record::{RunFile, SelectionFile};
-use headwater_select::subset_folder;
+use headwater_run::RunFolder;
 use headwater_tokens::{
     MANIFEST_FILE, PartPlan, Share, TextPart, TokenFormat, TokenWork, TokenizerSetup, TokensConfig, Watch, write_tokens,
 };
@@ -52,12 +51,12 @@ impl Pipeline {
         if self.tokens_config().formats.is_empty() {
             return Err(Error::NoTokenFormats);
         }
-        self.place.ensure_writable()?;
+        self.place().ensure_writable()?;
         self.rehearse_tokens()?;
         self.wait_for_turn(part);
         let selection = self.wants(TextPart::Selected).then(|| self.selection(arm)).transpose()?;
         let corpus = self.wants(TextPart::Corpus).then(|| self.plan()).transpose()?;
-        let run = headwater_score::read(&self.place)?;
+        let run = self.folder.run_file()?;
         let corpus = corpus.map(|corpus| without_skipped(corpus, run.as_ref()));
         let selected = selection.as_ref().map(|selection| self.selected(selection)).transpose()?.unwrap_or_default();
         self.write_tokens(&Texts { corpus: corpus.as_ref(), selected }, part)
@@ -98,17 +97,21 @@ impl Pipeline {
 
     /// The documents of every part of what is selected.
     fn selected(&self, selection: &SelectionFile) -> Result<Vec<SelectedText>> {
-        let subset = subset_folder(selection);
+        let subset = RunFolder::subset(&selection.hash);
         let folders = selection.parts().into_iter().filter_map(|part| Some((part, part.folder_in(&subset)?)));
         let texts = folders.map(|(part, folder)| {
-            Ok(SelectedText { part, plan: self.subset(&folder)?, folder: part.token_folder(&selection.hash) })
+            Ok(SelectedText {
+                part,
+                plan: self.subset(&folder)?,
+                folder: RunFolder::token_files(part, &selection.hash),
+            })
         });
         texts.collect()
     }
 
     /// The plan of the subset's files in `folder`, which are shards like others.
     fn subset(&self, folder: &str) -> Result<Plan> {
-        let files = self.place.list(folder)?;
+        let files = self.place().list(folder)?;
         let is_of = |path: &str, source: &str| {
             path.strip_prefix(folder).is_some_and(|path| path.starts_with(&format!("/{source}/")))
         };
@@ -117,7 +120,7 @@ impl Pipeline {
         let sources: Vec<SourceConfig> = kept
             .map(|source| SourceConfig {
                 name: source.name.clone(),
-                paths: vec![all_below(&self.place.describe(&format!("{folder}/{}", source.name)))],
+                paths: vec![all_below(&self.place().describe(&format!("{folder}/{}", source.name)))],
                 text: source.text.clone(),
                 id: String::new(),
                 domain: String::new(),
@@ -143,7 +146,7 @@ impl Pipeline {
             eos_id: eos.id,
         });
         let part = |part, folder: &str, plan| PartPlan { part, folder: folder.to_owned(), plan };
-        let corpus = texts.corpus.map(|plan| part(TextPart::Corpus, CORPUS_TOKENS, plan));
+        let corpus = texts.corpus.map(|plan| part(TextPart::Corpus, RunFolder::CORPUS_TOKENS, plan));
         let selected = texts.selected.iter().map(|text| part(text.part, &text.folder, &text.plan));
         let mut written = Vec::new();
         for part in corpus.into_iter().chain(selected) {
@@ -155,7 +158,7 @@ impl Pipeline {
     /// Writes the missing files of one part; returns the folders that are complete.
     fn part(&self, setup: &TokenizerSetup<'_>, part: &PartPlan<'_>, shard: Part) -> Result<Vec<String>> {
         let share = Share { index: shard.index, of: shard.of };
-        let work = TokenWork::begin(&self.place, setup, part, share)?;
+        let work = TokenWork::begin(self.place(), setup, part, share)?;
         let name = match part.part {
             TextPart::Corpus => "the corpus".to_owned(),
             TextPart::Selected => "the subset".to_owned(),

@@ -10,9 +10,10 @@ use headwater_record::profile::{DomainProfile, Profile, Sample, SampleSet, Scale
 use headwater_record::run::{Labels, Numerics, RunShard, RunSource, SEMANTICS, ScoringInputs, SkippedShard};
 use headwater_record::selection::{Bucket, Certainty, Correction, DomainSelection, Nuisance, RankedDocument, Stratum};
 use headwater_record::{
-    ContentHash, DocumentAddress, HeadId, HeadSet, HeadsFile, RunFile, SelectionFile, ShardId, TokenCount, UnitKey,
+    ContentHash, DocumentAddress, HeadId, HeadSet, HeadsFile, Metrics, RunFile, SelectionFile, ShardId, TokenCount,
+    UnitKey,
 };
-use headwater_report::{Metrics, Mixture, MixturePart, MixtureStage, PageInputs, PlannedSchedule};
+use headwater_report::{Mixture, MixturePart, MixtureStage, PageInputs, PlannedSchedule};
 use headwater_schedule::{Curve, Schedule, WsdSteps};
 use serde_json::json;
 

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use headwater_record::profile::Profile;
-use headwater_record::{HeadsFile, RunFile, SelectionFile};
+use headwater_record::{HeadsFile, Metrics, RunFile, SelectionFile};
 use headwater_schedule::Schedule;
-use serde::Deserialize;
 
 /// What is known of a run. The page names each part that is `None`, with the command that makes it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -64,44 +63,6 @@ pub struct MixturePart {
     pub name: String,
     /// Share of the tokens that are trained on.
     pub weight: f64,
-}
-
-/// `metrics.json`, as far as the page shows it. What a file lacks counts as zero.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default)]
-pub struct Metrics {
-    /// Seconds by stage, of the clock.
-    pub seconds: BTreeMap<String, f64>,
-    /// Seconds by phase of scoring, summed over threads.
-    pub phase_seconds: BTreeMap<String, f64>,
-    /// Seconds that threads waited for bytes that were not there yet.
-    pub fetch_wait_seconds: f64,
-    /// Units scored by the process.
-    pub units: u64,
-    /// Documents scored by the process.
-    pub documents: u64,
-    /// Tokens scored by the process.
-    pub tokens: u64,
-    /// What went over the wire.
-    pub traffic: StoreTraffic,
-    /// Greatest resident memory of the process.
-    pub peak_memory_bytes: Option<u64>,
-}
-
-/// What went over the wire.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
-pub struct StoreTraffic {
-    /// Bytes of shards that were asked for.
-    pub read_bytes: u64,
-    /// Requests to object stores.
-    pub requests: u64,
-    /// Bytes that came.
-    pub received_bytes: u64,
-    /// Bytes that went.
-    pub sent_bytes: u64,
-    /// Requests that were repeated.
-    pub retries: u64,
 }
 
 impl PageInputs<'_> {

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use headwater_record::ByteCount;
 use headwater_record::profile::{Axis, Scale};
+use headwater_record::{ByteCount, Metrics};
 use maud::{Markup, html};
 
 use super::PageInputs;
-use super::inputs::Metrics;
 use super::table::facts;
 use crate::figure::{Bar, Figure, bars};
 use crate::numbers::{grouped, seconds, short};

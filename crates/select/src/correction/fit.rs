@@ -10,7 +10,7 @@ use crate::Result;
 use crate::population::Population;
 use crate::reservoir::{Sample, Samples, sample};
 use crate::rows::UnitRows;
-use crate::sidecars::Scores;
+use crate::scan::Scores;
 use crate::statistics::mean;
 
 /// Documents there must be for each term.

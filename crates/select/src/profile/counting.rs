@@ -11,9 +11,9 @@ use crate::membership::Member;
 use crate::population::Population;
 use crate::rank::Corrected;
 use crate::rows::{Domains, UnitRows};
+use crate::scan::Scores;
 use crate::search::Ranked;
 use crate::shown::Leaders;
-use crate::sidecars::Scores;
 
 /// Documents shown at each of the four places of a ranking.
 const SHOWN: usize = 6;

@@ -14,8 +14,8 @@ use crate::config::RankBy;
 use crate::correction::{COLUMNS, observations};
 use crate::rank::Corrected;
 use crate::rows::UnitRows;
+use crate::scan::Scores;
 use crate::shown::{Leaders, Shown, read_shown};
-use crate::sidecars::Scores;
 
 /// Characters of a text that are shown.
 const CHARACTERS: usize = 1_200;

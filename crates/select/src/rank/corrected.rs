@@ -10,7 +10,7 @@ use crate::Result;
 use crate::correction::{COLUMNS, Fit, Fits, Observation, diagnose, fits, observations};
 use crate::population::Population;
 use crate::rows::UnitRows;
-use crate::sidecars::Scores;
+use crate::scan::Scores;
 
 /// A correction of every domain.
 #[derive(Debug)]

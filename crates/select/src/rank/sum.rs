@@ -15,7 +15,7 @@ use crate::config::SelectConfig;
 use crate::population::Population;
 use crate::reservoir::sample;
 use crate::rows::UnitRows;
-use crate::sidecars::Scores;
+use crate::scan::Scores;
 
 #[derive(Debug)]
 pub(super) struct RankSum {

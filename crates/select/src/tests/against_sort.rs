@@ -277,5 +277,5 @@ fn the_hash_follows_the_rule() {
 #[test]
 fn shared_rows_are_refused() {
     let twice = [one_shard(["a".to_owned()].into_iter()), one_shard(["a".to_owned()].into_iter())].concat();
-    assert!(matches!(InMemory::new(twice), Err(Error::Overlap { row: 0, .. })));
+    assert!(matches!(InMemory::new(twice), Err(Error::Run(headwater_run::Error::Overlap { row: 0, .. }))));
 }

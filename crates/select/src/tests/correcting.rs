@@ -70,7 +70,7 @@ fn values(sidecars: &InMemory, config: &SelectConfig) -> Vec<f64> {
     let selection = cut(sidecars, &everything, 3, &no_progress).unwrap();
     let mut values = Vec::new();
     let digest = |rows: &crate::rows::UnitRows<'_>| selection.membership.members(rows);
-    let scores = crate::sidecars::Scores { sidecars, on_progress: &no_progress };
+    let scores = crate::scan::Scores { sidecars, on_progress: &no_progress };
     let visit = |_, members: Vec<crate::membership::Member>| {
         values.extend(members.iter().map(|member| selection.membership.rank.value(member.key)));
         Ok(())

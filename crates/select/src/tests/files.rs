@@ -6,9 +6,10 @@ use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::{Float32Type, Schema, UInt64Type};
 use bytes::Bytes;
 use headwater_corpus::{Plan, PlanOptions, SourceConfig};
+use headwater_record::RunFile;
 use headwater_record::run::{Labels, RunShard, RunSource};
 use headwater_record::sidecar::{column, footer};
-use headwater_record::{RunFile, SelectionFile};
+use headwater_run::{Arm, RunFolder, Unit, units};
 use headwater_store::{Place, Stores};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -17,10 +18,7 @@ use parquet::file::properties::WriterProperties;
 use tempfile::TempDir;
 
 use super::{Line, no_progress, run_of, scoring, sidecar};
-use crate::{
-    Error, REJECTS_PATH, SELECTION_PATH, SelectConfig, Selection, Unit, select, subset_folder, units, write_rejects,
-    write_selection, write_subset,
-};
+use crate::{Error, SelectConfig, Selection, select, write_rejects, write_subset};
 
 /// Rows of a row group of the made-up shards.
 const GROUP_ROWS: usize = 5;
@@ -85,6 +83,12 @@ struct Scored {
     units: Vec<Unit>,
 }
 
+impl Scored {
+    fn folder(&self) -> RunFolder {
+        RunFolder::new(self.place.clone())
+    }
+}
+
 fn run_of_plan(plan: &Plan) -> RunFile {
     let source = |source: &headwater_corpus::PlannedSource| RunSource {
         name: source.name.clone(),
@@ -141,7 +145,7 @@ fn texts(batch: &RecordBatch) -> Vec<String> {
 }
 
 fn selection(scored: &Scored, config: &SelectConfig) -> Selection {
-    select(&scored.place, &scored.run, &scored.plan, (config, 0), &no_progress).unwrap()
+    select(&scored.folder(), &scored.run, &scored.plan, (config, 0), &no_progress).unwrap()
 }
 
 #[test]
@@ -150,11 +154,11 @@ fn kept_rows_arrive_in_files_of_their_own() {
     assert!(scored.units.len() > 3, "row groups are units");
     let config = SelectConfig { fraction: 0.5, influence_column: true, ..SelectConfig::default() };
     let selection = selection(&scored, &config);
-    let write = |run: &RunFile| write_subset(&scored.place, run, &scored.plan, (&selection, &config), &no_progress);
+    let write = |run: &RunFile| write_subset(&scored.folder(), run, &scored.plan, (&selection, &config), &no_progress);
     let summary = write(&scored.run).unwrap();
     assert_eq!((summary.written, summary.already_there, summary.empty), (3, 0, 1));
 
-    let folder = subset_folder(&selection.file);
+    let folder = RunFolder::subset(&selection.file.hash);
     let books = decode(scored.place.read(&format!("{folder}/books/a.parquet")).unwrap());
     assert_eq!(texts(&books), ["books/a#4", "books/a#6", "books/a#7"]);
     let influence: Vec<f32> = books["influence"].as_primitive::<Float32Type>().values().to_vec();
@@ -166,16 +170,16 @@ fn kept_rows_arrive_in_files_of_their_own() {
 
     let again = write(&scored.run).unwrap();
     assert_eq!((again.written, again.already_there, again.empty), (0, 3, 1));
-    write_selection(&scored.place, SELECTION_PATH, &selection.file).unwrap();
-    let read: SelectionFile = serde_json::from_slice(&scored.place.read(SELECTION_PATH).unwrap()).unwrap();
-    assert_eq!(read, selection.file);
+    let folder = scored.folder();
+    folder.write_selection(Arm::Selection, &selection.file).unwrap();
+    assert_eq!(folder.selection(Arm::Selection).unwrap(), Some(selection.file));
 }
 
 #[test]
 fn rejects_are_what_was_not_scored() {
     let scored = scored();
-    let rejects = write_rejects(&scored.place, &scored.run, &no_progress).unwrap();
-    let listed = decode(scored.place.read(REJECTS_PATH).unwrap());
+    let rejects = write_rejects(&scored.folder(), &scored.run, &no_progress).unwrap();
+    let listed = decode(scored.place.read(RunFolder::REJECTS).unwrap());
     assert_eq!((rejects, listed.num_rows()), (8, 8));
     assert!(listed[column::ROW].as_primitive::<UInt64Type>().values().iter().all(|row| row % 3 == 2));
     let names: Vec<_> = listed.schema().fields().iter().map(|field| field.name().clone()).collect();
@@ -194,7 +198,8 @@ fn a_foreign_sidecar_is_ignored_and_a_missing_one_named() {
 
     let mut larger = scored.run.clone();
     larger.sources[0].shards[0].units.push(headwater_record::UnitKey { first_row: 5_000, ..foreign.key });
-    let error = select(&scored.place, &larger, &scored.plan, (&SelectConfig::default(), 0), &no_progress).unwrap_err();
+    let error =
+        select(&scored.folder(), &larger, &scored.plan, (&SelectConfig::default(), 0), &no_progress).unwrap_err();
     let text = error.to_string();
     assert!(matches!(error, Error::MissingSidecar { missing: 1, first_row: 5_000, .. }), "{text}");
     assert!(text.contains("headwater score") && text.contains("source web"), "{text}");
@@ -205,8 +210,8 @@ fn a_sidecar_must_be_what_its_name_says() {
     let scored = scored();
     let (unit, other) = (&scored.units[0], &scored.units[1]);
     let refused = |what: &str| {
-        let error =
-            select(&scored.place, &scored.run, &scored.plan, (&SelectConfig::default(), 0), &no_progress).unwrap_err();
+        let error = select(&scored.folder(), &scored.run, &scored.plan, (&SelectConfig::default(), 0), &no_progress)
+            .unwrap_err();
         assert!(error.to_string().contains(what), "{error}");
     };
     write_sidecar(&scored.place, unit, footer_of(other));
@@ -231,8 +236,11 @@ fn sidecars_with_other_labels_are_refused() {
     let mut scored = scored();
     scored.run.sources[0].labels.domain_column = Some("topic".to_owned());
     let error =
-        select(&scored.place, &scored.run, &scored.plan, (&SelectConfig::default(), 0), &no_progress).unwrap_err();
-    assert!(matches!(error, Error::Labels { .. }) && error.to_string().contains("--relabel"), "{error}");
+        select(&scored.folder(), &scored.run, &scored.plan, (&SelectConfig::default(), 0), &no_progress).unwrap_err();
+    assert!(
+        matches!(error, Error::Run(headwater_run::Error::Labels { .. })) && error.to_string().contains("--relabel"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -241,7 +249,7 @@ fn a_shard_that_changed_since_it_was_scored_is_refused() {
     let config = SelectConfig::default();
     let selection = selection(&scored, &config);
     scored.corpus.write("books/a.parquet", shard_bytes("books/other", 9)).unwrap();
-    let write = |plan: &Plan| write_subset(&scored.place, &scored.run, plan, (&selection, &config), &no_progress);
+    let write = |plan: &Plan| write_subset(&scored.folder(), &scored.run, plan, (&selection, &config), &no_progress);
     assert!(matches!(write(&plan_of(&scored.corpus)), Err(Error::ShardChanged { .. })));
     assert!(matches!(write(&Plan { sources: Vec::new() }), Err(Error::NotPlanned { .. })));
 }

@@ -17,11 +17,12 @@ use headwater_corpus::BeginningText;
 use headwater_record::run::{Labels, Numerics, RunShard, RunSource, ScoringInputs};
 use headwater_record::sidecar::{column, schema};
 use headwater_record::{ContentHash, DocumentAddress, HeadSet, RunFile, ShardId, UnitKey};
+use headwater_run::{Unit, units};
 
 use crate::membership::Member;
 use crate::rows::{Domains, UnitRows};
-use crate::sidecars::Scores;
-use crate::{Result, Selection, Sidecars, Unit, units};
+use crate::scan::Scores;
+use crate::{Result, Selection, Sidecars};
 
 /// One row of a made-up sidecar.
 #[derive(Clone, Debug)]

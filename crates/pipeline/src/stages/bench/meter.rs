@@ -4,7 +4,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use headwater_record::Status;
-use headwater_score::{Advance, LongDocuments, Scorer, SidecarRow, UnitReport, Watch};
+use headwater_run::SidecarRow;
+use headwater_score::{Advance, LongDocuments, Scorer, UnitReport, Watch};
 use serde::Serialize;
 
 use crate::estimate::Speed;

@@ -6,15 +6,18 @@ use arrow::array::{
     ArrayRef, Float32Array, Int32Array, RecordBatch, StringArray, StringDictionaryBuilder, UInt32Array, UInt64Array,
 };
 use arrow::datatypes::Int32Type;
+use arrow::error::ArrowError;
 use headwater_record::run::Labels;
 use headwater_record::sidecar::{self, footer};
 use headwater_record::{Fingerprint, Status, UnitKey};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
-use crate::{Error, UnitReport, survey};
+use crate::statuses::{Statuses, encode as encode_statuses};
+use crate::{Error, Result};
 
 /// One row of a sidecar, apart from what is the same for the whole unit.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,22 +82,24 @@ impl SidecarFooter {
 /// Encodes a unit's rows as the bytes of its sidecar.
 ///
 /// # Errors
-/// [`Error::Columns`] or [`Error::Sidecar`] if the encoder fails.
+/// [`Error::Columns`] or [`Error::Encode`] if the encoder fails.
 ///
 /// # Determinism
 /// The same rows give the same bytes.
-pub fn encode_sidecar(footer: &SidecarFooter, rows: &[SidecarRow]) -> Result<Vec<u8>, Error> {
+pub fn encode(footer: &SidecarFooter, rows: &[SidecarRow]) -> Result<Vec<u8>> {
     let unit = footer.unit.to_string();
     let columns = columns(footer, rows).map_err(|source| Error::Columns { unit: unit.clone(), source })?;
     let batch = RecordBatch::try_new(sidecar::schema(), columns)
         .map_err(|source| Error::Columns { unit: unit.clone(), source })?;
     let mut pairs = footer.key_values();
-    pairs.push(survey::encode(&UnitReport::of(rows).statuses));
-    encode(&batch, pairs).map_err(|source| Error::Sidecar { unit, source })
+    let mut statuses = Statuses::new();
+    rows.iter().for_each(|row| *statuses.entry(row.status).or_default() += 1);
+    pairs.push(encode_statuses(&statuses));
+    encode_batch(&batch, pairs).map_err(|source| Error::Encode { path: unit, source })
 }
 
 /// Encodes one batch with a footer.
-pub(crate) fn encode(batch: &RecordBatch, footer: Vec<KeyValue>) -> Result<Vec<u8>, parquet::errors::ParquetError> {
+pub(crate) fn encode_batch(batch: &RecordBatch, footer: Vec<KeyValue>) -> std::result::Result<Vec<u8>, ParquetError> {
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
         .set_key_value_metadata(Some(footer))
@@ -107,15 +112,15 @@ pub(crate) fn encode(batch: &RecordBatch, footer: Vec<KeyValue>) -> Result<Vec<u
     Ok(bytes)
 }
 
-fn columns(footer: &SidecarFooter, rows: &[SidecarRow]) -> Result<Vec<ArrayRef>, arrow::error::ArrowError> {
+fn columns(footer: &SidecarFooter, rows: &[SidecarRow]) -> std::result::Result<Vec<ArrayRef>, ArrowError> {
     let f32s = |value: fn(&SidecarRow) -> Option<f32>| Arc::new(Float32Array::from_iter(rows.iter().map(value))) as _;
     Ok(vec![
         constant(&footer.source, rows.len())?,
         constant(&footer.shard, rows.len())?,
         Arc::new(UInt64Array::from_iter_values(rows.iter().map(|row| row.row))),
         Arc::new(StringArray::from_iter(rows.iter().map(|row| row.id.as_deref()))),
-        words(rows.iter().map(|row| row.domain.as_str()))?,
-        words(rows.iter().map(|row| row.status.as_str()))?,
+        dictionary(rows.iter().map(|row| row.domain.as_str()))?,
+        dictionary(rows.iter().map(|row| row.status.as_str()))?,
         Arc::new(UInt64Array::from_iter_values(rows.iter().map(|row| row.bytes))),
         Arc::new(Float32Array::from_iter_values(rows.iter().map(|row| row.compression))),
         Arc::new(UInt32Array::from_iter_values(rows.iter().map(|row| row.tokens))),
@@ -127,14 +132,14 @@ fn columns(footer: &SidecarFooter, rows: &[SidecarRow]) -> Result<Vec<ArrayRef>,
     ])
 }
 
-fn constant(word: &str, rows: usize) -> Result<ArrayRef, arrow::error::ArrowError> {
+fn constant(word: &str, rows: usize) -> std::result::Result<ArrayRef, ArrowError> {
     let keys = Int32Array::from_value(0, rows);
     let values = Arc::new(StringArray::from(vec![word]));
     Ok(Arc::new(arrow::array::DictionaryArray::<Int32Type>::try_new(keys, values)?))
 }
 
 /// A dictionary column of `words`, numbered by first appearance.
-pub(crate) fn words<'a>(words: impl Iterator<Item = &'a str>) -> Result<ArrayRef, arrow::error::ArrowError> {
+pub(crate) fn dictionary<'a>(words: impl Iterator<Item = &'a str>) -> std::result::Result<ArrayRef, ArrowError> {
     let mut builder = StringDictionaryBuilder::<Int32Type>::new();
     for word in words {
         builder.append(word)?;

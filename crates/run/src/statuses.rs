@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use headwater_corpus::guarded;
 use headwater_record::run::RunSource;
 use headwater_record::sidecar::footer;
 use headwater_record::{Status, UnitKey};
 use headwater_store::{Entry, Place};
 use parquet::file::metadata::{FooterTail, KeyValue, ParquetMetaDataReader};
 
-use crate::Error;
+use crate::parquet_guard::guarded;
+use crate::{Error, Result, RunFolder};
 
 /// End of a sidecar that is fetched at first; it nearly always holds the whole footer.
 const TAIL_BYTES: u64 = 32 << 10;
@@ -23,40 +23,42 @@ const READERS: usize = 32;
 /// Rows of a unit by status.
 pub type Statuses = BTreeMap<Status, u64>;
 
-/// The units of `source` that have a sidecar, with its file, found by one listing.
-///
-/// # Errors
-/// What the store says.
-pub fn done_units(place: &Place, source: &RunSource) -> Result<BTreeMap<UnitKey, Entry>, Error> {
-    let unit = |path: &str| path.rsplit('/').next()?.strip_suffix(".parquet")?.parse().ok();
-    let entries = place.list(&source.sidecar_folder())?;
-    Ok(entries.into_iter().filter_map(|entry| Some((unit(&entry.path)?, entry))).collect())
-}
-
-/// The rows of the sidecars `entries` by status, from their footers alone.
-///
-/// # Errors
-/// [`Error::Damaged`] naming a file that is no sidecar; what the store says.
-pub fn statuses(place: &Place, entries: &[&Entry]) -> Result<Statuses, Error> {
-    let parts = entries.chunks(entries.len().div_ceil(READERS).max(1));
-    let counted: Result<Vec<Vec<Statuses>>, Error> = std::thread::scope(|scope| {
-        let readers: Vec<_> = parts
-            .map(|part| scope.spawn(move || part.iter().map(|entry| statuses_of(place, entry)).collect()))
-            .collect();
-        let join = |reader: std::thread::ScopedJoinHandle<'_, _>| {
-            reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        };
-        readers.into_iter().map(join).collect()
-    });
-    let mut sum = Statuses::new();
-    for (status, rows) in counted?.into_iter().flatten().flatten() {
-        let of_status = sum.entry(status).or_default();
-        *of_status = rows.saturating_add(*of_status);
+impl RunFolder {
+    /// The units of `source` that have a sidecar, with its file, found by one listing.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn done_units(&self, source: &RunSource) -> Result<BTreeMap<UnitKey, Entry>> {
+        let unit = |path: &str| path.rsplit('/').next()?.strip_suffix(".parquet")?.parse().ok();
+        let entries = self.place().list(&Self::sidecars(&source.fingerprint, &source.name))?;
+        Ok(entries.into_iter().filter_map(|entry| Some((unit(&entry.path)?, entry))).collect())
     }
-    Ok(sum)
+
+    /// The rows of the sidecars `entries` by status, from their footers alone.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] naming a file that is no sidecar; what the store says.
+    pub fn statuses(&self, entries: &[&Entry]) -> Result<Statuses> {
+        let parts = entries.chunks(entries.len().div_ceil(READERS).max(1));
+        let counted: Result<Vec<Vec<Statuses>>> = std::thread::scope(|scope| {
+            let readers: Vec<_> = parts
+                .map(|part| scope.spawn(move || part.iter().map(|entry| statuses_of(self.place(), entry)).collect()))
+                .collect();
+            let join = |reader: std::thread::ScopedJoinHandle<'_, _>| {
+                reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            };
+            readers.into_iter().map(join).collect()
+        });
+        let mut sum = Statuses::new();
+        for (status, rows) in counted?.into_iter().flatten().flatten() {
+            let of_status = sum.entry(status).or_default();
+            *of_status = rows.saturating_add(*of_status);
+        }
+        Ok(sum)
+    }
 }
 
-fn statuses_of(place: &Place, entry: &Entry) -> Result<Statuses, Error> {
+fn statuses_of(place: &Place, entry: &Entry) -> Result<Statuses> {
     let damaged = |reason: &str| Error::Damaged { path: entry.path.clone(), reason: reason.to_owned() };
     let no_parquet = || damaged("it does not end like a Parquet file");
     let file = place.reader(entry)?;
@@ -76,7 +78,7 @@ fn statuses_of(place: &Place, entry: &Entry) -> Result<Statuses, Error> {
         .ok_or_else(|| damaged("its footer counts rows of unknown statuses"))
 }
 
-/// The footer entry that counts a sidecar's rows: `status rows`, with commas between.
+/// Encodes the footer entry that counts a sidecar's rows: `status rows`, with commas between.
 pub(crate) fn encode(statuses: &Statuses) -> KeyValue {
     let counts: Vec<String> = statuses.iter().map(|(status, rows)| format!("{status} {rows}")).collect();
     KeyValue::new(footer::STATUSES.to_owned(), counts.join(","))
