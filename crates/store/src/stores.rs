@@ -12,6 +12,7 @@ use crate::place::Root;
 use crate::remote::Client;
 use crate::traffic::{Counters, Traffic};
 use crate::variables::Variables;
+use crate::wire::CountingConnector;
 use crate::{Place, Result};
 
 /// Requests that one bucket serves at the same time, all readers and writers together.
@@ -80,6 +81,11 @@ impl Stores {
     /// The variables handed in.
     pub(crate) fn variables(&self) -> &Variables {
         &self.0.variables
+    }
+
+    /// Makes HTTP clients that count into this handle.
+    pub(crate) fn connector(&self) -> CountingConnector {
+        CountingConnector::new(Arc::clone(&self.0.counters))
     }
 
     /// The client for `bucket`, made at the first call.

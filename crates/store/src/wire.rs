@@ -32,9 +32,16 @@ impl CountingConnector {
 
 impl HttpConnector for CountingConnector {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
+        choose_tls_provider();
         let client = self.inner.connect(options)?;
         Ok(HttpClient::new(Counting { client, counters: Arc::clone(&self.counters) }))
     }
+}
+
+/// Makes *ring* the provider of TLS, unless the program chose one: reqwest takes the one that rustls keeps for the process.
+fn choose_tls_provider() {
+    // an error says that there is one already
+    drop(rustls::crypto::ring::default_provider().install_default());
 }
 
 #[async_trait]

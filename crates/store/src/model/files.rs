@@ -152,7 +152,9 @@ pub(super) fn store(reader: &mut dyn Read, source: &str, wanted: &Wanted<'_>) ->
     if let Some(error) = write_failure {
         return Err(draft.failed(error));
     }
-    copied.map_err(|error| Error::Io { path: source.to_owned(), source: error })?;
+    copied.map_err(|error| {
+        error.downcast().unwrap_or_else(|error| Error::Io { path: source.to_owned(), source: error })
+    })?;
     let got = ContentHash::from_digest(hasher.finalize().into());
     match wanted.expected {
         Some(expected) if expected != got => Err(Error::WrongHash { path: source.to_owned(), expected, got }),

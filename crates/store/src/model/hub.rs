@@ -1,76 +1,67 @@
-//! Models of the Hugging Face hub, through `hf-hub`.
+//! Models of the Hugging Face hub, over the HTTP client that stores use.
+//!
+//! `/api/models/OWNER/NAME/revision/REVISION` lists the files of a repository, and `/OWNER/NAME/resolve/REVISION/FILE` redirects to
+//! one of them (<https://huggingface.co/docs/hub/api>). Downloads go straight to where they are wanted; one that breaks off goes on
+//! where it ended.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use fs_err as fs;
-use hf_hub::api::Progress;
-use hf_hub::api::sync::{Api, ApiBuilder, ApiError, ApiRepo};
-use hf_hub::{Cache, Repo, RepoType};
-use tempfile::TempDir;
+use object_store::ClientOptions;
+use object_store::client::{HttpClient, HttpConnector};
+use serde::Deserialize;
+use url::Url;
 
 use super::OnProgress;
-use super::files::{INDEX, Wanted, shard_names, single_weights, store, temporary_folder};
+use super::download::Download;
+use super::files::{INDEX, Wanted, shard_names, single_weights, store};
 use crate::variables::Variables;
-use crate::{Error, Result, disk};
+use crate::{Error, Result, Stores, disk};
 
-/// Tries of a download that broke off, each resuming where the last ended.
-const RETRIES: usize = 3;
+/// The hub where no other is named.
+const ENDPOINT: &str = "https://huggingface.co";
 
-/// A connection to the hub whose downloads lie in a temporary folder.
+/// How long the hub may be silent in the middle of an answer.
+const READ_PATIENCE: Duration = Duration::from_secs(30);
+
+/// The most that the description of a repository may take; that of one with a hundred thousand files takes about 10 MB.
+const MOST_DESCRIPTION_BYTES: u64 = 64 << 20;
+
+/// A model hub, and the token that opens what is not public.
 pub(super) struct Hub {
-    api: Api,
-    _downloads: TempDir,
+    client: HttpClient,
+    endpoint: String,
+    token: Option<String>,
 }
 
-/// Downloads the model of `repository` into `folder`: weights, tokenizer and config.
-pub(super) fn download_model(
-    hub: &Hub,
-    repository: &str,
-    revision: &str,
-    folder: &Path,
-    on_progress: OnProgress<'_>,
-) -> Result<()> {
-    let (shown, repo) = (format!("hf:{repository}@{revision}"), hub.repository(repository, revision));
-    let info = repo.info().map_err(|error| refused(&shown, error))?;
-    // Only the top folder: other formats and checkpoints lie below it.
-    let names: Vec<String> =
-        info.siblings.into_iter().map(|file| file.rfilename).filter(|name| !name.contains('/')).collect();
-    // The commit that was listed, so that all files are of one version.
-    let repo = hub.repository(repository, &info.sha);
-    let download = |name: &str| {
-        let path = download(&repo, name, on_progress)?;
-        adopt_file(&path, &folder.join(name))
-    };
-    for name in ["config.json", "tokenizer.json"] {
-        if names.iter().any(|there| there == name) {
-            download(name)?;
-        }
-    }
-    if names.iter().any(|name| name == INDEX) {
-        download(INDEX)?;
-        let index = disk::read(&folder.join(INDEX))?;
-        return shard_names(&index, &repo.url(INDEX))?.iter().try_for_each(|shard| download(shard));
-    }
-    download(single_weights(&names, &shown)?)
+/// What the hub says about a repository, as far as it is read.
+#[derive(Deserialize)]
+struct Description {
+    /// The commit that the revision is now.
+    sha: String,
+    siblings: Vec<Sibling>,
+}
+
+/// A file of a repository.
+#[derive(Deserialize)]
+struct Sibling {
+    rfilename: String,
 }
 
 impl Hub {
-    /// Prepares a connection to `endpoint`, or else to the usual one; downloads pass through `cache`.
-    pub(super) fn connect(endpoint: Option<&str>, variables: &Variables, cache: &Path) -> Result<Self> {
-        let downloads = temporary_folder(cache)?;
-        let mut builder = ApiBuilder::from_cache(Cache::new(downloads.path().to_owned()))
-            .with_token(token(variables))
-            .with_progress(false)
-            .with_retries(RETRIES);
-        if let Some(endpoint) = endpoint {
-            builder = builder.with_endpoint(endpoint.to_owned());
-        }
-        let api = builder.build().map_err(|error| refused(endpoint.unwrap_or("hf:"), error))?;
-        Ok(Self { api, _downloads: downloads })
-    }
-
-    fn repository(&self, repository: &str, revision: &str) -> ApiRepo {
-        self.api.repo(Repo::with_revision(repository.to_owned(), RepoType::Model, revision.to_owned()))
+    /// Prepares a connection to `endpoint`, or else to `HF_ENDPOINT`, or else to the usual hub.
+    pub(super) fn connect(stores: &Stores, endpoint: Option<&str>) -> Result<Self> {
+        let variables = stores.variables();
+        let endpoint = endpoint.or_else(|| variables.get("HF_ENDPOINT")).unwrap_or(ENDPOINT);
+        let options = ClientOptions::new()
+            .with_allow_http(endpoint.starts_with("http://"))
+            .with_timeout_disabled()
+            .with_read_timeout(READ_PATIENCE);
+        let client = stores.connector().connect(&options);
+        let client = client.map_err(|source| Error::Hub { url: endpoint.to_owned(), source: source.into() })?;
+        Ok(Self { client, endpoint: endpoint.to_owned(), token: token(variables) })
     }
 
     /// Downloads one file of a repository to where it is wanted, checked against its hash.
@@ -81,19 +72,81 @@ impl Hub {
         file: &str,
         wanted: &Wanted<'_>,
     ) -> Result<()> {
-        let repo = self.repository(repository, revision);
-        let path = download(&repo, file, wanted.on_progress)?;
-        let mut reader = fs::File::open(&path).map_err(|error| Error::reading(repo.url(file), error))?;
-        // The bytes were counted on their way in.
-        let wanted = Wanted { on_progress: &|_| {}, ..*wanted };
-        store(&mut reader, &repo.url(file), &wanted)
+        self.download(&self.file_url(repository, revision, file)?, wanted)
+    }
+
+    /// Downloads the model of `repository` into `folder`: weights, tokenizer and config.
+    pub(super) fn download_model(
+        &self,
+        repository: &str,
+        revision: &str,
+        folder: &Path,
+        on_progress: OnProgress<'_>,
+    ) -> Result<()> {
+        let shown = format!("hf:{repository}@{revision}");
+        let Description { sha, siblings } = self.describe(repository, revision)?;
+        // only the top folder: other formats and checkpoints lie below it
+        let names: Vec<String> =
+            siblings.into_iter().map(|file| file.rfilename).filter(|name| !name.contains('/')).collect();
+        // of the commit that was listed, so that all files are of one version
+        let url = |name: &str| self.file_url(repository, &sha, name);
+        let download = |name: &str| {
+            let wanted = Wanted { target: &folder.join(name), expected: None, on_progress };
+            self.download(&url(name)?, &wanted)
+        };
+        for name in ["config.json", "tokenizer.json"] {
+            if names.iter().any(|there| there == name) {
+                download(name)?;
+            }
+        }
+        if names.iter().any(|name| name == INDEX) {
+            download(INDEX)?;
+            let index = disk::read(&folder.join(INDEX))?;
+            return shard_names(&index, url(INDEX)?.as_str())?.iter().try_for_each(|shard| download(shard));
+        }
+        download(single_weights(&names, &shown)?)
+    }
+
+    fn describe(&self, repository: &str, revision: &str) -> Result<Description> {
+        let url = self.url(&["api", "models"], repository, &["revision", revision])?;
+        let mut json = Vec::new();
+        let read = self.open(&url)?.take(MOST_DESCRIPTION_BYTES).read_to_end(&mut json);
+        let refused = |source| Error::Hub { url: url.to_string(), source };
+        read.map_err(|error| error.downcast().unwrap_or_else(|error| refused(error.into())))?;
+        serde_json::from_slice(&json).map_err(|error| refused(error.into()))
+    }
+
+    fn download(&self, url: &Url, wanted: &Wanted<'_>) -> Result<()> {
+        store(&mut self.open(url)?, url.as_str(), wanted)
+    }
+
+    fn open(&self, url: &Url) -> Result<Download> {
+        Download::open(self.client.clone(), url.clone(), self.token.clone())
+    }
+
+    fn file_url(&self, repository: &str, revision: &str, file: &str) -> Result<Url> {
+        let rest: Vec<&str> = ["resolve", revision].into_iter().chain(file.split('/')).collect();
+        self.url(&[], repository, &rest)
+    }
+
+    /// The address whose path is `above`, `owner/name`, `below`; a `/` inside a part is escaped.
+    fn url(&self, above: &[&str], repository: &str, below: &[&str]) -> Result<Url> {
+        let unusable = |reason: String| Error::InvalidLocation { location: self.endpoint.clone(), reason };
+        let mut url = Url::parse(&self.endpoint).map_err(|error| unusable(error.to_string()))?;
+        url.path_segments_mut()
+            .map_err(|()| unusable("it is not the address of a hub".to_owned()))?
+            .pop_if_empty()
+            .extend(above)
+            .extend(repository.split('/'))
+            .extend(below);
+        Ok(url)
     }
 }
 
-/// The token of the user, where the hub's own tools keep it: `HF_TOKEN`, else a file in `HF_HOME`, else one below the home folder.
+/// The user's token, where the hub's own tools keep it: `HF_TOKEN`, else a file in `HF_HOME`, else one below the home folder.
 fn token(variables: &Variables) -> Option<String> {
     if let Some(token) = variables.get("HF_TOKEN") {
-        return Some(token.to_owned());
+        return Some(token.trim().to_owned());
     }
     let of_user = || Some(Path::new(variables.get("HOME")?).join(".cache/huggingface"));
     let folder = variables.get("HF_HOME").map(PathBuf::from).or_else(of_user)?;
@@ -102,43 +155,5 @@ fn token(variables: &Variables) -> Option<String> {
     Some(token.trim().to_owned()).filter(|token| !token.is_empty())
 }
 
-/// Downloads one file and returns where it lies.
-fn download(repo: &ApiRepo, file: &str, on_progress: OnProgress<'_>) -> Result<PathBuf> {
-    let counter = Counter { counted: 0, read: 0, on_progress };
-    repo.download_with_progress(file, counter).map_err(|error| refused(&repo.url(file), error))
-}
-
-/// Moves a download, which `hf-hub` reaches through a link, to `target`.
-fn adopt_file(path: &Path, target: &Path) -> Result<()> {
-    let failed = |error| Error::writing(target.display().to_string(), target.display().to_string(), error);
-    let file = fs::canonicalize(path).map_err(failed)?;
-    fs::File::open(&file).and_then(|file| file.sync_all()).map_err(failed)?;
-    fs::rename(&file, target).map_err(failed)
-}
-
-fn refused(url: &str, error: ApiError) -> Error {
-    Error::Hub { url: url.to_owned(), source: Box::new(error) }
-}
-
-/// Passes `hf-hub`'s progress on; what a resumed download reports again is left out.
-struct Counter<'a> {
-    counted: u64,
-    read: u64,
-    on_progress: OnProgress<'a>,
-}
-
-impl Progress for Counter<'_> {
-    fn init(&mut self, _size: usize, _filename: &str) {
-        self.read = 0;
-    }
-
-    fn update(&mut self, size: usize) {
-        self.read += size as u64;
-        if self.read > self.counted {
-            (self.on_progress)(self.read - self.counted);
-            self.counted = self.read;
-        }
-    }
-
-    fn finish(&mut self) {}
-}
+#[cfg(test)]
+mod tests;
