@@ -27,7 +27,7 @@ pub use error::{Error, Weakness};
 pub use health::{HEALTH_PROBES, HealthOptions, MASKS_A_PROBE, health, weakness};
 pub use pinned::check_heads;
 pub use probe::{Probe, ProbeSettings, Vocabulary, build_probes};
-pub use retrieval::{RetrievalScores, head_set, retrieval_scores, spearman};
+pub use retrieval::{RetrievalScores, head_set, retrieval_scores};
 pub use search::{FindOptions, find_heads, forward_passes};
 pub use sentences::{MAX_SENTENCE_TOKENS, bundled_sentences, sentences_of};
 pub use stand_in::stand_in_heads;

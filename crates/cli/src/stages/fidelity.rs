@@ -7,7 +7,7 @@ use std::sync::PoisonError;
 
 use anyhow::Result;
 use headwater_corpus::{Piece, Plan, spread};
-use headwater_heads::spearman;
+use headwater_record::statistics::spearman;
 use headwater_model::{Model, Precision};
 use headwater_record::HeadsFile;
 use headwater_score::document::Windowing;
