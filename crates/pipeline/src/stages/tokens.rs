@@ -157,7 +157,7 @@ impl Pipeline {
 
     /// Writes the missing files of one part; returns the folders that are complete.
     fn part(&self, setup: &TokenizerSetup<'_>, part: &PartPlan<'_>, shard: Part) -> Result<Vec<String>> {
-        let share = Share { index: shard.index, of: shard.of };
+        let share = Share { index: shard.index(), of: shard.of() };
         let work = TokenWork::begin(self.place(), setup, part, share)?;
         let name = match part.part {
             TextPart::Corpus => "the corpus".to_owned(),
