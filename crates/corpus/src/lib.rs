@@ -45,5 +45,6 @@ pub use plan::{Plan, PlannedSource, plan, plan_folders};
 pub use shard::PlannedShard;
 pub use source::{OnBadShard, PlanOptions, SourceConfig, SourceFolder};
 pub use spread::{Piece, spread};
-pub use subset::{INFLUENCE_COLUMN, KeptRows, Subset, SubsetOptions, write_subset};
+pub use subset::{KeptRows, Subset, SubsetOptions, write_subset};
+pub use subset_footer::INFLUENCE_COLUMN;
 pub use texts::{BeginningText, read_texts};

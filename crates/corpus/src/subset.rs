@@ -19,11 +19,8 @@ use parquet::file::writer::{SerializedFileWriter, SerializedPageWriter, TrackedW
 use crate::chunks::{Chunks, PIECE_BYTES};
 use crate::copy::{Copier, CopyError, Run, runs};
 use crate::leaf::{Skips, chunk, pages};
-use crate::subset_footer::{entries_with_influence, with_influence};
+use crate::subset_footer::{INFLUENCE_COLUMN, entries_with_influence, with_influence};
 use crate::{Error, PlannedShard, Result};
-
-/// Name of the column that [`KeptRows::with_influence`] adds.
-pub const INFLUENCE_COLUMN: &str = "influence";
 
 /// zstd level of subsets: smaller than level 1 by about a tenth, still faster than the disk.
 const ZSTD_LEVEL: i32 = 3;

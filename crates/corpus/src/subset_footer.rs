@@ -16,7 +16,8 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use crate::INFLUENCE_COLUMN;
+/// Name of the column that [`KeptRows::with_influence`](crate::KeptRows::with_influence) adds.
+pub const INFLUENCE_COLUMN: &str = "influence";
 
 /// The schema with an optional float column at the end.
 pub(crate) fn with_influence(schema: &SchemaDescriptor) -> Result<TypePtr, ParquetError> {

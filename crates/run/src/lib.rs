@@ -21,6 +21,7 @@ mod selection;
 pub mod sidecar;
 mod statuses;
 mod unit;
+mod units;
 
 pub use begin::{Candidate, OnChange};
 pub use error::{Error, Result};
@@ -28,4 +29,5 @@ pub use folder::{Arm, RunFolder};
 pub use rejects::{Rejects, RejectsWriter};
 pub use sidecar::{SidecarFooter, SidecarRow};
 pub use statuses::Statuses;
-pub use unit::{Unit, units};
+pub use unit::Unit;
+pub use units::units;

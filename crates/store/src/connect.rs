@@ -13,8 +13,9 @@ use object_store::http::HttpBuilder;
 use object_store::memory::InMemory;
 use object_store::{ClientOptions, ObjectStore, RetryConfig};
 
-use crate::location::{Bucket, Scheme};
+use crate::location::Bucket;
 use crate::profile::with_profile;
+use crate::scheme::Scheme;
 use crate::traffic::Counters;
 use crate::variables::Variables;
 use crate::wire::CountingConnector;

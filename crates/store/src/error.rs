@@ -5,7 +5,7 @@ use std::io;
 
 use headwater_record::ContentHash;
 
-use crate::location::Scheme;
+use crate::scheme::Scheme;
 use crate::wire::{Trouble, WireFailure};
 
 /// The cause below an [`Error`], as the disk, the store or the network gave it.

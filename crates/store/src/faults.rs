@@ -22,8 +22,9 @@ use object_store::{
 };
 
 use crate::Place;
-use crate::location::{Bucket, Scheme};
+use crate::location::Bucket;
 use crate::remote::Client;
+use crate::scheme::Scheme;
 use crate::wire::Sent;
 
 /// What becomes of one operation.

@@ -23,6 +23,7 @@ mod profile;
 mod range;
 mod remote;
 mod runtime;
+mod scheme;
 mod stores;
 mod traffic;
 mod variables;

@@ -15,6 +15,7 @@ mod download;
 mod files;
 mod hub;
 mod manifest;
+mod names;
 mod pip;
 mod spec;
 

@@ -14,12 +14,12 @@ use crate::range::{Origin, RangeReader};
 use crate::remote::{Client, FIRST_PAUSE, Version};
 use crate::traffic::Counters;
 use crate::writer::PlaceWriter;
-use crate::{Error, Result, Stores};
+use crate::{Error, Result};
 
 /// The longest pause between two tries of an update; with those before it, about a minute.
 const LAST_UPDATE_PAUSE: Duration = Duration::from_secs(10);
 
-/// A folder on disk, a prefix in an object store, or a web server's folder; [`Stores::open`] gives it.
+/// A folder on disk, a prefix in an object store, or a web server's folder; [`Stores::open`](crate::Stores::open) gives it.
 ///
 /// Paths given to its methods are relative, with `/` between their parts; `..` is refused. Cloning is cheap. All methods block
 /// the calling thread and none needs an async runtime.
@@ -38,14 +38,6 @@ pub(crate) enum Root {
 impl Place {
     pub(crate) const fn new(shown: String, root: Root) -> Self {
         Self { shown, root }
-    }
-
-    /// Opens an empty store `memory://name` of its own [`Stores`]; for tests that open nothing else.
-    ///
-    /// # Errors
-    /// [`Error::InvalidLocation`] if `name` is empty.
-    pub fn in_memory(name: &str) -> Result<Self> {
-        Stores::default().open(&format!("memory://{name}"))
     }
 
     /// The whole of what `client` serves.

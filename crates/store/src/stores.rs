@@ -105,6 +105,16 @@ impl Stores {
     }
 }
 
+impl Place {
+    /// Opens an empty store `memory://name` of its own [`Stores`]; for tests that open nothing else.
+    ///
+    /// # Errors
+    /// [`Error::InvalidLocation`](crate::Error::InvalidLocation) if `name` is empty.
+    pub fn in_memory(name: &str) -> Result<Self> {
+        Stores::default().open(&format!("memory://{name}"))
+    }
+}
+
 impl fmt::Debug for Stores {
     /// Leaves out the clients, which hold credentials.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

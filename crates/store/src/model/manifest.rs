@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use headwater_record::ContentHash;
 use serde::Deserialize;
 
-use super::spec::{check_requirement, split_revision};
+use super::names::{check_requirement, split_revision};
 use crate::{Error, Result};
 
 /// What a model's name stands for.
