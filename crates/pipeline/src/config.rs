@@ -145,7 +145,7 @@ impl PipelineConfig {
     /// What the stages say of their tables.
     pub fn validate(&self) -> Result<()> {
         self.heads.validate()?;
-        self.score.check()?;
+        self.score.validate()?;
         self.select.check()?;
         self.mixture.check()?;
         Ok(self.tokens.validate()?)

@@ -108,12 +108,6 @@ pub enum Error {
         /// The pipeline.
         pipeline: String,
     },
-    /// A source that the pipeline names is not part of the run any more.
-    #[error("corpus source `{name}` left run.json while it was being scored; run the same command again")]
-    LostSource {
-        /// Its name.
-        name: String,
-    },
     /// There is no head set to score with.
     #[error("{output} has no heads.json yet: run `headwater heads {pipeline}` first")]
     NoHeads {
@@ -274,25 +268,6 @@ pub enum Error {
     NothingToMeasure {
         /// The pipeline.
         pipeline: String,
-    },
-    /// Every document of the corpus is too short.
-    #[error(
-        "none of the corpus's documents has the {min_tokens} tokens that [score] min_tokens asks for, so there is nothing to measure with"
-    )]
-    AllTooShort {
-        /// `[score] min_tokens`.
-        min_tokens: usize,
-    },
-    /// The time to measure was too short.
-    #[error(
-        "no document that can be scored was found in {seconds} s; give more --seconds, or see whether [score] min_tokens = {min_tokens} \
-         fits the corpus"
-    )]
-    TooLittleTime {
-        /// Time to measure.
-        seconds: f64,
-        /// `[score] min_tokens`.
-        min_tokens: usize,
     },
     /// The metrics cannot be served.
     #[error("--metrics-addr {address} cannot be listened at; choose another address or port")]

@@ -6,12 +6,11 @@
 use headwater_model::MaskKind;
 use headwater_record::ContentHash;
 use headwater_record::run::Numerics;
-use headwater_score::LongDocuments;
+use headwater_score::{LongDocuments, Speed};
 use headwater_store::Place;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{ModelConfig, PipelineConfig};
-use crate::estimate::Speed;
 use crate::pipeline::json_bytes;
 use crate::{Error, Result};
 

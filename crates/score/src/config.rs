@@ -56,11 +56,11 @@ impl Default for ScoreConfig {
 }
 
 impl ScoreConfig {
-    /// Checks what can be checked without a model.
+    /// Validates what needs no model.
     ///
     /// # Errors
     /// [`Error::Config`] naming the first key whose value cannot be used.
-    pub fn check(&self) -> Result<(), Error> {
+    pub fn validate(&self) -> Result<(), Error> {
         let wrong = |key, value: String, rule| Err(Error::Config { key, value, rule });
         if self.window_tokens < 2 {
             return wrong(

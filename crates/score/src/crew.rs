@@ -112,7 +112,7 @@ impl<'a> Crew<'a> {
             self.watch.advance(Advance { documents: 1, windows: 0, tokens: prepared.tokens.len() as u64 });
             return report.send(Message::Scored(slot, Ok(prepared.row)));
         }
-        match self.scorer.model.engine().concurrency() {
+        match self.scorer.engine.concurrency() {
             Concurrency::OneWindow => report.send(Message::Prepared(slot, prepared)),
             Concurrency::WindowPerThread => self.spread(scope, report, slot, prepared),
         }
@@ -121,13 +121,13 @@ impl<'a> Crew<'a> {
     /// Scores a document window by window on this thread.
     pub(crate) fn score_here(self, slot: Slot, prepared: Prepared) -> Result<SidecarRow, Error> {
         let Prepared { mut row, tokens } = prepared;
-        let Scorer { model, mask, windowing, .. } = self.scorer;
+        let Scorer { engine, mask, windowing, .. } = self.scorer;
         let on_window = |tokens: usize| {
             self.watch.advance(Advance::window(tokens));
             if self.watch.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         let began = Instant::now();
-        let score = score(model.engine(), mask, *windowing, &tokens, &on_window);
+        let score = score(*engine, mask, *windowing, &tokens, &on_window);
         self.watch.spent(Phase::Forward, began.elapsed());
         let score = score.map_err(|error| self.failed(slot, row.row, error))?;
         fill(&mut row, score);
@@ -135,7 +135,7 @@ impl<'a> Crew<'a> {
         Ok(row)
     }
 
-    /// Gives each window of a document to the pool; whoever ends the last one sums them up.
+    /// Gives each window of a document to the pool; the thread that ends the last one sums them up.
     fn spread(self, scope: &ScopeFifo<'a>, report: &Report, slot: Slot, prepared: Prepared) {
         let windows = self.scorer.windowing.cut(&prepared.tokens).count();
         let document = Arc::new(Spread {
@@ -156,11 +156,11 @@ impl<'a> Crew<'a> {
         if self.is_stopped(report) {
             return;
         }
-        let Scorer { model, mask, windowing, .. } = self.scorer;
+        let Scorer { engine, mask, windowing, .. } = self.scorer;
         let Prepared { row, tokens } = &document.prepared;
         if let Some(window_tokens) = windowing.cut(tokens).nth(window) {
             let began = Instant::now();
-            let losses = window_losses(model.engine(), mask, windowing.bos, window_tokens);
+            let losses = window_losses(*engine, mask, windowing.bos, window_tokens);
             self.watch.spent(Phase::Forward, began.elapsed());
             match losses {
                 Ok(losses) => document.lock()[window] = losses,

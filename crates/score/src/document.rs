@@ -168,79 +168,21 @@ impl Sums {
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
-    use std::ops::Range;
-    use std::sync::Mutex;
 
-    use headwater_model::{Architecture, AttentionArgmax, Concurrency, ModelShape, RopeScaling};
-    use headwater_record::run::Numerics;
+    use headwater_model::Concurrency;
 
     use super::*;
-
-    /// An engine whose losses are simple functions of the target, and which remembers its windows.
-    struct Arithmetic {
-        shape: ModelShape,
-        windows: Mutex<Vec<Vec<u32>>>,
-    }
-
-    impl Arithmetic {
-        fn new() -> Self {
-            let shape = ModelShape {
-                architecture: Architecture::Llama,
-                layers: 1,
-                heads: 1,
-                kv_heads: 1,
-                head_dim: 2,
-                hidden: 2,
-                intermediate: 2,
-                vocab: 1 << 16,
-                context_tokens: 64,
-                norm_eps: 1e-5,
-                rope_theta: 1e4,
-                rope_scaling: RopeScaling::None,
-            };
-            Self { shape, windows: Mutex::default() }
-        }
-    }
-
-    impl Engine for Arithmetic {
-        fn shape(&self) -> &ModelShape {
-            &self.shape
-        }
-
-        fn numerics(&self) -> Numerics {
-            unreachable!("no fingerprint is made here")
-        }
-
-        fn concurrency(&self) -> Concurrency {
-            Concurrency::OneWindow
-        }
-
-        #[expect(clippy::cast_precision_loss, reason = "small test tokens")]
-        fn losses(&self, window: &[u32], _: &HeadMask) -> Result<WindowLosses, Error> {
-            self.windows.lock().expect("no other test panics").push(window.to_vec());
-            let base: Vec<f32> = window[1..].iter().map(|token| 1.0 + *token as f32).collect();
-            let masked = base.iter().map(|loss| loss * 1.5 + 0.25).collect();
-            Ok(WindowLosses { base, masked })
-        }
-
-        fn attention_argmax(&self, _: &[u32], _: Range<usize>) -> Result<AttentionArgmax, Error> {
-            unreachable!("scoring does not look at attention")
-        }
-
-        fn predictions(&self, _: &[u32], _: Range<usize>, _: &[HeadMask]) -> Result<Vec<Vec<u32>>, Error> {
-            unreachable!("scoring does not predict")
-        }
-    }
+    use crate::fake::FakeEngine;
 
     fn run(windowing: Windowing, tokens: &[u32]) -> (Option<DocumentScore>, Vec<Vec<u32>>) {
-        let engine = Arithmetic::new();
+        let engine = FakeEngine::new(Concurrency::OneWindow);
         let done = RefCell::new(0);
         let on_window = |tokens| {
             *done.borrow_mut() += tokens;
             ControlFlow::Continue(())
         };
         let score = score(&engine, &HeadMask::default(), windowing, tokens, &on_window).expect("arithmetic works");
-        (score, engine.windows.into_inner().expect("no other test panics"))
+        (score, engine.windows())
     }
 
     const WINDOWING: Windowing = Windowing { window_tokens: 3, long_documents: LongDocuments::All, bos: None };

@@ -1,14 +1,20 @@
 //! Other id or domain columns for sidecars that are already there.
 
-use headwater_corpus::{Columns, PlannedShard, UnitDocuments, UnitStart, Wanted};
-use headwater_run::SidecarFooter;
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::ScopedJoinHandle;
+
+use headwater_corpus::{UnitDocuments, UnitStart, Wanted};
+use headwater_run::RunFolder;
 use headwater_run::sidecar::Relabelling;
-use headwater_store::Place;
 
-use crate::Error;
 use crate::unit::domain_of;
+use crate::{Error, PlannedUnit};
 
-/// What [`relabel_units`] did to a sidecar.
+/// Shards whose sidecars are relabelled at the same time; they wait for the store, not for the processor.
+const RELABELLERS: usize = 8;
+
+/// What [`relabel`] did to a sidecar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relabelled {
     /// The sidecar was rewritten.
@@ -17,57 +23,49 @@ pub enum Relabelled {
     Unchanged,
 }
 
-/// A sidecar and what it is to say of itself.
-#[derive(Clone, Debug)]
-pub struct SidecarToRelabel {
-    /// What it is to say.
-    pub footer: SidecarFooter,
-    /// Where it lies, relative to the run.
-    pub path: String,
-}
-
-/// The shard that sidecars are about, and its columns.
-#[derive(Clone, Copy, Debug)]
-pub struct LabelSource<'a> {
-    /// The shard.
-    pub shard: &'a PlannedShard,
-    /// The columns that ids and domains are in.
-    pub columns: &'a Columns,
-}
-
-/// Rewrites the id and domain columns of sidecars of one shard, in the order of its rows, reading those columns of the shard but
-/// neither texts nor the model. `on_unit` is told what became of each sidecar.
+/// Rewrites the id and domain columns of the sidecars in `folder` of `units`, which are in plan order, by what each unit's source says.
+/// Those columns of the shards are read, but neither texts nor the model. `on_unit` is told what became of each sidecar, from several
+/// threads.
 ///
 /// # Errors
 /// [`headwater_run::Error::Damaged`] if a sidecar cannot be read or does not match the shard's rows; what the store says.
-pub fn relabel_units(
-    source: LabelSource<'_>,
-    sidecars: &[SidecarToRelabel],
-    run: &Place,
-    on_unit: &dyn Fn(Relabelled),
+pub fn relabel(
+    units: &[PlannedUnit<'_>],
+    folder: &RunFolder,
+    on_unit: &(dyn Fn(Relabelled) + Sync),
 ) -> Result<(), Error> {
-    let mut read: Option<UnitDocuments> = None;
-    for sidecar in sidecars {
-        on_unit(relabel_unit(source, sidecar, run, &mut read)?);
-    }
-    Ok(())
+    let shards: Vec<&[PlannedUnit<'_>]> = units.chunk_by(|a, b| std::ptr::eq(a.shard, b.shard)).collect();
+    let next = AtomicUsize::new(0);
+    let relabel = || -> Result<(), Error> {
+        while let Some(units) = shards.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let mut read = None;
+            for unit in *units {
+                on_unit(relabel_unit(unit, folder, &mut read)?);
+            }
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..RELABELLERS.min(shards.len())).map(|_| scope.spawn(relabel)).collect();
+        let join = |worker: ScopedJoinHandle<'_, _>| worker.join().unwrap_or_else(|panic| resume_unwind(panic));
+        workers.into_iter().try_for_each(join)
+    })
 }
 
-/// Rewrites one sidecar; `read` is the unit that was read last, from which the next one may go on.
+/// Rewrites the sidecar of `unit`; `read` is the unit of its shard that was read last, from which this one may go on.
 fn relabel_unit(
-    source: LabelSource<'_>,
-    sidecar: &SidecarToRelabel,
-    run: &Place,
+    unit: &PlannedUnit<'_>,
+    folder: &RunFolder,
     read: &mut Option<UnitDocuments>,
 ) -> Result<Relabelled, Error> {
-    let LabelSource { shard, columns } = source;
-    let unit = &sidecar.footer.unit;
-    let Some(relabelling) = Relabelling::open(run, &sidecar.path, &sidecar.footer)? else {
+    let PlannedUnit { source, shard, key, .. } = *unit;
+    let (columns, path) = (&source.columns, unit.sidecar_path());
+    let Some(relabelling) = Relabelling::open(folder.place(), &path, &unit.footer())? else {
         return Ok(Relabelled::Unchanged);
     };
     let (mut ids, mut domains) = (Vec::new(), Vec::new());
-    let gone_on = read.take().and_then(|mut before| before.advance_to(unit).then_some(before));
-    let anew = || UnitStart::new(shard, columns, unit).with_wanted(Wanted::Labels).open();
+    let gone_on = read.take().and_then(|mut before| before.advance_to(key).then_some(before));
+    let anew = || UnitStart::new(shard, columns, key).with_wanted(Wanted::Labels).open();
     let mut documents = gone_on.map_or_else(anew, Ok)?;
     for document in documents.by_ref() {
         let document = document?;

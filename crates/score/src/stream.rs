@@ -13,14 +13,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use bytes::Bytes;
-use headwater_corpus::{Columns, Document, DocumentText, PlannedShard, UnitDocuments, UnitStart};
-use headwater_run::{SidecarFooter, SidecarRow, sidecar};
-use headwater_store::Place;
+use headwater_corpus::{Document, DocumentText, UnitDocuments, UnitStart};
+use headwater_run::{RunFolder, SidecarRow, sidecar};
 use rayon::ScopeFifo;
 
 use crate::crew::{Crew, Message, Report, Rows, Slot, Stopper};
 use crate::watch::{Phase, Sink, UnitRows, Watch};
-use crate::{Error, Scorer};
+use crate::{Error, PlannedUnit, Scorer};
 
 /// Text that is read ahead of the model, in bytes; no more is read while that much is in hand, so that one document may exceed it.
 const AHEAD_BYTES: usize = 4 << 20;
@@ -37,47 +36,43 @@ const UNITS_AHEAD_BYTES: u64 = 16 << 20;
 /// Threads that take rows: they encode, which is short, and wait for the store.
 const WRITERS: usize = 4;
 
-/// A unit to score into a sidecar.
-#[derive(Debug)]
-pub struct UnitWork<'a> {
-    /// Its shard.
-    pub shard: &'a PlannedShard,
-    /// The columns to read.
-    pub columns: &'a Columns,
-    /// What its sidecar says of itself.
-    pub footer: SidecarFooter,
-    /// Where its sidecar goes, relative to the run.
-    pub path: String,
-}
-
-impl UnitWork<'_> {
-    fn rows(&self) -> UnitRows<'_> {
-        UnitRows { shard: self.shard, columns: self.columns, unit: &self.footer.unit }
-    }
-}
-
-/// Scores `units` and writes their sidecars to `run`.
+/// Scores `units` and writes their sidecars to `folder`.
 ///
 /// # Errors
-/// Those that `watch` returns.
+/// As [`score_rows`].
+///
+/// # Panics
+/// As [`score_rows`].
 ///
 /// # Determinism
 /// A sidecar's bytes depend on the unit and the fingerprint alone: each window is scored alone, and a document's losses are summed
 /// in the order of its windows.
-pub fn score_units(scorer: &Scorer<'_>, units: &[UnitWork<'_>], run: &Place, watch: &dyn Watch) -> Result<(), Error> {
-    let documents: Vec<UnitRows<'_>> = units.iter().map(UnitWork::rows).collect();
+pub fn score_units(
+    scorer: &Scorer<'_>,
+    units: &[PlannedUnit<'_>],
+    folder: &RunFolder,
+    watch: &dyn Watch,
+) -> Result<(), Error> {
+    let documents: Vec<UnitRows<'_>> = units.iter().map(PlannedUnit::rows).collect();
     score_rows(scorer, &documents, watch, &|index, rows| {
-        let work = &units[index];
-        let sidecar = sidecar::encode(&work.footer, rows)?;
-        Ok(run.write(&work.path, Bytes::from(sidecar))?)
+        let unit = &units[index];
+        let sidecar = sidecar::encode(&unit.footer(), rows)?;
+        Ok(folder.place().write(&unit.sidecar_path(), Bytes::from(sidecar))?)
     })
 }
 
-/// Scores `units` and gives each one's rows to `sink`. The calling thread is not to be the only thread of the pool.
+/// Scores `units` and gives each one's rows to `sink`.
 ///
 /// # Errors
-/// Those that `watch` returns; an error of `sink` is what its unit comes to.
+/// Those that `watch` returns; an error of `sink` is what its unit comes to. [`Error::OnlyThread`] if the calling thread is the only
+/// one of the pool.
+///
+/// # Panics
+/// Passes on a panic of the engine, the tokenizer, `watch` or `sink`.
 pub fn score_rows(scorer: &Scorer<'_>, units: &[UnitRows<'_>], watch: &dyn Watch, sink: Sink<'_>) -> Result<(), Error> {
+    if rayon::current_thread_index().is_some() && rayon::current_num_threads() == 1 {
+        return Err(Error::OnlyThread);
+    }
     let (sender, receiver) = channel();
     let (writer, rows) = sync_channel(WRITERS);
     // owned by the writers alone: if all of them panic, sending to them fails instead of waiting
@@ -311,3 +306,6 @@ impl<'a> Stream<'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 
 use headwater_corpus::{Columns, Document, DocumentText, Domain};
-use headwater_model::{HeadMask, Model};
 use headwater_record::Status;
 use headwater_record::sidecar::NO_DOMAIN;
 use headwater_run::SidecarRow;
 
-use crate::document::{DocumentScore, Windowing};
+use crate::Scorer;
+use crate::document::DocumentScore;
 
 /// Work newly done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Advance {
-    /// Rows, whatever their status.
+    /// Rows of any status.
     pub documents: u64,
     /// Windows that went through the model; no more than one is told of at a time.
     pub windows: u64,
@@ -26,19 +26,6 @@ impl Advance {
     pub(crate) fn window(tokens: usize) -> Self {
         Self { documents: 0, windows: 1, tokens: tokens as u64 }
     }
-}
-
-/// What is needed to score documents.
-#[derive(Debug)]
-pub struct Scorer<'a> {
-    /// The model.
-    pub model: &'a Model,
-    /// The masked heads.
-    pub mask: HeadMask,
-    /// How documents are cut.
-    pub windowing: Windowing,
-    /// Documents with fewer tokens are `short`.
-    pub min_tokens: usize,
 }
 
 /// What a unit came to.
@@ -98,7 +85,7 @@ pub(crate) fn prepare(
             row.bytes = bytes;
         }
         DocumentText::Text(text) => {
-            tokens = scorer.model.tokenizer().encode(&text)?;
+            tokens = scorer.tokenizer.encode(&text)?;
             row.bytes = text.len() as u64;
             row.compression = compression(&text);
             row.tokens = u32::try_from(tokens.len()).unwrap_or(u32::MAX);

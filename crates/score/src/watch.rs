@@ -1,4 +1,4 @@
-//! What is to be scored, and who is told of it.
+//! What is to be scored, and what is told of it.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub struct UnitRows<'a> {
     pub unit: &'a UnitKey,
 }
 
-/// Whoever wants the units scored.
+/// Follows the scoring and says when it ends.
 pub trait Watch: Sync {
     /// Whether the unit at `index` need not be scored after all. Asked before it is read.
     fn skips(&self, index: usize) -> bool;

@@ -3,10 +3,10 @@
 use headwater_corpus::{Plan, PlannedSource};
 use headwater_record::{RunFile, SelectionFile};
 use headwater_run::{RunFolder, units};
+use headwater_score::labels;
 use headwater_select::{SelectConfig, control, select, write_rejects, write_subset};
 use serde::Serialize;
 
-use crate::stages::score::labels;
 use crate::{Arm, Error, Pipeline, Result, Verdict};
 
 /// What a selection keeps, and whether the scores that it is of are complete.

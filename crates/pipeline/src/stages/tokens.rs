@@ -3,6 +3,7 @@
 use headwater_corpus::{Plan, PlanOptions, SourceConfig, SourceFolder, plan_folders};
 use headwater_record::{RunFile, SelectionFile};
 use headwater_run::RunFolder;
+use headwater_score::without_skipped;
 use headwater_tokens::{
     MANIFEST_FILE, PartPlan, Share, TextPart, TokenFormat, TokenWork, TokenizerSetup, TokensConfig, Watch, write_tokens,
 };
@@ -57,7 +58,10 @@ impl Pipeline {
         let selection = self.wants(TextPart::Selected).then(|| self.selection(arm)).transpose()?;
         let corpus = self.wants(TextPart::Corpus).then(|| self.plan()).transpose()?;
         let run = self.folder.run_file()?;
-        let corpus = corpus.map(|corpus| without_skipped(corpus, run.as_ref()));
+        let corpus = corpus.map(|corpus| match &run {
+            Some(run) => without_skipped(corpus, run),
+            None => corpus,
+        });
         let selected = selection.as_ref().map(|selection| self.selected(selection)).transpose()?.unwrap_or_default();
         self.write_tokens(&Texts { corpus: corpus.as_ref(), selected }, part)
     }
@@ -73,7 +77,7 @@ impl Pipeline {
             return Ok(Vec::new());
         }
         let selected = self.wants(TextPart::Selected).then(|| self.selected(selection)).transpose()?;
-        let corpus = self.wants(TextPart::Corpus).then(|| without_skipped(corpus.clone(), Some(run)));
+        let corpus = self.wants(TextPart::Corpus).then(|| without_skipped(corpus.clone(), run));
         let texts = Texts { corpus: corpus.as_ref(), selected: selected.unwrap_or_default() };
         self.write_tokens(&texts, Part::WHOLE)
     }
@@ -185,14 +189,4 @@ impl Pipeline {
         folders.iter().for_each(|folder| self.tell_written(&format!("{folder}/{MANIFEST_FILE}")));
         Ok(folders)
     }
-}
-
-/// Takes shards out of a plan that turned out unreadable while they were scored.
-fn without_skipped(mut plan: Plan, run: Option<&RunFile>) -> Plan {
-    for source in &mut plan.sources {
-        let of_run = run.and_then(|run| run.sources.iter().find(|there| there.name == source.name));
-        let skipped = of_run.map(|there| there.skipped.as_slice()).unwrap_or_default();
-        source.shards.retain(|shard| skipped.iter().all(|skipped| skipped.path != shard.path));
-    }
-    plan
 }

@@ -4,7 +4,7 @@ use headwater_record::{ByteCount, TokenCount};
 
 use super::format::{counted, duration, printable};
 use super::table::{Column, drawn};
-use crate::{BenchReport, Measured};
+use crate::{BenchReport, Throughput};
 
 /// What a measurement came to and what follows for the corpus, as a table of at most `width` characters.
 #[must_use]
@@ -15,7 +15,7 @@ pub fn bench(report: &BenchReport, width: usize) -> String {
 
 fn bench_lines(report: &BenchReport) -> Vec<(&'static str, String)> {
     let BenchReport { numerics, corpus, measured, heads, .. } = report;
-    let Measured { documents, tokens, seconds, is_whole_corpus, speed, .. } = *measured;
+    let Throughput { documents, tokens, seconds, is_whole_corpus, speed, .. } = *measured;
     let engine = [&numerics.engine, &numerics.precision, &numerics.instructions];
     let engine: Vec<&str> = engine.into_iter().map(String::as_str).filter(|word| !word.is_empty()).collect();
     let masked = match heads.first_layer {

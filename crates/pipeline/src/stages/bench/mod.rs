@@ -1,34 +1,25 @@
 //! How fast this machine scores: documents from all over the corpus go through the model for some seconds, exactly as `score` would
 //! send them, and their scores are dropped.
 
-mod meter;
 mod report;
 
 use std::time::{Duration, Instant};
 
-use headwater_corpus::{Piece, Plan, PlannedSource, spread};
+use headwater_corpus::{Plan, PlannedSource};
 use headwater_model::{Level, LevelError, Model, Precision, saturate};
 use headwater_record::ByteCount;
 use headwater_record::run::Numerics;
-use headwater_score::{Scorer, UnitRows, Watch, score_rows};
+use headwater_score::{Scorer, Speed, Throughput, ThroughputSample};
 use headwater_store::Place;
 
-pub use self::meter::Measured;
-use self::meter::Meter;
 pub use self::report::{BenchReport, CorpusEstimate, MaskedHeads};
 use super::heads::Substitute;
+use super::score::MeasureFollower;
 use crate::error::chain;
-use crate::estimate::{Speed, tokens};
+use crate::estimate::tokens;
 use crate::measurement::{Measurement, Settings, processor};
 use crate::meters::peak_memory_bytes;
 use crate::{Error, Pipeline, Result};
-
-/// Text of one piece of the corpus, in bytes: small, so that even a slow machine sees several, and so that what is read in the middle
-/// of a shard is not mostly thrown away.
-const PIECE_BYTES: u64 = 32 << 10;
-
-/// Pieces at most: 128 MiB of text.
-const MOST_PIECES: usize = 4096;
 
 /// Rounds in which the processor's peak is sought; the best counts.
 const PEAK_ROUNDS: usize = 5;
@@ -41,32 +32,20 @@ impl Pipeline {
     /// nothing but the measurement in the cache, which [`Pipeline::plan_summary`] then uses.
     ///
     /// # Errors
-    /// [`Error::NothingToMeasure`], [`Error::AllTooShort`], [`Error::TooLittleTime`], and what keeps documents from being scored.
+    /// [`Error::NothingToMeasure`]; [`Error::Score`] if no document is long enough, none is found in time, or one cannot be scored.
     pub fn bench(&self, limit: Duration) -> Result<BenchReport> {
         let plan = self.plan()?;
-        let pieces = spread(&plan, PIECE_BYTES, MOST_PIECES);
-        if pieces.is_empty() {
+        let sample = ThroughputSample::new(&plan);
+        if sample.is_empty() {
             return Err(Error::NothingToMeasure { pipeline: self.name.clone() });
         }
         let model = self.load_model()?;
         let heads = self.heads_or_stand_in(&model)?;
-        let scorer = self.scorer(&model, &heads.heads, self.window_tokens(&model));
-        let measured = self.measure(&scorer, &pieces, limit)?;
+        let scorer = self.scorer(&model, &heads.heads);
+        let step = self.step("bench", "documents", None);
+        let measured = sample.measure(&scorer, limit, &MeasureFollower { pipeline: self, step })?;
         self.keep(&model, measured.speed);
         self.bench_report(&plan, &model, &scorer, (&heads, measured))
-    }
-
-    /// Scores `pieces` until the time is up.
-    fn measure(&self, scorer: &Scorer<'_>, pieces: &[Piece<'_>], limit: Duration) -> Result<Measured> {
-        let rows: Vec<UnitRows<'_>> = pieces.iter().map(UnitRows::from).collect();
-        let meter = Meter::begin(self, scorer, limit);
-        score_rows(scorer, &rows, &meter, &|_, _| Ok(()))?;
-        let is_whole_corpus = !meter.is_over() && pieces.len() < MOST_PIECES;
-        match meter.finish(rayon::current_num_threads()) {
-            Some(measured) => Ok(Measured { is_whole_corpus, ..measured }),
-            None if is_whole_corpus => Err(Error::AllTooShort { min_tokens: scorer.min_tokens }),
-            None => Err(Error::TooLittleTime { seconds: limit.as_secs_f64(), min_tokens: scorer.min_tokens }),
-        }
     }
 
     /// Keeps a measurement for `plan`; a cache that cannot be written takes nothing from what is printed.
@@ -94,7 +73,7 @@ impl Pipeline {
         plan: &Plan,
         model: &Model,
         scorer: &Scorer<'_>,
-        (heads, measured): (&Substitute, Measured),
+        (heads, measured): (&Substitute, Throughput),
     ) -> Result<BenchReport> {
         let speed = measured.speed;
         let text_bytes: ByteCount = plan.sources.iter().map(PlannedSource::text_bytes).sum();

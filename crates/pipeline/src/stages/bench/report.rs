@@ -2,9 +2,8 @@
 
 use headwater_record::run::Numerics;
 use headwater_record::{ByteCount, ContentHash, TokenCount};
+use headwater_score::Throughput;
 use serde::Serialize;
-
-use super::meter::Measured;
 
 /// A measurement and what follows from it.
 #[derive(Clone, Debug, Serialize)]
@@ -25,7 +24,7 @@ pub struct BenchReport {
     pub heads: MaskedHeads,
     /// What was measured.
     #[serde(flatten)]
-    pub measured: Measured,
+    pub measured: Throughput,
     /// Operations a second that the processor does at most, on all threads; absent for other devices.
     pub peak_flops_per_second: Option<f64>,
     /// Greatest resident memory, where the system tells.

@@ -1,0 +1,71 @@
+//! How a plan is described in `run.json`, and what `run.json` says of a plan.
+
+use headwater_corpus::{Domain, Plan, PlannedShard, PlannedSource};
+use headwater_record::RunFile;
+use headwater_record::run::{Labels, RunShard, RunSource, ScoringInputs};
+
+use crate::Error;
+
+/// Describes a run of `plan`, scored under `scoring`, that `began` at a time in RFC 3339 with the resolved pipeline `config`.
+///
+/// # Errors
+/// [`Error::Record`] if there is no fingerprint of `scoring`.
+pub fn run_file(
+    plan: &Plan,
+    scoring: ScoringInputs,
+    began: String,
+    config: serde_json::Value,
+) -> Result<RunFile, Error> {
+    let sources = plan.sources.iter().map(|source| run_source(source, &scoring)).collect::<Result<_, Error>>()?;
+    Ok(RunFile { headwater: env!("CARGO_PKG_VERSION").to_owned(), began, config, scoring, sources })
+}
+
+fn run_source(source: &PlannedSource, scoring: &ScoringInputs) -> Result<RunSource, Error> {
+    let shard = |shard: &PlannedShard| RunShard {
+        path: shard.path.clone(),
+        id: shard.id.clone(),
+        bytes: shard.bytes,
+        etag: shard.etag.clone(),
+        units: shard.units.clone(),
+    };
+    Ok(RunSource {
+        name: source.name.clone(),
+        text: source.columns.text.clone(),
+        labels: labels(source),
+        fingerprint: scoring.fingerprint(&source.columns.text)?,
+        shards: source.shards.iter().map(shard).collect(),
+        skipped: source.skipped.clone(),
+    })
+}
+
+/// Returns where the ids and domains of a planned source come from.
+#[must_use]
+pub fn labels(source: &PlannedSource) -> Labels {
+    let (domain_column, domain_value) = match &source.columns.domain {
+        Domain::Column(name) => (Some(name.clone()), None),
+        Domain::Constant(value) => (None, Some(value.clone())),
+    };
+    Labels { id_column: source.columns.id.clone(), domain_column, domain_value }
+}
+
+/// Replaces where the ids and domains of `run` come from by what `plan` says.
+#[must_use]
+pub fn with_labels_of(mut run: RunFile, plan: &Plan) -> RunFile {
+    for source in &mut run.sources {
+        if let Some(planned) = plan.sources.iter().find(|planned| planned.name == source.name) {
+            source.labels = labels(planned);
+        }
+    }
+    run
+}
+
+/// Takes the shards out of `plan` that `run` skipped, which may have turned out unreadable only while they were scored.
+#[must_use]
+pub fn without_skipped(mut plan: Plan, run: &RunFile) -> Plan {
+    for source in &mut plan.sources {
+        if let Some(run_source) = run.sources.iter().find(|run_source| run_source.name == source.name) {
+            source.shards.retain(|shard| run_source.skipped.iter().all(|skipped| skipped.path != shard.path));
+        }
+    }
+    plan
+}
