@@ -30,11 +30,13 @@ struct Footer {
     used: u64,
 }
 
-impl Footers {
-    pub(crate) fn new() -> Self {
+impl Default for Footers {
+    fn default() -> Self {
         Self::with_most_bytes(MOST_BYTES)
     }
+}
 
+impl Footers {
     /// How many are kept.
     #[cfg(test)]
     pub(crate) fn count(&self) -> usize {

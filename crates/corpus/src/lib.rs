@@ -1,6 +1,6 @@
 //! The corpus: lists shards, plans units of work from footers alone, streams documents, writes subsets.
 //!
-//! - [`plan()`]: sources as configured → shards with identities and units
+//! - [`plan()`], [`plan_folders`]: sources as configured, or folders → shards with identities and units
 //! - [`spread()`]: a plan → small pieces from all over it
 //! - [`read_unit`]: one unit → its documents, one at a time
 //! - [`read_texts`], [`read_numbers`]: the beginnings of a few texts; the numbers of another column
@@ -41,9 +41,9 @@ pub use error::{Class, Error, Result};
 pub use footer::guarded;
 pub use number_file::NumberFile;
 pub use numbers::read_numbers;
-pub use plan::{Plan, PlannedSource, plan};
+pub use plan::{Plan, PlannedSource, plan, plan_folders};
 pub use shard::PlannedShard;
-pub use source::{OnBadShard, PlanOptions, SourceConfig};
+pub use source::{OnBadShard, PlanOptions, SourceConfig, SourceFolder};
 pub use spread::{Piece, spread};
 pub use subset::{INFLUENCE_COLUMN, KeptRows, Subset, SubsetOptions, write_subset};
 pub use texts::{BeginningText, read_texts};

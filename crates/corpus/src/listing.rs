@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use globset::GlobBuilder;
 use headwater_store::{Entry, Place, Stores};
 
-use crate::{Error, Result, SourceConfig};
+use crate::{Error, Result, SourceConfig, SourceFolder};
 
 const WILDCARDS: [char; 4] = ['*', '?', '[', '{'];
 const EXTENSION: &str = ".parquet";
@@ -37,6 +37,15 @@ pub(crate) fn list(source: &SourceConfig, stores: &Stores) -> Result<Vec<Listed>
     Ok(found.into_values().map(|(_, file)| file).collect())
 }
 
+/// Lists the files of a source that is one folder, sorted by relative path.
+pub(crate) fn list_folder(source: &SourceFolder) -> Result<Vec<Listed>> {
+    let listed = shards_below(&source.place, source.place.list("")?);
+    if listed.is_empty() {
+        return Err(Error::NoShards { name: source.config.name.clone(), entry: source.place.to_string() });
+    }
+    Ok(listed)
+}
+
 /// Lists the files of one entry of `paths`.
 fn list_entry(name: &str, written: &str, stores: &Stores) -> Result<Vec<Listed>> {
     let (place, rest) = stores.open_fixed_prefix(written)?;
@@ -52,7 +61,7 @@ fn list_entry(name: &str, written: &str, stores: &Stores) -> Result<Vec<Listed>>
     }
     let folder = if rest.is_empty() { place.clone() } else { place.child(&rest) };
     let listed = match folder.list("") {
-        Ok(entries) => keep(&folder, entries, |path| path.ends_with(EXTENSION)),
+        Ok(entries) => shards_below(&folder, entries),
         // a web server has files alone
         Err(headwater_store::Error::ReadOnly { .. }) if !rest.is_empty() => Vec::new(),
         Err(error) => return Err(error.into()),
@@ -70,6 +79,10 @@ fn file(place: &Place, path: &str) -> Result<Option<Listed>> {
         Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(error.into()),
     }
+}
+
+fn shards_below(folder: &Place, entries: Vec<Entry>) -> Vec<Listed> {
+    keep(folder, entries, |path| path.ends_with(EXTENSION))
 }
 
 fn keep(place: &Place, entries: Vec<Entry>, is_kept: impl Fn(&str) -> bool) -> Vec<Listed> {

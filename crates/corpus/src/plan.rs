@@ -14,7 +14,7 @@ use crate::footers::Footers;
 use crate::groups::Groups;
 use crate::listing::{self, Listed};
 use crate::shard::PlannedShard;
-use crate::{Error, OnBadShard, PlanOptions, Result, SourceConfig, source, units};
+use crate::{Error, OnBadShard, PlanOptions, Result, SourceConfig, SourceFolder, source, units};
 
 /// Footers read at the same time; they wait for the store, not for the processor.
 const READERS: usize = 16;
@@ -79,55 +79,76 @@ pub fn plan(
     stores: &Stores,
     on_progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Plan> {
-    source::check(sources, options)?;
-    let footers = Arc::new(Footers::new());
-    let planning =
-        |source| Planning { source, stores, unit_bytes: options.unit_bytes.0, footers: Arc::clone(&footers) };
-    let sources = sources.iter().map(|source| plan_source(&planning(source), options, on_progress));
-    let sources = sources.collect::<Result<_>>()?;
-    Ok(Plan { sources })
+    source::check(sources.iter(), options)?;
+    if let Some(SourceConfig { name, .. }) = sources.iter().find(|source| source.paths.is_empty()) {
+        return Err(Error::NoPaths { name: name.clone() });
+    }
+    let planner = Planner { options, footers: Arc::default(), on_progress };
+    let planned = sources.iter().map(|source| planner.source(source, listing::list(source, stores)?));
+    Ok(Plan { sources: planned.collect::<Result<_>>()? })
 }
 
-fn plan_source(
-    planning: &Planning<'_>,
+/// Plans sources that are folders; see [`plan()`].
+///
+/// # Errors
+/// As [`plan()`].
+pub fn plan_folders(
+    sources: &[SourceFolder],
     options: &PlanOptions,
     on_progress: &(dyn Fn(u64) + Sync),
-) -> Result<PlannedSource> {
-    let source = planning.source;
-    let listed = listing::list(source, planning.stores)?;
-    let planned = planning.all(&listed, on_progress);
-    let (mut shards, mut present, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
-    for (file, planned) in listed.into_iter().zip(planned) {
-        let location = file.place.describe(&file.entry.path);
-        match planned? {
-            Ok((shard, found)) => {
-                if shard.rows == 0 {
-                    tracing::warn!(shard = location, "shard has no rows");
+) -> Result<Plan> {
+    source::check(sources.iter().map(|source| &source.config), options)?;
+    let planner = Planner { options, footers: Arc::default(), on_progress };
+    let planned = sources.iter().map(|source| planner.source(&source.config, listing::list_folder(source)?));
+    Ok(Plan { sources: planned.collect::<Result<_>>()? })
+}
+
+/// What the sources of a plan share.
+struct Planner<'a> {
+    options: &'a PlanOptions,
+    footers: Arc<Footers>,
+    on_progress: &'a (dyn Fn(u64) + Sync),
+}
+
+impl Planner<'_> {
+    /// Plans the files that a source was found to have.
+    fn source(&self, source: &SourceConfig, listed: Vec<Listed>) -> Result<PlannedSource> {
+        let options = self.options;
+        let planning = Planning { source, unit_bytes: options.unit_bytes.0, footers: &self.footers };
+        let planned = planning.all(&listed, self.on_progress);
+        let (mut shards, mut present, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
+        for (file, planned) in listed.into_iter().zip(planned) {
+            let location = file.place.describe(&file.entry.path);
+            match planned? {
+                Ok((shard, found)) => {
+                    if shard.rows == 0 {
+                        tracing::warn!(shard = location, "shard has no rows");
+                    }
+                    shards.push(shard);
+                    present.push(found);
                 }
-                shards.push(shard);
-                present.push(found);
+                Err(reason) if options.on_bad_shard == OnBadShard::Skip => {
+                    tracing::warn!(shard = location, reason, "shard skipped");
+                    skipped.push(SkippedShard { path: file.entry.path, reason });
+                }
+                Err(reason) => return Err(Error::BadShard { shard: location, reason }),
             }
-            Err(reason) if options.on_bad_shard == OnBadShard::Skip => {
-                tracing::warn!(shard = location, reason, "shard skipped");
-                skipped.push(SkippedShard { path: file.entry.path, reason });
-            }
-            Err(reason) => return Err(Error::BadShard { shard: location, reason }),
         }
+        let first = shards.first().map(|shard| Ok::<_, Error>((shard.location(), shard.footer(&shard.open()?)?)));
+        let first = first.transpose()?;
+        let example =
+            first.as_ref().map(|(location, footer)| (location.as_str(), footer.file_metadata().schema_descr()));
+        let columns = columns::settle(source, &present, example)?;
+        sample(&mut shards, source.sample, options.seed);
+        Ok(PlannedSource { name: source.name.clone(), columns, shards, skipped })
     }
-    let first = shards.first().map(|shard| Ok::<_, Error>((shard.location(), shard.footer(&shard.open()?)?)));
-    let first = first.transpose()?;
-    let example = first.as_ref().map(|(location, footer)| (location.as_str(), footer.file_metadata().schema_descr()));
-    let columns = columns::settle(source, &present, example)?;
-    sample(&mut shards, source.sample, options.seed);
-    Ok(PlannedSource { name: source.name.clone(), columns, shards, skipped })
 }
 
 /// What planning any file of a source needs.
 struct Planning<'a> {
     source: &'a SourceConfig,
-    stores: &'a Stores,
     unit_bytes: u64,
-    footers: Arc<Footers>,
+    footers: &'a Arc<Footers>,
 }
 
 /// A shard and the columns it has, or the reason why the file is no shard.
@@ -180,7 +201,7 @@ impl Planning<'_> {
             place: file.place.clone(),
             id,
             groups,
-            footers: Arc::clone(&self.footers),
+            footers: Arc::clone(self.footers),
         };
         Ok(Ok((shard, present)))
     }

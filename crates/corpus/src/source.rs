@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use headwater_record::ByteCount;
+use headwater_store::Place;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -33,6 +34,15 @@ pub struct SourceConfig {
     /// Expected share of the source's units to plan, in (0, 1]. See [`crate::plan()`].
     #[serde(default = "default_sample")]
     pub sample: f64,
+}
+
+/// A source whose shards are all `*.parquet` below a folder that is open, whatever characters its name is made of.
+#[derive(Clone, Debug)]
+pub struct SourceFolder {
+    /// Its settings; it has no `paths`.
+    pub config: SourceConfig,
+    /// The folder.
+    pub place: Place,
 }
 
 fn default_text() -> String {
@@ -80,12 +90,12 @@ impl Default for PlanOptions {
 }
 
 /// Checks everything about the sources that needs no look at their files.
-pub(crate) fn check(sources: &[SourceConfig], options: &PlanOptions) -> Result<()> {
+pub(crate) fn check<'a>(sources: impl Iterator<Item = &'a SourceConfig>, options: &PlanOptions) -> Result<()> {
     if options.unit_bytes.0 == 0 {
         return Err(Error::UnitBytes);
     }
     let mut names = BTreeSet::new();
-    for SourceConfig { name, paths, sample, domain_value, .. } in sources {
+    for SourceConfig { name, sample, domain_value, .. } in sources {
         let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
         if name.is_empty() || name.starts_with('.') || !name.bytes().all(is_safe) {
             return Err(Error::SourceName { name: name.clone() });
@@ -95,9 +105,6 @@ pub(crate) fn check(sources: &[SourceConfig], options: &PlanOptions) -> Result<(
         }
         if !names.insert(name) {
             return Err(Error::DuplicateSource { name: name.clone() });
-        }
-        if paths.is_empty() {
-            return Err(Error::NoPaths { name: name.clone() });
         }
         if !(*sample > 0.0 && *sample <= 1.0) {
             return Err(Error::Sample { name: name.clone(), sample: *sample });

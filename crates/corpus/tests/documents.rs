@@ -10,9 +10,11 @@ use arrow::array::{
 };
 use arrow::datatypes::Int32Type;
 use headwater_corpus::{
-    Class, Document, DocumentText, Domain, Error, OnBadShard, Plan, PlanOptions, SourceConfig, plan, read_unit, spread,
+    Class, Document, DocumentText, Domain, Error, OnBadShard, Plan, PlanOptions, SourceConfig, SourceFolder, plan,
+    plan_folders, read_unit, spread,
 };
 use headwater_record::ByteCount;
+use headwater_store::Stores;
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
 
@@ -53,7 +55,7 @@ fn entry(folder: &Path, rest: &str) -> String {
 
 fn plan_of(source: &SourceConfig, unit_bytes: u64) -> Result<Plan, Error> {
     let options = PlanOptions { unit_bytes: ByteCount(unit_bytes), ..PlanOptions::default() };
-    plan(std::slice::from_ref(source), &options, &headwater_store::Stores::default(), &|_| {})
+    plan(std::slice::from_ref(source), &options, &Stores::default(), &|_| {})
 }
 
 fn documents(plan: &Plan) -> Result<Vec<Document>, Error> {
@@ -175,7 +177,7 @@ fn bad_shards_fail_or_are_listed() -> Outcome {
         seen.fetch_add(footers, Ordering::Relaxed);
     };
     let options = PlanOptions { on_bad_shard: OnBadShard::Skip, ..PlanOptions::default() };
-    let planned = plan(&[source], &options, &headwater_store::Stores::default(), &count)?;
+    let planned = plan(&[source], &options, &Stores::default(), &count)?;
     assert_eq!(seen.into_inner(), 5);
     let names = |paths: Vec<&str>| paths.into_iter().map(str::to_owned).collect::<Vec<_>>();
     let source = &planned.sources[0];
@@ -271,12 +273,8 @@ fn listings_refuse_nothing_and_duplicates() -> Outcome {
     let nowhere = entry(folder.path(), "r");
     let error = plan_of(&source(&[p.clone(), nowhere.clone()]), 1).map(|_| ()).expect_err("nothing there").to_string();
     assert!(error.contains(&nowhere), "{error}");
-    let twin = plan(
-        &[source(std::slice::from_ref(&p)), source(&[q])],
-        &PlanOptions::default(),
-        &headwater_store::Stores::default(),
-        &|_| {},
-    );
+    let twin =
+        plan(&[source(std::slice::from_ref(&p)), source(&[q])], &PlanOptions::default(), &Stores::default(), &|_| {});
     assert!(matches!(twin, Err(Error::DuplicateSource { .. })));
     for name in ["", ".", "..", "a/b", "a b"] {
         let named = SourceConfig { name: name.into(), ..source(std::slice::from_ref(&p)) };
@@ -297,6 +295,28 @@ fn a_tiny_sample_keeps_one_unit_and_a_copy_elsewhere_is_the_same_shard() -> Outc
     };
     assert_eq!(units(here.path(), 1e-9)?.len(), 1);
     assert_eq!(units(here.path(), 0.5)?, units(there.path(), 0.5)?);
+    Ok(())
+}
+
+#[test]
+fn a_folder_is_planned_whatever_its_name() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let text: ArrayRef = Arc::new(StringArray::from(texts(20)));
+    for name in ["plain", "od[d]*{a,b}?"] {
+        write(&folder.path().join(name).join("deep/x.parquet"), &[("text", Arc::clone(&text))], 100)?;
+        fs_err::write(folder.path().join(name).join("notes.txt"), "no shard")?;
+    }
+    let root = Stores::default().open(&folder.path().display().to_string())?;
+    let planned = |name: &str| {
+        let folder = SourceFolder { config: source(&[]), place: root.child(name) };
+        plan_folders(&[folder], &PlanOptions::default(), &|_| {})
+    };
+    let (plain, odd) = (planned("plain")?, planned("od[d]*{a,b}?")?);
+    assert_eq!(plain.sources[0].shards[0].path, "deep/x.parquet");
+    assert_eq!(plain.sources[0].shards[0].id, odd.sources[0].shards[0].id);
+    assert_eq!(documents(&plain)?, documents(&odd)?);
+    assert!(matches!(planned("nothing"), Err(Error::NoShards { entry, .. }) if entry.ends_with("/nothing")));
+    assert!(matches!(plan_of(&source(&[]), 1), Err(Error::NoPaths { .. })));
     Ok(())
 }
 

@@ -29,7 +29,7 @@ pub use health::{HEALTH_PROBES, HealthOptions, MASKS_PER_PROBE, health, weakness
 pub use pinned::validate_heads;
 pub use placeholder::placeholder_heads;
 pub use probe::{Probe, ProbeSettings, build_probes};
-pub use retrieval::{RetrievalScores, head_set, retrieval_scores, spearman};
+pub use retrieval::{RetrievalScores, head_set, retrieval_scores};
 pub use search::{FindOptions, find_heads, forward_passes};
 pub use sentences::{MAX_SENTENCE_TOKENS, bundled_sentences, extract_sentences};
 pub use vocabulary::Vocabulary;

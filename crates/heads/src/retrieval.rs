@@ -2,6 +2,7 @@
 
 use headwater_model::{AttentionArgmax, Concurrency, Engine};
 use headwater_record::heads::Rule;
+use headwater_record::statistics::spearman;
 use headwater_record::{HeadId, HeadSet};
 use rayon::prelude::*;
 
@@ -157,32 +158,6 @@ pub(crate) fn mean(values: impl Iterator<Item = f64>) -> f64 {
 /// The share of `hits` that are true.
 pub(crate) fn share(hits: impl Iterator<Item = bool>) -> f64 {
     mean(hits.map(|hit| if hit { 1.0 } else { 0.0 }))
-}
-
-/// Spearman's rank correlation, tied values sharing their mean rank; 0 if either side has no spread.
-#[must_use]
-pub fn spearman(a: &[f64], b: &[f64]) -> f64 {
-    let (a, b) = (ranks(a), ranks(b));
-    let (mean_a, mean_b) = (mean(a.iter().copied()), mean(b.iter().copied()));
-    let products = |x: &[f64], mean_x: f64, y: &[f64], mean_y: f64| -> f64 {
-        x.iter().zip(y).map(|(x, y)| (x - mean_x) * (y - mean_y)).sum()
-    };
-    let spread = (products(&a, mean_a, &a, mean_a) * products(&b, mean_b, &b, mean_b)).sqrt();
-    if spread > 0.0 { products(&a, mean_a, &b, mean_b) / spread } else { 0.0 }
-}
-
-/// Ranks from 0, tied values sharing their mean rank.
-fn ranks(values: &[f64]) -> Vec<f64> {
-    let mut order: Vec<usize> = (0..values.len()).collect();
-    order.sort_by(|&a, &b| values[a].total_cmp(&values[b]));
-    let mut ranks = vec![0.0; values.len()];
-    let mut below = 0.0;
-    for tied in order.chunk_by(|&a, &b| values[a].total_cmp(&values[b]).is_eq()) {
-        let count = tied.len() as f64;
-        tied.iter().for_each(|&index| ranks[index] = below + (count - 1.0) / 2.0);
-        below += count;
-    }
-    ranks
 }
 
 #[cfg(test)]

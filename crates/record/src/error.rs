@@ -10,6 +10,12 @@ pub enum Error {
         /// What was given.
         text: String,
     },
+    /// A part of a plan that does not exist, or is written in another way.
+    #[error("`{text}` is not I/N with 0 ≤ I < N, such as 0/8")]
+    Part {
+        /// What was given.
+        text: String,
+    },
     /// A unit's name that does not parse.
     #[error("`{text}` is not a unit name (<shard>-g<row group>-r<first row>-n<rows>)")]
     UnitKey {

@@ -8,6 +8,8 @@
 //! - [`hash`]: content hashes
 //! - [`heads`]: attention heads and `heads.json`
 //! - [`sidecar`]: the Parquet file of scores of one unit
+//! - [`part`]: parts of a plan
+//! - [`statistics`]: correlations, which several crates report
 //! - [`run`]: `run.json` and the fingerprint of what changes scores
 //! - [`selection`]: cuts and what they keep, `selection.json`
 //! - [`comparison`]: selections side by side
@@ -22,10 +24,12 @@ pub mod heads;
 pub mod id;
 pub mod measure;
 pub mod metrics;
+pub mod part;
 pub mod profile;
 pub mod run;
 pub mod selection;
 pub mod sidecar;
+pub mod statistics;
 pub mod tokens;
 
 pub use error::Error;
@@ -34,6 +38,7 @@ pub use heads::{HeadId, HeadSet, HeadsFile};
 pub use id::{DocumentAddress, ShardId, UnitKey};
 pub use measure::{ByteCount, TokenCount};
 pub use metrics::Metrics;
+pub use part::Part;
 pub use run::{Fingerprint, RunFile};
 pub use selection::SelectionFile;
 pub use sidecar::Status;

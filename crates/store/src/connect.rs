@@ -1,7 +1,8 @@
 //! Clients of stores, with the credentials and endpoints that the variables handed in hold.
 //!
 //! `object_store` reads the process's environment where it is asked to (`from_env`); here each of its builders is given the same
-//! settings from the variables.
+//! settings from the variables. What it and `reqwest` look up by themselves, without being asked, stays theirs: `HTTPS_PROXY`, and
+//! where an instance of Google or Azure has its metadata server.
 
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use object_store::http::HttpBuilder;
 use object_store::memory::InMemory;
 use object_store::{ClientOptions, ObjectStore, RetryConfig};
 
-use crate::location::Bucket;
+use crate::location::{Bucket, Scheme};
 use crate::profile::with_profile;
 use crate::traffic::Counters;
 use crate::variables::Variables;
@@ -30,26 +31,32 @@ pub(crate) fn connect(
     variables: &Variables,
     counters: &Arc<Counters>,
 ) -> Result<Arc<dyn ObjectStore>> {
-    let (scheme, name) = (bucket.scheme.as_str(), bucket.name.as_str());
-    let failed = |error| Error::store(format!("{scheme}://{name}"), error);
+    let name = bucket.name.as_str();
+    let failed = |error| Error::store(bucket.to_string(), error);
     let (retry, connector) = (RetryConfig::default(), CountingConnector::new(Arc::clone(counters)));
-    Ok(match scheme {
-        "s3" => {
+    Ok(match bucket.scheme {
+        Scheme::S3 => {
             let builder = amazon(variables)?.with_bucket_name(name).with_retry(retry);
             Arc::new(builder.with_http_connector(connector).build().map_err(failed)?)
         }
-        "gs" => {
+        Scheme::Google => {
             let builder = google(variables).with_bucket_name(name).with_retry(retry);
             Arc::new(builder.with_http_connector(connector).build().map_err(failed)?)
         }
-        "az" => {
-            let builder = azure(variables).with_container_name(name).with_retry(retry);
+        Scheme::Azure => {
+            let builder = azure(variables).with_retry(retry);
+            let builder = match bucket.account {
+                // the builder takes account and kind of endpoint from there
+                Some(_) => builder.with_url(bucket.to_string()),
+                None => builder.with_container_name(name),
+            };
             Arc::new(builder.with_http_connector(connector).build().map_err(failed)?)
         }
-        "memory" => Arc::new(InMemory::new()),
-        _ => {
-            let options = ClientOptions::new().with_allow_http(scheme == "http");
-            let builder = HttpBuilder::new().with_url(format!("{scheme}://{name}")).with_client_options(options);
+        Scheme::Memory => Arc::new(InMemory::new()),
+        // places on disk have no client
+        Scheme::Http | Scheme::Https | Scheme::File => {
+            let options = ClientOptions::new().with_allow_http(bucket.scheme == Scheme::Http);
+            let builder = HttpBuilder::new().with_url(bucket.to_string()).with_client_options(options);
             Arc::new(builder.with_retry(retry).with_http_connector(connector).build().map_err(failed)?)
         }
     })

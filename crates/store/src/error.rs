@@ -5,7 +5,8 @@ use std::io;
 
 use headwater_record::ContentHash;
 
-use crate::location::KNOWN_SCHEMES;
+use crate::location::Scheme;
+use crate::wire::{Trouble, WireFailure};
 
 /// The cause below an [`Error`], as the disk, the store or the network gave it.
 pub type Cause = Box<dyn StdError + Send + Sync>;
@@ -63,11 +64,7 @@ pub enum Error {
         files: Vec<String>,
     },
     /// A URL of a kind that no store here serves.
-    #[error(
-        "{location}: unknown scheme `{scheme}`; known are {} (s3a is s3, and abfss://container@account… is az://container with the \
-         account in the environment)",
-        KNOWN_SCHEMES.join(", ")
-    )]
+    #[error("{location}: unknown scheme `{scheme}`; known are {}", Scheme::names().join(", "))]
     UnsupportedScheme {
         /// What was given.
         location: String,
@@ -273,137 +270,22 @@ impl Error {
         use object_store::Error as Store;
         let path = path.into();
         match source {
-            Store::NotFound { source, .. } => Self::NotFound { path, source: brief(source) },
+            Store::NotFound { source, .. } => Self::NotFound { path, source },
             Store::Precondition { .. } => Self::Changed { path },
             // 409: another operation on the object is under way
-            Store::AlreadyExists { source, .. } => Self::Unavailable { path, source: brief(source) },
+            Store::AlreadyExists { source, .. } => Self::Unavailable { path, source },
             Store::InvalidPath { source } => Self::UnusableKey { path, source: source.into() },
             Store::PermissionDenied { source, .. } | Store::Unauthenticated { source, .. } => {
-                Self::PermissionDenied { path, source: brief(source) }
+                Self::PermissionDenied { path, source }
             }
-            Store::Generic { source, .. } => match trouble(source.as_ref()) {
-                Trouble::Passing => Self::Unavailable { path, source: brief(source) },
-                Trouble::Credentials => Self::PermissionDenied { path, source: brief(source) },
-                Trouble::Missing => Self::NotFound { path, source: brief(source) },
-                Trouble::Changed => Self::Changed { path },
-                Trouble::Final => Self::Refused { path, source: brief(source) },
+            Store::Generic { source, .. } => match WireFailure::of(source.as_ref()).map(WireFailure::trouble) {
+                Some(Trouble::Passing) => Self::Unavailable { path, source },
+                Some(Trouble::Credentials) => Self::PermissionDenied { path, source },
+                Some(Trouble::Missing) => Self::NotFound { path, source },
+                Some(Trouble::Changed) => Self::Changed { path },
+                Some(Trouble::Final) | None => Self::Refused { path, source },
             },
-            other => Self::Refused { path, source: brief(other.into()) },
+            other => Self::Refused { path, source: other.into() },
         }
-    }
-}
-
-/// What kind of failure a store's is.
-enum Trouble {
-    /// No connection, a cut answer, or a server that says it is overloaded.
-    Passing,
-    /// Wrong, missing or expired credentials.
-    Credentials,
-    /// No such bucket.
-    Missing,
-    /// Another version by now.
-    Changed,
-    Final,
-}
-
-/// Looks through a failure and its causes.
-fn trouble(failure: &(dyn StdError + 'static)) -> Trouble {
-    // asked for credentials that the environment did not give, and nobody is there
-    if METADATA_PATHS.iter().any(|path| failure.to_string().contains(path)) {
-        return Trouble::Credentials;
-    }
-    let mut cause = Some(failure);
-    while let Some(error) = cause {
-        let text = error.to_string();
-        let says = |codes: &[&str]| codes.iter().any(|code| text.contains(&format!("<Code>{code}</Code>")));
-        if error.is::<object_store::client::HttpError>() || text.starts_with(ERROR_IN_ANSWER) {
-            return Trouble::Passing;
-        }
-        match status(&text) {
-            Some(408 | 429 | 500..=599) => return Trouble::Passing,
-            Some(400) if says(&["RequestTimeout"]) => return Trouble::Passing,
-            Some(401 | 403) => return Trouble::Credentials,
-            Some(400) if says(&EXPIRED) => return Trouble::Credentials,
-            Some(404) => return Trouble::Missing,
-            Some(412) => return Trouble::Changed,
-            _ => cause = error.source(),
-        }
-    }
-    Trouble::Final
-}
-
-/// Where instances of AWS, Google and Azure ask for the credentials of their role.
-const METADATA_PATHS: [&str; 4] =
-    ["/latest/api/token", "/latest/meta-data/", "/computeMetadata/", "/metadata/identity/"];
-
-/// Codes of errors about credentials that S3 and STS send with the status 400.
-const EXPIRED: [&str; 6] = [
-    "ExpiredToken",
-    "InvalidToken",
-    "TokenRefreshRequired",
-    "ExpiredTokenException",
-    "InvalidIdentityToken",
-    "InvalidIdentityTokenException",
-];
-
-/// What `object_store` says of an answer of status 200 that holds an error, as S3 sends at the end of an upload.
-const ERROR_IN_ANSWER: &str = "Server returned error response";
-
-/// What `object_store` says before a status; the error type that carries the number is private to that crate.
-const STATUS: &str = "Server returned non-2xx status code: ";
-
-/// The status in `text`, if it is the sentence for one.
-fn status(text: &str) -> Option<u16> {
-    text.strip_prefix(STATUS)?.get(..3)?.parse().ok()
-}
-
-/// A failure without the document that the server sent with it, but for its code and message: some repeat the request, with the
-/// name of the key that signed it.
-fn brief(failure: Cause) -> Cause {
-    let text = failure.to_string();
-    let Some((said, document)) = text.split_once("<?xml").or_else(|| text.split_once("<Error>")) else {
-        return failure;
-    };
-    let part = |name: &str| {
-        let (_, rest) = document.split_once(&format!("<{name}>"))?;
-        Some(rest.split_once("</")?.0)
-    };
-    let parts: Vec<&str> = ["Code", "Message"].into_iter().filter_map(part).collect();
-    format!("{said}{}", parts.join(": ")).into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_server_repeats_of_a_request_is_left_out() {
-        let document = "Error performing GET http://h/b: Server returned non-2xx status code: 403 Forbidden: <?xml version=\"1.0\"?>\
-                        <Error><Code>SignatureDoesNotMatch</Code><Message>It does not match.</Message>\
-                        <AWSAccessKeyId>AKIDX</AWSAccessKeyId><StringToSign>AWS4-HMAC x</StringToSign></Error>";
-        let source = brief(document.into()).to_string();
-        assert!(source.ends_with("403 Forbidden: SignatureDoesNotMatch: It does not match."), "{source}");
-        assert_eq!(brief("no connection".into()).to_string(), "no connection");
-    }
-
-    #[test]
-    fn statuses_decide_what_kind_of_failure_it_is() {
-        let sorted = |text: &str| {
-            let text = format!("{STATUS}{text}");
-            Error::store("s3://b", object_store::Error::Generic { store: "S3", source: text.into() })
-        };
-        assert!(sorted("503 Service Unavailable: SlowDown").is_transient());
-        assert!(matches!(sorted("403 Forbidden: x"), Error::PermissionDenied { .. }));
-        assert!(matches!(sorted("400 Bad Request: <Error><Code>ExpiredToken</Code>"), Error::PermissionDenied { .. }));
-        assert!(matches!(sorted("400 Bad Request: <Error><Code>InvalidRange</Code>"), Error::Refused { .. }));
-        assert!(sorted("400 Bad Request: <Error><Code>RequestTimeout</Code>").is_transient());
-        assert!(matches!(sorted("412 Precondition Failed: "), Error::Changed { .. }));
-        let generic =
-            |text: &str| Error::store("s3://b", object_store::Error::Generic { store: "S3", source: text.into() });
-        assert!(generic("Server returned error response: <Error><Code>SlowDown</Code></Error>").is_transient());
-        let nobody =
-            "Error performing PUT http://169.254.169.254/latest/api/token in 9s, after 10 retries - HTTP error";
-        assert!(matches!(generic(nobody), Error::PermissionDenied { .. }));
-        assert!(sorted("404 Not Found: <Error><Code>NoSuchBucket</Code>").is_not_found());
     }
 }

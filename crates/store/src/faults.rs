@@ -12,6 +12,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
+use http::{HeaderMap, Method, StatusCode, Uri};
+use object_store::client::{HttpError, HttpErrorKind};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
@@ -20,8 +22,9 @@ use object_store::{
 };
 
 use crate::Place;
-use crate::location::Bucket;
+use crate::location::{Bucket, Scheme};
 use crate::remote::Client;
+use crate::wire::Sent;
 
 /// What becomes of one operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +100,7 @@ fn mix(number: u64) -> u64 {
 pub(crate) fn faulty(name: &str, script: Script) -> crate::Result<(Place, Arc<Progress>)> {
     let progress = Arc::new(Progress { script, ..Progress::default() });
     let store = Faulty { inner: InMemory::new(), progress: Arc::clone(&progress) };
-    let bucket = Bucket { scheme: "memory".to_owned(), name: name.to_owned() };
+    let bucket = Bucket::new(Scheme::Memory, name);
     Ok((Place::of_client(Client::new(Arc::new(store), &bucket, Arc::default())), progress))
 }
 
@@ -113,13 +116,16 @@ impl fmt::Display for Faulty {
     }
 }
 
+/// What the connection makes of an answer that says to slow down.
+fn busy() -> HttpError {
+    let sent = Sent::new(&Method::GET, &Uri::from_static("http://faulty"));
+    sent.refused(StatusCode::SERVICE_UNAVAILABLE, &HeaderMap::new(), b"<Error><Code>SlowDown</Code></Error>")
+}
+
 /// Waits or fails as `fault` says.
 async fn suffer(fault: Option<Fault>, path: &Path) -> Result<()> {
     match fault {
-        Some(Fault::Unavailable) => {
-            let source = "Server returned non-2xx status code: 503 Service Unavailable: SlowDown".into();
-            Err(Error::Generic { store: "faulty", source })
-        }
+        Some(Fault::Unavailable) => Err(Error::Generic { store: "faulty", source: busy().into() }),
         Some(Fault::Denied) => Err(Error::PermissionDenied { path: path.to_string(), source: "ExpiredToken".into() }),
         Some(Fault::Delay(time)) => {
             tokio::time::sleep(time).await;
@@ -154,9 +160,10 @@ impl ObjectStore for Faulty {
         suffer(fault, location).await?;
         let mut answer = self.inner.get_opts(location, options).await?;
         if fault == Some(Fault::CutBody) {
-            let cut = || Error::Generic {
-                store: "faulty",
-                source: "Server returned non-2xx status code: 500 (the body ended early)".into(),
+            let cut = || {
+                let sent = Sent::new(&Method::GET, &Uri::from_static("http://faulty"));
+                let error = HttpError::new(HttpErrorKind::Interrupted, std::io::Error::other("the body ended early"));
+                Error::Generic { store: "faulty", source: sent.cut(error).into() }
             };
             let body = futures::stream::iter([Ok(Bytes::from_static(b"x")), Err(cut())]);
             answer.payload = GetResultPayload::Stream(body.boxed());

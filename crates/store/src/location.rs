@@ -1,13 +1,11 @@
 //! How places are written: local paths and URLs.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use url::Url;
 
 use crate::{Error, Result};
-
-/// Schemes that [`crate::Stores::open`] understands, besides local paths.
-pub(crate) const KNOWN_SCHEMES: [&str; 7] = ["file", "s3", "gs", "az", "http", "https", "memory"];
 
 /// A parsed location.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,13 +21,83 @@ pub(crate) enum Location {
     },
 }
 
+/// What serves a location.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Scheme {
+    File,
+    S3,
+    Google,
+    Azure,
+    Http,
+    Https,
+    Memory,
+}
+
+/// Names of schemes as `object_store::ObjectStoreScheme` has them, the usual one of each first.
+const SCHEMES: [(&str, Scheme); 12] = [
+    ("file", Scheme::File),
+    ("s3", Scheme::S3),
+    ("s3a", Scheme::S3),
+    ("gs", Scheme::Google),
+    ("az", Scheme::Azure),
+    ("abfs", Scheme::Azure),
+    ("abfss", Scheme::Azure),
+    ("azure", Scheme::Azure),
+    ("adl", Scheme::Azure),
+    ("http", Scheme::Http),
+    ("https", Scheme::Https),
+    ("memory", Scheme::Memory),
+];
+
+/// Ends of the hosts of Azure accounts.
+const AZURE_HOSTS: [&str; 4] =
+    [".dfs.core.windows.net", ".blob.core.windows.net", ".dfs.fabric.microsoft.com", ".blob.fabric.microsoft.com"];
+
 /// A bucket, container, web server or in-memory store: what one client serves.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Bucket {
-    /// `s3`, `gs`, `az`, `http`, `https` or `memory`.
-    pub(crate) scheme: String,
-    /// Bucket name; host and port for web servers.
+    pub(crate) scheme: Scheme,
+    /// Bucket or container; host and port for web servers.
     pub(crate) name: String,
+    /// The host of the Azure account, if the URL names it.
+    pub(crate) account: Option<String>,
+}
+
+impl Scheme {
+    /// Names of all schemes, for messages.
+    pub(crate) fn names() -> Vec<&'static str> {
+        SCHEMES.iter().map(|(name, _)| *name).collect()
+    }
+
+    /// Whether it is a web server's.
+    pub(crate) const fn is_web(self) -> bool {
+        matches!(self, Self::Http | Self::Https)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        SCHEMES.iter().find(|(name, _)| *name == text).map(|(_, scheme)| *scheme)
+    }
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(SCHEMES.iter().find(|(_, scheme)| scheme == self).map_or("", |(name, _)| name))
+    }
+}
+
+impl Bucket {
+    pub(crate) fn new(scheme: Scheme, name: &str) -> Self {
+        Self { scheme, name: name.to_owned(), account: None }
+    }
+}
+
+impl fmt::Display for Bucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.account {
+            Some(account) => write!(f, "abfss://{}@{account}", self.name),
+            None => write!(f, "{}://{}", self.scheme, self.name),
+        }
+    }
 }
 
 impl Location {
@@ -42,26 +110,36 @@ impl Location {
         if text.is_empty() {
             return Err(invalid("it is empty"));
         }
-        let Some((scheme, rest)) = text.split_once("://") else {
+        let Some((written, rest)) = text.split_once("://") else {
             return Ok(Self::Disk(PathBuf::from(text)));
         };
-        let secret = rest.split('/').next().unwrap_or_default().rsplit_once('@');
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let user = authority.rsplit_once('@');
         // secrets are not repeated: they would be in logs
-        let shown = secret.map_or_else(|| text.to_owned(), |(_, place)| format!("{scheme}://…@{place}"));
-        if !KNOWN_SCHEMES.contains(&scheme) {
-            return Err(Error::UnsupportedScheme { location: shown, scheme: scheme.to_owned() });
-        }
-        if secret.is_some() {
-            let reason = "it holds credentials; stores take them from the environment".to_owned();
-            return Err(Error::InvalidLocation { location: shown, reason });
-        }
+        let shown = || user.map_or_else(|| text.to_owned(), |(_, place)| format!("{written}://…@{place}"));
+        let Some(scheme) = Scheme::parse(written) else {
+            return Err(Error::UnsupportedScheme { location: shown(), scheme: written.to_owned() });
+        };
+        let bucket = match user {
+            None => Bucket::new(scheme, authority),
+            // the only part before an `@` that is no secret
+            Some((container, host)) if scheme == Scheme::Azure && is_container(container) && is_azure(host) => {
+                Bucket { account: Some(host.to_owned()), ..Bucket::new(scheme, container) }
+            }
+            Some(_) => {
+                let reason = "it holds credentials; stores take them from the environment".to_owned();
+                return Err(Error::InvalidLocation { location: shown(), reason });
+            }
+        };
         match scheme {
-            "file" if rest.starts_with('/') => {
+            Scheme::File if rest.starts_with('/') => {
                 let url = Url::parse(text).map_err(|error| invalid(&error.to_string()))?;
                 url.to_file_path().map(Self::Disk).map_err(|()| invalid("a file URL holds an absolute path"))
             }
-            "file" => Err(invalid("a file URL has three slashes and an absolute path, as in file:///data/corpus")),
-            "http" | "https" => {
+            Scheme::File => {
+                Err(invalid("a file URL has three slashes and an absolute path, as in file:///data/corpus"))
+            }
+            Scheme::Http | Scheme::Https => {
                 let url = Url::parse(text).map_err(|error| invalid(&error.to_string()))?;
                 if url.query().is_some() || url.fragment().is_some() {
                     return Err(invalid("addresses with `?` or `#` are not supported"));
@@ -69,19 +147,28 @@ impl Location {
                 let host = url.host_str().ok_or_else(|| invalid("it names no host"))?;
                 let name = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
                 let path = object_store::path::Path::from_url_path(url.path()).map_err(|e| invalid(&e.to_string()))?;
-                Ok(Self::Remote { bucket: Bucket { scheme: scheme.to_owned(), name }, prefix: path.to_string() })
+                Ok(Self::Remote { bucket: Bucket::new(scheme, &name), prefix: path.to_string() })
             }
-            "s3" | "gs" | "az" | "memory" => {
-                let (name, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-                if name.is_empty() {
-                    return Err(invalid("it names no bucket"));
-                }
-                let bucket = Bucket { scheme: scheme.to_owned(), name: name.to_owned() };
-                Ok(Self::Remote { bucket, prefix: prefix.trim_matches('/').to_owned() })
+            Scheme::S3 | Scheme::Google | Scheme::Azure | Scheme::Memory if bucket.name.is_empty() => {
+                Err(invalid("it names no bucket"))
             }
-            _ => Err(invalid("nothing serves it")),
+            Scheme::S3 | Scheme::Google | Scheme::Azure | Scheme::Memory => {
+                Ok(Self::Remote { bucket, prefix: path.trim_matches('/').to_owned() })
+            }
         }
     }
+}
+
+/// Whether `text` can be the name of an Azure container: a secret before an `@` mostly cannot.
+fn is_container(text: &str) -> bool {
+    !text.is_empty()
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-$".contains(&byte))
+}
+
+/// Whether `host` is that of an Azure account.
+fn is_azure(host: &str) -> bool {
+    let account = AZURE_HOSTS.iter().find_map(|end| host.strip_suffix(end));
+    account.is_some_and(|account| !account.is_empty() && !account.contains(['.', ':', '@']))
 }
 
 /// Splits `text` into the folder that surely holds everything it can match and the rest, which may hold wildcards.
@@ -124,32 +211,62 @@ mod tests {
 
     #[test]
     fn locations_parse_or_say_why_not() {
-        let remote = |scheme: &str, name: &str, prefix: &str| Location::Remote {
-            bucket: Bucket { scheme: scheme.into(), name: name.into() },
-            prefix: prefix.into(),
+        let remote = |scheme, name: &str, prefix: &str| Location::Remote {
+            bucket: Bucket::new(scheme, name),
+            prefix: prefix.to_owned(),
+        };
+        let account = |name: &str, host: &str| Location::Remote {
+            bucket: Bucket { account: Some(host.to_owned()), ..Bucket::new(Scheme::Azure, name) },
+            prefix: "x/y".to_owned(),
         };
         let cases = [
             ("runs/x", Location::Disk("runs/x".into())),
             ("file:///abs/a%20b", Location::Disk("/abs/a b".into())),
-            ("s3://b/p/q/", remote("s3", "b", "p/q")),
-            ("gs://b", remote("gs", "b", "")),
-            ("az://container/p", remote("az", "container", "p")),
-            ("https://host:8443/d/f.parquet", remote("https", "host:8443", "d/f.parquet")),
+            ("s3://b/p/q/", remote(Scheme::S3, "b", "p/q")),
+            ("s3a://b/p/q/", remote(Scheme::S3, "b", "p/q")),
+            ("gs://b", remote(Scheme::Google, "b", "")),
+            ("az://container/p", remote(Scheme::Azure, "container", "p")),
+            ("abfs://container/p", remote(Scheme::Azure, "container", "p")),
+            ("abfss://box@lake.dfs.core.windows.net/x/y/", account("box", "lake.dfs.core.windows.net")),
+            ("abfss://box@lake.dfs.fabric.microsoft.com/x/y", account("box", "lake.dfs.fabric.microsoft.com")),
+            ("https://host:8443/d/f.parquet", remote(Scheme::Https, "host:8443", "d/f.parquet")),
         ];
         for (text, expected) in cases {
             assert_eq!(Location::parse(text).ok(), Some(expected), "{text}");
         }
-        for text in ["", "file://relative", "s3:///p", "https://h/f?download=true"] {
+        for text in ["", "file://relative", "s3:///p", "az:///p", "https://h/f?download=true"] {
             assert!(matches!(Location::parse(text), Err(Error::InvalidLocation { .. })), "{text}");
         }
         let unknown = Location::parse("hdfs://n/p").map_err(|error| error.to_string());
-        assert_eq!(
-            unknown,
-            Err("hdfs://n/p: unknown scheme `hdfs`; known are file, s3, gs, az, http, https, memory (s3a is s3, and \
-                 abfss://container@account… is az://container with the account in the environment)"
-                .to_owned())
-        );
-        let spark = Location::parse("abfss://box@account.dfs.core.windows.net/x").map_err(|error| error.to_string());
-        assert!(spark.is_err_and(|text| text.contains("az://container")));
+        let names = "file, s3, s3a, gs, az, abfs, abfss, azure, adl, http, https, memory";
+        assert_eq!(unknown, Err(format!("hdfs://n/p: unknown scheme `hdfs`; known are {names}")));
+    }
+
+    #[test]
+    fn what_stands_before_an_at_sign_is_a_secret_unless_it_is_a_container() {
+        for text in [
+            "s3://canary@b/p",
+            "https://user:canary@h/f",
+            "az://key:canary@box/p",
+            "abfss://key:canary@lake.dfs.core.windows.net/p",
+            "abfss://canary@lake.dfs.core.windows.net.evil.org/p",
+            "abfss://Canary@lake.dfs.core.windows.net/p",
+            "hdfs://canary@n/p",
+        ] {
+            let error = Location::parse(text).map_err(|error| error.to_string());
+            assert!(error.is_err_and(|error| !error.to_lowercase().contains("canary")), "{text}");
+        }
+    }
+
+    #[test]
+    fn buckets_are_shown_as_they_can_be_written() {
+        for (text, shown) in [
+            ("s3a://b/p", "s3://b"),
+            ("abfs://box/p", "az://box"),
+            ("abfs://box@lake.dfs.core.windows.net/p", "abfss://box@lake.dfs.core.windows.net"),
+        ] {
+            let Ok(Location::Remote { bucket, .. }) = Location::parse(text) else { panic!("{text} is remote") };
+            assert_eq!(bucket.to_string(), shown);
+        }
     }
 }

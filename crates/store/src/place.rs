@@ -36,8 +36,8 @@ pub(crate) enum Root {
 }
 
 impl Place {
-    pub(crate) fn new(shown: &str, root: Root) -> Self {
-        Self { shown: shown.to_owned(), root }
+    pub(crate) const fn new(shown: String, root: Root) -> Self {
+        Self { shown, root }
     }
 
     /// Opens an empty store `memory://name` of its own [`Stores`]; for tests that open nothing else.

@@ -13,6 +13,7 @@ use crate::entry::{Created, Entry};
 use crate::location::Bucket;
 use crate::runtime::wait;
 use crate::traffic::Counters;
+use crate::wire::WireFailure;
 use crate::{Error, Result};
 
 /// Pauses between tries of what `object_store` does not repeat: the first, doubled each time, and the last.
@@ -45,16 +46,15 @@ impl Client {
 
     /// The URL of `key`.
     pub(crate) fn url(&self, key: &str) -> String {
-        let Bucket { scheme, name } = self.bucket.as_ref();
-        if key.is_empty() { format!("{scheme}://{name}") } else { format!("{scheme}://{name}/{key}") }
+        if key.is_empty() { self.bucket.to_string() } else { format!("{}/{key}", self.bucket) }
     }
 
     /// Refuses what a web server cannot do.
     pub(crate) fn check_full_store(&self, key: &str, operation: &'static str) -> Result<()> {
-        match self.bucket.scheme.as_str() {
-            "http" | "https" => Err(Error::ReadOnly { path: self.url(key), operation }),
-            _ => Ok(()),
+        if self.bucket.scheme.is_web() {
+            return Err(Error::ReadOnly { path: self.url(key), operation });
         }
+        Ok(())
     }
 
     /// `key` as the store's client wants it.
@@ -155,12 +155,7 @@ impl Client {
             let (store, path) = (self.store(), path.clone());
             let listed = wait(async move { store.list(Some(&path)).try_collect::<Vec<_>>().await })?;
             match listed {
-                Err(error) if !was_repeated(&error) && pause <= LAST_PAUSE => {
-                    let error = Error::store(self.url(key), error);
-                    if !error.is_transient() {
-                        return Err(error);
-                    }
-                }
+                Err(error) if WireFailure::of(&error).is_some_and(WireFailure::is_cut) && pause <= LAST_PAUSE => {}
                 outcome => return outcome.map_err(|error| Error::store(self.url(key), error)),
             }
             std::thread::sleep(pause);
@@ -194,11 +189,6 @@ impl Client {
         let source = format!("{} bytes came where {} were announced", bytes.len(), range.end - range.start).into();
         Err(Error::Unavailable { path: self.url(key), source })
     }
-}
-
-/// Whether `object_store` gave up on a request after repeating it, or refused to repeat it.
-fn was_repeated(error: &object_store::Error) -> bool {
-    error.to_string().contains("Error performing ")
 }
 
 /// An entity tag as headers write it: Azure's listings leave the quotes out.

@@ -1,4 +1,5 @@
-//! The threads that wait for disks and networks, one set per process.
+//! The threads that wait for disks and networks, one set per process: they hold no state, and one that a handle owned could not be
+//! dropped where a caller's own async runtime is running.
 //!
 //! Callers are ordinary threads: they hand a future over and sleep until it is done. A caller that itself runs inside some async
 //! runtime blocks its own thread but never panics, as nothing here enters a runtime on the calling thread.

@@ -41,8 +41,9 @@ impl Stores {
         Self(Arc::new(Shared { variables, ..Shared::default() }))
     }
 
-    /// Opens a folder: a local path, `file:///abs`, `s3://bucket/prefix`, `gs://`, `az://container/prefix`, `http(s)://`
-    /// (read only, no listing) or `memory://name/prefix`, a store in memory that lives as long as this handle or a place of it.
+    /// Opens a folder: a local path, `file:///abs`, `s3://bucket/prefix` (or `s3a`), `gs://`, `az://container/prefix` (or `abfs`),
+    /// `abfss://container@account.dfs.core.windows.net/prefix`, `http(s)://` (read only, no listing) or `memory://name/prefix`, a
+    /// store in memory that lives as long as this handle or a place of it.
     ///
     /// Nothing is read or made yet.
     ///
@@ -50,16 +51,19 @@ impl Stores {
     /// [`Error::UnsupportedScheme`](crate::Error::UnsupportedScheme), [`Error::InvalidLocation`](crate::Error::InvalidLocation),
     /// or the store's refusal of the credentials' form.
     pub fn open(&self, location: &str) -> Result<Place> {
-        let counters = Arc::clone(&self.0.counters);
-        let root = match Location::parse(location)? {
-            Location::Disk(path) => Root::Disk { path, counters },
-            Location::Remote { bucket, prefix } => Root::Remote { client: self.client(&bucket)?, prefix },
+        let written = match location.trim_end_matches('/') {
+            "" => location.to_owned(),
+            trimmed => trimmed.to_owned(),
         };
-        let shown = match location.trim_end_matches('/') {
-            "" => location,
-            trimmed => trimmed,
-        };
-        Ok(Place::new(shown, root))
+        Ok(match Location::parse(location)? {
+            Location::Disk(path) => Place::new(written, Root::Disk { path, counters: Arc::clone(&self.0.counters) }),
+            Location::Remote { bucket, prefix } => {
+                let client = self.client(&bucket)?;
+                // one place has one name, whichever scheme it was opened with
+                let shown = if bucket.scheme.is_web() { written } else { client.url(&prefix) };
+                Place::new(shown, Root::Remote { client, prefix })
+            }
+        })
     }
 
     /// Splits a location that may hold wildcards (`*`, `?`, `[`, `{`) into the folder above the first of them and the rest,

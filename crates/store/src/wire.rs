@@ -1,15 +1,30 @@
-//! The last step before the network: every request of every client passes here and is counted.
+//! The last step before the network: every request of every client passes here, is counted, and its failure is given a type.
+//!
+//! `object_store` tells of a status in a sentence, after its retries. So an answer that refuses is turned into an error here, which
+//! holds status and code ([`WireFailure`]) and comes out of `object_store` in the chain of causes; it is repeated as the answer would
+//! be. Left as answers are those that `object_store` has to see: conflicts, which decide conditional writes, and the refusal
+//! that makes an instance ask for its role in the older way.
+
+mod failure;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use http_body_util::BodyExt;
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use http_body_util::{BodyExt, Limited};
 use object_store::ClientOptions;
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpResponseBody, HttpService, ReqwestConnector,
 };
 
+pub(crate) use failure::{Sent, Trouble, WireFailure};
+
 use crate::traffic::Counters;
+use failure::Explanation;
+
+/// The most that is read of what a server says about an error.
+const MOST_DOCUMENT_BYTES: usize = 64 << 10;
 
 /// Connects as `object_store` does, and counts.
 #[derive(Debug)]
@@ -47,25 +62,80 @@ fn choose_tls_provider() {
 #[async_trait]
 impl HttpService for Counting {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let counters = Arc::clone(&self.counters);
-        counters.requests.add(1);
-        counters.sent_bytes.add(request.body().content_length() as u64);
-        let response = self.client.execute(request).await.inspect_err(|_| counters.lost.add(1))?;
-        match response.status().as_u16() {
-            429 | 503 => counters.throttled.add(1),
-            408 | 500..=599 => counters.server_errors.add(1),
+        let sent = Sent::new(request.method(), request.uri());
+        let ends_upload = ends_upload(&request);
+        let asks_for_role = request.method() == Method::PUT && request.uri().path() == "/latest/api/token";
+        self.counters.requests.add(1);
+        self.counters.sent_bytes.add(request.body().content_length() as u64);
+        let response = self.client.execute(request).await.map_err(|error| {
+            self.counters.lost.add(1);
+            sent.clone().lost(error)
+        })?;
+        let (mut parts, body) = response.into_parts();
+        self.count_status(parts.status);
+        let body = self.counted(body, sent.clone());
+        match parts.status {
+            status if status.is_success() && ends_upload => {
+                let document = body.bytes().await?;
+                if is_error(&document) {
+                    Err(sent.refused(status, &parts.headers, &document))
+                } else {
+                    Ok(HttpResponse::from_parts(parts, document.into()))
+                }
+            }
+            StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED => {
+                let Explanation { code, message } = Explanation::read(&parts.headers, &document(body).await);
+                let said: Vec<String> = [code, message].into_iter().flatten().collect();
+                parts.headers.remove(http::header::CONTENT_LENGTH);
+                Ok(HttpResponse::from_parts(parts, said.join(": ").into()))
+            }
+            StatusCode::FORBIDDEN if asks_for_role => Ok(HttpResponse::from_parts(parts, body)),
+            status if status.is_client_error() || status.is_server_error() => {
+                Err(sent.refused(status, &parts.headers, &document(body).await))
+            }
+            _ => Ok(HttpResponse::from_parts(parts, body)),
+        }
+    }
+}
+
+impl Counting {
+    fn count_status(&self, status: StatusCode) {
+        match status.as_u16() {
+            429 | 503 => self.counters.throttled.add(1),
+            408 | 500..=599 => self.counters.server_errors.add(1),
             _ => {}
         }
-        let (parts, body) = response.into_parts();
-        let received = Arc::clone(&counters);
+    }
+
+    /// The same body, whose bytes are counted as they come.
+    fn counted(&self, body: HttpResponseBody, sent: Sent) -> HttpResponseBody {
+        let counters = Arc::clone(&self.counters);
         let body = body.map_frame(move |frame| {
-            received.received_bytes.add(frame.data_ref().map_or(0, bytes::Bytes::len) as u64);
+            counters.received_bytes.add(frame.data_ref().map_or(0, Bytes::len) as u64);
             frame
         });
-        let body = body.map_err(move |error: HttpError| {
+        let counters = Arc::clone(&self.counters);
+        HttpResponseBody::new(body.map_err(move |error| {
             counters.cut.add(1);
-            error
-        });
-        Ok(HttpResponse::from_parts(parts, HttpResponseBody::new(body)))
+            sent.clone().cut(error)
+        }))
     }
+}
+
+/// Whether `request` ends a multipart upload of S3, the answer to which may be an error under the status 200.
+fn ends_upload(request: &HttpRequest) -> bool {
+    let names_upload = |query: &str| query.split('&').any(|pair| pair.starts_with("uploadId="));
+    request.method() == Method::POST && request.uri().query().is_some_and(names_upload)
+}
+
+/// Whether an answer is the document of an error.
+fn is_error(document: &[u8]) -> bool {
+    const ERROR: &[u8] = b"<Error>";
+    document.windows(ERROR.len()).any(|window| window == ERROR)
+}
+
+/// What a server says about an error; nothing if it is too long, or does not come.
+async fn document(body: HttpResponseBody) -> Bytes {
+    let collected = Limited::new(body, MOST_DOCUMENT_BYTES).collect().await;
+    collected.map(http_body_util::Collected::to_bytes).unwrap_or_default()
 }

@@ -10,7 +10,8 @@ use tokio::io::AsyncWriteExt;
 use crate::disk::Draft;
 use crate::remote::Client;
 use crate::runtime::wait;
-use crate::{Cause, Error, Result};
+use crate::wire::WireFailure;
+use crate::{Error, Result};
 
 /// Bytes gathered before they are handed to a store; also the size of a part of a multipart upload.
 const PART_BYTES: usize = 8 << 20;
@@ -124,7 +125,9 @@ impl Upload {
         });
         match outcome {
             // an abort that failed hides why there was one; whether the upload had ended is not known, so it is made again
-            Err(Error::PermissionDenied { path, source } | Error::Refused { path, source }) if is_abort(&source) => {
+            Err(Error::PermissionDenied { path, source } | Error::Refused { path, source })
+                if WireFailure::of(source.as_ref()).is_some_and(WireFailure::is_of_delete) =>
+            {
                 Err(Error::Unavailable { path, source })
             }
             // the end of the upload was told twice, as the first answer was lost: the upload is gone because it is done
@@ -144,11 +147,6 @@ impl Upload {
             source: io::Error::new(io::ErrorKind::BrokenPipe, "an earlier write failed"),
         })
     }
-}
-
-/// Whether a failure is that of the request that aborts an upload.
-fn is_abort(source: &Cause) -> bool {
-    source.to_string().contains("Error performing DELETE")
 }
 
 impl Drop for Upload {

@@ -6,9 +6,9 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 
 use headwater_corpus::{Piece, Plan, spread};
-use headwater_heads::spearman;
 use headwater_model::{Model, Precision};
 use headwater_record::HeadsFile;
+use headwater_record::statistics::spearman;
 use headwater_score::document::Windowing;
 use headwater_score::{Advance, LongDocuments, Scorer, UnitReport, UnitRows, Watch, score_rows};
 

@@ -182,9 +182,9 @@ impl Pipeline {
     pub(crate) fn wait_for_turn(&self, part: Part) {
         let is_remote = |path: &String| path.contains("://") && !path.starts_with("file://");
         let places = self.config.corpus.iter().flat_map(|source| &source.paths);
-        if part.of > 1 && places.chain([&self.config.run.output]).any(is_remote) {
-            let all = STAGGER.saturating_mul(u32::try_from(part.of).unwrap_or(u32::MAX)).min(MOST_STAGGER);
-            std::thread::sleep(all.mul_f64(part.index as f64 / part.of as f64));
+        if part.of() > 1 && places.chain([&self.config.run.output]).any(is_remote) {
+            let all = STAGGER.saturating_mul(u32::try_from(part.of()).unwrap_or(u32::MAX)).min(MOST_STAGGER);
+            std::thread::sleep(all.mul_f64(part.index() as f64 / part.of() as f64));
         }
     }
 
@@ -349,7 +349,7 @@ impl Pipeline {
 fn metrics_file(part: Part) -> String {
     match part {
         Part::WHOLE => RunFolder::METRICS.to_owned(),
-        Part { index, of } => RunFolder::part_metrics(index, of),
+        part => RunFolder::part_metrics(part.index(), part.of()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Token files, from the corpus and a finished selection.
 
-use headwater_corpus::{Plan, PlanOptions, SourceConfig, plan};
+use headwater_corpus::{Plan, PlanOptions, SourceConfig, SourceFolder, plan_folders};
 use headwater_record::{RunFile, SelectionFile};
 use headwater_run::RunFolder;
 use headwater_tokens::{
@@ -117,20 +117,23 @@ impl Pipeline {
         };
         // a source of which nothing is kept has no files
         let kept = self.config.corpus.iter().filter(|source| files.iter().any(|file| is_of(&file.path, &source.name)));
-        let sources: Vec<SourceConfig> = kept
-            .map(|source| SourceConfig {
-                name: source.name.clone(),
-                paths: vec![all_below(&self.place().describe(&format!("{folder}/{}", source.name)))],
-                text: source.text.clone(),
-                id: String::new(),
-                domain: String::new(),
-                domain_value: None,
-                sample: 1.0,
+        let sources: Vec<SourceFolder> = kept
+            .map(|source| SourceFolder {
+                place: self.place().child(&format!("{folder}/{}", source.name)),
+                config: SourceConfig {
+                    name: source.name.clone(),
+                    paths: Vec::new(),
+                    text: source.text.clone(),
+                    id: String::new(),
+                    domain: String::new(),
+                    domain_value: None,
+                    sample: 1.0,
+                },
             })
             .collect();
         let options = PlanOptions { unit_bytes: self.config.run.unit_bytes, ..PlanOptions::default() };
         let step = self.step("plan", "footers of the subset", None);
-        Ok(plan(&sources, &options, &self.environment.stores, &|footers| step.advance(footers))?)
+        Ok(plan_folders(&sources, &options, &|footers| step.advance(footers))?)
     }
 
     /// Writes the token files of `texts` that are missing; returns where they lie.
@@ -157,7 +160,7 @@ impl Pipeline {
 
     /// Writes the missing files of one part; returns the folders that are complete.
     fn part(&self, setup: &TokenizerSetup<'_>, part: &PartPlan<'_>, shard: Part) -> Result<Vec<String>> {
-        let share = Share { index: shard.index, of: shard.of };
+        let share = Share { index: shard.index(), of: shard.of() };
         let work = TokenWork::begin(self.place(), setup, part, share)?;
         let name = match part.part {
             TextPart::Corpus => "the corpus".to_owned(),
@@ -192,14 +195,4 @@ fn without_skipped(mut plan: Plan, run: Option<&RunFile>) -> Plan {
         source.shards.retain(|shard| skipped.iter().all(|skipped| skipped.path != shard.path));
     }
     plan
-}
-
-/// A pattern for all shards below `folder`, whose own name may hold what patterns are made of.
-fn all_below(folder: &str) -> String {
-    if !folder.contains(['*', '?', '[', '{', '}']) {
-        return folder.to_owned();
-    }
-    let plain = |c: char| if "*?[]{}".contains(c) { format!("[{c}]") } else { c.to_string() };
-    let folder: String = folder.chars().map(plain).collect();
-    format!("{folder}/**/*.parquet")
 }

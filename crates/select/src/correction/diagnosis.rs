@@ -4,11 +4,12 @@
 //! each nuisance and at the medians of pairs. Powers up to the third and products are tried, too; the greater share counts.
 
 use headwater_record::selection::{Correction, Nuisance};
+use headwater_record::statistics::spearman;
 
 use super::basis::Basis;
 use super::normal::Normal;
 use super::{Fit, NUISANCES, Observation};
-use crate::statistics::{mean, quantile, spearman};
+use crate::statistics::{mean, quantile};
 
 /// Terms of the check by powers: a constant, three powers of each of three nuisances, three products.
 const POWERS: usize = 13;

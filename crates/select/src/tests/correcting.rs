@@ -6,8 +6,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use super::{InMemory, Line, Shard, kept, no_progress};
-use crate::statistics::{correlation, spearman};
 use crate::{By, Error, RankBy, SelectConfig, UpsampleConfig, cut};
+use headwater_record::statistics::{pearson, ranks, spearman};
 
 /// Draws of a normal distribution.
 struct Normal(ChaCha8Rng);
@@ -111,7 +111,7 @@ fn without_a_signal_the_kept_are_random_inside_strata() {
     let selection = cut(&sidecars, &corrected(), 3, &no_progress).unwrap();
     let kept = &kept(&selection, &sidecars)["web"][&0];
     let quarter = |values: Vec<f64>| {
-        let ranks = crate::statistics::ranks(&values);
+        let ranks = ranks(&values);
         let size = values.len() as f64 / 4.0;
         ranks.into_iter().map(move |rank| (((rank - 1.0) / size) as usize).min(3))
     };
@@ -158,7 +158,7 @@ fn strata_keep_the_distribution_of_lengths() {
     let lines: Vec<Line> = shards[0].units.concat();
     let sidecars = InMemory::new(shards).unwrap();
     let lengths: Vec<f64> = lines.iter().map(|line| f64::from(line.tokens)).collect();
-    let ranks = crate::statistics::ranks(&lengths);
+    let ranks = ranks(&lengths);
     let decile = |row: usize| ((ranks[row] - 1.0) / lines.len() as f64 * 10.0) as usize;
     for by in [By::Documents, By::Tokens] {
         let config = SelectConfig { by, length_strata: 20, fraction: 0.2, ..SelectConfig::default() };
@@ -227,15 +227,15 @@ fn a_sum_of_ranks_follows_its_parts() {
         let rank_sum = [(RankBy::Influence, 1.0), (RankBy::Loss, weight)].into();
         values(&sidecars, &SelectConfig { rank: RankBy::RankSum, rank_sum, ..SelectConfig::default() })
     };
-    let expected: Vec<f64> = crate::statistics::ranks(&influence)
+    let expected: Vec<f64> = ranks(&influence)
         .into_iter()
-        .zip(crate::statistics::ranks(&loss))
+        .zip(ranks(&loss))
         .map(|(a, b)| (a - 0.5) / 3_000.0 + 0.5 * (b - 0.5) / 3_000.0)
         .collect();
     let got = sum(0.5);
     let furthest = got.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
     assert!(furthest < 1e-6, "{furthest}");
-    assert!(correlation(&sum(-5.0), &loss) < -0.9);
+    assert!(pearson(&sum(-5.0), &loss) < -0.9);
 }
 
 /// Samples must not be drawn by the very numbers of the `random` rank: of more documents than a sample holds, percentiles would be cut off.

@@ -1,6 +1,5 @@
 //! One file of a web server, read from beginning to end however often the connection breaks.
 
-use std::fmt;
 use std::io::{self, Read};
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use object_store::client::{HttpClient, HttpError, HttpErrorKind, HttpRequest, Ht
 use url::Url;
 
 use crate::runtime::wait;
+use crate::wire::{Trouble, WireFailure};
 use crate::{Cause, Error};
 
 /// Tries after the first, each going on where the last ended.
@@ -19,8 +19,8 @@ const RETRIES: u32 = 3;
 /// The pause before the first of them; each later one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(300);
 
-/// The header in which the hub says what is wrong.
-const MESSAGE: &str = "x-error-message";
+/// What to do about an answer that refuses; the hub also refuses what is not there.
+const TOKEN_HINT: &str = "set HF_TOKEN to a token that opens it, if there is such a repository";
 
 /// Reads a file; its errors hold an [`Error::Hub`], or an [`Error::Runtime`].
 pub(super) struct Download {
@@ -55,29 +55,6 @@ impl From<Error> for Failure {
         Self::Own(error)
     }
 }
-
-/// An answer that is not the file.
-#[derive(Debug)]
-struct Refusal {
-    status: u16,
-    /// What the server says about it.
-    message: String,
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "status {}", self.status)?;
-        if !self.message.is_empty() {
-            write!(f, ": {}", self.message)?;
-        }
-        if matches!(self.status, 401 | 403) {
-            f.write_str(" (set HF_TOKEN to a token that opens it, if there is such a repository)")?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for Refusal {}
 
 impl Download {
     /// Asks for the file at `url`, and waits for its first bytes.
@@ -139,10 +116,15 @@ impl Download {
         let request = self.request().map_err(Failure::Final)?;
         let client = self.client.clone();
         let response = wait(async move { client.execute(request).await })?;
-        let response = response.map_err(|error| match error.kind() {
-            // a machine without network is told at once
-            HttpErrorKind::Connect if self.received == 0 => Failure::Final(error.into()),
-            _ => Failure::Passing(error.into()),
+        let response = response.map_err(|error| {
+            let trouble = WireFailure::of(&error).map(WireFailure::trouble);
+            match trouble {
+                // a machine without network is told at once
+                _ if error.kind() == HttpErrorKind::Connect && self.received == 0 => Failure::Final(error.into()),
+                Some(Trouble::Credentials) => Failure::Final(format!("{error} ({TOKEN_HINT})").into()),
+                Some(Trouble::Passing) => Failure::Passing(error.into()),
+                _ => Failure::Final(error.into()),
+            }
         })?;
         self.accept(response)
     }
@@ -173,15 +155,7 @@ impl Download {
                 }
                 (size.parse().ok(), 0)
             }
-            status => {
-                let message = header(MESSAGE).unwrap_or_default().to_owned();
-                let refusal = Refusal { status, message }.into();
-                return Err(if matches!(status, 408 | 429 | 500..=599) {
-                    Failure::Passing(refusal)
-                } else {
-                    Failure::Final(refusal)
-                });
-            }
+            status => return Err(Failure::Final(format!("it answered with the status {status}").into())),
         };
         if self.size.is_some_and(|before| size.is_some_and(|now| now != before)) {
             return Err(Failure::Final("the file changed while it was fetched".into()));

@@ -157,13 +157,18 @@ fn web_servers_are_read_only() -> Outcome {
 }
 
 #[test]
-fn overloaded_servers_are_transient() {
-    let failure = |text: &str| object_store::Error::Generic { store: "S3", source: text.into() };
-    let status =
-        |code: &str| Error::store("s3://b/k", failure(&format!("Server returned non-2xx status code: {code}: ")));
-    assert!(status("503 Service Unavailable").is_transient());
-    assert!(status("429 Too Many Requests").is_transient());
-    assert!(!status("400 Bad Request").is_transient());
+fn one_place_has_one_name() -> Outcome {
+    let stores = Stores::from_variables([("AZURE_STORAGE_ACCOUNT_NAME".to_owned(), "lake".to_owned())]);
+    for (written, shown) in [
+        ("s3a://b/p/", "s3://b/p"),
+        ("abfs://box/p", "az://box/p"),
+        ("abfss://box@lake.dfs.core.windows.net/p", "abfss://box@lake.dfs.core.windows.net/p"),
+        ("memory://m//p", "memory://m/p"),
+        ("/", "/"),
+    ] {
+        assert_eq!(stores.open(written)?.to_string(), shown);
+    }
+    Ok(())
 }
 
 #[tokio::test]

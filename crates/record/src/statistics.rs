@@ -1,0 +1,70 @@
+//! Correlations, which several crates report of heads, scores and their causes.
+
+/// Ranks `values` from 1; equal values share the mean of their ranks.
+#[must_use]
+pub fn ranks(values: &[f64]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_unstable_by(|a, b| values[*a].total_cmp(&values[*b]));
+    let mut ranks = vec![0.0; values.len()];
+    let mut first = 0;
+    for tied in order.chunk_by(|a, b| values[*a] == values[*b]) {
+        let shared = first as f64 + (tied.len() + 1) as f64 / 2.0;
+        tied.iter().for_each(|at| ranks[*at] = shared);
+        first += tied.len();
+    }
+    ranks
+}
+
+/// Returns Pearson's correlation of two lists of equal length, in [−1, 1]; 0 where one of them does not vary.
+///
+/// # Determinism
+/// Sums in f64, in the order of the lists.
+#[must_use]
+pub fn pearson(a: &[f64], b: &[f64]) -> f64 {
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / (values.len().max(1) as f64);
+    let (mean_a, mean_b) = (mean(a), mean(b));
+    let (mut both, mut of_a, mut of_b) = (0.0, 0.0, 0.0);
+    for (a, b) in a.iter().zip(b) {
+        let (a, b) = (a - mean_a, b - mean_b);
+        both += a * b;
+        of_a += a * a;
+        of_b += b * b;
+    }
+    if of_a > 0.0 && of_b > 0.0 { both / (of_a * of_b).sqrt() } else { 0.0 }
+}
+
+/// Returns Spearman's rank correlation of two lists of equal length, in [−1, 1]; 0 where one of them does not vary.
+///
+/// # Source
+/// Spearman (1904): [`pearson`] of the [`ranks`], which is right under ties too.
+#[must_use]
+pub fn spearman(a: &[f64], b: &[f64]) -> f64 {
+    pearson(&ranks(a), &ranks(b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ties_share_their_rank() {
+        assert_eq!(ranks(&[3.0, 1.0, 3.0, 2.0]), [3.5, 1.0, 3.5, 2.0]);
+        assert_eq!(ranks(&[0.0, -0.0, -1.0]), [2.5, 2.5, 1.0]);
+        assert_eq!(ranks(&[]), [0.0; 0]);
+    }
+
+    #[test]
+    fn spearman_sees_order_alone() {
+        assert!((spearman(&[1.0, 2.0, 3.0], &[10.0, 100.0, 1000.0]) - 1.0).abs() < 1e-12);
+        assert!((spearman(&[1.0, 2.0, 3.0], &[3.0, 0.0, -9.0]) + 1.0).abs() < 1e-12);
+        // by hand: ranks 3.5 1 3.5 2 and 4 1 3 2, covariance 4.5, variances 4.5 and 5
+        let expected = 4.5 / (4.5_f64 * 5.0).sqrt();
+        assert!((spearman(&[3.0, 1.0, 3.0, 2.0], &[9.0, 1.0, 4.0, 2.0]) - expected).abs() < 1e-12);
+    }
+
+    #[test]
+    fn what_does_not_vary_has_no_correlation() {
+        assert_eq!(spearman(&[1.0, 1.0], &[1.0, 2.0]), 0.0);
+        assert_eq!(pearson(&[], &[]), 0.0);
+    }
+}
