@@ -2,13 +2,9 @@
 
 use std::cell::RefCell;
 
-use crate::scratch::Scratch;
-use pipeline::Pipeline;
+use headwater_pipeline::PipelineConfig;
 
-#[path = "../../../crates/cli/src/pipeline.rs"]
-#[allow(dead_code, reason = "the command uses more of it")]
-#[expect(clippy::module_inception, reason = "it is named as in the command")]
-mod pipeline;
+use crate::scratch::Scratch;
 
 /// Lines that begin so are overrides and no part of the file.
 const SET: &str = "--set ";
@@ -24,16 +20,18 @@ pub fn pipeline(bytes: &[u8]) {
             None => text.extend_from_slice(line),
         }
     }
-    let read = FILE.with_borrow_mut(|file| Pipeline::load(file.holding(&text), &overrides));
+    let read = FILE.with_borrow_mut(|file| PipelineConfig::load(file.holding(&text), &overrides));
     match read {
-        Ok(pipeline) => use_tables(&pipeline),
-        Err(error) => assert!(!format!("{error:#}").is_empty()),
+        Ok(config) => check(&config),
+        Err(error) => assert!(!error.to_string().is_empty()),
     }
 }
 
-/// What stages do with their tables before they begin.
-fn use_tables(pipeline: &Pipeline) {
-    serde_json::to_vec(pipeline).expect("what was read can be written");
-    let _ = pipeline.plan_options();
-    let _ = (pipeline.heads.check(), pipeline.score.check(), pipeline.select.check(), pipeline.mixture.check());
+/// Checks what was read, as a pipeline does before it begins.
+fn check(config: &PipelineConfig) {
+    serde_json::to_vec(config).expect("what was read can be written");
+    let _ = config.plan_options();
+    if let Err(error) = config.validate() {
+        assert!(!error.to_string().is_empty());
+    }
 }
