@@ -1,19 +1,19 @@
-# The gates of a change. `.ci/run` calls them all; each runs alone too.
+# The gates of a change. `.ci/run` calls them all but `advisories`; each runs alone too.
 fmt:
     cargo fmt --all --check
-lint:
-    cargo clippy --workspace --all-targets -- -D warnings
-docs:
-    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
 structure:
     python3 -B -m unittest discover .ci && python3 -B .ci/structure.py
+tree:
+    python3 -B .ci/tree.py
+deny:
+    cargo deny --config .ci/deny.toml check -D unmatched-skip licenses bans sources
+advisories:
+    cargo deny --config .ci/deny.toml check advisories
+lint:
+    cargo clippy --workspace --all-targets --features headwater-fuzz/libfuzzer -- -D warnings
+docs:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
 test:
-    cargo test --workspace
-readers:
-    python3 -m unittest discover tests/readers
-trainers:
-    python3 -m unittest discover tests/trainers
-jobs:
-    python3 -m unittest discover tests/jobs
-report:
-    python3 -m unittest discover tests/report
+    python3 -B .ci/run_tests.py cargo test --workspace
+suite name:
+    python3 -B .ci/run_tests.py tests/{{name}}

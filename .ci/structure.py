@@ -28,6 +28,7 @@ ALLOWED = {
     "report": {"schedule", "record"},
     "pipeline": LIBRARIES,
     "cli": {"pipeline", "record"},
+    "fuzz": LIBRARIES | {"pipeline"},
 }
 # library -> the crates that may name it as a dependency
 STOPS = {

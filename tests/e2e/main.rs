@@ -17,6 +17,8 @@ mod settings;
 mod shards;
 mod signals;
 mod site;
+#[path = "../skipped.rs"]
+mod skipped;
 mod smollm;
 mod stores;
 mod tokens;

@@ -1,9 +1,9 @@
 //! Outputs that cannot be written, and disks that fill up: one clear error, nothing lost.
 
-use std::io::Write;
 use std::process::Command;
 
 use crate::site::{OUTPUT, Outcome, PIPELINE, Site, assert_same, finish};
+use crate::skipped::skip;
 
 #[test]
 fn an_output_that_cannot_be_written_is_refused_before_any_work() -> Outcome {
@@ -24,7 +24,7 @@ fn a_full_disk_loses_nothing() -> Outcome {
     let site = Site::new()?;
     let mounted = finish(Command::new("unshare").args(["-rm", "true"]));
     if !mounted.is_ok_and(|finished| finished.code == Some(0)) {
-        writeln!(std::io::stderr(), "skipped: a small disk cannot be mounted here").expect("standard error is open");
+        skip("a small disk cannot be mounted here");
         return Ok(());
     }
     // a disk of 64 KiB holds some of the sidecars; what is on it is copied out, as it vanishes with the mount
@@ -34,8 +34,7 @@ fn a_full_disk_loses_nothing() -> Outcome {
     command.args(["-rm", "bash", "-c", script, env!("CARGO_BIN_EXE_headwater"), PIPELINE, OUTPUT]);
     let finished = finish(command.current_dir(site.path(".")))?;
     if finished.stderr.contains("mount:") {
-        writeln!(std::io::stderr(), "skipped: a small disk cannot be mounted here: {}", finished.stderr)
-            .expect("standard error is open");
+        skip(&format!("a small disk cannot be mounted here: {}", finished.stderr.trim_end()));
         return Ok(());
     }
     finished.says(1, &["no space left; free some and start again, finished files are kept"]);

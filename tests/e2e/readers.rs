@@ -1,9 +1,9 @@
 //! Artefacts in the hands of pandas, DuckDB and Hugging Face `datasets`, where they are installed.
 
-use std::io::Write;
 use std::process::Command;
 
 use crate::site::{OUTPUT, Outcome, PIPELINE, Site, finish, pipeline, repository, tiny};
+use crate::skipped::skip;
 
 const LIBRARIES: &str = "import pandas, duckdb, datasets, pyarrow";
 
@@ -21,8 +21,7 @@ fn other_readers_open_sidecars_and_subset() -> Outcome {
     let python = match python() {
         Ok(python) => python,
         Err(reason) => {
-            writeln!(std::io::stderr(), "skipped: python3 cannot `{LIBRARIES}`: {reason}")
-                .expect("standard error is open");
+            skip(&format!("python3 cannot `{LIBRARIES}`: {reason}"));
             return Ok(());
         }
     };

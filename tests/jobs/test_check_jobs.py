@@ -37,9 +37,11 @@ class Check(unittest.TestCase):
             return "\n".join(check(copy))
 
     def test_the_job_files_pass(self) -> None:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
             checked, wrong = check_jobs.check(PIPELINES)
         self.assertEqual(wrong, [])
+        if "skipped" in printed.getvalue():
+            self.skipTest(printed.getvalue())
         self.assertGreater(checked, 10)
 
     def test_the_exit_codes_are_those_of_the_readme(self) -> None:

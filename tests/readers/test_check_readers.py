@@ -5,6 +5,7 @@ import io
 import json
 import tempfile
 import unittest
+from importlib.util import find_spec
 from pathlib import Path
 
 import check_readers
@@ -12,6 +13,7 @@ import make_fixtures
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
+MISSING = [name for name in check_readers.READERS if find_spec(name) is None]
 KEPT = [0, 3, 4, 17, 40]
 WORD = pa.dictionary(pa.int32(), pa.string())
 SIDECAR = pa.schema(
@@ -58,6 +60,7 @@ def with_influence(table: pa.Table) -> pa.Table:
     return wide.replace_schema_metadata(footer)
 
 
+@unittest.skipIf(MISSING, f"{' and '.join(MISSING)} not installed")
 class Check(unittest.TestCase):
     """Runs the check over a run made in a temporary folder."""
 

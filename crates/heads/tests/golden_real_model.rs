@@ -1,10 +1,9 @@
 //! The golden probes on the real model: tokens, retrieval scores and accuracy against an independent implementation, and the CPU preset's health.
 //!
-//! Needs the model's GGUF file, whose path is in `HEADWATER_TEST_MODEL`, and the golden values in `../shared/goldens`; without either each test says so and
-//! passes.
+//! Needs the model's GGUF file, whose path is in `HEADWATER_TEST_MODEL`, and the golden values in `../shared/goldens`; without either
+//! each test is skipped.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::PathBuf;
 
 use headwater_heads::{
@@ -18,6 +17,9 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use serde::Deserialize;
+
+#[path = "../../../tests/skipped.rs"]
+mod skipped;
 
 const MODEL_VARIABLE: &str = "HEADWATER_TEST_MODEL";
 const GOLDENS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/goldens/probes.json");
@@ -48,17 +50,15 @@ impl Golden {
     }
 }
 
-/// The model at the precision, and the golden values; says what is skipped if either is absent, past the test runner, which holds back what
-/// the print macros write.
+/// The model at the precision, and the golden values; skips the test if either is absent.
 fn inputs(precision: Precision) -> Option<(Model, Golden)> {
     #[expect(clippy::disallowed_methods, reason = "a test is told by the environment where the model lies")]
     let Ok(path) = std::env::var(MODEL_VARIABLE) else {
-        writeln!(std::io::stderr(), "skipped: {MODEL_VARIABLE} does not name the GGUF file of SmolLM2-135M-Instruct")
-            .expect("standard error is open");
+        skipped::skip(&format!("{MODEL_VARIABLE} does not name the GGUF file of SmolLM2-135M-Instruct"));
         return None;
     };
     let Ok(json) = std::fs::read_to_string(GOLDENS) else {
-        writeln!(std::io::stderr(), "skipped: {GOLDENS} is not there").expect("standard error is open");
+        skipped::skip(&format!("{GOLDENS} is not there"));
         return None;
     };
     let paths = ModelPaths {

@@ -1,10 +1,9 @@
 //! The real model against the values of an independent PyTorch implementation, in `../shared/goldens`.
 //!
-//! `HEADWATER_TEST_MODEL` names the GGUF file; without it, or without the goldens, the tests say so and pass.
+//! `HEADWATER_TEST_MODEL` names the GGUF file; without it, or without the goldens, the tests are skipped.
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use arrow::array::{AsArray, RecordBatch};
@@ -12,6 +11,9 @@ use headwater_model::{EngineChoice, EngineOptions, HeadMask, Level, MaskKind, Mo
 use headwater_record::{ContentHash, HeadSet};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::Deserialize;
+
+#[path = "../../../tests/skipped.rs"]
+mod skipped;
 
 type Outcome = Result<(), Box<dyn Error>>;
 
@@ -45,11 +47,7 @@ struct Fixture {
 fn fixture(options: &EngineOptions) -> Result<Option<Fixture>, Box<dyn Error>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/goldens");
     let (Some(gguf), true) = (std::env::var_os("HEADWATER_TEST_MODEL"), folder.is_dir()) else {
-        writeln!(
-            std::io::stderr(),
-            "skipped: set HEADWATER_TEST_MODEL to the GGUF file and put the goldens into ../shared/goldens"
-        )
-        .expect("standard error is open");
+        skipped::skip("HEADWATER_TEST_MODEL does not name the GGUF file, or ../shared/goldens is not there");
         return Ok(None);
     };
     let goldens = serde_json::from_slice(&fs_err::read(folder.join("scores.json"))?)?;

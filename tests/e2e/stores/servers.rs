@@ -26,6 +26,7 @@ use tokio::runtime::Runtime;
 use super::dialect::Dialect;
 use super::proxy::Proxy;
 use crate::site::Artefacts;
+use crate::skipped::skip;
 
 use super::Failure;
 
@@ -262,14 +263,13 @@ fn serve(runtime: &Runtime, service: S3Service) -> Result<String, Failure> {
     Ok(address)
 }
 
-/// The program `name` on the path.
+/// The program `name` on the path; the test is skipped if there is none.
 #[expect(clippy::disallowed_methods, reason = "a test looks for servers that the machine may have")]
 fn program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     let found = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|program| program.is_file());
     if found.is_none() {
-        // past the test harness, which shows what a test prints only if it fails
-        let _ = writeln!(std::io::stderr(), "left out: {name} is not installed (`.ci/run` installs it)");
+        skip(&format!("{name} is not installed (`.ci/run` installs it)"));
     }
     found
 }

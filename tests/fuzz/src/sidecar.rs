@@ -36,7 +36,10 @@ pub fn sidecar(bytes: &[u8]) {
 
 fn cut(run: &RunFile, folder: &RunFolder, rank: RankBy) {
     let config = SelectConfig { rank, fraction: 0.5, ..SelectConfig::default() };
-    let Ok(selection) = headwater_select::select(folder, run, &Plan { sources: Vec::new() }, (&config, 7), &|_| ()) else { return };
+    let Ok(selection) = headwater_select::select(folder, run, &Plan { sources: Vec::new() }, (&config, 7), &|_| ())
+    else {
+        return;
+    };
     for domain in selection.file.domains {
         assert!(domain.kept_documents <= domain.ranked_documents && domain.ranked_documents <= domain.documents);
         assert!(domain.kept_tokens <= domain.ranked_tokens && domain.ranked_tokens <= domain.tokens);

@@ -1,5 +1,4 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
 
 use proptest::prelude::*;
 
@@ -7,6 +6,9 @@ use super::*;
 use crate::fake::{tokenise, vocabulary};
 use crate::layout::tests::parse;
 use crate::{bundled_sentences, retrieval_scores};
+
+#[path = "../../../../tests/skipped.rs"]
+mod skipped;
 
 /// The text of token ids of the tiny tokenizer, for texts made of `sentences`.
 fn rebuild(settings: &ProbeSettings, index: usize, pairs: usize) -> String {
@@ -119,7 +121,7 @@ fn golden() -> Option<serde_json::Value> {
     match std::fs::read_to_string(path) {
         Ok(json) => Some(serde_json::from_str(&json).expect("probes.json is JSON")),
         Err(_) => {
-            writeln!(std::io::stderr(), "skipped: {path} is not there").expect("standard error is open");
+            skipped::skip(&format!("{path} is not there"));
             None
         }
     }
