@@ -65,22 +65,25 @@ fn keys(line: &str) -> Result<Vec<String>, Box<dyn Error>> {
 }
 
 #[test]
-fn json_lines_have_fields_each_once() -> Outcome {
+fn json_lines_have_fields_each_once_and_the_stage() -> Outcome {
     let site = Site::new()?;
     let mut command = site.command(&["run", PIPELINE, "--log-format", "json"]);
     let finished = crate::site::finish(command.env("HEADWATER_LOG", "headwater=debug"))?;
     assert_eq!(finished.code, Some(0), "{finished:?}");
-    let mut events = BTreeSet::new();
+    let (mut events, mut stages) = (BTreeSet::new(), BTreeSet::new());
     for line in finished.stderr.lines() {
         let keys = keys(line)?;
         assert_eq!(keys.iter().collect::<BTreeSet<_>>().len(), keys.len(), "a key stands twice: {line}");
         let object: Value = serde_json::from_str(line)?;
         assert!(object["timestamp"].is_string() && object["level"].is_string(), "{line}");
         events.extend(object["event"].as_str().map(str::to_owned));
+        let spans = object["spans"].as_array().into_iter().flatten();
+        stages.extend(spans.filter_map(|span| span["stage"].as_str()).map(str::to_owned));
     }
     for event in ["planned", "model-loaded", "heads-known", "fetched", "progress"] {
         assert!(events.contains(event), "no `{event}` among {events:?}");
     }
+    assert!(stages.contains("score"), "{stages:?}");
     Ok(())
 }
 

@@ -80,8 +80,9 @@ pub fn score_rows(scorer: &Scorer<'_>, units: &[UnitRows<'_>], watch: &dyn Watch
     let crew = Crew { scorer, units, watch, stop: &stop };
     std::thread::scope(|threads| {
         for rows in vec![rows; WRITERS] {
-            let report = Report(sender.clone());
-            threads.spawn(move || crew.write(&rows, sink, &report));
+            // what the caller is about is the writers' context, too
+            let (report, context) = (Report(sender.clone()), tracing::Span::current());
+            threads.spawn(move || context.in_scope(|| crew.write(&rows, sink, &report)));
         }
         rayon::in_place_scope_fifo(|scope| {
             // what is still queued at the end, or after a panic of `watch`, would be scored for nothing

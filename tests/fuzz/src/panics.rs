@@ -15,6 +15,7 @@ pub fn keep_quiet() {
 }
 
 /// Runs `target` and says what a panic that leaves it was about.
+#[expect(clippy::print_stderr, reason = "it stands in the log of the fuzzer, beside what that prints")]
 pub(crate) fn escaping(target: impl FnOnce()) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(target)) {
         eprintln!("{}", LAST.lock().unwrap_or_else(PoisonError::into_inner));
