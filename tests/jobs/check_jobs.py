@@ -25,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -223,13 +224,16 @@ def check_kustomization(folder: Path) -> Iterator[str]:
 
 
 def check_image(folder: Path) -> Iterator[str]:
-    """Yields what the Containerfile copies that is not there, and a compiler other than the workspace's."""
+    """Yields what the Containerfile copies that is not there, members it does not copy, and a compiler other than the workspace's."""
     text = (folder / "Containerfile").read_text(encoding="utf-8")
-    for sources in re.findall(r"^COPY (?!--)(.*) \S+$", text, re.MULTILINE):
-        yield from (f"Containerfile: there is no {path}" for path in sources.split() if not (REPOSITORY / path).exists())
-    version = re.search(r'^rust-version = "(.*)"', (REPOSITORY / "Cargo.toml").read_text(encoding="utf-8"), re.MULTILINE)
-    if f"FROM rust:{version[1]}-" not in text:
-        yield f"Containerfile: builds with another Rust than {version[1]}"
+    copied = " ".join(re.findall(r"^COPY (?!--)(.*) \S+$", text, re.MULTILINE)).split()
+    yield from (f"Containerfile: there is no {path}" for path in copied if not (REPOSITORY / path).exists())
+    workspace = tomllib.loads((REPOSITORY / "Cargo.toml").read_text(encoding="utf-8"))["workspace"]
+    members = [member.removesuffix("/*") for member in workspace["members"]]
+    yield from (f"Containerfile: {member}, of the workspace, is not copied" for member in members if member not in copied)
+    version = workspace["package"]["rust-version"]
+    if f"FROM rust:{version}-" not in text:
+        yield f"Containerfile: builds with another Rust than {version}"
 
 
 def check_table(folder: Path) -> Iterator[str]:

@@ -89,6 +89,7 @@ class Check(unittest.TestCase):
     def test_broken_images_and_tables_fail(self) -> None:
         for name, before, after, expected, check in [
             ("Containerfile", "COPY crates", "COPY crate", "there is no crate", check_jobs.check_image),
+            ("Containerfile", "COPY tests/fuzz tests/fuzz\n", "", "tests/fuzz, of the workspace, is not copied", check_jobs.check_image),
             ("Containerfile", "rust:1.", "rust:0.", "builds with another Rust", check_jobs.check_image),
             ("README.md", "| 70 |", "| 71 |", "its table has the exit codes [0, 1, 2, 71, 75]", check_jobs.check_table),
         ]:
