@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::{CommandFactory, Parser};
 use etcetera::{BaseStrategy, choose_base_strategy};
 use headwater_pipeline::{
@@ -49,10 +49,7 @@ fn main() -> ExitCode {
     if let Err(error) = interrupts.listen(give_up) {
         tracing::warn!(%error, "signals cannot be caught: SIGTERM will end scoring at once");
     }
-    let outcome = catch_unwind(AssertUnwindSafe(|| {
-        let environment = environment(&console, &interrupts)?;
-        run(&cli.command, &environment)
-    }));
+    let outcome = catch_unwind(AssertUnwindSafe(|| run(&cli.command, &environment(&console, &interrupts))));
     match outcome {
         Ok(Ok(outcome)) => outcome.into(),
         // a reader such as `head` has seen enough
@@ -80,17 +77,17 @@ fn main() -> ExitCode {
 }
 
 /// What the process gives to pipelines: variables, clock, cache, terminal and signals.
-fn environment(console: &Console, interrupts: &Interrupts) -> Result<Environment> {
-    let strategy = choose_base_strategy()
-        .context("there is no home folder to keep models and measurements in; set XDG_CACHE_HOME")?;
+fn environment(console: &Console, interrupts: &Interrupts) -> Environment {
     #[expect(clippy::disallowed_methods, reason = "environment and clock enter here")]
     let (variables, now) = (std::env::vars_os(), SystemTime::now as fn() -> SystemTime);
     let variables = variables.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    Ok(Environment {
+    Environment {
+        stores: Stores::from_variables(variables),
+        cache: choose_base_strategy().ok().map(|strategy| strategy.cache_dir().join("headwater")),
+        now,
         events: Arc::new(console.clone()),
         cancel: interrupts.token(),
-        ..Environment::new(Stores::from_variables(variables), strategy.cache_dir().join("headwater"), now)
-    })
+    }
 }
 
 fn run(command: &Command, environment: &Environment) -> Result<Outcome> {

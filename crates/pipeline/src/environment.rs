@@ -1,20 +1,20 @@
 //! What a pipeline is given of the world around it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use headwater_store::Stores;
 
-use crate::{CancelToken, Events, Silent};
+use crate::{CancelToken, Error, Events, Result, Silent};
 
 /// What a pipeline is given of the process that it runs in: this crate reads no environment variable and no clock.
 #[derive(Clone)]
 pub struct Environment {
     /// The stores, with the environment variables that hold their credentials.
     pub stores: Stores,
-    /// Where models and measurements are kept between runs.
-    pub cache: PathBuf,
+    /// Where models and measurements are kept between runs; without it, models cannot be fetched.
+    pub cache: Option<PathBuf>,
     /// The clock, for what `run.json` and measurements say of when they were made.
     pub now: fn() -> SystemTime,
     /// Who is told of the work.
@@ -27,6 +27,11 @@ impl Environment {
     /// An environment that nobody listens to and nobody stops.
     #[must_use]
     pub fn new(stores: Stores, cache: PathBuf, now: fn() -> SystemTime) -> Self {
-        Self { stores, cache, now, events: Arc::new(Silent), cancel: CancelToken::default() }
+        Self { stores, cache: Some(cache), now, events: Arc::new(Silent), cancel: CancelToken::default() }
+    }
+
+    /// Where models and measurements are kept.
+    pub(crate) fn cache(&self) -> Result<&Path> {
+        self.cache.as_deref().ok_or(Error::NoCache)
     }
 }

@@ -87,6 +87,9 @@ pub enum Error {
         #[source]
         source: Box<headwater_schedule::Error>,
     },
+    /// There is no folder for models and measurements.
+    #[error("there is no home folder to keep models and measurements in; set XDG_CACHE_HOME")]
+    NoCache,
     /// The output cannot be opened.
     #[error("[run] output cannot be used")]
     Output(#[source] headwater_store::Error),

@@ -214,3 +214,6 @@ impl Drop for Report {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

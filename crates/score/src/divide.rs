@@ -100,3 +100,70 @@ pub fn divide<'a>(plan: &'a Plan, run: &'a RunFile, part: Part, folder: &RunFold
 fn weight(shard: &PlannedShard, unit: &UnitKey) -> u64 {
     shard.text_bytes(unit).0.saturating_add(unit.rows)
 }
+
+#[cfg(test)]
+mod tests {
+    use headwater_model::Concurrency;
+
+    use super::*;
+    use crate::fake::{Corpus, FakeEngine, Recorder, in_pool, scorer};
+    use crate::score_units;
+
+    #[test]
+    fn what_is_scored_is_done_in_its_own_part_alone() {
+        in_pool(2, || -> Result<(), Error> {
+            let corpus = Corpus::of_texts(&[&["good", "word", "four"], &["more", "text"]], 1);
+            let engine = FakeEngine::new(Concurrency::WindowPerThread);
+            let scorer = scorer(&engine);
+            let run = corpus.run_file(&scorer);
+            let parts = [0, 1].map(|index| Part::new(index, 2).expect("there are two"));
+            let keys = |units: &[PlannedUnit<'_>]| units.iter().map(|unit| unit.key.clone()).collect::<Vec<_>>();
+            let divided = |part| divide(&corpus.plan, &run, part, &corpus.folder);
+
+            let [first, second] = parts.map(divided);
+            let (first, second) = (first?, second?);
+            let all: Vec<UnitKey> = corpus.units().iter().map(|unit| unit.unit.clone()).collect();
+            assert_eq!([keys(&first.pending), keys(&second.pending)].concat(), all);
+            assert!(first.done.is_empty() && second.done.is_empty());
+            assert_eq!(first.pending_rows() + second.pending_rows(), 5);
+            assert!(first.pending_bytes().0 > 0);
+
+            score_units(&scorer, &second.pending, &corpus.folder, &Recorder::default())?;
+            assert_eq!(keys(&divided(parts[1])?.done), keys(&second.pending));
+            assert_eq!(keys(&divided(parts[1])?.pending), []);
+            assert_eq!(keys(&divided(parts[0])?.pending), keys(&first.pending));
+            assert_eq!(keys(&divided(Part::WHOLE)?.done), keys(&second.pending));
+            Ok(())
+        })
+        .expect("nothing panics")
+        .expect("nothing fails");
+    }
+
+    #[test]
+    fn scores_under_another_fingerprint_do_not_count() {
+        in_pool(2, || -> Result<(), Error> {
+            let corpus = Corpus::of_texts(&[&["good", "word"]], 1);
+            let engine = FakeEngine::new(Concurrency::WindowPerThread);
+            let mut scorer = scorer(&engine);
+            let run = corpus.run_file(&scorer);
+            let division = divide(&corpus.plan, &run, Part::WHOLE, &corpus.folder)?;
+            score_units(&scorer, &division.pending, &corpus.folder, &Recorder::default())?;
+            scorer.min_tokens += 1;
+            let run = corpus.run_file(&scorer);
+            assert_eq!(divide(&corpus.plan, &run, Part::WHOLE, &corpus.folder)?.pending.len(), 2);
+            Ok(())
+        })
+        .expect("nothing panics")
+        .expect("nothing fails");
+    }
+
+    #[test]
+    fn a_source_that_the_run_lacks_is_an_error() {
+        let corpus = Corpus::of_texts(&[&["good"]], 1);
+        let engine = FakeEngine::new(Concurrency::OneWindow);
+        let mut run = corpus.run_file(&scorer(&engine));
+        run.sources.clear();
+        let divided = divide(&corpus.plan, &run, Part::WHOLE, &corpus.folder);
+        assert!(matches!(divided, Err(Error::LostSource { name }) if name == "s"));
+    }
+}

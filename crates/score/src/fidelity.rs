@@ -105,3 +105,46 @@ impl<'a> FidelitySample<'a> {
         Ok(influences.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use headwater_model::Concurrency;
+
+    use super::*;
+    use crate::fake::{Corpus, FakeEngine, Recorder, in_pool, scorer};
+
+    /// Compares `documents` of different losses under an engine and one whose masked losses are `masked`.
+    fn compared(documents: u8, masked: fn(f32) -> f32) -> Option<Fidelity> {
+        let compared = in_pool(2, move || {
+            let texts = (0..documents).map(|number| Some(char::from(b' ' + number).to_string().repeat(9))).collect();
+            let corpus = Corpus::new(&[texts], 10);
+            let sample = FidelitySample::new(&corpus.plan);
+            let engine = FakeEngine::new(Concurrency::WindowPerThread);
+            let reference = FakeEngine::new(Concurrency::OneWindow).with_masked(masked);
+            let watch = Recorder::default();
+            let compared = sample.compare(&scorer(&engine), &scorer(&reference), &watch);
+            assert_eq!(watch.documents.into_inner(), 2 * sample.documents());
+            assert!(engine.windows().len() as u64 == sample.documents(), "the first window of each is enough");
+            compared
+        });
+        compared.expect("nothing panics").expect("nothing fails")
+    }
+
+    #[test]
+    fn the_same_losses_rank_alike_and_others_do_not() {
+        let same = compared(40, |base| base * 1.5 + 0.25).expect("there are enough");
+        assert_eq!((same.documents, same.correlation, same.keeps_ranks()), (40, 1.0, true));
+        let reversed = compared(40, |base| base * 1.5 - 0.25).expect("there are enough");
+        assert!((reversed.correlation + 1.0).abs() < 1e-12 && !reversed.keeps_ranks());
+    }
+
+    #[test]
+    fn few_documents_tell_nothing() {
+        assert_eq!(compared(7, |base| base), None);
+    }
+
+    #[test]
+    fn documents_without_a_finite_influence_do_not_count() {
+        assert_eq!(compared(40, |_| f32::NAN), None);
+    }
+}

@@ -76,3 +76,80 @@ fn relabel_unit(
     relabelling.write(&ids, &domains)?;
     Ok(Relabelled::Rewritten)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use bytes::Bytes;
+    use headwater_corpus::SourceConfig;
+    use headwater_model::Concurrency;
+    use headwater_record::{Part, RunFile};
+    use headwater_run::{sidecar, units};
+
+    use super::*;
+    use crate::fake::{Corpus, FakeEngine, Recorder, in_pool, scorer};
+    use crate::{divide, score_units, with_labels_of};
+
+    /// A corpus of three shards that is scored, and its run.
+    fn scored() -> (Corpus, RunFile) {
+        let corpus = Corpus::of_texts(&[&["good", "word", "four"], &["more", "text"], &["last"]], 2);
+        let engine = FakeEngine::new(Concurrency::WindowPerThread);
+        let run = corpus.run_file(&scorer(&engine));
+        let division = divide(&corpus.plan, &run, Part::WHOLE, &corpus.folder).expect("it is planned");
+        let scored = score_units(&scorer(&engine), &division.pending, &corpus.folder, &Recorder::default());
+        scored.expect("nothing fails");
+        (corpus, run)
+    }
+
+    /// The domains of all rows, in plan order.
+    fn domains(corpus: &Corpus, run: &RunFile) -> Result<Vec<String>, Error> {
+        let mut domains = Vec::new();
+        for unit in units(run)? {
+            for batch in sidecar::read(corpus.folder.place(), &unit, &["domain"])? {
+                let (rows, words) = sidecar::words(&unit, &batch, "domain")?;
+                domains.extend(rows.keys().values().iter().map(|key| words.value(*key as usize).to_owned()));
+            }
+        }
+        Ok(domains)
+    }
+
+    #[test]
+    fn sidecars_get_the_labels_of_the_plan_once() {
+        in_pool(2, || -> Result<(), Error> {
+            let (corpus, run) = scored();
+            assert_eq!(domains(&corpus, &run)?, ["even", "odd", "even", "even", "odd", "even"]);
+            let source =
+                SourceConfig { id: String::new(), domain_value: Some("all".to_owned()), ..corpus.source.clone() };
+            let plan = corpus.plan_as(&source);
+            let run = with_labels_of(run, &plan);
+            assert!(domains(&corpus, &run).is_err(), "other labels are told apart");
+            for outcome in [Relabelled::Rewritten, Relabelled::Unchanged] {
+                let done = divide(&plan, &run, Part::WHOLE, &corpus.folder)?.done;
+                let outcomes = Mutex::new(Vec::new());
+                relabel(&done, &corpus.folder, &|outcome| outcomes.lock().expect("nothing panics").push(outcome))?;
+                assert_eq!(outcomes.into_inner().expect("nothing panics"), [outcome; 4]);
+                assert_eq!(domains(&corpus, &run)?, ["all"; 6]);
+            }
+            Ok(())
+        })
+        .expect("nothing panics")
+        .expect("nothing fails");
+    }
+
+    #[test]
+    fn a_damaged_sidecar_and_a_panic_end_it() {
+        let ended = in_pool(2, || {
+            let (corpus, run) = scored();
+            let plan = corpus.plan_as(&SourceConfig { id: String::new(), ..corpus.source.clone() });
+            let run = with_labels_of(run, &plan);
+            let done = divide(&plan, &run, Part::WHOLE, &corpus.folder).expect("it is planned").done;
+            let path = done[2].sidecar_path();
+            corpus.folder.place().write(&path, Bytes::from_static(b"no Parquet")).expect("memory takes it");
+            let ended = relabel(&done, &corpus.folder, &|_| {});
+            assert!(matches!(&ended, Err(Error::Run(error)) if error.to_string().contains(&path)), "{ended:?}");
+            drop(relabel(&done, &corpus.folder, &|_| panic!("the caller panics")));
+        });
+        assert_eq!(ended, Err("the caller panics".to_owned()));
+    }
+}

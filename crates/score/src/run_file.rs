@@ -69,3 +69,49 @@ pub fn without_skipped(mut plan: Plan, run: &RunFile) -> Plan {
     }
     plan
 }
+
+#[cfg(test)]
+mod tests {
+    use headwater_corpus::SourceConfig;
+    use headwater_model::Concurrency;
+    use headwater_record::run::SkippedShard;
+
+    use super::*;
+    use crate::fake::{Corpus, FakeEngine, scorer};
+
+    #[test]
+    fn a_run_is_described_as_it_is_planned() {
+        let corpus = Corpus::of_texts(&[&["good", "word"], &["four"]], 1);
+        let engine = FakeEngine::new(Concurrency::OneWindow);
+        let run = corpus.run_file(&scorer(&engine));
+        let [source] = &run.sources[..] else { panic!("there is one source") };
+        let planned = &corpus.plan.sources[0];
+        let units: Vec<_> = planned.shards.iter().map(|shard| shard.units.clone()).collect();
+        assert_eq!(source.shards.iter().map(|shard| shard.units.clone()).collect::<Vec<_>>(), units);
+        assert_eq!(source.labels.to_string(), "id id, domain domain");
+        assert_eq!((run.scoring.window_tokens, run.scoring.min_tokens), (4, 2));
+
+        let other = corpus.plan_as(&SourceConfig {
+            id: String::new(),
+            domain_value: Some("all".to_owned()),
+            ..corpus.source.clone()
+        });
+        let relabelled = with_labels_of(run.clone(), &other);
+        assert_eq!(relabelled.sources[0].labels.to_string(), "id none, domain none (all `all`)");
+        assert_eq!(relabelled.sources[0].fingerprint, run.sources[0].fingerprint);
+    }
+
+    #[test]
+    fn skipped_shards_leave_the_plan() {
+        let corpus = Corpus::of_texts(&[&["good"], &["word"]], 1);
+        let engine = FakeEngine::new(Concurrency::OneWindow);
+        let mut run = corpus.run_file(&scorer(&engine));
+        assert_eq!(without_skipped(corpus.plan.clone(), &run).sources[0].shards.len(), 2);
+        let skipped = SkippedShard { path: "000.parquet".to_owned(), reason: "it is torn".to_owned() };
+        run.sources[0].skipped.push(skipped);
+        let plan = without_skipped(corpus.plan.clone(), &run);
+        assert_eq!(plan.sources[0].shards.iter().map(|shard| shard.path.as_str()).collect::<Vec<_>>(), ["001.parquet"]);
+        run.sources.clear();
+        assert_eq!(without_skipped(corpus.plan.clone(), &run).sources[0].shards.len(), 2);
+    }
+}

@@ -267,6 +267,10 @@ impl State {
 mod tests {
     use super::*;
 
+    use headwater_model::Concurrency;
+
+    use crate::fake::{Corpus, FakeEngine, Recorder, in_pool, scorer};
+
     const LIMIT: Duration = Duration::from_secs(10);
 
     /// A window of 100 tokens that is a document.
@@ -312,5 +316,31 @@ mod tests {
         state.note(WINDOW, Duration::from_secs(7), LIMIT);
         let measured = state.throughput(1).expect("there are windows");
         assert_eq!((measured.documents, measured.tokens, measured.seconds), (5, 408, 5.0));
+    }
+
+    /// Measures a corpus of these texts for `limit`.
+    fn measured(texts: &'static [&'static str], limit: Duration) -> Result<Throughput, Error> {
+        let measured = in_pool(2, move || {
+            let (corpus, engine) = (Corpus::of_texts(&[texts], 2), FakeEngine::new(Concurrency::WindowPerThread));
+            ThroughputSample::new(&corpus.plan).measure(&scorer(&engine), limit, &Recorder::default())
+        });
+        measured.expect("nothing panics")
+    }
+
+    #[test]
+    fn a_small_corpus_is_measured_whole() {
+        let measured = measured(&["some words", "word"], Duration::from_secs(3600)).expect("there are windows");
+        let Throughput { documents, windows, tokens, is_whole_corpus, speed, .. } = measured;
+        assert_eq!((windows, tokens, is_whole_corpus), (4, 14, true));
+        assert!(documents < 2, "the document of the last window is done after it");
+        assert_eq!((speed.bytes_per_token, speed.scored_share), (1.0, 1.0));
+    }
+
+    #[test]
+    fn a_measurement_without_windows_says_why() {
+        let all_short = measured(&["x", ""], Duration::from_secs(3600));
+        assert!(matches!(all_short, Err(Error::AllShort { min_tokens: 2 })), "{all_short:?}");
+        let nothing = measured(&["some words"], Duration::ZERO);
+        assert!(matches!(nothing, Err(Error::NothingInTime { seconds: 0.0, min_tokens: 2 })), "{nothing:?}");
     }
 }

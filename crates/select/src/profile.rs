@@ -75,7 +75,7 @@ pub fn profile(
     let domains = file.domains.iter().filter_map(|domain| {
         let name: Arc<str> = Arc::from(domain.domain.as_str());
         let (grids, counts) = (grids.get(&name)?, counts.remove(&name)?);
-        let (value, controls, densities) = grids.filled(counts);
+        let (value, controls, densities) = grids.filled(counts.value, counts.controls, counts.densities);
         Some(DomainProfile {
             domain: domain.domain.clone(),
             documents: domain.documents,

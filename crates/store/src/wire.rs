@@ -139,3 +139,91 @@ async fn document(body: HttpResponseBody) -> Bytes {
     let collected = Limited::new(body, MOST_DOCUMENT_BYTES).collect().await;
     collected.map(http_body_util::Collected::to_bytes).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, Uri};
+    use object_store::client::{HttpErrorKind, HttpRequestBody};
+
+    use super::*;
+
+    const ROLE: &str = "http://169.254.169.254/latest/api/token";
+    const SLOW_DOWN: &str = "<Error><Code>SlowDown</Code><Message>Slow.</Message><Key>k</Key></Error>";
+
+    /// A server with one answer.
+    #[derive(Debug)]
+    struct Canned(u16, &'static str);
+
+    #[async_trait]
+    impl HttpService for Canned {
+        async fn call(&self, _: HttpRequest) -> Result<HttpResponse, HttpError> {
+            let (mut parts, body) = HttpResponse::new(self.1.to_owned().into()).into_parts();
+            parts.status = StatusCode::from_u16(self.0).expect("a status");
+            parts.headers = HeaderMap::new();
+            Ok(HttpResponse::from_parts(parts, body))
+        }
+    }
+
+    /// What becomes of `answer`: its status and body, or the error, and its kind.
+    async fn outcome(
+        method: Method,
+        uri: &'static str,
+        answer: Canned,
+    ) -> Result<(u16, String), (HttpErrorKind, String)> {
+        let counting = Counting { client: HttpClient::new(answer), counters: Arc::default() };
+        let mut request = HttpRequest::new(HttpRequestBody::empty());
+        (*request.method_mut(), *request.uri_mut()) = (method, Uri::from_static(uri));
+        let response = counting.call(request).await.map_err(|error| (error.kind(), error.to_string()))?;
+        let status = response.status().as_u16();
+        let body = response.into_body().bytes().await.map_err(|error| (error.kind(), error.to_string()))?;
+        Ok((status, String::from_utf8_lossy(&body).into_owned()))
+    }
+
+    #[tokio::test]
+    async fn what_object_store_decides_by_stays_an_answer_and_the_rest_is_an_error() {
+        let sent = |status, document| outcome(Method::PUT, "http://h/b/k", Canned(status, document));
+        assert_eq!(sent(200, "bytes").await, Ok((200, "bytes".to_owned())));
+        assert_eq!(sent(301, "").await, Ok((301, String::new())));
+        for status in [409, 412] {
+            assert_eq!(
+                sent(status, SLOW_DOWN).await,
+                Ok((status, "SlowDown: Slow.".to_owned())),
+                "the key is left out"
+            );
+        }
+        let repeated = (HttpErrorKind::Request, "HTTP error: 503 Service Unavailable: SlowDown: Slow.".to_owned());
+        assert_eq!(sent(503, SLOW_DOWN).await, Err(repeated));
+        for status in [400, 401, 403, 404, 416] {
+            assert_eq!(sent(status, "").await.map_err(|(kind, _)| kind), Err(HttpErrorKind::Unknown), "{status}");
+        }
+        assert_eq!(outcome(Method::PUT, ROLE, Canned(403, "")).await, Ok((403, String::new())));
+        assert!(outcome(Method::PUT, ROLE, Canned(404, "")).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn an_upload_may_end_with_an_error_under_the_status_of_success() {
+        let ended = |document| outcome(Method::POST, "http://h/b/k?uploadId=u", Canned(200, document));
+        let whole = "<CompleteMultipartUploadResult><ETag>e</ETag></CompleteMultipartUploadResult>";
+        assert_eq!(ended(whole).await, Ok((200, whole.to_owned())));
+        assert_eq!(ended(SLOW_DOWN).await.map_err(|(kind, _)| kind), Err(HttpErrorKind::Request));
+        let denied = "<Error><Code>AccessDenied</Code></Error>";
+        assert_eq!(ended(denied).await.map_err(|(kind, _)| kind), Err(HttpErrorKind::Unknown));
+        // an object may hold what an error looks like
+        let read = outcome(Method::GET, "http://h/b/k", Canned(200, SLOW_DOWN)).await;
+        assert_eq!(read, Ok((200, SLOW_DOWN.to_owned())));
+    }
+
+    #[tokio::test]
+    async fn requests_and_bodies_are_counted() {
+        let counters = Arc::<Counters>::default();
+        for answer in [Canned(200, "four"), Canned(503, ""), Canned(500, "")] {
+            let counting = Counting { client: HttpClient::new(answer), counters: Arc::clone(&counters) };
+            if let Ok(response) = counting.call(HttpRequest::new(Bytes::from_static(b"ask").into())).await {
+                response.into_body().bytes().await.expect("it is whole");
+            }
+        }
+        let traffic = counters.totals();
+        let counted = (traffic.requests, traffic.sent_bytes, traffic.received_bytes, traffic.retries());
+        assert_eq!(counted, (3, 9, 4, 2));
+    }
+}

@@ -1,3 +1,5 @@
+//! Fuzzes `headwater_fuzz::shard`.
+
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(init: headwater_fuzz::keep_quiet(), |bytes: &[u8]| headwater_fuzz::shard(bytes));

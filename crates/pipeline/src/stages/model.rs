@@ -116,5 +116,5 @@ fn paths(files: ModelFiles) -> (ModelPaths, String) {
 fn fetch_files(name: &str, environment: &Environment) -> Result<ModelFiles> {
     let spec = ModelSpec::resolve(name)?;
     let step = environment.events.begin(Step { name: "model", unit: "bytes", total: None });
-    Ok(Fetcher::new(&environment.cache, &environment.stores).fetch(&spec, &|bytes| step.advance(bytes))?)
+    Ok(Fetcher::new(environment.cache()?, &environment.stores).fetch(&spec, &|bytes| step.advance(bytes))?)
 }

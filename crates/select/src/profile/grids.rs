@@ -3,7 +3,6 @@
 use headwater_record::profile::{Axis, Density, Histogram, Scale};
 
 use super::Sampled;
-use super::counting::Counts;
 use crate::correction::{Finding, Observation, finding};
 use crate::statistics::quantile;
 
@@ -89,9 +88,13 @@ impl Grids {
         }
     }
 
-    /// The histograms and densities that counts make of the grids.
-    pub(super) fn filled(&self, counts: Counts) -> (Histogram, Vec<Histogram>, Vec<Vec<Density>>) {
-        let Counts { value, controls, densities, .. } = counts;
+    /// The histograms and densities that counts make of the grids; pairs are of all ranked documents and of the kept ones.
+    pub(super) fn filled(
+        &self,
+        value: [Vec<u64>; 2],
+        controls: [[Vec<u64>; 2]; 3],
+        densities: [[Vec<Vec<u64>>; 3]; 2],
+    ) -> (Histogram, Vec<Histogram>, Vec<Vec<Density>>) {
         let histogram = |grid: &Grid, axis: Axis, [all, kept]: [Vec<u64>; 2]| Histogram {
             edges: grid.edges(axis.scale),
             axis,

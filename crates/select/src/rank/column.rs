@@ -1,6 +1,6 @@
 //! `column:NAME`: a score that the source brings, such as `int_score`, read from its shards by projection.
 
-use super::{Rank, keys_of};
+use super::key::{Rank, keys_of};
 use crate::Result;
 use crate::config::{ImportedColumn, Order};
 use crate::rows::UnitRows;

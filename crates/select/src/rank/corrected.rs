@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use headwater_record::selection::Correction;
 
-use super::{Rank, ordered_bits};
+use super::key::{Rank, ordered_bits};
 use crate::Result;
 use crate::correction::{COLUMNS, Fit, Fits, Observation, diagnose, fits, observations};
 use crate::population::Population;

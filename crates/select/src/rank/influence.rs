@@ -2,7 +2,7 @@
 
 use headwater_record::sidecar::column;
 
-use super::{Rank, keys_of};
+use super::key::{Rank, keys_of};
 use crate::Result;
 use crate::rows::UnitRows;
 

@@ -2,7 +2,7 @@
 //!
 //! The draw depends on the document's address alone, see [`crate::draws`].
 
-use super::Rank;
+use super::key::Rank;
 use crate::Result;
 use crate::draws::{Purpose, draws};
 use crate::rows::UnitRows;

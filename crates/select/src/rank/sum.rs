@@ -9,9 +9,8 @@ use std::sync::Arc;
 
 use headwater_record::selection::Correction;
 
-use super::{Rank, ordered_bits, prepare};
+use super::key::{Rank, ordered_bits};
 use crate::Result;
-use crate::config::SelectConfig;
 use crate::population::Population;
 use crate::reservoir::sample;
 use crate::rows::UnitRows;
@@ -32,16 +31,20 @@ struct Part {
 }
 
 impl RankSum {
-    pub(super) fn prepare(config: &SelectConfig, scores: &Scores<'_>, population: &Population) -> Result<Self> {
-        let parts = config.rank_sum.iter().map(|(by, weight)| {
-            let rank = prepare(by, config, scores, population)?;
+    /// Samples the keys of every domain under each of `parts`, ranks with their weights.
+    pub(super) fn sample(
+        parts: Vec<(Box<dyn Rank>, f64)>,
+        scores: &Scores<'_>,
+        population: &Population,
+    ) -> Result<Self> {
+        let parts = parts.into_iter().map(|(rank, weight)| {
             let samples = sample(scores, population, rank.columns(), |rows| rank.keys(rows))?;
             let sorted = samples.into_iter().map(|(domain, sample)| {
                 let mut keys = sample.drawn;
                 keys.sort_unstable();
                 (domain, keys)
             });
-            Ok(Part { keys: sorted.collect(), rank, weight: *weight })
+            Ok(Part { keys: sorted.collect(), rank, weight })
         });
         Ok(Self { parts: parts.collect::<Result<_>>()? })
     }

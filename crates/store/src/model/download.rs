@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use futures::StreamExt;
 use futures::stream::BoxStream;
+use http::HeaderValue;
 use object_store::client::{HttpClient, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody, HttpResponse};
 use url::Url;
 
@@ -86,6 +87,8 @@ impl Download {
     fn advance(&mut self) -> Result<Bytes, Failure> {
         let mut body = match self.body.take() {
             Some(body) => body,
+            // all came before the line broke
+            None if self.received > 0 && self.size == Some(self.received) => return Ok(Bytes::new()),
             None => self.begin()?,
         };
         loop {
@@ -96,14 +99,16 @@ impl Download {
             body = rest;
             let mut bytes = match item {
                 Some(item) => item.map_err(|error| Failure::Passing(error.into()))?,
-                None if self.size.is_none_or(|size| self.received == size) => Bytes::new(),
+                None if self.size.is_none_or(|size| self.received == size) => {
+                    self.body = Some(body);
+                    return Ok(Bytes::new());
+                }
                 None => return Err(Failure::Passing(format!("it ended after {} bytes", self.received).into())),
             };
-            let is_end = bytes.is_empty();
             let known = usize::try_from(self.known).map_or(bytes.len(), |known| known.min(bytes.len()));
             bytes.advance(known);
             self.known -= known as u64;
-            if is_end || !bytes.is_empty() {
+            if !bytes.is_empty() {
                 self.received += bytes.len() as u64;
                 self.body = Some(body);
                 return Ok(bytes);
@@ -133,7 +138,10 @@ impl Download {
         let mut request = HttpRequest::new(HttpRequestBody::empty());
         *request.uri_mut() = self.url.as_str().parse()?;
         if let Some(token) = &self.token {
-            request.headers_mut().insert("authorization", format!("Bearer {token}").parse()?);
+            let mut value = HeaderValue::try_from(format!("Bearer {token}"))?;
+            // it shows up in no log
+            value.set_sensitive(true);
+            request.headers_mut().insert("authorization", value);
         }
         if self.received > 0 {
             request.headers_mut().insert("range", format!("bytes={}-", self.received).parse()?);

@@ -2,6 +2,7 @@ use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
+use crate::Stores;
 use crate::faults::{Fault, Script, faulty};
 
 type Outcome = std::result::Result<(), Box<dyn std::error::Error>>;

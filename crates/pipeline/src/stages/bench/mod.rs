@@ -65,7 +65,7 @@ impl Pipeline {
 
     /// Where measurements are kept.
     pub(crate) fn measurement_cache(&self) -> Result<Place> {
-        Ok(self.environment.stores.open(&self.environment.cache.to_string_lossy())?)
+        Ok(self.environment.stores.open(&self.environment.cache()?.to_string_lossy())?)
     }
 
     fn bench_report(
