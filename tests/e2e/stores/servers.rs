@@ -241,6 +241,8 @@ fn for_all(upstream: &str) -> Result<impl ObjectStore, Failure> {
 }
 
 fn runtime() -> Result<Runtime, Failure> {
+    // the clients of the tests need a provider of TLS too; an error says that there is one already
+    drop(rustls::crypto::ring::default_provider().install_default());
     Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?)
 }
 
