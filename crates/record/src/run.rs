@@ -64,7 +64,7 @@ impl ScoringInputs {
         differ.map(|((name, ours), (_, theirs))| format!("{name}: {ours} → {theirs}")).collect()
     }
 
-    /// Returns every input by name, in the order of names.
+    /// Returns every input by name.
     fn described(&self) -> [(&'static str, String); 13] {
         let Self {
             weights,
@@ -80,15 +80,15 @@ impl ScoringInputs {
         } = self;
         let heads: Vec<_> = heads.as_slice().iter().map(|id| [id.layer, id.head]).collect();
         [
-            ("device", format!("{device:?}")),
-            ("engine", format!("{engine:?}")),
+            ("numerics.device", format!("{device:?}")),
+            ("numerics.engine", format!("{engine:?}")),
             ("heads", format!("{heads:?}")),
-            ("instructions", format!("{instructions:?}")),
+            ("numerics.instructions", format!("{instructions:?}")),
             ("long_documents", format!("{long_documents:?}")),
             ("mask", format!("{mask:?}")),
             ("min_tokens", min_tokens.to_string()),
             ("model_config", model_config.map_or_else(|| "none".to_owned(), |hash| hash.to_string())),
-            ("precision", format!("{precision:?}")),
+            ("numerics.precision", format!("{precision:?}")),
             ("semantics", semantics.to_string()),
             ("tokenizer", tokenizer.to_string()),
             ("weights", weights.to_string()),
@@ -224,7 +224,7 @@ mod tests {
         let mut other = inputs();
         other.numerics.precision = "f32".into();
         other.heads = HeadSet::new(vec![HeadId { layer: 2, head: 7 }])?;
-        assert_eq!(inputs().differences(&other), ["heads: [] → [[2, 7]]", "precision: \"bf16\" → \"f32\""]);
+        assert_eq!(inputs().differences(&other), ["heads: [] → [[2, 7]]", "numerics.precision: \"bf16\" → \"f32\""]);
         Ok(())
     }
 }
