@@ -8,7 +8,7 @@ use crate::{Error, Result};
 
 /// Something that hands out sidecar rows, as often as asked and from several threads.
 pub trait Sidecars: Sync {
-    /// The units, in the order of document addresses (see [`units`]).
+    /// The units, in the order of document addresses (see [`headwater_run::units`]).
     fn units(&self) -> &[Unit];
 
     /// The named columns of a unit's sidecar, in that order, one row per source row.
