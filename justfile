@@ -15,7 +15,7 @@ docs:
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
 # scores a little of the sample corpus by the library alone
 example output:
-    XDG_CACHE_HOME="${XDG_CACHE_HOME:-$HOME/.cache}" cargo run -p headwater-pipeline --example score_and_select -- pipelines/quickstart.toml run.output={{output}} corpus.sample=0.03 heads.probes=16
+    XDG_CACHE_HOME="${XDG_CACHE_HOME:-$HOME/.cache}" cargo run -p headwater-pipeline --example score_and_select -- pipelines/quickstart.toml run.output={{output}} corpus.sample=0.03
 test:
     python3 -B .ci/run_tests.py cargo test --workspace
 suite name:
