@@ -124,6 +124,7 @@ mod tests {
             let (first, second) = (first?, second?);
             let all: Vec<UnitKey> = corpus.units().iter().map(|unit| unit.unit.clone()).collect();
             assert_eq!([keys(&first.pending), keys(&second.pending)].concat(), all);
+            assert_eq!((first.pending.len(), second.pending.len()), (2, 3));
             assert!(first.done.is_empty() && second.done.is_empty());
             assert_eq!(first.pending_rows() + second.pending_rows(), 5);
             assert!(first.pending_bytes().0 > 0);

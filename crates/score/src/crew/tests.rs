@@ -55,28 +55,28 @@ fn documents_come_prepared_where_the_calling_thread_feeds_the_engine() {
 
 #[test]
 fn the_windows_of_a_document_are_summed_in_their_order() {
-    let text = "windows of a document";
+    // enough targets for a standard error, the one number that depends on their order
+    let letters = (0..200_u32).map(|at| char::from_u32(u32::from('a') + (at * at + at / 7) % 26).unwrap_or('a'));
+    let text: String = "THE ".chars().chain(letters).collect();
     let early = FakeEngine::new(Concurrency::WindowPerThread);
-    // the earlier a window, the longer it takes
     let late = FakeEngine::new(Concurrency::WindowPerThread).with(|window| {
-        let at = text
-            .as_bytes()
-            .windows(window.len())
-            .position(|bytes| bytes.iter().map(|b| u32::from(*b)).eq(window.iter().copied()));
-        std::thread::sleep(Duration::from_millis(40 - 2 * at.map_or(0, |at| at as u64)));
+        if window[0] == u32::from(b'T') {
+            std::thread::sleep(Duration::from_millis(50));
+        }
         Ok(())
     });
     let rows = [early, late].map(|engine| {
         let watch = Recorder::default();
-        let (mut messages, _) = reported(&engine, &watch, Pool::Runs, &[text]);
-        assert_eq!((messages.len(), watch.documents.into_inner(), watch.windows.into_inner()), (1, 1, 6));
+        let (mut messages, _) = reported(&engine, &watch, Pool::Runs, &[&text]);
+        assert_eq!((messages.len(), watch.documents.into_inner(), watch.windows.into_inner()), (1, 1, 51));
         match messages.pop() {
             Some(Message::Scored(_, Ok(row))) => row,
             _ => panic!("the document is scored"),
         }
     });
     assert_eq!(rows[0], rows[1]);
-    assert_eq!((rows[0].status, rows[0].scored_tokens), (Status::Scored, 15));
+    assert_eq!((rows[0].status, rows[0].scored_tokens), (Status::Scored, 153));
+    assert!(rows[0].influence_stderr.is_some());
 }
 
 #[test]

@@ -230,6 +230,47 @@ fn other_units_are_scored_when_the_watch_passes_over_an_error() {
 }
 
 #[test]
+fn what_is_queued_is_not_scored_after_an_error() {
+    const DOCUMENTS: usize = 200;
+    let done = in_pool(1, || {
+        let texts = std::iter::once("fail").chain(std::iter::repeat_n("word", DOCUMENTS));
+        let corpus = Corpus::of_texts(&[&texts.collect::<Vec<_>>()], DOCUMENTS + 1);
+        let engine = FakeEngine::new(Concurrency::WindowPerThread).with(|window| {
+            // long enough that all the others are queued meanwhile
+            let millis = if window[0] == u32::from(b'f') { 50 } else { 5 };
+            std::thread::sleep(Duration::from_millis(millis));
+            if millis == 50 { Err(model_error()) } else { Ok(()) }
+        });
+        let ended = score_rows(&scorer(&engine), &corpus.units(), &Recorder::default(), &|_, _| Ok(()));
+        assert!(matches!(ended, Err(Error::Document { row: 0, .. })), "{ended:?}");
+        engine.windows().len()
+    })
+    .expect("nothing panics");
+    assert!(done < DOCUMENTS / 2, "{done} windows of {DOCUMENTS}");
+}
+
+#[test]
+fn the_rest_of_a_unit_that_failed_is_not_read() {
+    const TEXT_BYTES: usize = 1 << 20;
+    const DOCUMENTS: usize = 20;
+    everywhere(|concurrency, threads| {
+        let reads = in_pool(threads, move || {
+            let corpus = Corpus::new(&[vec![Some("w".repeat(TEXT_BYTES)); DOCUMENTS]], DOCUMENTS);
+            let engine = FakeEngine::new(concurrency).with(|_| Err(model_error()));
+            let mut scorer = scorer(&engine);
+            scorer.windowing.window_tokens = TEXT_BYTES;
+            let watch = Recorder { on_failure: OnFailure::PassOver, ..Recorder::default() };
+            score_rows(&scorer, &corpus.units(), &watch, &|_, _| Ok(())).expect("the error is passed over");
+            assert_eq!(watch.outcomes().len(), 1);
+            watch.reads.into_inner()
+        })
+        .expect("nothing panics");
+        // the unit is opened, and no more is read than may be ahead of the first document
+        assert!(reads <= 2 + AHEAD_BYTES / TEXT_BYTES, "{reads} readings");
+    });
+}
+
+#[test]
 fn a_panic_of_the_engine_or_the_tokenizer_is_passed_on() {
     let panics: Reaction = || panic!("the engine panics");
     for (bad, message) in
