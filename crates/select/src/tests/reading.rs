@@ -34,7 +34,7 @@ fn rows(unit: &Unit) -> Vec<SidecarRow> {
     let mut rng = ChaCha8Rng::seed_from_u64(unit.key.first_row);
     let mut uniform = move || rng.next_u32() as f32 / u32::MAX as f32;
     let row = |row: u64| {
-        let (loss, rise, tokens) = (1.0 + uniform(), uniform(), 40 + (2_000.0 * uniform()) as u32);
+        let (loss, rise, tokens) = (1.0 + uniform(), uniform(), 40 + uniform().to_bits() % 2_000);
         let is_scored = row % 50 != 7;
         let scored = |value: f32| is_scored.then_some(value);
         SidecarRow {
