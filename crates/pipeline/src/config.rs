@@ -146,8 +146,8 @@ impl PipelineConfig {
     pub fn validate(&self) -> Result<()> {
         self.heads.validate()?;
         self.score.validate()?;
-        self.select.check()?;
-        self.mixture.check()?;
+        self.select.validate()?;
+        self.mixture.validate()?;
         Ok(self.tokens.validate()?)
     }
 

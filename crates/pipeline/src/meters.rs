@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use headwater_record::metrics::TrafficMetrics;
+use headwater_record::metrics::{SidecarMetrics, TrafficMetrics};
 use headwater_record::{ByteCount, Metrics, Status};
 use headwater_score::{Phase, UnitReport};
 use headwater_store::{Stores, Traffic};
@@ -22,6 +22,7 @@ pub struct Meters {
     units: AtomicU64,
     units_wanted: AtomicU64,
     needed_bytes: AtomicU64,
+    sidecars: Mutex<SidecarMetrics>,
 }
 
 /// Names of the phases of scoring.
@@ -72,6 +73,7 @@ impl Meters {
             units: AtomicU64::new(0),
             units_wanted: AtomicU64::new(0),
             needed_bytes: AtomicU64::new(0),
+            sidecars: Mutex::default(),
         }
     }
 
@@ -108,6 +110,11 @@ impl Meters {
         self.rejects.fetch_add(unusable(report), Ordering::Relaxed);
     }
 
+    /// Notes what a stage read of sidecars.
+    pub(crate) fn read_sidecars(&self, read: &SidecarMetrics) {
+        self.sidecars.lock().unwrap_or_else(PoisonError::into_inner).add(read);
+    }
+
     /// Everything so far.
     #[must_use]
     pub fn metrics(&self) -> Metrics {
@@ -136,6 +143,7 @@ impl Meters {
             rejects: get(&self.rejects),
             needed_bytes: get(&self.needed_bytes),
             traffic: traffic_metrics(traffic),
+            sidecars: *self.sidecars.lock().unwrap_or_else(PoisonError::into_inner),
             peak_memory_bytes: peak_memory_bytes(),
         }
     }

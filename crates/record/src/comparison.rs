@@ -69,7 +69,7 @@ pub struct Example {
     pub address: DocumentAddress,
     /// The id its source gives it.
     pub id: Option<String>,
-    /// What the selection ranks it by; greater is better.
+    /// What the selection ranks it by, with its own sign.
     pub value: f64,
     /// Its first line that is not blank; `None` if its text was not read.
     pub first_line: Option<String>,

@@ -35,15 +35,44 @@ pub struct Metrics {
     pub needed_bytes: u64,
     /// What went over the wire.
     pub traffic: TrafficMetrics,
+    /// What was read of sidecars to select and to report.
+    pub sidecars: SidecarMetrics,
     /// Greatest resident memory of this process, where the system tells.
     pub peak_memory_bytes: Option<u64>,
+}
+
+/// What was read of sidecars to select and to report.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SidecarMetrics {
+    /// How often all sidecars were read, each in part: reads over sidecars.
+    pub passes: f64,
+    /// Reads of one sidecar.
+    pub reads: u64,
+    /// Requests that they took, of the disk or store.
+    pub requests: u64,
+    /// Bytes that were fetched.
+    pub read_bytes: u64,
+    /// Compressed size of the columns that were wanted; the rest of what was fetched is footers and gaps between columns.
+    pub projected_bytes: u64,
+}
+
+impl SidecarMetrics {
+    /// Adds what another stage read.
+    pub fn add(&mut self, other: &Self) {
+        self.passes += other.passes;
+        self.reads += other.reads;
+        self.requests += other.requests;
+        self.read_bytes += other.read_bytes;
+        self.projected_bytes += other.projected_bytes;
+    }
 }
 
 /// What went over the wire.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TrafficMetrics {
-    /// Bytes of shards that were asked for, from disks and stores: footers, columns, and rows that are copied.
+    /// Bytes of shards and sidecars that were asked for, from disks and stores: footers, columns, and rows that are copied.
     pub read_bytes: u64,
     /// Requests to object stores.
     pub requests: u64,

@@ -135,7 +135,7 @@ pub struct Sample {
     pub address: DocumentAddress,
     /// The id its source gives it.
     pub id: Option<String>,
-    /// What the rank is by; greater is better.
+    /// What the rank is by, with its own sign.
     pub value: f64,
     /// Influence.
     pub influence: f32,

@@ -177,7 +177,7 @@ pub struct Nuisance {
 /// A document and its place in a ranking.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RankedDocument {
-    /// What it is ranked by; greater is better.
+    /// What it is ranked by, with its own sign: of `loss` and of `column:NAME:ascending` the least ranks first.
     pub value: f64,
     /// Where it is.
     pub address: DocumentAddress,

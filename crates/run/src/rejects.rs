@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, DictionaryArray, Int32Array, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, BooleanArray, DictionaryArray, Int32Array, RecordBatch, StringArray, UInt64Array};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Int32Type, Schema, SchemaRef};
 use headwater_record::Status;
@@ -30,7 +30,7 @@ pub struct Rejects {
 
 impl Rejects {
     /// The sidecar columns that rejects are made of.
-    pub const COLUMNS: [&'static str; 4] = [COLUMNS[2], COLUMNS[3], COLUMNS[4], COLUMNS[5]];
+    pub const COLUMNS: [&'static str; 3] = [COLUMNS[3], COLUMNS[4], COLUMNS[5]];
 
     /// Prepares to take rejects out of sidecars.
     ///
@@ -44,11 +44,23 @@ impl Rejects {
         Ok(Self { schema: Arc::new(Schema::new(fields.map_err(encode)?)) })
     }
 
-    /// Takes the rows whose status is not `scored` out of some rows of a unit's sidecar.
+    /// Takes the rows whose status is not `scored` out of all rows of a unit's sidecar.
     ///
     /// # Errors
     /// [`Error::Sidecar`] if one of [`Rejects::COLUMNS`] is missing.
-    pub fn of(&self, unit: &Unit, rows: &RecordBatch) -> Result<RecordBatch> {
+    pub fn of(&self, unit: &Unit, batches: &[RecordBatch]) -> Result<Vec<RecordBatch>> {
+        let mut first_row = unit.key.first_row;
+        let of_batch = |rows: &RecordBatch| {
+            let rejected = self.of_batch(unit, first_row, rows);
+            first_row += rows.num_rows() as u64;
+            rejected
+        };
+        let rejected: Result<Vec<RecordBatch>> = batches.iter().map(of_batch).collect();
+        Ok(rejected?.into_iter().filter(|rows| rows.num_rows() > 0).collect())
+    }
+
+    /// The same of rows that begin at `first_row` of the shard.
+    fn of_batch(&self, unit: &Unit, first_row: u64, rows: &RecordBatch) -> Result<RecordBatch> {
         let (indices, names) = words(unit, rows, column::STATUS)?;
         let is_reject = |word: usize| names.value(word) != Status::Scored.as_str();
         let mask: BooleanArray = word_indices(indices).map(|word| Some(is_reject(word))).collect();
@@ -58,7 +70,8 @@ impl Rejects {
             // Key 0 exists, so this cannot fail.
             Arc::new(DictionaryArray::<Int32Type>::new(keys, word))
         };
-        let mut columns = vec![constant(&unit.source), constant(&unit.path)];
+        let numbers = UInt64Array::from_iter_values((first_row..).take(rows.num_rows()));
+        let mut columns = vec![constant(&unit.source), constant(&unit.path), Arc::new(numbers) as ArrayRef];
         for name in Self::COLUMNS {
             let column = rows.column_by_name(name);
             columns.push(column.ok_or_else(|| Error::sidecar(unit, name, &"a column", &"missing"))?.clone());
@@ -82,14 +95,14 @@ impl RejectsWriter {
     ///
     /// # Errors
     /// [`Error::Encode`]; what the store says.
-    pub fn new(run: &RunFolder, rejects: &Rejects) -> Result<Self> {
+    pub fn new(run: &RunFolder) -> Result<Self> {
         let shown = run.place().describe(RunFolder::REJECTS);
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
             .build();
         let output = run.place().writer(RunFolder::REJECTS)?;
-        let writer = ArrowWriter::try_new(output, rejects.schema.clone(), Some(properties));
+        let writer = ArrowWriter::try_new(output, Rejects::new()?.schema, Some(properties));
         let writer = writer.map_err(|source| Error::encoding(shown.clone(), source))?;
         Ok(Self { writer, shown, rows: 0 })
     }

@@ -3,19 +3,17 @@
 use std::collections::BTreeMap;
 
 use headwater_record::run::RunSource;
-use headwater_record::sidecar::footer;
+use headwater_record::sidecar::footer as keys;
 use headwater_record::{Status, UnitKey};
 use headwater_store::{Entry, Place};
-use parquet::file::metadata::{FooterTail, KeyValue, ParquetMetaDataReader};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::KeyValue;
 
-use crate::parquet_guard::guarded;
+use crate::sidecar::footer::{self, Problem};
 use crate::{Error, Result, RunFolder};
 
 /// End of a sidecar that is fetched at first; it nearly always holds the whole footer.
-const TAIL_BYTES: u64 = 32 << 10;
-
-/// Bytes of a Parquet file after its footer: the footer's length and the magic.
-const FOOTER_TAIL_BYTES: usize = 8;
+const FOOTER_BYTES: u64 = 32 << 10;
 
 /// Sidecars read at the same time, to hide the latency of a store.
 const READERS: usize = 32;
@@ -60,20 +58,13 @@ impl RunFolder {
 
 fn statuses_of(place: &Place, entry: &Entry) -> Result<Statuses> {
     let damaged = |reason: &str| Error::Damaged { path: entry.path.clone(), reason: reason.to_owned() };
-    let no_parquet = || damaged("it does not end like a Parquet file");
-    let file = place.reader(entry)?;
-    let mut tail = file.read_range(entry.bytes.saturating_sub(TAIL_BYTES)..entry.bytes)?;
-    let end = tail.len().checked_sub(FOOTER_TAIL_BYTES).ok_or_else(no_parquet)?;
-    let footer_bytes = FooterTail::try_from(&tail[end..]).map_err(|_| no_parquet())?.metadata_length();
-    if footer_bytes > end {
-        let start = entry.bytes.checked_sub(footer_bytes as u64 + FOOTER_TAIL_BYTES as u64).ok_or_else(no_parquet)?;
-        tail = file.read_range(start..entry.bytes)?;
-    }
-    let end = tail.len() - FOOTER_TAIL_BYTES;
-    let metadata = guarded(|| ParquetMetaDataReader::decode_metadata(&tail[end - footer_bytes..end]));
-    let metadata = metadata.map_err(|error| damaged(&error.to_string()))?;
-    let pairs = metadata.file_metadata().key_value_metadata();
-    let value = pairs.and_then(|pairs| pairs.iter().find(|pair| pair.key == footer::STATUSES)?.value.as_deref());
+    let footer = footer::read(&place.reader(entry)?, FOOTER_BYTES).map_err(|problem| match problem {
+        Problem::Store(error) => Error::Store(error),
+        Problem::Parquet(ParquetError::General(reason)) => damaged(&reason),
+        Problem::Parquet(error) => damaged(&error.to_string()),
+    })?;
+    let pairs = footer.metadata.file_metadata().key_value_metadata();
+    let value = pairs.and_then(|pairs| pairs.iter().find(|pair| pair.key == keys::STATUSES)?.value.as_deref());
     decode(value.ok_or_else(|| damaged("its footer does not count its rows"))?)
         .ok_or_else(|| damaged("its footer counts rows of unknown statuses"))
 }
@@ -81,7 +72,7 @@ fn statuses_of(place: &Place, entry: &Entry) -> Result<Statuses> {
 /// Encodes the footer entry that counts a sidecar's rows: `status rows`, with commas between.
 pub(crate) fn encode(statuses: &Statuses) -> KeyValue {
     let counts: Vec<String> = statuses.iter().map(|(status, rows)| format!("{status} {rows}")).collect();
-    KeyValue::new(footer::STATUSES.to_owned(), counts.join(","))
+    KeyValue::new(keys::STATUSES.to_owned(), counts.join(","))
 }
 
 fn decode(counts: &str) -> Option<Statuses> {

@@ -85,6 +85,7 @@ mod tests {
     use headwater_corpus::SourceConfig;
     use headwater_model::Concurrency;
     use headwater_record::{Part, RunFile};
+    use headwater_run::sidecar::SidecarReader;
     use headwater_run::{sidecar, units};
 
     use super::*;
@@ -105,8 +106,11 @@ mod tests {
     /// The domains of all rows, in plan order.
     fn domains(corpus: &Corpus, run: &RunFile) -> Result<Vec<String>, Error> {
         let mut domains = Vec::new();
+        let place = corpus.folder.place();
+        let reader = SidecarReader::new(place.clone());
         for unit in units(run)? {
-            for batch in sidecar::read(corpus.folder.place(), &unit, &["domain"])? {
+            let file = place.entry(&unit.sidecar_path())?;
+            for batch in reader.read(&unit, &file, &["domain"])? {
                 let (rows, words) = sidecar::words(&unit, &batch, "domain")?;
                 domains.extend(rows.keys().values().iter().map(|key| words.value(*key as usize).to_owned()));
             }

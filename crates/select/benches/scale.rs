@@ -18,7 +18,7 @@ use headwater_record::run::{Labels, Numerics, RunShard, RunSource, ScoringInputs
 use headwater_record::sidecar::{footer, schema};
 use headwater_record::{ByteCount, ContentHash, HeadSet, RunFile};
 use headwater_run::{RunFolder, Unit, units};
-use headwater_select::{By, Guards, RankBy, SelectConfig, select};
+use headwater_select::{By, Guards, RankBy, Rule, SelectConfig, StoredSidecars, cut};
 use headwater_store::{Place, Stores};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
@@ -227,7 +227,8 @@ fn main() -> Result<()> {
         let (plan, run) = write_run(&place, rows)?;
         for (name, config) in rules(rows)? {
             let began = Instant::now();
-            let selection = select(&RunFolder::new(place.clone()), &run, &plan, (&config, 0), &|_| ())?.file;
+            let sidecars = StoredSidecars::open(&RunFolder::new(place.clone()), &run)?.with_shards(&plan);
+            let selection = cut(&sidecars, Rule { config: &config, seed: 0 }, &|_| ())?.file;
             let (seconds, peak) = (began.elapsed().as_secs_f64(), memory_kib("VmHWM"));
             let a_row = seconds / rows as f64;
             println!(

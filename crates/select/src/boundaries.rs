@@ -2,13 +2,13 @@
 
 use crate::census::{Census, Contender, GROUP_LIMIT, Ranking};
 use crate::goals::DomainGoal;
-use crate::search::{FIRST_BITS, Goal, Outcome, Refused, Search, later_bits};
+use crate::search::{CutSearch, Goal, MOST_COLLECTED, Outcome, Refused, later_bits};
 use crate::{Error, Result};
 
 /// A goal and how far it is settled.
-enum Quest {
+enum GoalSearch {
     Settled(Outcome),
-    Searching(Search),
+    Searching(CutSearch),
 }
 
 /// Finds what every goal keeps: by group, then goal.
@@ -22,13 +22,13 @@ pub(crate) fn boundaries(
     if cuts > GROUP_LIMIT {
         return Err(Error::TooManyBuckets { domains, buckets: cuts / domains.max(1), limit: GROUP_LIMIT });
     }
-    let mut quests = begin(census, goals)?;
-    search(ranking, census, &mut quests)?;
-    let settled = |quest: &Quest| match quest {
-        Quest::Settled(outcome) => *outcome,
-        Quest::Searching(search) => search.outcome(),
+    let mut searches = begin(census, goals)?;
+    search(ranking, census, &mut searches)?;
+    let settled = |search: &GoalSearch| match search {
+        GoalSearch::Settled(outcome) => *outcome,
+        GoalSearch::Searching(search) => search.outcome(),
     };
-    let mut outcomes: Vec<Vec<Outcome>> = quests.iter().map(|group| group.iter().map(settled).collect()).collect();
+    let mut outcomes: Vec<Vec<Outcome>> = searches.iter().map(|group| group.iter().map(settled).collect()).collect();
     for (domain, goal) in goals.iter().enumerate() {
         if let Some(tokens) = goal.tokens
             && goal.groups.len() > 1
@@ -39,67 +39,92 @@ pub(crate) fn boundaries(
     Ok(outcomes)
 }
 
-fn begin(census: &mut Census, goals: &[DomainGoal]) -> Result<Vec<Vec<Quest>>> {
+fn begin(census: &mut Census, goals: &[DomainGoal]) -> Result<Vec<Vec<GoalSearch>>> {
     let names =
         census.domains.iter().zip(goals).flat_map(|(domain, goal)| goal.groups.iter().map(|_| domain.name.clone()));
     let names: Vec<_> = names.collect();
     let groups = goals.iter().flat_map(|goal| &goal.groups).zip(&mut census.groups).zip(names);
-    let quests = groups.map(|((goals, group), domain)| {
+    let searches = groups.map(|((goals, group), domain)| {
         let buckets = std::mem::take(&mut group.buckets);
-        let quest = |goal: &Goal| {
+        let search = |goal: &Goal| {
             let everything = match *goal {
                 Goal::Documents(documents) => documents >= group.ranked.documents,
                 Goal::Tokens(tokens) => tokens >= group.ranked.tokens,
             };
             if everything {
-                return Ok(Quest::Settled(Outcome { kept: group.ranked, cut: group.lowest, refused: None }));
+                return Ok(GoalSearch::Settled(Outcome { kept: group.ranked, cut: group.lowest, refused: None }));
             }
             if *goal == Goal::Documents(0) {
-                return Ok(Quest::Settled(Outcome::default()));
+                return Ok(GoalSearch::Settled(Outcome::default()));
             }
-            let begun = Search::begin(*goal, buckets.clone());
-            begun.map(Quest::Searching).map_err(|_| Error::Changed { domain: domain.to_string() })
+            let begun = CutSearch::begin(*goal, buckets.clone());
+            begun.map(GoalSearch::Searching).map_err(|_| Error::Changed { domain: domain.to_string() })
         };
-        goals.iter().map(quest).collect()
+        goals.iter().map(search).collect()
     });
-    quests.collect()
+    searches.collect()
 }
 
 /// The searches of a group that go on.
-fn searches(group: &mut [Quest]) -> impl Iterator<Item = &mut Search> {
-    group.iter_mut().filter_map(|quest| match quest {
-        Quest::Settled(_) => None,
-        Quest::Searching(search) => Some(search),
+fn open(group: &mut [GoalSearch]) -> impl Iterator<Item = &mut CutSearch> {
+    group.iter_mut().filter_map(|search| match search {
+        GoalSearch::Settled(_) => None,
+        GoalSearch::Searching(search) => Some(search),
     })
 }
 
-fn search(ranking: &Ranking<'_>, census: &Census, quests: &mut [Vec<Quest>]) -> Result<()> {
-    let open = quests.iter_mut().map(|group| searches(group).count()).sum();
-    if open == 0 {
-        return Ok(());
-    }
-    let width = later_bits(open);
+fn search(ranking: &Ranking<'_>, census: &Census, searches: &mut [Vec<GoalSearch>]) -> Result<()> {
     let mut wanted: Vec<usize> = (0..ranking.scores.sidecars.units().len()).collect();
-    for _ in 0..(u32::BITS - FIRST_BITS) / width {
-        quests.iter_mut().flat_map(|group| searches(group)).for_each(|search| search.widen(width));
-        let mut next = Vec::new();
-        ranking.visit(census, &wanted, |&Contender { group, ranked, tokens }| {
-            for search in searches(&mut quests[group]) {
-                if search.count(ranked, tokens) && next.last() != Some(&ranked.unit) {
-                    next.push(ranked.unit);
-                }
-            }
-        })?;
-        let strata = ranking.strata.count();
-        for (at, group) in quests.iter_mut().enumerate() {
-            let changed = |_| Error::Changed { domain: census.domains[at / strata].name.to_string() };
-            searches(group).try_for_each(|search| search.descend().map_err(changed))?;
+    loop {
+        let (mut count, mut inside, mut unknown_bits) = (0, 0, 0);
+        for search in searches.iter_mut().flat_map(|group| open(group)) {
+            count += 1;
+            inside += search.inside();
+            unknown_bits = search.unknown_bits();
         }
-        wanted = next;
+        if count == 0 {
+            return Ok(());
+        }
+        if inside <= MOST_COLLECTED {
+            ranking.visit(census, &wanted, |&Contender { group, ranked, tokens }| {
+                open(&mut searches[group]).for_each(|search| search.collect(ranked, tokens));
+            })?;
+            searches.iter_mut().flat_map(|group| open(group)).for_each(CutSearch::settle_collected);
+            return Ok(());
+        }
+        if unknown_bits == 0 {
+            return ranking.visit(census, &wanted, |&Contender { group, ranked, tokens }| {
+                open(&mut searches[group]).for_each(|search| search.settle(ranked, tokens));
+            });
+        }
+        let width = later_bits(count, unknown_bits);
+        wanted = descend(ranking, census, searches, &wanted, width)?;
     }
-    ranking.visit(census, &wanted, |&Contender { group, ranked, tokens }| {
-        searches(&mut quests[group]).for_each(|search| search.settle(ranked, tokens));
-    })
+}
+
+/// Takes the next `width` bits of every boundary key; gives the units that hold a document of a boundary bucket.
+fn descend(
+    ranking: &Ranking<'_>,
+    census: &Census,
+    searches: &mut [Vec<GoalSearch>],
+    wanted: &[usize],
+    width: u32,
+) -> Result<Vec<usize>> {
+    searches.iter_mut().flat_map(|group| open(group)).for_each(|search| search.widen(width));
+    let mut next = Vec::new();
+    ranking.visit(census, wanted, |&Contender { group, ranked, tokens }| {
+        for search in open(&mut searches[group]) {
+            if search.count(ranked, tokens) && next.last() != Some(&ranked.unit) {
+                next.push(ranked.unit);
+            }
+        }
+    })?;
+    let strata = ranking.strata.count();
+    for (at, group) in searches.iter_mut().enumerate() {
+        let changed = |_| Error::Changed { domain: census.domains[at / strata].name.to_string() };
+        open(group).try_for_each(|search| search.descend().map_err(changed))?;
+    }
+    Ok(next)
 }
 
 /// Keeps the next document of strata whose goals ended before it, the longest first, while all strata together have room: each falls

@@ -4,20 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, RecordBatch};
-use arrow::datatypes::UInt64Type;
 use headwater_record::Status;
 use headwater_record::sidecar::column;
-use headwater_run::sidecar::{numbers, word_indices, words};
-use headwater_run::{Error as RunError, Unit};
+use headwater_run::sidecar::{word_indices, words};
+use headwater_run::{Error as RunError, Rejects, RejectsWriter, Unit};
 
 use crate::draws::{Purpose, draws};
 use crate::guards;
-use crate::population::{Population, Roll, Standing};
+use crate::population::{Eligibility, Population, PopulationRows};
 use crate::rank::Rank;
 use crate::reservoir::{Reservoir, Samples};
 use crate::rows::UnitRows;
 use crate::scan::Scores;
-use crate::search::{FIRST_BITS, FIRST_BUCKETS, Ranked, Tally};
+use crate::search::{COARSE_BITS, FINE_BITS, MOST_FINE, Ranked, Tally};
 use crate::strata::Strata;
 use crate::{Error, Result};
 
@@ -43,6 +42,8 @@ pub(crate) struct Contender {
 
 /// What the first reading learns.
 pub(crate) struct Census {
+    /// Bits of the key that groups are counted by.
+    first_bits: u32,
     pub(crate) index: BTreeMap<Arc<str>, usize>,
     pub(crate) domains: Vec<DomainCensus>,
     /// By domain, then stratum.
@@ -71,19 +72,27 @@ pub(crate) struct GroupCensus {
 
 /// The rows of a unit with their keys.
 struct Ranks {
-    roll: Roll,
+    population_rows: PopulationRows,
     keys: Vec<Option<u32>>,
+}
+
+/// A unit as the first reading sees it.
+struct Counted {
+    ranks: Ranks,
+    statuses: [u64; Status::ALL.len()],
+    draws: Vec<u32>,
+    rejected: Vec<RecordBatch>,
 }
 
 impl Ranking<'_> {
     fn ranks(&self, rows: &UnitRows<'_>) -> Result<Ranks> {
-        let (roll, mut keys) = (self.population.roll(rows)?, self.rank.keys(rows)?);
-        for (key, standing) in keys.iter_mut().zip(&roll.standing) {
-            if *standing != Standing::Ranked {
+        let (population_rows, mut keys) = (self.population.rows(rows)?, self.rank.keys(rows)?);
+        for (key, eligibility) in keys.iter_mut().zip(&population_rows.eligibility) {
+            if *eligibility != Eligibility::Ranked {
                 *key = None;
             }
         }
-        Ok(Ranks { roll, keys })
+        Ok(Ranks { population_rows, keys })
     }
 
     /// The sidecar columns that ranking reads.
@@ -91,9 +100,10 @@ impl Ranking<'_> {
         self.population.columns().into_iter().chain(self.rank.columns())
     }
 
-    /// Reads everything for the first time.
-    pub(crate) fn census(&self) -> Result<Census> {
+    /// Reads everything for the first time, and lists what was not scored if `rejects` is given.
+    pub(crate) fn census(&self, mut rejects: Option<&mut RejectsWriter>) -> Result<Census> {
         let mut census = Census {
+            first_bits: FINE_BITS,
             index: BTreeMap::new(),
             domains: Vec::new(),
             groups: Vec::new(),
@@ -102,24 +112,30 @@ impl Ranking<'_> {
             keys: Samples::new(),
         };
         let mut sample = Reservoir::new();
-        let columns = self.columns().chain([column::ROW, column::STATUS]);
+        let taken = rejects.is_some().then(Rejects::new).transpose()?;
+        let of_rejects = taken.iter().flat_map(|_| Rejects::COLUMNS);
+        let columns = self.columns().chain([column::STATUS]).chain(of_rejects);
         let digest = |rows: &UnitRows<'_>| {
-            check_rows(rows.unit, rows.batches)?;
             let draws: Vec<u32> = draws(self.population.seed, rows.unit, Purpose::Sample).take(rows.len()).collect();
-            Ok((self.ranks(rows)?, statuses(rows.unit, rows.batches)?, draws))
+            let rejected = taken.as_ref().map_or_else(|| Ok(Vec::new()), |taken| taken.of(rows.unit, rows.batches))?;
+            Ok(Counted { ranks: self.ranks(rows)?, statuses: statuses(rows.unit, rows.batches)?, draws, rejected })
         };
-        self.scores.scan_all(columns, digest, |at, (ranks, statuses, draws)| {
+        self.scores.scan_all(columns, digest, |at, counted| {
+            let Counted { ranks, statuses, draws, rejected } = counted;
+            if let Some(rejects) = &mut rejects {
+                rejected.iter().try_for_each(|rows| rejects.write(rows))?;
+            }
             census.statuses.iter_mut().zip(statuses).for_each(|(sum, count)| *sum += count);
             let unit = &self.scores.sidecars.units()[at];
-            let names = &ranks.roll.domains.names;
+            let names = &ranks.population_rows.domains.names;
             let domains =
                 names.iter().map(|name| census.enlist(unit, name, self.strata)).collect::<Result<Vec<_>>>()?;
-            for (row, &of) in ranks.roll.domains.of.iter().enumerate() {
+            for (row, &of) in ranks.population_rows.domains.of.iter().enumerate() {
                 let (name, domain) = (&names[of as usize], domains[of as usize]);
-                let (tokens, key) = (ranks.roll.tokens[row], ranks.keys[row]);
-                census.count(domain, tokens, ranks.roll.standing[row]);
+                let (tokens, key) = (ranks.population_rows.tokens[row], ranks.keys[row]);
+                census.count(domain, tokens, ranks.population_rows.eligibility[row]);
                 let Some(key) = key else {
-                    let is_ranked = ranks.roll.standing[row] == Standing::Ranked;
+                    let is_ranked = ranks.population_rows.eligibility[row] == Eligibility::Ranked;
                     census.domains[domain].valueless += u64::from(is_ranked);
                     continue;
                 };
@@ -140,12 +156,12 @@ impl Ranking<'_> {
         census: &Census,
         mut call: impl FnMut(usize, Contender),
     ) -> Result<()> {
-        let Ranks { roll, keys } = self.ranks(rows)?;
-        let domains = census.known(&roll.domains.names)?;
+        let Ranks { population_rows, keys } = self.ranks(rows)?;
+        let domains = census.known(&population_rows.domains.names)?;
         for (row, key) in keys.into_iter().enumerate() {
             let Some(key) = key else { continue };
-            let (of, tokens) = (roll.domains.of[row] as usize, roll.tokens[row]);
-            let group = domains[of] * self.strata.count() + self.strata.of(&roll.domains.names[of], tokens);
+            let (of, tokens) = (population_rows.domains.of[row] as usize, population_rows.tokens[row]);
+            let group = domains[of] * self.strata.count() + self.strata.of(&population_rows.domains.names[of], tokens);
             call(row, Contender { group, ranked: Ranked { key, unit: rows.index, offset: row as u64 }, tokens });
         }
         Ok(())
@@ -189,11 +205,28 @@ impl Census {
             highest: None,
             lowest: None,
         });
-        let group =
-            || GroupCensus { ranked: Tally::default(), lowest: None, buckets: vec![Tally::default(); FIRST_BUCKETS] };
+        if self.first_bits > COARSE_BITS && self.groups.len() + strata.count() > MOST_FINE {
+            self.coarsen();
+        }
+        let buckets = 1 << self.first_bits;
+        let group = || GroupCensus { ranked: Tally::default(), lowest: None, buckets: vec![Tally::default(); buckets] };
         self.groups.extend(std::iter::repeat_with(group).take(strata.count()));
         self.index.insert(name.clone(), self.domains.len() - 1);
         Ok(self.domains.len() - 1)
+    }
+
+    /// Counts by fewer bits, so that more groups take no more memory.
+    fn coarsen(&mut self) {
+        let each = 1 << (self.first_bits - COARSE_BITS);
+        let sum = |tallies: &[Tally]| {
+            let mut sum = Tally::default();
+            tallies.iter().for_each(|tally| sum.add(*tally));
+            sum
+        };
+        for group in &mut self.groups {
+            group.buckets = group.buckets.chunks(each).map(sum).collect();
+        }
+        self.first_bits = COARSE_BITS;
     }
 
     /// The indices of domains that an earlier reading met.
@@ -203,9 +236,9 @@ impl Census {
         names.iter().map(index).collect()
     }
 
-    fn count(&mut self, domain: usize, tokens: u32, standing: Standing) {
+    fn count(&mut self, domain: usize, tokens: u32, eligibility: Eligibility) {
         self.domains[domain].all.count(tokens);
-        if let Standing::Guarded(guard) = standing {
+        if let Eligibility::Guarded(guard) = eligibility {
             self.guarded[guard] += 1;
             self.domains[domain].guarded[guard] += 1;
         }
@@ -213,9 +246,10 @@ impl Census {
 
     fn rank(&mut self, domain: usize, contender: &Contender) {
         let &Contender { group, ranked, tokens } = contender;
+        let bucket = (ranked.key >> (u32::BITS - self.first_bits)) as usize;
         let group = &mut self.groups[group];
         group.ranked.count(tokens);
-        group.buckets[(ranked.key >> (u32::BITS - FIRST_BITS)) as usize].count(tokens);
+        group.buckets[bucket].count(tokens);
         ranked.keep_last(&mut group.lowest);
         ranked.keep_first(&mut self.domains[domain].highest);
         ranked.keep_last(&mut self.domains[domain].lowest);
@@ -233,20 +267,6 @@ impl Census {
         self.groups[self.groups_of(domain)].iter().for_each(|group| ranked.add(group.ranked));
         ranked
     }
-}
-
-/// Checks that a sidecar's rows are those of its unit, in order.
-fn check_rows(unit: &Unit, batches: &[RecordBatch]) -> Result<()> {
-    let mut expected = unit.key.first_row;
-    for batch in batches {
-        for &row in numbers::<UInt64Type>(unit, batch, column::ROW)?.values() {
-            if row != expected {
-                return Err(RunError::sidecar(unit, column::ROW, &expected, &row).into());
-            }
-            expected += 1;
-        }
-    }
-    Ok(())
 }
 
 fn statuses(unit: &Unit, batches: &[RecordBatch]) -> Result<[u64; Status::ALL.len()]> {

@@ -9,8 +9,9 @@ use headwater_record::sidecar::column;
 
 use crate::Result;
 use crate::config::SelectConfig;
-use crate::cut::{Selection, cut};
+use crate::cut::{Rule, Selection, columns, cut};
 use crate::membership::Member;
+use crate::population::Population;
 use crate::rows::{Domains, UnitRows};
 use crate::scan::Scores;
 use crate::search::{Ranked, Tally};
@@ -26,29 +27,49 @@ const FIRST_LINE_CHARACTERS: usize = 400;
 /// Characters of a first line.
 const LINE_CHARACTERS: usize = 120;
 
+/// What is summed over the documents that a selection keeps.
+const CONTROLS: [&str; 5] = [column::DOMAIN, column::TOKENS, column::LOSS_BASE, column::COMPRESSION, column::INFLUENCE];
+
 /// A selection with its name.
 pub(crate) struct NamedSelection {
     pub(crate) name: String,
     pub(crate) selection: Selection,
 }
 
-/// Cuts the same scores by several rules, each with a name, and compares what they keep. Writes nothing.
+/// A rule with its name.
+#[derive(Clone, Debug)]
+pub struct NamedRule {
+    /// What it is called: its pipeline, or its rank.
+    pub name: String,
+    /// The `[select]` table.
+    pub config: SelectConfig,
+}
+
+/// Cuts the same scores by several rules and compares what they keep. Writes nothing.
 ///
-/// `seed` and `on_progress` as for [`cut()`].
+/// `seed` is the run's, and `on_progress` as for [`cut()`].
 ///
 /// # Errors
 /// As [`cut()`].
 pub fn compare(
     sidecars: &dyn Sidecars,
-    arms: &[(String, SelectConfig)],
+    rules: &[NamedRule],
     seed: u64,
     on_progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Comparison> {
-    let cut = |(name, config): &(String, SelectConfig)| {
-        Ok(NamedSelection { name: name.clone(), selection: cut(sidecars, config, seed, on_progress)? })
+    rules.iter().try_for_each(|rule| will_read(sidecars, Rule { config: &rule.config, seed }))?;
+    let cut = |NamedRule { name, config }: &NamedRule| {
+        Ok(NamedSelection { name: name.clone(), selection: cut(sidecars, Rule { config, seed }, on_progress)? })
     };
-    let arms: Vec<NamedSelection> = arms.iter().map(cut).collect::<Result<_>>()?;
+    let arms: Vec<NamedSelection> = rules.iter().map(cut).collect::<Result<_>>()?;
     compare_cut(&Scores { sidecars, on_progress }, &arms, |_| true)
+}
+
+/// Tells which columns cutting by a rule and comparing what it keeps will read.
+pub(crate) fn will_read(sidecars: &dyn Sidecars, Rule { config, seed }: Rule<'_>) -> Result<()> {
+    sidecars.will_read(&columns(config, &Population::new(config, seed)?));
+    sidecars.will_read(&CONTROLS);
+    Ok(())
 }
 
 /// Compares selections that are made, in the domains that `is_wanted` names.
@@ -73,7 +94,7 @@ pub(crate) fn compare_cut(
         let alone = tally.alone.iter().zip(arms).map(|(leaders, arm)| {
             let example = |ranked: &Ranked| {
                 let Shown { address, id, text, .. } = shown[&(ranked.unit, ranked.offset)].clone();
-                let value = arm.selection.membership.rank.value(ranked.key);
+                let value = arm.selection.membership.rank.shown_value(ranked.key);
                 Example { address, id, value, first_line: text.as_ref().map(|text| first_line(&text.text)) }
             };
             leaders.iter().map(example).collect()
@@ -153,8 +174,7 @@ struct Seen {
 
 fn tally(scores: &Scores<'_>, arms: &[NamedSelection]) -> Result<BTreeMap<Arc<str>, DomainTally>> {
     let mut tallies: BTreeMap<Arc<str>, DomainTally> = BTreeMap::new();
-    let controls = [column::DOMAIN, column::TOKENS, column::LOSS_BASE, column::COMPRESSION, column::INFLUENCE];
-    let columns = arms.iter().flat_map(|arm| arm.selection.membership.columns()).chain(controls);
+    let columns = arms.iter().flat_map(|arm| arm.selection.membership.columns()).chain(CONTROLS);
     let digest = |rows: &UnitRows<'_>| {
         Ok(Seen {
             domains: rows.domains()?,

@@ -212,25 +212,25 @@ impl SelectConfig {
     /// # Errors
     /// [`Error::Fraction`], [`Error::Tokens`], [`Error::NoBudget`], [`Error::UnusedBudget`], [`Error::Override`],
     /// [`Error::UnusedKey`], [`Error::Number`], [`Error::RankSum`], [`Error::Filter`].
-    pub fn check(&self) -> Result<()> {
-        self.check_ranks()?;
-        self.guards.check("select.guards")?;
+    pub fn validate(&self) -> Result<()> {
+        self.validate_ranks()?;
+        self.guards.validate("select.guards")?;
         if !(1..=MOST_STRATA).contains(&self.length_strata) {
             let got = f64::from(self.length_strata);
             return Err(Error::number("select.length_strata", got, "a whole number from 1 to 100"));
         }
         if self.by == By::Upsample {
-            self.check_upsample()?;
+            self.validate_upsample()?;
         } else {
             if self.upsample.is_some() {
                 return Err(Error::unused("select.upsample", "select.by = \"upsample\""));
             }
             self.default_share()?;
         }
-        self.domains.iter().try_for_each(|(domain, rule)| self.check_override(domain, rule))
+        self.domains.iter().try_for_each(|(domain, rule)| self.validate_override(domain, rule))
     }
 
-    fn check_ranks(&self) -> Result<()> {
+    fn validate_ranks(&self) -> Result<()> {
         if self.rank != RankBy::RankSum {
             return if self.rank_sum.is_empty() {
                 Ok(())
@@ -253,16 +253,16 @@ impl SelectConfig {
         }
     }
 
-    fn check_upsample(&self) -> Result<()> {
+    fn validate_upsample(&self) -> Result<()> {
         if self.length_strata > 1 {
             return Err(Error::unused("select.length_strata", CUTS));
         }
         self.token_target()?;
-        self.upsample.clone().unwrap_or_default().check()
+        self.upsample.clone().unwrap_or_default().validate()
     }
 
-    fn check_override(&self, domain: &str, rule: &DomainOverride) -> Result<()> {
-        rule.guards.check(&format!("select.domains.{domain}.guards"))?;
+    fn validate_override(&self, domain: &str, rule: &DomainOverride) -> Result<()> {
+        rule.guards.validate(&format!("select.domains.{domain}.guards"))?;
         let shares = [("fraction", rule.fraction), ("tokens", rule.tokens)];
         let share = shares.into_iter().find_map(|(name, share)| share.map(|_| name));
         match share {
@@ -346,15 +346,15 @@ mod tests {
 
     #[test]
     fn numbers_are_checked() {
-        assert!(SelectConfig::default().check().is_ok());
+        assert!(SelectConfig::default().validate().is_ok());
         for fraction in [-0.1, 1.1, f64::NAN, f64::INFINITY] {
-            assert!(matches!(with(fraction, By::Documents, None).check(), Err(Error::Fraction { .. })));
+            assert!(matches!(with(fraction, By::Documents, None).validate(), Err(Error::Fraction { .. })));
         }
         for tokens in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e19] {
-            assert!(matches!(with(0.2, By::TokenBudget, Some(tokens)).check(), Err(Error::Tokens { .. })));
+            assert!(matches!(with(0.2, By::TokenBudget, Some(tokens)).validate(), Err(Error::Tokens { .. })));
         }
-        assert!(matches!(with(0.2, By::TokenBudget, None).check(), Err(Error::NoBudget { .. })));
-        assert!(matches!(with(0.2, By::Tokens, Some(5.0)).check(), Err(Error::UnusedBudget)));
+        assert!(matches!(with(0.2, By::TokenBudget, None).validate(), Err(Error::NoBudget { .. })));
+        assert!(matches!(with(0.2, By::Tokens, Some(5.0)).validate(), Err(Error::UnusedBudget)));
     }
 
     #[test]
@@ -366,6 +366,6 @@ mod tests {
         assert!(serde_json::from_str::<SelectConfig>(r#"{"fractoin": 0.2}"#).is_err());
         let both = r#"{"domains": {"code": {"fraction": 1, "tokens": 2}}}"#;
         let both: SelectConfig = serde_json::from_str(both).unwrap();
-        assert!(matches!(both.check(), Err(Error::Override { .. })));
+        assert!(matches!(both.validate(), Err(Error::Override { .. })));
     }
 }

@@ -1,25 +1,26 @@
 //! Sidecar rows → the exact cut of every domain.
 //!
-//! Readings: what the rank and the strata need to be ready; a census (counts, first digit, highest and lowest document); two or three
-//! more digits; the documents at the boundary keys; the kept documents near the cut; and the ids of the documents that
-//! `selection.json` names. From the second digit on, only the units that still hold a document of some boundary bucket are read.
+//! Readings: what the rank and the strata need to be ready; a census (counts, first digit, highest and lowest document, rejects); the
+//! documents of the boundary buckets, after more digits if there are very many; the kept documents near the cut; and the ids of the
+//! documents that `selection.json` names. After a second digit, only the units that still hold a document of some boundary bucket are
+//! read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use headwater_record::selection::{Bucket, Certainty, DomainBucket, DomainSelection, RankedDocument, Stratum};
 use headwater_record::sidecar::column;
 use headwater_record::{ContentHash, SelectionFile, Status, TokenCount};
-use headwater_run::Unit;
+use headwater_run::{RejectsWriter, Unit};
 
 use crate::boundaries::boundaries;
 use crate::census::{Census, Ranking};
 use crate::certainty::certainties;
-use crate::config::{By, SelectConfig};
+use crate::config::{By, RankBy, SelectConfig};
 use crate::goals::{DomainGoal, goals};
 use crate::guards;
 use crate::membership::{Cut, Membership};
 use crate::population::Population;
-use crate::rank::prepare;
+use crate::rank::{self, prepare};
 use crate::rows::UnitRows;
 use crate::scan::Scores;
 use crate::search::{Outcome, Ranked, Tally};
@@ -33,6 +34,15 @@ const SEMANTICS: u32 = 2;
 /// How [`SelectionFile::guarded`] counts documents for which the rank has no finite value.
 const NO_VALUE: &str = "no value";
 
+/// A rule to cut by.
+#[derive(Clone, Copy, Debug)]
+pub struct Rule<'a> {
+    /// The `[select]` table.
+    pub config: &'a SelectConfig,
+    /// The run's seed, which decides the `random` rank and which documents are sampled.
+    pub seed: u64,
+}
+
 /// A selection, with what tells of any document whether it is kept.
 #[derive(Debug)]
 pub struct Selection {
@@ -40,36 +50,56 @@ pub struct Selection {
     pub file: SelectionFile,
     /// Which documents are kept.
     pub membership: Membership,
+    /// Whether kept rows come with their influence.
+    pub(crate) influence_column: bool,
 }
 
 /// Cuts every domain of the sidecars' documents.
 ///
-/// `seed` decides the `random` rank and which documents are sampled. `on_progress` gets the number of sidecars newly read; every
-/// sidecar is read three times at least: a rank that is fitted or added up reads all of them two to six times more.
+/// `on_progress` gets the number of sidecars newly read; every sidecar is read three times at least, mostly from memory: a rank that is
+/// fitted or added up reads all of them two to six times more.
 ///
 /// # Errors
-/// What [`SelectConfig::check`] finds, [`Error::UnknownDomain`], [`Error::EmptyDomain`], [`Error::TooManyDomains`],
-/// [`Error::OutOfReach`], a sidecar that does not hold what its unit says, or whatever keeps a sidecar or shard from being read.
+/// What [`SelectConfig::validate`] finds, [`Error::UnknownDomain`], [`Error::EmptyDomain`], [`Error::TooManyDomains`],
+/// [`Error::OutOfReach`], a sidecar that does not hold what its unit says, or what keeps a sidecar or shard from being read.
 ///
 /// # Determinism
-/// The same rows under the same units give an equal selection, in whatever order sources and shards were listed.
+/// The same rows under the same units give an equal selection, in whichever order sources and shards were listed.
 ///
 /// # Source
-/// DESIGN.md, "Selection". Departs: the histograms take 8, 12 and 12 bits (8, 8, 8 and 8 beyond 4,096 searches) instead of 16 and
-/// 16, which bounds memory for the most domains allowed without another reading.
-pub fn cut(
+/// DESIGN.md, "Selection". Departs: the first histogram takes 16 bits for up to 64 searches and 8 bits beyond; of the boundary buckets,
+/// documents are collected if they are few, and counted by 8 or 12 more bits if not, which bounds memory for the most domains allowed.
+pub fn cut(sidecars: &dyn Sidecars, rule: Rule<'_>, on_progress: &(dyn Fn(u64) + Sync)) -> Result<Selection> {
+    cut_listing(sidecars, rule, None, on_progress)
+}
+
+/// Cuts every domain as [`cut()`] does, and in the same reading writes the rows that were not scored to `rejects`.
+///
+/// # Errors
+/// As [`cut()`]; what keeps `rejects` from being written.
+pub fn cut_with_rejects(
     sidecars: &dyn Sidecars,
-    config: &SelectConfig,
-    seed: u64,
+    rule: Rule<'_>,
+    rejects: &mut RejectsWriter,
     on_progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Selection> {
-    config.check()?;
+    cut_listing(sidecars, rule, Some(rejects), on_progress)
+}
+
+fn cut_listing(
+    sidecars: &dyn Sidecars,
+    Rule { config, seed }: Rule<'_>,
+    rejects: Option<&mut RejectsWriter>,
+    on_progress: &(dyn Fn(u64) + Sync),
+) -> Result<Selection> {
+    config.validate()?;
     let population = Population::new(config, seed)?;
+    sidecars.will_read(&columns(config, &population));
     let scores = Scores { sidecars, on_progress };
     let rank = prepare(&config.rank, config, &scores, &population)?;
     let strata = Strata::cut(config.length_strata, &scores, &population)?;
     let ranking = Ranking { scores, rank: &*rank, population: &population, strata: &strata };
-    let mut census = ranking.census()?;
+    let mut census = ranking.census(rejects)?;
     let goals = goals(&census, config)?;
     let outcomes = boundaries(&ranking, &mut census, &goals)?;
     let certainties = certainties(&ranking, &census, &outcomes)?;
@@ -77,7 +107,19 @@ pub fn cut(
     let file = draft.file(config, seed, &certainties)?;
     let cuts = draft.cuts();
     let index = census.index;
-    Ok(Selection { file, membership: Membership { index, strata, cuts, rank, population } })
+    let membership = Membership { index, strata, cuts, rank, population };
+    Ok(Selection { file, membership, influence_column: config.influence_column })
+}
+
+/// The sidecar columns that a selection reads again and again.
+pub(crate) fn columns(config: &SelectConfig, population: &Population) -> Vec<&'static str> {
+    let mut columns = population.columns();
+    columns.extend(rank::columns(&config.rank, config));
+    // else the first reading is the only one that counts statuses
+    if matches!(config.rank, RankBy::Corrected | RankBy::RankSum) || config.length_strata > 1 {
+        columns.push(column::STATUS);
+    }
+    columns
 }
 
 /// A selection that only needs to be written down.
@@ -95,11 +137,14 @@ type Named = BTreeMap<usize, BTreeMap<u64, Option<String>>>;
 impl Draft<'_> {
     fn file(&self, config: &SelectConfig, seed: u64, certainties: &[Certainty]) -> Result<SelectionFile> {
         let named = self.named()?;
-        let domains: Vec<DomainSelection> =
+        let mut domains: Vec<DomainSelection> =
             self.census.index.values().map(|at| self.domain(*at, config, certainties, &named)).collect();
         let units = self.ranking.scores.sidecars.units();
+        let hash = selection_hash(units, config, seed, &domains)?;
+        let rank = self.ranking.rank;
+        domains.iter_mut().flat_map(documents).for_each(|document| document.value = rank.shown(document.value));
         Ok(SelectionFile {
-            hash: selection_hash(units, config, seed, &domains)?,
+            hash,
             rank: config.rank.to_string(),
             by: config.by.as_str().to_owned(),
             buckets: buckets(config, &domains)?,
@@ -235,6 +280,14 @@ fn buckets(config: &SelectConfig, domains: &[DomainSelection]) -> Result<Vec<Buc
         bucket
     };
     Ok(upsample.ends().into_iter().zip(tallies).zip(repeats).map(bucket).collect())
+}
+
+/// The documents that are named for a domain.
+fn documents(domain: &mut DomainSelection) -> impl Iterator<Item = &mut RankedDocument> {
+    let DomainSelection { cut, highest, lowest, buckets, strata, .. } = domain;
+    let parts =
+        buckets.iter_mut().map(|bucket| &mut bucket.cut).chain(strata.iter_mut().map(|stratum| &mut stratum.cut));
+    [cut, highest, lowest].into_iter().chain(parts).flatten()
 }
 
 fn counted<const N: usize>(names: [&str; N], counts: [u64; N]) -> BTreeMap<String, u64> {

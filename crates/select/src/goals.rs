@@ -22,7 +22,7 @@ pub(crate) struct DomainGoal {
 
 /// What every domain is to keep.
 pub(crate) fn goals(census: &Census, config: &SelectConfig) -> Result<Vec<DomainGoal>> {
-    check_overrides(census, config)?;
+    validate_overrides(census, config)?;
     let total: u64 = (0..census.domains.len()).map(|domain| census.ranked(domain).tokens).sum();
     let goals = (0..census.domains.len()).map(|at| {
         let groups: Vec<Tally> = census.groups[census.groups_of(at)].iter().map(|group| group.ranked).collect();
@@ -34,7 +34,7 @@ pub(crate) fn goals(census: &Census, config: &SelectConfig) -> Result<Vec<Domain
         let written = config.domains.get(&**name).and_then(|rule| rule.fraction).unwrap_or(config.fraction);
         let share = config.share(name)?;
         if written > 0.0 || matches!(share, Share::TokenCount(_) | Share::Budget(_)) {
-            check_left(census, at, &config.rank)?;
+            refuse_empty(census, at, &config.rank)?;
         }
         let by_tokens = |fraction, of: &dyn Fn(u64) -> u64| DomainGoal {
             groups: split(&groups, |tally| tally.tokens, of).into_iter().map(|part| vec![Goal::Tokens(part)]).collect(),
@@ -61,7 +61,7 @@ pub(crate) fn goals(census: &Census, config: &SelectConfig) -> Result<Vec<Domain
 }
 
 /// Refuses overrides of domains that are not there.
-fn check_overrides(census: &Census, config: &SelectConfig) -> Result<()> {
+fn validate_overrides(census: &Census, config: &SelectConfig) -> Result<()> {
     let Some(domain) = config.domains.keys().find(|domain| !census.index.contains_key(domain.as_str())) else {
         return Ok(());
     };
@@ -73,7 +73,7 @@ fn check_overrides(census: &Census, config: &SelectConfig) -> Result<()> {
 }
 
 /// Refuses guards that leave nothing of a domain, and a rank that has no value for what they leave.
-fn check_left(census: &Census, at: usize, rank: &RankBy) -> Result<()> {
+fn refuse_empty(census: &Census, at: usize, rank: &RankBy) -> Result<()> {
     let domain = &census.domains[at];
     let may_lack = matches!(rank, RankBy::Column(_) | RankBy::RankSum);
     if may_lack && domain.valueless > 0 && census.ranked(at).documents == 0 {

@@ -47,7 +47,7 @@ impl Guards {
     }
 
     /// Checks every limit and the filter. `key` is the table's place in the pipeline.
-    pub(crate) fn check(&self, key: &str) -> Result<()> {
+    pub(crate) fn validate(&self, key: &str) -> Result<()> {
         for (name, limit) in [("max_compression", self.max_compression), ("max_loss", self.max_loss)] {
             if let Some(got) = limit.filter(|limit| !(*limit > 0.0 && limit.is_finite())) {
                 return Err(Error::number(&format!("{key}.{name}"), got, "a number above 0"));

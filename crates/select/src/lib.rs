@@ -1,15 +1,16 @@
 //! From sidecars to exact cuts, the kept rows and the mixture.
 //!
-//! [`select`] reads the sidecars of a run's plan and gives a [`SelectionFile`](headwater_record::SelectionFile): for each domain
-//! the last document kept. [`write_subset`] copies the kept rows, [`write_rejects`] lists what could not be scored, and
-//! [`Mixture`] says how much of a training run the subset makes up.
+//! [`cut()`] gives a [`SelectionFile`](headwater_record::SelectionFile): for each domain the last document kept. [`write_subset`]
+//! copies the kept rows, [`cut_with_rejects`] also lists what could not be scored, and [`Mixture`] says how much of a training run
+//! the subset makes up.
 //!
-//! The middle is [`cut()`]: pure over anything that hands out sidecar rows again and again ([`Sidecars`]). It ranks by 32-bit keys
-//! and finds each domain's boundary by reading the rows a few times, each time counting one more digit of the key (see
-//! `search.rs`), so that memory does not grow with the number of documents: at most 4 KiB for each domain in the first reading
-//! and 256 MiB in all later ones, besides a few words a unit.
+//! Cutting is pure over anything that hands out sidecar rows again and again ([`Sidecars`]). It ranks by 32-bit keys and finds each
+//! domain's boundary by reading the rows a few times (see `search.rs`), so that memory does not grow with the number of documents:
+//! at most 64 MiB for the first reading and 256 MiB for all later ones, besides a few words a unit. [`StoredSidecars`] reads them where
+//! the run keeps them, by ranges of the columns that are wanted, and keeps rows in memory while there is room, so that what is read
+//! again is mostly not fetched again.
 //!
-//! **Who is ranked.** Documents with a finite influence that no guard keeps out, whatever the rank, so that `loss` and `random` are
+//! **What is ranked.** Documents with a finite influence that no guard keeps out, whatever the rank, so that `loss` and `random` are
 //! controls on the same population; of them a column of the source ranks those that have a value in it. "The domain's tokens" are the tokens of its ranked documents: fraction 1 keeps exactly what can be ranked, and a
 //! token budget is met as nearly as whole documents allow.
 //!
@@ -30,11 +31,11 @@ mod fraction;
 mod goals;
 mod guards;
 mod membership;
+mod memory;
 mod mixture;
 mod population;
 mod profile;
 mod rank;
-mod rejects;
 mod reservoir;
 mod rows;
 mod scan;
@@ -47,19 +48,18 @@ mod strata;
 mod subset;
 mod upsample;
 
-pub use compare::compare;
+pub use compare::{NamedRule, compare};
 pub use config::{By, DomainOverride, ImportedColumn, Order, RankBy, SelectConfig};
 pub use control::control;
-pub use cut::{Selection, cut};
+pub use cut::{Rule, Selection, cut, cut_with_rejects};
 pub use error::{Error, Result};
 pub use filter::{Filter, FilterProblem};
 pub use guards::Guards;
 pub use membership::Membership;
 pub use mixture::{DomainMixture, Mixture, MixtureConfig, Mixtures, SelectedWeight};
 pub use profile::profile;
-pub use rejects::write_rejects;
 pub use sidecars::Sidecars;
-pub use stored::{StoredSidecars, select};
+pub use stored::StoredSidecars;
 pub use subset::{SubsetSummary, write_subset};
 pub use upsample::UpsampleConfig;
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use headwater_record::DocumentAddress;
 use headwater_record::sidecar::column;
 
-use crate::population::{Population, Standing};
+use crate::population::{Eligibility, Population};
 use crate::rank::Rank;
 use crate::rows::UnitRows;
 use crate::strata::Strata;
@@ -55,22 +55,22 @@ impl Membership {
 
     /// The ranked documents of a unit, in order.
     pub(crate) fn members(&self, rows: &UnitRows<'_>) -> Result<Vec<Member>> {
-        let (roll, keys) = (self.population.roll(rows)?, self.rank.keys(rows)?);
-        let names = &roll.domains.names;
+        let (population_rows, keys) = (self.population.rows(rows)?, self.rank.keys(rows)?);
+        let names = &population_rows.domains.names;
         let domains = names
             .iter()
             .map(|name| self.index.get(name).copied().ok_or_else(|| Error::Changed { domain: name.to_string() }));
         let domains = domains.collect::<Result<Vec<_>>>()?;
         let mut members = Vec::new();
-        for (row, (key, standing)) in keys.into_iter().zip(&roll.standing).enumerate() {
-            let (Some(key), Standing::Ranked) = (key, standing) else { continue };
-            let (domain, tokens) = (roll.domains.of[row], roll.tokens[row]);
+        for (row, (key, eligibility)) in keys.into_iter().zip(&population_rows.eligibility).enumerate() {
+            let (Some(key), Eligibility::Ranked) = (key, eligibility) else { continue };
+            let (domain, tokens) = (population_rows.domains.of[row], population_rows.tokens[row]);
             let of = domain as usize;
             let group = domains[of] * self.strata.count() + self.strata.of(&names[of], tokens);
             let keeps =
                 |cut: &Option<Cut>| cut.as_ref().is_some_and(|cut| cut.keeps(key, || rows.unit.address(row as u64)));
             let bucket = self.cuts[group].iter().position(keeps);
-            members.push(Member { row, domain, key, tokens, influence: roll.influence[row], bucket });
+            members.push(Member { row, domain, key, tokens, influence: population_rows.influence[row], bucket });
         }
         Ok(members)
     }

@@ -65,14 +65,14 @@ impl MixtureConfig {
     ///
     /// # Errors
     /// [`Error::Fraction`] if one is outside [0, 1].
-    pub fn check(&self) -> Result<()> {
-        self.selected.check("mixture.selected")?;
-        self.decay.map_or(Ok(()), |weight| weight.check("mixture.decay"))
+    pub fn validate(&self) -> Result<()> {
+        self.selected.validate("mixture.selected")?;
+        self.decay.map_or(Ok(()), |weight| weight.validate("mixture.decay"))
     }
 }
 
 impl SelectedWeight {
-    fn check(self, key: &str) -> Result<()> {
+    fn validate(self, key: &str) -> Result<()> {
         match self {
             Self::Weight(weight) if !(0.0..=1.0).contains(&weight) => {
                 Err(Error::Fraction { key: key.to_owned(), got: weight })
@@ -95,9 +95,9 @@ impl Mixtures {
     /// The mixtures of the stages of a run.
     ///
     /// # Errors
-    /// As [`MixtureConfig::check`] and [`Mixture::new`].
+    /// As [`MixtureConfig::validate`] and [`Mixture::new`].
     pub fn new(selection: &SelectionFile, config: MixtureConfig) -> Result<Self> {
-        config.check()?;
+        config.validate()?;
         Ok(Self {
             stable: Mixture::new(selection, config.selected)?,
             decay: config.decay.map(|weight| Mixture::new(selection, weight)).transpose()?,
@@ -140,7 +140,7 @@ impl Mixture {
     /// # Source
     /// AttentionInfluence (arXiv 2505.07293) trains on the corpus and the selected subset concatenated.
     pub fn new(selection: &SelectionFile, selected_weight: SelectedWeight) -> Result<Self> {
-        selected_weight.check("mixture")?;
+        selected_weight.validate("mixture")?;
         let (corpus, trained) = (selection.tokens(), selection.trained_tokens());
         if corpus.0 == 0 {
             return Err(Error::EmptyCorpus);

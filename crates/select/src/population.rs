@@ -1,4 +1,4 @@
-//! Who is ranked: documents with a finite influence, whatever the rank, that no guard keeps out.
+//! What is ranked: documents with a finite influence, whatever the rank, that no guard keeps out.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub(crate) struct Population {
 
 /// Whether a row may be ranked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum Eligibility {
     Ranked,
     /// It has no finite influence.
     Unscored,
@@ -30,12 +30,12 @@ pub(crate) enum Standing {
     Guarded(usize),
 }
 
-/// The rows of a unit, each with its domain, tokens and standing.
-pub(crate) struct Roll {
+/// The rows of a unit, each with its domain, tokens and eligibility.
+pub(crate) struct PopulationRows {
     pub(crate) domains: Domains,
     pub(crate) tokens: Vec<u32>,
     pub(crate) influence: Vec<f32>,
-    pub(crate) standing: Vec<Standing>,
+    pub(crate) eligibility: Vec<Eligibility>,
 }
 
 impl Population {
@@ -46,15 +46,15 @@ impl Population {
         Ok(Self { seed, usual: Guarding::new(config.guards.clone())?, others: others.collect::<Result<_>>()? })
     }
 
-    /// The sidecar columns that [`Population::roll`] reads.
+    /// The sidecar columns that [`Population::rows`] reads.
     pub(crate) fn columns(&self) -> Vec<&'static str> {
         let mut columns = vec![column::DOMAIN, column::TOKENS, column::INFLUENCE];
         columns.extend(std::iter::once(&self.usual).chain(self.others.values()).flat_map(Guarding::columns));
         columns
     }
 
-    /// Calls the roll of a unit's rows.
-    pub(crate) fn roll(&self, rows: &UnitRows<'_>) -> Result<Roll> {
+    /// Says of each row of a unit whether it may be ranked.
+    pub(crate) fn rows(&self, rows: &UnitRows<'_>) -> Result<PopulationRows> {
         let (domains, tokens) = (rows.domains()?, rows.counts(column::TOKENS)?);
         let influence = rows.floats(column::INFLUENCE)?;
         let mut guarded = self.usual.verdicts(rows, &tokens)?;
@@ -65,19 +65,20 @@ impl Population {
                 of_domain.for_each(|(row, _)| guarded[row] = verdicts[row]);
             }
         }
-        let standing = influence.iter().zip(guarded).map(|(influence, guarded)| match guarded {
-            _ if !influence.is_finite() => Standing::Unscored,
-            Some(guard) => Standing::Guarded(guard),
-            None => Standing::Ranked,
+        let eligibility = influence.iter().zip(guarded).map(|(influence, guarded)| match guarded {
+            _ if !influence.is_finite() => Eligibility::Unscored,
+            Some(guard) => Eligibility::Guarded(guard),
+            None => Eligibility::Ranked,
         });
-        Ok(Roll { standing: standing.collect(), domains, tokens, influence })
+        Ok(PopulationRows { eligibility: eligibility.collect(), domains, tokens, influence })
     }
 }
 
-impl Roll {
+impl PopulationRows {
     /// The rows that may be ranked, each with its domain.
     pub(crate) fn ranked(&self) -> impl Iterator<Item = (usize, &Arc<str>)> {
-        let ranked = self.standing.iter().enumerate().filter(|(_, standing)| **standing == Standing::Ranked);
+        let ranked =
+            self.eligibility.iter().enumerate().filter(|(_, eligibility)| **eligibility == Eligibility::Ranked);
         ranked.map(|(row, _)| (row, self.domains.name(row)))
     }
 }

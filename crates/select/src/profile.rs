@@ -12,10 +12,10 @@ use std::sync::Arc;
 
 use headwater_record::profile::{DomainProfile, Profile};
 
-use crate::compare::{NamedSelection, compare_cut};
+use crate::compare::{NamedSelection, compare_cut, will_read};
 use crate::config::{RankBy, SelectConfig};
 use crate::correction::{COLUMNS, Observation, observations};
-use crate::cut::cut;
+use crate::cut::{Rule, cut};
 use crate::population::Population;
 use crate::rank::{Corrected, Rank};
 use crate::reservoir::{Samples, sample};
@@ -23,7 +23,7 @@ use crate::scan::Scores;
 use crate::sidecars::Sidecars;
 use crate::{Result, Selection};
 
-use counting::Counts;
+use counting::{Counts, Rankings};
 use grids::Grids;
 
 /// Domains that a report shows in full: those with the most documents.
@@ -42,19 +42,20 @@ struct Sampled {
 
 /// Profiles the sidecars that there are: of `planned_units`, if all are scored.
 ///
-/// `config` is the rule that documents are selected by. `seed` and `on_progress` as for [`cut()`].
+/// `rule` is what documents are selected by, and `on_progress` as for [`cut()`].
 ///
 /// # Errors
 /// As [`cut()`].
 pub fn profile(
     sidecars: &dyn Sidecars,
     planned_units: usize,
-    rule: (&SelectConfig, u64),
+    rule: Rule<'_>,
     on_progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Profile> {
-    let (config, seed) = rule;
+    let Rule { config, seed } = rule;
     let scores = Scores { sidecars, on_progress };
     let population = Population::new(config, seed)?;
+    sidecars.will_read(&COLUMNS);
     let arms = arms(sidecars, rule, on_progress)?;
     let chosen = &arms[0];
     let corrected = Corrected::fit(&scores, &population)?;
@@ -70,7 +71,7 @@ pub fn profile(
         (name.clone(), Grids::of(&file.rank, drawn, |observation| corrected.of(name, observation)))
     });
     let grids: BTreeMap<Arc<str>, Grids> = grids.collect();
-    let mut counts = counting::count(&scores, &population, (&arms, &corrected), &grids)?;
+    let mut counts = counting::count(&scores, &population, Rankings { arms: &arms, corrected: &corrected }, &grids)?;
     let mut sets = samples::sets(&scores, &arms, &corrected, &counts)?;
     let domains = file.domains.iter().filter_map(|domain| {
         let name: Arc<str> = Arc::from(domain.domain.as_str());
@@ -110,18 +111,20 @@ pub fn profile(
 /// keeps too few tokens for a target, is left out with a warning.
 fn arms(
     sidecars: &dyn Sidecars,
-    (config, seed): (&SelectConfig, u64),
+    Rule { config, seed }: Rule<'_>,
     on_progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Vec<NamedSelection>> {
     let others = USUAL.into_iter().filter(|rank| *rank != config.rank);
     let others = others.map(|rank| SelectConfig { rank, rank_sum: BTreeMap::new(), ..config.clone() });
+    let others: Vec<SelectConfig> = others.collect();
+    std::iter::once(config).chain(&others).try_for_each(|config| will_read(sidecars, Rule { config, seed }))?;
     let arm = |config: &SelectConfig| -> Result<NamedSelection> {
-        let selection = cut(sidecars, config, seed, on_progress)?;
+        let selection = cut(sidecars, Rule { config, seed }, on_progress)?;
         Ok(NamedSelection { name: config.rank.to_string(), selection })
     };
     let mut arms = vec![arm(config)?];
-    for config in others {
-        match arm(&config) {
+    for config in &others {
+        match arm(config) {
             Ok(other) => arms.push(other),
             Err(error) if error.is_transient() => return Err(error),
             Err(error) => tracing::warn!("rank `{}` is left out of the comparison: {error}", config.rank),
@@ -137,7 +140,7 @@ fn drawn(scores: &Scores<'_>, population: &Population, chosen: &Selection) -> Re
     sample(scores, population, columns, |rows| {
         let described = observations(rows)?.into_iter().zip(rank.keys(rows)?);
         Ok(described
-            .map(|(observation, key)| Some(Sampled { value: rank.value(key?), observation: observation? }))
+            .map(|(observation, key)| Some(Sampled { value: rank.shown_value(key?), observation: observation? }))
             .collect())
     })
 }

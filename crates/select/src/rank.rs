@@ -12,13 +12,27 @@ mod loss;
 mod random;
 mod sum;
 
+use headwater_record::sidecar::column as column_name;
+
 use crate::Result;
 use crate::config::{RankBy, SelectConfig};
+use crate::correction::COLUMNS;
 use crate::population::Population;
 use crate::scan::Scores;
 
 pub(crate) use corrected::Corrected;
 pub(crate) use key::Rank;
+
+/// The sidecar columns that a rank reads, those of its noise included, before it is ready to say so itself.
+pub(crate) fn columns(by: &RankBy, config: &SelectConfig) -> Vec<&'static str> {
+    match by {
+        RankBy::Influence => vec![column_name::INFLUENCE, column_name::INFLUENCE_STDERR],
+        RankBy::Loss => vec![column_name::LOSS_BASE],
+        RankBy::Corrected => COLUMNS.to_vec(),
+        RankBy::Random | RankBy::Column(_) => Vec::new(),
+        RankBy::RankSum => config.rank_sum.keys().flat_map(|part| columns(part, config)).collect(),
+    }
+}
 
 /// Makes a rank ready: reads the sidecars as often as it needs to.
 pub(crate) fn prepare(

@@ -121,11 +121,11 @@ pub(crate) fn sample<T: Send>(
     let mut reservoir = Reservoir::new();
     let digest = |rows: &UnitRows<'_>| {
         let draws: Vec<u32> = draws(population.seed, rows.unit, Purpose::Sample).take(rows.len()).collect();
-        Ok((population.roll(rows)?, draws, describe(rows)?))
+        Ok((population.rows(rows)?, draws, describe(rows)?))
     };
     let columns = population.columns().into_iter().chain(columns);
-    scores.scan_all(columns, digest, |at, (roll, draws, mut described)| {
-        for (row, domain) in roll.ranked() {
+    scores.scan_all(columns, digest, |at, (population_rows, draws, mut described)| {
+        for (row, domain) in population_rows.ranked() {
             if let Some(document) = described[row].take() {
                 reservoir.offer(domain, (draws[row], at, row), || document);
             }

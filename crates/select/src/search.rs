@@ -1,27 +1,34 @@
 //! The search for one domain's boundary: a radix descent over 32-bit keys.
 //!
-//! A histogram of the highest [`FIRST_BITS`] bits says in which bucket the last kept document lies; a histogram of the next bits,
-//! over that bucket's documents alone, says in which of its buckets; and so on until the key is known. The documents that share
-//! that key are then met in the order of their addresses, which settles the rest. Beside the histogram, only the lowest document
-//! known to be kept is held: it is the cut when the boundary's first document overshoots.
+//! A histogram of the key's highest bits says in which bucket the last kept document lies. If the buckets of all searches hold few
+//! documents together, these are collected and sorted; else a histogram of the next bits, over that bucket's documents alone, says in
+//! which of its buckets it lies, and so on. Where many documents share the whole key, they are met in the order of their addresses,
+//! which settles the rest. Beside the histogram, only the lowest document known to be kept is held: it is the cut when the boundary's
+//! first document overshoots.
 //!
-//! Memory: the first histogram takes 4 KiB a domain. Later ones take 12 bits for up to 4,096 open domains and 8 bits beyond, so
-//! that all of them together stay within 256 MiB up to the limit of 65,536 domains.
+//! Memory: the first histogram counts 16 bits, 1 MiB a group, for up to 64 groups and 8 bits, 4 KiB, for more. Later ones take 12 or 8
+//! bits and stay within 256 MiB together up to the limit of 65,536 groups. What is collected takes 32 MiB.
 
 use std::cmp::Ordering;
 
-/// Bits of the key counted by the first reading.
-pub(crate) const FIRST_BITS: u32 = 8;
+/// Bits of the key counted by the first reading, of few groups.
+pub(crate) const FINE_BITS: u32 = 16;
 
-/// Buckets of the first reading.
-pub(crate) const FIRST_BUCKETS: usize = 1 << FIRST_BITS;
+/// Bits of the key counted by the first reading, of many groups.
+pub(crate) const COARSE_BITS: u32 = 8;
 
-/// Up to so many domains, later readings count 12 bits at once.
-const FEW_DOMAINS: usize = 4_096;
+/// Groups that are counted by [`FINE_BITS`], at most; few in tests, so that they come to more.
+pub(crate) const MOST_FINE: usize = if cfg!(test) { 2 } else { 64 };
 
-/// Bits that each later reading counts when `open` domains are searched; 24 is a multiple of them.
-pub(crate) const fn later_bits(open: usize) -> u32 {
-    if open <= FEW_DOMAINS { 12 } else { 8 }
+/// Documents that are collected for all searches together, at most; few in tests, so that they come to more.
+pub(crate) const MOST_COLLECTED: u64 = if cfg!(test) { 3 } else { 1 << 20 };
+
+/// Up to so many searches, later readings count 12 bits at once.
+const FEW_SEARCHES: usize = 4_096;
+
+/// Bits that a later reading counts when `open` searches go on and `left` bits of the key are not known.
+pub(crate) const fn later_bits(open: usize, left: u32) -> u32 {
+    if open <= FEW_SEARCHES && left.is_multiple_of(12) { 12 } else { 8 }
 }
 
 /// Documents and their tokens.
@@ -121,13 +128,16 @@ pub(crate) struct LostCut;
 
 /// The search for one domain's boundary.
 #[derive(Debug)]
-pub(crate) struct Search {
+pub(crate) struct CutSearch {
     goal: Goal,
     kept: Tally,
     prefix: u32,
     known_bits: u32,
     width: u32,
     buckets: Vec<Tally>,
+    /// Documents in the boundary bucket.
+    inside: u64,
+    collected: Vec<(Ranked, u32)>,
     lowest_kept: Option<Ranked>,
     refused: Option<Refused>,
 }
@@ -139,21 +149,33 @@ pub(crate) struct Refused {
     pub(crate) tokens: u32,
 }
 
-impl Search {
-    /// Begins with the histogram of the highest [`FIRST_BITS`] bits. The goal must end inside it.
+impl CutSearch {
+    /// Begins with the histogram of the key's highest bits, as many as its length tells. The goal must end inside it.
     pub(crate) fn begin(goal: Goal, buckets: Vec<Tally>) -> Result<Self, LostCut> {
         let mut search = Self {
             goal,
             kept: Tally::default(),
             prefix: 0,
             known_bits: 0,
-            width: FIRST_BITS,
+            width: buckets.len().ilog2(),
             buckets,
+            inside: 0,
+            collected: Vec::new(),
             lowest_kept: None,
             refused: None,
         };
         search.descend()?;
         Ok(search)
+    }
+
+    /// Bits of the boundary key that are not known.
+    pub(crate) const fn unknown_bits(&self) -> u32 {
+        u32::BITS - self.known_bits
+    }
+
+    /// Documents in the boundary bucket.
+    pub(crate) const fn inside(&self) -> u64 {
+        self.inside
     }
 
     /// Makes an empty histogram of the next `width` bits.
@@ -162,9 +184,14 @@ impl Search {
         self.buckets = vec![Tally::default(); 1 << width];
     }
 
+    /// The known bits of a key.
+    const fn head(&self, key: u32) -> u32 {
+        key >> (u32::BITS - self.known_bits)
+    }
+
     /// Counts a document if it is in the boundary bucket, and says whether it is.
     pub(crate) fn count(&mut self, document: Ranked, tokens: u32) -> bool {
-        match (document.key >> (u32::BITS - self.known_bits)).cmp(&self.prefix) {
+        match self.head(document.key).cmp(&self.prefix) {
             Ordering::Less => false,
             Ordering::Greater => {
                 document.keep_last(&mut self.lowest_kept);
@@ -186,12 +213,36 @@ impl Search {
             if self.goal.ends_in(tally) {
                 self.prefix = (self.prefix << self.width) | digit;
                 self.known_bits += self.width;
+                self.inside = tally.documents;
                 return Ok(());
             }
             self.goal.spend(tally);
             self.kept.add(tally);
         }
         Err(LostCut)
+    }
+
+    /// Collects a document if it is in the boundary bucket.
+    pub(crate) fn collect(&mut self, document: Ranked, tokens: u32) {
+        match self.head(document.key).cmp(&self.prefix) {
+            Ordering::Less => {}
+            Ordering::Greater => document.keep_last(&mut self.lowest_kept),
+            Ordering::Equal => self.collected.push((document, tokens)),
+        }
+    }
+
+    /// Keeps what the goal allows of the documents that were collected, in the order of the ranking.
+    pub(crate) fn settle_collected(&mut self) {
+        let mut collected = std::mem::take(&mut self.collected);
+        collected
+            .sort_unstable_by_key(|(document, _)| (std::cmp::Reverse(document.key), document.unit, document.offset));
+        for (document, tokens) in collected {
+            if !self.goal.allows(tokens) {
+                self.refused = Some(Refused { document, tokens });
+                return;
+            }
+            self.keep(document, tokens);
+        }
     }
 
     /// Keeps a document if it ranks above the boundary key or is one of those with that key that the goal still allows. Documents
@@ -201,14 +252,16 @@ impl Search {
             Ordering::Less => {}
             Ordering::Greater => document.keep_last(&mut self.lowest_kept),
             Ordering::Equal if self.refused.is_some() => {}
-            Ordering::Equal if self.goal.allows(tokens) => {
-                let one = Tally { documents: 1, tokens: u64::from(tokens) };
-                self.goal.spend(one);
-                self.kept.add(one);
-                document.keep_last(&mut self.lowest_kept);
-            }
+            Ordering::Equal if self.goal.allows(tokens) => self.keep(document, tokens),
             Ordering::Equal => self.refused = Some(Refused { document, tokens }),
         }
+    }
+
+    fn keep(&mut self, document: Ranked, tokens: u32) {
+        let one = Tally { documents: 1, tokens: u64::from(tokens) };
+        self.goal.spend(one);
+        self.kept.add(one);
+        document.keep_last(&mut self.lowest_kept);
     }
 
     /// What is kept, the last document kept, and the next one.

@@ -11,11 +11,14 @@ pub trait Sidecars: Sync {
     /// The units, in the order of document addresses (see [`headwater_run::units`]).
     fn units(&self) -> &[Unit];
 
-    /// The named columns of a unit's sidecar, in that order, one row per source row.
+    /// Tells which columns further readings ask for, so that one reading can fetch them together.
+    fn will_read(&self, _columns: &[&'static str]) {}
+
+    /// The named columns of the sidecar of the unit at `index`, one row per source row.
     ///
     /// # Errors
-    /// Whatever keeps the sidecar from being read.
-    fn read(&self, unit: &Unit, columns: &[&str]) -> Result<Vec<RecordBatch>>;
+    /// What keeps the sidecar from being read.
+    fn read(&self, index: usize, columns: &[&'static str]) -> Result<Vec<RecordBatch>>;
 
     /// A numeric column of the source's own rows of a unit, NaN for null.
     ///

@@ -1,57 +1,59 @@
 //! The sidecars of a run where the run keeps them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::UInt64Type;
 use headwater_corpus::{BeginningText, Plan, PlannedShard, PlannedSource, read_numbers, read_texts};
-use headwater_record::RunFile;
-use headwater_run::{RunFolder, Unit, sidecar, units};
-use headwater_store::Place;
+use headwater_record::metrics::SidecarMetrics;
+use headwater_record::sidecar::column;
+use headwater_record::{ByteCount, RunFile};
+use headwater_run::sidecar::{SidecarReader, numbers};
+use headwater_run::{Error as RunError, RunFolder, Unit, units};
+use headwater_store::Entry;
 
-use crate::config::SelectConfig;
-use crate::cut::Selection;
+use crate::memory::{Memory, Missing, joined};
 use crate::sidecars::Sidecars;
-use crate::{Error, Result, cut};
+use crate::{Error, Result};
 
-/// Cuts every domain of a run: exactly the units of its plan, whatever else lies beside them.
-///
-/// `plan` says where the shards are, for ranks that read them. `seed` is the run's; `on_progress` gets the number of sidecars newly read,
-/// see [`cut()`].
-///
-/// # Errors
-/// [`Error::MissingSidecar`] if a unit is not scored, and what [`cut()`] says.
-pub fn select(
-    folder: &RunFolder,
-    run: &RunFile,
-    plan: &Plan,
-    rule: (&SelectConfig, u64),
-    on_progress: &(dyn Fn(u64) + Sync),
-) -> Result<Selection> {
-    let (config, seed) = rule;
-    config.check()?;
-    cut(&StoredSidecars::open(folder, run)?.with_shards(plan), config, seed, on_progress)
-}
+/// Memory for rows that were read, beside what a selection needs.
+const ROOM_BYTES: usize = 192 << 20;
 
 /// Shards by source and path, each with its text column.
 type Shards<'a> = BTreeMap<(&'a str, &'a str), (&'a PlannedShard, &'a str)>;
 
 /// The sidecars of a run's plan, in the folder or store of the run.
-#[derive(Clone, Debug)]
+///
+/// Columns are fetched by ranges and kept in memory as far as there is room, so that several selections, subsets and a profile of one
+/// value fetch them once.
+#[derive(Debug)]
 pub struct StoredSidecars<'a> {
-    place: Place,
+    reader: SidecarReader,
     units: Vec<Unit>,
+    /// The file of each unit.
+    files: Vec<File>,
+    memory: Memory,
+    /// Of each unit, whether its rows were seen to be those of the plan.
+    checked: Vec<AtomicBool>,
     /// The shards, if they are at hand.
     shards: Option<Shards<'a>>,
+}
+
+/// What the listing told of a sidecar, apart from its path.
+#[derive(Clone, Debug)]
+struct File {
+    bytes: u64,
+    etag: Option<Box<str>>,
 }
 
 impl<'a> StoredSidecars<'a> {
     /// Lists the run's sidecars and checks that every unit of the plan has one.
     ///
     /// # Errors
-    /// [`Error::MissingSidecar`] naming the first unit without one; [`Error::Run`]; [`Error::Store`].
+    /// [`Error::MissingSidecar`] naming the first unit without one; what the listing says.
     pub fn open(folder: &RunFolder, run: &RunFile) -> Result<Self> {
-        let units = units(run)?;
-        let (there, missing) = Self::there(folder, run, units.clone())?;
+        let (there, missing) = Self::there(folder, run)?;
         let Some(first) = missing.first() else { return Ok(there) };
         Err(Error::MissingSidecar {
             unit: first.key.to_string(),
@@ -60,33 +62,55 @@ impl<'a> StoredSidecars<'a> {
             first_row: first.key.first_row,
             end_row: first.key.first_row + first.key.rows,
             missing: missing.len(),
-            units: units.len(),
+            units: missing.len() + there.units.len(),
         })
     }
 
     /// Lists the run's sidecars and takes those that there are; tells the number of units that have none, too.
     ///
     /// # Errors
-    /// [`Error::Run`]; [`Error::Store`].
+    /// What the listing says.
     pub fn open_partly(folder: &RunFolder, run: &RunFile) -> Result<(Self, usize)> {
-        let (there, missing) = Self::there(folder, run, units(run)?)?;
+        let (there, missing) = Self::there(folder, run)?;
         Ok((there, missing.len()))
     }
 
     /// The units that have a sidecar, and those that have none.
-    fn there(folder: &RunFolder, run: &RunFile, units: Vec<Unit>) -> Result<(Self, Vec<Unit>)> {
-        let mut there = BTreeSet::new();
+    fn there(folder: &RunFolder, run: &RunFile) -> Result<(Self, Vec<Unit>)> {
+        let mut listed = BTreeMap::new();
         for source in &run.sources {
-            there.extend(
-                folder
-                    .place()
-                    .list(&RunFolder::sidecars(&source.fingerprint, &source.name))?
-                    .into_iter()
-                    .map(|entry| entry.path),
-            );
+            let sidecars = RunFolder::sidecars(&source.fingerprint, &source.name);
+            for Entry { path, bytes, etag, .. } in folder.place().list(&sidecars)? {
+                listed.insert(path, File { bytes, etag: etag.map(Into::into) });
+            }
         }
-        let (units, missing) = units.into_iter().partition(|unit| there.contains(&unit.sidecar_path()));
-        Ok((Self { place: folder.place().clone(), units, shards: None }, missing))
+        let (mut there, mut files, mut missing) = (Vec::new(), Vec::new(), Vec::new());
+        for unit in units(run)? {
+            match listed.remove(&unit.sidecar_path()) {
+                Some(file) => {
+                    there.push(unit);
+                    files.push(file);
+                }
+                None => missing.push(unit),
+            }
+        }
+        let reader = SidecarReader::new(folder.place().clone());
+        let checked = there.iter().map(|_| AtomicBool::new(false)).collect();
+        let memory = Memory::new(ROOM_BYTES);
+        Ok((Self { reader, units: there, files, memory, checked, shards: None }, missing))
+    }
+
+    /// Keeps `bytes` of rows in memory at most.
+    #[must_use]
+    pub fn with_room(self, bytes: ByteCount) -> Self {
+        Self { memory: Memory::new(usize::try_from(bytes.0).unwrap_or(usize::MAX)), ..self }
+    }
+
+    /// What was read so far.
+    #[must_use]
+    pub fn metrics(&self) -> SidecarMetrics {
+        let metrics = self.reader.metrics();
+        SidecarMetrics { passes: metrics.reads as f64 / self.units.len().max(1) as f64, ..metrics }
     }
 
     /// Takes along the shards that the sidecars are about.
@@ -119,8 +143,37 @@ impl Sidecars for StoredSidecars<'_> {
         &self.units
     }
 
-    fn read(&self, unit: &Unit, columns: &[&str]) -> Result<Vec<RecordBatch>> {
-        Ok(sidecar::read(&self.place, unit, columns)?)
+    fn will_read(&self, columns: &[&'static str]) {
+        self.memory.will_read(columns);
+    }
+
+    fn read(&self, index: usize, columns: &[&'static str]) -> Result<Vec<RecordBatch>> {
+        let Missing { columns: mut missing, at_hand } = self.memory.missing(index, columns);
+        if missing.is_empty() {
+            return Ok(at_hand);
+        }
+        let (unit, file) = (&self.units[index], &self.files[index]);
+        let entry = Entry {
+            path: unit.sidecar_path(),
+            bytes: file.bytes,
+            etag: file.etag.as_deref().map(str::to_owned),
+            modified: None,
+        };
+        let is_checked = self.checked[index].load(Ordering::Relaxed);
+        if !is_checked {
+            missing.push(column::ROW);
+        }
+        let mut fetched = self.reader.read(unit, &entry, &missing)?;
+        if !is_checked {
+            validate_rows(unit, &fetched)?;
+            self.checked[index].store(true, Ordering::Relaxed);
+            fetched.iter_mut().for_each(remove_rows);
+        }
+        self.memory.keep(index, &fetched);
+        let rows = |batches: &[RecordBatch]| batches.iter().map(RecordBatch::num_rows).sum::<usize>();
+        let joined = joined(&at_hand, &fetched);
+        let changed = || RunError::sidecar(unit, "number of rows", &rows(&at_hand), &rows(&fetched));
+        Ok(joined.ok_or_else(changed)?)
     }
 
     fn source_numbers(&self, unit: &Unit, column: &str) -> Result<Vec<f32>> {
@@ -135,5 +188,30 @@ impl Sidecars for StoredSidecars<'_> {
         let (shard, text) = self.shard(unit)?;
         let rows: Vec<u64> = rows.iter().map(|row| unit.key.first_row + row).collect();
         Ok(read_texts(shard, text, &rows, characters)?)
+    }
+}
+
+/// Checks that a sidecar's rows are those of its unit, in order.
+fn validate_rows(unit: &Unit, batches: &[RecordBatch]) -> Result<()> {
+    let rows: u64 = batches.iter().map(|batch| batch.num_rows() as u64).sum();
+    if rows != unit.key.rows {
+        return Err(RunError::sidecar(unit, "number of rows", &unit.key.rows, &rows).into());
+    }
+    let mut expected = unit.key.first_row;
+    for batch in batches {
+        for &row in numbers::<UInt64Type>(unit, batch, column::ROW)?.values() {
+            if row != expected {
+                return Err(RunError::sidecar(unit, column::ROW, &expected, &row).into());
+            }
+            expected += 1;
+        }
+    }
+    Ok(())
+}
+
+/// Takes the numbers of rows out, which nothing reads again.
+fn remove_rows(batch: &mut RecordBatch) {
+    if let Ok(at) = batch.schema().index_of(column::ROW) {
+        batch.remove_column(at);
     }
 }

@@ -5,16 +5,13 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use headwater_corpus::{KeptRows, Plan, PlannedShard, SubsetOptions};
-use headwater_record::RunFile;
+use headwater_corpus::{KeptRows, PlannedShard, SubsetOptions};
 use headwater_record::selection::Bucket;
 use headwater_run::RunFolder;
 use headwater_store::Place;
 
 use crate::Result;
-use crate::config::SelectConfig;
 use crate::cut::Selection;
-use crate::membership::Membership;
 use crate::rows::UnitRows;
 use crate::scan::Scores;
 use crate::sidecars::Sidecars;
@@ -44,7 +41,7 @@ pub struct SubsetSummary {
 /// Copies the kept rows of every shard of a run to `selected/<selection hash>/<source>/<relative path>` or, where the selection has
 /// buckets, to `selected/<selection hash>/<bucket>/<source>/<relative path>`.
 ///
-/// `config` is the rule that `selection` was made by. `plan` says where the shards are and must hold those that were scored.
+/// `sidecars` must have the shards that were scored, see [`StoredSidecars::with_shards`].
 /// Each file appears whole or not at all, and files already there are left alone, so an interrupted call is simply repeated.
 /// `on_progress` gets the number of units newly done.
 ///
@@ -55,21 +52,17 @@ pub struct SubsetSummary {
 /// # Determinism
 /// The same shards and selection give the same bytes.
 pub fn write_subset(
-    run_folder: &RunFolder,
-    run: &RunFile,
-    plan: &Plan,
-    rule: (&Selection, &SelectConfig),
+    folder: &RunFolder,
+    sidecars: &StoredSidecars<'_>,
+    selection: &Selection,
     on_progress: &(dyn Fn(u64) + Sync),
 ) -> Result<SubsetSummary> {
-    let (selection, config) = rule;
-    let sidecars = StoredSidecars::open(run_folder, run)?.with_shards(plan);
-    let place = run_folder.place();
-    let folder = RunFolder::subset(&selection.file.hash);
-    let there = place.list(&folder)?.into_iter().map(|entry| entry.path).collect();
-    let buckets = (0..selection.file.buckets.len()).map(|bucket| format!("{folder}/{}", Bucket::name(bucket)));
-    let folders = if selection.file.buckets.is_empty() { vec![folder] } else { buckets.collect() };
-    let copying =
-        Copying { place, sidecars: &sidecars, membership: &selection.membership, folders, there, config, on_progress };
+    let place = folder.place();
+    let subset = RunFolder::subset(&selection.file.hash);
+    let there = place.list(&subset)?.into_iter().map(|entry| entry.path).collect();
+    let buckets = (0..selection.file.buckets.len()).map(|bucket| format!("{subset}/{}", Bucket::name(bucket)));
+    let folders = if selection.file.buckets.is_empty() { vec![subset] } else { buckets.collect() };
+    let copying = Copying { place, sidecars, selection, folders, there, on_progress };
     let mut first = 0;
     let ranges = sidecars.units().chunk_by(|a, b| a.source == b.source && a.path == b.path).map(|units| {
         first += units.len();
@@ -101,12 +94,11 @@ impl Copied {
 struct Copying<'a> {
     place: &'a Place,
     sidecars: &'a StoredSidecars<'a>,
-    membership: &'a Membership,
+    selection: &'a Selection,
     /// Where each bucket goes; one folder if there are none.
     folders: Vec<String>,
     /// Paths of the files that are there already.
     there: BTreeSet<String>,
-    config: &'a SelectConfig,
     on_progress: &'a (dyn Fn(u64) + Sync),
 }
 
@@ -174,8 +166,8 @@ impl Copying<'_> {
         let mut kept: Vec<Kept> = self.folders.iter().map(|_| Kept::default()).collect();
         let scores = Scores { sidecars: self.sidecars, on_progress: self.on_progress };
         let wanted: Vec<usize> = range.collect();
-        let digest = |rows: &UnitRows<'_>| self.membership.members(rows);
-        scores.scan(&wanted, self.membership.columns(), digest, |at, members| {
+        let digest = |rows: &UnitRows<'_>| self.selection.membership.members(rows);
+        scores.scan(&wanted, self.selection.membership.columns(), digest, |at, members| {
             let first = self.sidecars.units()[at].key.first_row;
             for member in members {
                 if let Some(bucket) = member.bucket {
@@ -190,7 +182,7 @@ impl Copying<'_> {
 
     fn write(&self, target: &str, shard: &PlannedShard, kept: Kept) -> Result<()> {
         let mut rows = KeptRows::new(kept.rows)?;
-        if self.config.influence_column {
+        if self.selection.influence_column {
             rows = rows.with_influence(kept.influence)?;
         }
         let mut writer = self.place.writer(target)?;

@@ -42,7 +42,7 @@ const STEEPEST: f64 = 16.0;
 const HALVINGS: u32 = 64;
 
 impl UpsampleConfig {
-    pub(crate) fn check(&self) -> Result<()> {
+    pub(crate) fn validate(&self) -> Result<()> {
         let wrong = |name: &str, got, expected| Err(Error::number(&format!("select.upsample.{name}"), got, expected));
         if !(0.0..1.0).contains(&self.drop) {
             return wrong("drop", self.drop, "a share from 0 to below 1");
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn numbers_are_checked() {
-        let with = |drop, cap, buckets| UpsampleConfig { drop, cap, buckets }.check();
+        let with = |drop, cap, buckets| UpsampleConfig { drop, cap, buckets }.validate();
         assert!(with(0.0, 1.0, 1).is_ok());
         for (drop, cap, buckets) in
             [(1.0, 7.0, 12), (-0.1, 7.0, 12), (0.4, 0.9, 12), (0.4, f64::NAN, 12), (0.4, 7.0, 0)]

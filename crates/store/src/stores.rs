@@ -15,8 +15,8 @@ use crate::variables::Variables;
 use crate::wire::CountingConnector;
 use crate::{Place, Result};
 
-/// Requests that one bucket serves at the same time, all readers and writers together.
-const MAX_REQUESTS: usize = 64;
+/// Requests that one bucket serves at the same time, all readers and writers together: as many as a selection reads sidecars at once.
+const MAX_REQUESTS: usize = 128;
 
 /// Opens places, and counts what is read from and sent to them.
 ///

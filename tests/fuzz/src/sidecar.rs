@@ -3,10 +3,9 @@
 use std::sync::LazyLock;
 
 use bytes::Bytes;
-use headwater_corpus::Plan;
 use headwater_record::RunFile;
-use headwater_run::RunFolder;
-use headwater_select::{RankBy, SelectConfig};
+use headwater_run::{RejectsWriter, RunFolder};
+use headwater_select::{RankBy, Rule, SelectConfig, StoredSidecars, cut_with_rejects};
 use headwater_store::Stores;
 
 use crate::panics::escaping;
@@ -30,16 +29,15 @@ pub fn sidecar(bytes: &[u8]) {
         for rank in [RankBy::Influence, RankBy::Loss, RankBy::Random] {
             cut(run, folder, rank);
         }
-        let _ = headwater_select::write_rejects(folder, run, &|_| ());
     });
 }
 
 fn cut(run: &RunFile, folder: &RunFolder, rank: RankBy) {
     let config = SelectConfig { rank, fraction: 0.5, ..SelectConfig::default() };
-    let Ok(selection) = headwater_select::select(folder, run, &Plan { sources: Vec::new() }, (&config, 7), &|_| ())
-    else {
-        return;
-    };
+    let sidecars = StoredSidecars::open(folder, run).expect("the sidecar is there");
+    let mut rejects = RejectsWriter::new(folder).expect("memory can be written to");
+    let rule = Rule { config: &config, seed: 7 };
+    let Ok(selection) = cut_with_rejects(&sidecars, rule, &mut rejects, &|_| ()) else { return };
     for domain in selection.file.domains {
         assert!(domain.kept_documents <= domain.ranked_documents && domain.ranked_documents <= domain.documents);
         assert!(domain.kept_tokens <= domain.ranked_tokens && domain.ranked_tokens <= domain.tokens);

@@ -1,7 +1,7 @@
 //! What several rules would keep of the same scores; nothing is written to the run.
 
 use headwater_record::comparison::Comparison;
-use headwater_select::{SelectConfig, StoredSidecars, compare};
+use headwater_select::{NamedRule, StoredSidecars, compare};
 
 use crate::stages::select::refuse_other_labels;
 use crate::{Error, Pipeline, Result};
@@ -28,10 +28,10 @@ impl Pipeline {
             }
             None => sidecars,
         };
-        let arms: Vec<(String, SelectConfig)> =
-            pipelines.iter().map(|pipeline| (pipeline.name.clone(), pipeline.config.select.clone())).collect();
+        let rule = |pipeline: &Self| NamedRule { name: pipeline.name.clone(), config: pipeline.config.select.clone() };
+        let rules: Vec<NamedRule> = pipelines.iter().map(rule).collect();
         let step = first.step("cut", "sidecars read", None);
-        Ok(compare(&sidecars, &arms, first.config.run.seed, &|read| step.advance(read))?)
+        Ok(compare(&sidecars, &rules, first.config.run.seed, &|read| step.advance(read))?)
     }
 
     fn refuse_other_scores(&self, other: &Self) -> Result<()> {

@@ -6,7 +6,7 @@ use headwater_record::profile::Profile;
 use headwater_record::{RunFile, SelectionFile};
 use headwater_report::{Mixture, MixturePart, MixtureStage, PageInputs, PlannedSchedule, render_page};
 use headwater_run::RunFolder;
-use headwater_select::{Mixtures, StoredSidecars, profile};
+use headwater_select::{Mixtures, Rule, StoredSidecars, profile};
 
 use crate::error::chain;
 use crate::{Arm, Class, Error, Pipeline, Result};
@@ -79,9 +79,10 @@ impl Pipeline {
         if scored == 0 {
             return Ok(None);
         }
-        let (config, seed) = (&self.config.select, self.config.run.seed);
+        let rule = Rule { config: &self.config.select, seed: self.config.run.seed };
         let step = self.step("report", "sidecars read", None);
-        let profile = profile(&sidecars, scored + missing, (config, seed), &|read| step.advance(read));
+        let profile = profile(&sidecars, scored + missing, rule, &|read| step.advance(read));
+        self.meters.read_sidecars(&sidecars.metrics());
         Ok(Some(profile?))
     }
 

@@ -2,9 +2,9 @@
 
 use headwater_corpus::{Plan, PlannedSource};
 use headwater_record::{RunFile, SelectionFile};
-use headwater_run::{RunFolder, units};
+use headwater_run::{RejectsWriter, RunFolder};
 use headwater_score::labels;
-use headwater_select::{SelectConfig, control, select, write_rejects, write_subset};
+use headwater_select::{Rule, SelectConfig, Sidecars, StoredSidecars, control, cut_with_rejects, write_subset};
 use serde::Serialize;
 
 use crate::{Arm, Error, Pipeline, Result, Verdict};
@@ -68,14 +68,16 @@ impl Pipeline {
     pub(crate) fn select_from(&self, run: &RunFile, plan: &Plan, arm: Arm) -> Result<SelectionFile> {
         let _timer = self.meters.stage("select");
         let (config, seed) = (self.rule(arm)?, self.config.run.seed);
-        let sidecars = units(run)?.len() as u64;
+        let sidecars = StoredSidecars::open(&self.folder, run)?.with_shards(plan);
+        let mut rejects = RejectsWriter::new(&self.folder)?;
         let step = self.step("cut", "sidecars read", None);
-        let selection = select(&self.folder, run, plan, (&config, seed), &|read| step.advance(read))?;
-        let step = self.step("subset", "units", Some(sidecars));
-        write_subset(&self.folder, run, plan, (&selection, &config), &|done| step.advance(done))?;
+        let rule = Rule { config: &config, seed };
+        let selection = cut_with_rejects(&sidecars, rule, &mut rejects, &|read| step.advance(read))?;
+        let step = self.step("subset", "units", Some(sidecars.units().len() as u64));
+        write_subset(&self.folder, &sidecars, &selection, &|done| step.advance(done))?;
         step.finish();
-        let step = self.step("rejects", "sidecars", Some(sidecars));
-        write_rejects(&self.folder, run, &|read| step.advance(read))?;
+        self.meters.read_sidecars(&sidecars.metrics());
+        rejects.finish()?;
         self.folder.write_selection(arm, &selection.file)?;
         Ok(selection.file)
     }

@@ -46,7 +46,7 @@ pub fn selection(selection: &SelectionFile, width: usize) -> String {
         numbers("kept", &|domain| TokenCount(domain.kept_documents).to_string()),
         numbers("tokens", &|domain| domain.tokens.to_string()),
         numbers("kept", &|domain| domain.kept_tokens.to_string()),
-        numbers(&format!("cut ({rank})"), &|domain| cut(domain, rank)),
+        numbers(&format!("cut ({rank})"), &|domain| cut(domain)),
         numbers("kept within\n1 · 2 errors", &|domain| domain.certainty.as_ref().map_or_else(none, near)),
         Column::extra(first, shown().map(|domain| name(domain.highest.as_ref())).collect()),
         Column::extra(last, shown().map(|domain| name(domain.lowest.as_ref())).collect()),
@@ -62,15 +62,13 @@ pub fn selection(selection: &SelectionFile, width: usize) -> String {
     text + &buckets(selection, width)
 }
 
-/// The value of a cut and its standard error. Documents are ranked by what is greater, so what is kept from its low end stands in the
-/// selection with its sign turned.
-fn cut(domain: &DomainSelection, rank: &str) -> String {
+/// The value of a cut and its standard error.
+fn cut(domain: &DomainSelection) -> String {
     if !domain.strata.is_empty() {
         return format!("{} by length", domain.strata.len());
     }
     let Some(cut) = &domain.cut else { return none() };
-    let turned = rank == "loss" || (rank.starts_with("column:") && rank.ends_with(":ascending"));
-    let value = if turned { 0.0 - cut.value } else { cut.value };
+    let value = cut.value;
     match domain.certainty.as_ref().and_then(|certainty| certainty.cut_stderr) {
         Some(stderr) => format!("{value:.4} ± {stderr:.4}"),
         None => format!("{value:.4}"),

@@ -147,16 +147,20 @@ pub(crate) fn fits(scores: &Scores<'_>, population: &Population) -> Result<(Fits
     let fit = |(domain, sample): (&Arc<str>, &Sample<Observation>)| (domain.clone(), Fit::of(&sample.drawn));
     let mut fits: Fits = samples.iter().map(fit).collect();
     let mut sums: BTreeMap<Arc<str>, Normal<TERMS>> = BTreeMap::new();
-    let digest = |rows: &UnitRows<'_>| Ok((population.roll(rows)?, observations(rows)?));
+    let digest = |rows: &UnitRows<'_>| Ok((population.rows(rows)?, observations(rows)?));
     // added up in the order of addresses, whatever the units
-    scores.scan_all(population.columns().into_iter().chain(COLUMNS), digest, |_, (roll, observations)| {
-        for (row, domain) in roll.ranked() {
-            if let (Some(observation), Some(fit)) = (&observations[row], fits.get(domain)) {
-                fit.add_to(sums.entry(domain.clone()).or_insert_with(Normal::new), observation);
+    scores.scan_all(
+        population.columns().into_iter().chain(COLUMNS),
+        digest,
+        |_, (population_rows, observations)| {
+            for (row, domain) in population_rows.ranked() {
+                if let (Some(observation), Some(fit)) = (&observations[row], fits.get(domain)) {
+                    fit.add_to(sums.entry(domain.clone()).or_insert_with(Normal::new), observation);
+                }
             }
-        }
-        Ok(())
-    })?;
+            Ok(())
+        },
+    )?;
     for (domain, sum) in sums {
         if let Some(fit) = fits.get_mut(&domain) {
             fit.settle(&sum);

@@ -93,11 +93,18 @@ struct Seen {
     members: Vec<Vec<Member>>,
 }
 
+/// What documents are ranked by.
+#[derive(Clone, Copy)]
+pub(super) struct Rankings<'a> {
+    pub(super) arms: &'a [NamedSelection],
+    pub(super) corrected: &'a Corrected,
+}
+
 /// Reads everything once; the first of `arms` is what kept documents and values are by.
 pub(super) fn count(
     scores: &Scores<'_>,
     population: &Population,
-    (arms, corrected): (&[NamedSelection], &Corrected),
+    Rankings { arms, corrected }: Rankings<'_>,
     grids: &BTreeMap<Arc<str>, Grids>,
 ) -> Result<DomainCounts> {
     let new = |(name, grids): (&Arc<str>, &Grids)| (name.clone(), Counts::new(grids, arms.len()));
@@ -120,7 +127,7 @@ pub(super) fn count(
                 counts.places[arm].offer(ranked, member.bucket.is_some());
                 let Some(observation) = seen.observations[member.row].filter(|_| arm == 0) else { continue };
                 let document = Document {
-                    value: arms[0].selection.membership.rank.value(member.key),
+                    value: arms[0].selection.membership.rank.shown_value(member.key),
                     corrected: corrected.of(name, &observation),
                     observation,
                     tokens: member.tokens,

@@ -64,7 +64,7 @@ impl Gallery {
             leaders
                 .iter()
                 .filter_map(|ranked| {
-                    let value = arm.selection.membership.rank.value(ranked.key);
+                    let value = arm.selection.membership.rank.shown_value(ranked.key);
                     self.sample((ranked.unit, ranked.offset), value)
                 })
                 .collect()

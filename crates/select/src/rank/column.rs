@@ -20,4 +20,8 @@ impl Rank for Imported {
         }
         Ok(keys_of(&values))
     }
+
+    fn shown(&self, value: f64) -> f64 {
+        if self.0.order == Order::Ascending { 0.0 - value } else { value }
+    }
 }

@@ -31,9 +31,19 @@ pub(crate) trait Rank: Debug + Send + Sync {
     /// The key of each row; `None` where a row has no value to be ranked by.
     fn keys(&self, rows: &UnitRows<'_>) -> Result<Vec<Option<u32>>>;
 
-    /// The value that people see for a key: greater is better.
+    /// The value of a key: greater is better.
     fn value(&self, key: u32) -> f64 {
         f64::from(from_ordered_bits(key))
+    }
+
+    /// A value as people read it: with its own sign where the least of something is best.
+    fn shown(&self, value: f64) -> f64 {
+        value
+    }
+
+    /// The value of a key as people read it.
+    fn shown_value(&self, key: u32) -> f64 {
+        self.shown(self.value(key))
     }
 
     /// The sidecar columns that [`Rank::stderrs`] reads; empty if the value's noise is not known.

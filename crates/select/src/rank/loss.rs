@@ -18,4 +18,8 @@ impl Rank for Loss {
         let falling: Vec<f32> = rows.floats(column::LOSS_BASE)?.into_iter().map(|loss| -loss).collect();
         Ok(keys_of(&falling))
     }
+
+    fn shown(&self, value: f64) -> f64 {
+        0.0 - value
+    }
 }

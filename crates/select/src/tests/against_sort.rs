@@ -6,7 +6,7 @@ use headwater_record::DocumentAddress;
 use proptest::prelude::*;
 
 use super::{InMemory, Line, Shard, kept, no_progress, score};
-use crate::{By, DomainOverride, Error, Guards, ImportedColumn, Order, RankBy, SelectConfig, cut};
+use crate::{By, DomainOverride, Error, Guards, ImportedColumn, Order, RankBy, Rule, SelectConfig, cut};
 
 fn value() -> impl Strategy<Value = Option<f32>> {
     prop_oneof![
@@ -174,7 +174,7 @@ proptest! {
     fn keeps_what_a_sort_keeps(shards in corpus(), config in config(), seed: u64) {
         prop_assume!(!is_emptied(&config, &shards));
         let sidecars = InMemory::new(shards.clone()).unwrap();
-        let selection = cut(&sidecars, &config, seed, &no_progress).unwrap();
+        let selection = cut(&sidecars, Rule { config: &config, seed }, &no_progress).unwrap();
         let expected = naive(&config, seed, &shards);
         let mut found = kept(&selection, &sidecars);
         let selection = selection.file;
@@ -190,7 +190,10 @@ proptest! {
             for named in [&domain.cut, &domain.highest, &domain.lowest].into_iter().flatten() {
                 prop_assert_eq!(named.id.clone(), Some(named.address.to_string()));
             }
-            let order = |document: &headwater_record::selection::RankedDocument| (-document.value, document.address.clone());
+            let rises = config.rank == RankBy::Loss
+                || matches!(&config.rank, RankBy::Column(column) if column.order == Order::Ascending);
+            let sign = if rises { 1.0 } else { -1.0 };
+            let order = |document: &headwater_record::selection::RankedDocument| (sign * document.value, document.address.clone());
             if let (Some(cut), Some(highest), Some(lowest)) = (&domain.cut, &domain.highest, &domain.lowest) {
                 prop_assert!(order(highest) <= order(cut) && order(cut) <= order(lowest));
             }
@@ -202,7 +205,7 @@ proptest! {
     fn listing_order_and_unit_size_leave_no_trace(shards in corpus(), config in config(), seed: u64) {
         prop_assume!(!is_emptied(&config, &shards));
         let bytes = |shards: Vec<Shard>| {
-            let selection = cut(&InMemory::new(shards).unwrap(), &config, seed, &no_progress).unwrap().file;
+            let selection = cut(&InMemory::new(shards).unwrap(), Rule { config: &config, seed }, &no_progress).unwrap().file;
             (serde_json::to_vec(&selection).unwrap(), selection)
         };
         let reversed = shards.iter().rev().cloned().collect();
@@ -220,7 +223,7 @@ proptest! {
         let rank = if rank == 0 { RankBy::Influence } else { RankBy::Random };
         let budget = Some(f64::from(tokens));
         let config = SelectConfig { rank, by: By::TokenBudget, tokens: budget, ..SelectConfig::default() };
-        let selection = cut(&InMemory::new(shards).unwrap(), &config, 0, &no_progress).unwrap().file;
+        let selection = cut(&InMemory::new(shards).unwrap(), Rule { config: &config, seed: 0 }, &no_progress).unwrap().file;
         prop_assert!(selection.kept_tokens().0 <= u64::from(tokens));
     }
 }
@@ -235,7 +238,7 @@ fn one_shard(domains: impl Iterator<Item = String>) -> Vec<Shard> {
 fn many_domains_of_ties_are_cut_by_address() {
     let shards = one_shard((0..20_000).map(|row| format!("domain {}", row % 5_000)));
     let config = SelectConfig { fraction: 0.5, ..SelectConfig::default() };
-    let selection = cut(&InMemory::new(shards).unwrap(), &config, 0, &no_progress).unwrap().file;
+    let selection = cut(&InMemory::new(shards).unwrap(), Rule { config: &config, seed: 0 }, &no_progress).unwrap().file;
     assert_eq!(selection.domains.len(), 5_000);
     for domain in &selection.domains {
         let number: u64 = domain.domain["domain ".len()..].parse().unwrap();
@@ -247,7 +250,7 @@ fn many_domains_of_ties_are_cut_by_address() {
 #[test]
 fn one_domain_too_many_is_named() {
     let shards = one_shard((0..=65_536).map(|row| format!("domain {row}")));
-    let error = cut(&InMemory::new(shards).unwrap(), &SelectConfig::default(), 0, &no_progress);
+    let error = cut(&InMemory::new(shards).unwrap(), Rule { config: &SelectConfig::default(), seed: 0 }, &no_progress);
     assert!(matches!(error, Err(Error::TooManyDomains { limit: 65_536, domain, .. }) if domain == "domain 65536"));
 }
 
@@ -256,7 +259,7 @@ fn an_override_of_nothing_lists_what_is_there() {
     let shards = one_shard(["code", "prose"].into_iter().map(str::to_owned));
     let rule = DomainOverride { fraction: Some(0.5), ..DomainOverride::default() };
     let config = SelectConfig { domains: [("cod".to_owned(), rule)].into(), ..SelectConfig::default() };
-    let error = cut(&InMemory::new(shards).unwrap(), &config, 0, &no_progress).unwrap_err();
+    let error = cut(&InMemory::new(shards).unwrap(), Rule { config: &config, seed: 0 }, &no_progress).unwrap_err();
     assert!(matches!(&error, Error::UnknownDomain { domain, present } if domain == "cod" && present == "code, prose"));
 }
 
@@ -264,7 +267,7 @@ fn an_override_of_nothing_lists_what_is_there() {
 fn the_hash_follows_the_rule() {
     let hash = |config: &SelectConfig, seed| {
         let shards = one_shard((0..10).map(|_| "prose".to_owned()));
-        cut(&InMemory::new(shards).unwrap(), config, seed, &no_progress).unwrap().file.hash
+        cut(&InMemory::new(shards).unwrap(), Rule { config, seed }, &no_progress).unwrap().file.hash
     };
     let config = SelectConfig::default();
     assert_eq!(hash(&config, 0), hash(&config, 1), "the seed matters to the random rank alone");

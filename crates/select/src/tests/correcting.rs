@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use super::{InMemory, Line, Shard, kept, no_progress};
-use crate::{By, Error, RankBy, SelectConfig, UpsampleConfig, cut};
+use crate::{By, Error, RankBy, Rule, SelectConfig, UpsampleConfig, cut};
 use headwater_record::statistics::{pearson, ranks, spearman};
 
 /// Draws of a normal distribution.
@@ -67,7 +67,7 @@ fn corrected() -> SelectConfig {
 /// The value of every document under the rank of `config`, in order.
 fn values(sidecars: &InMemory, config: &SelectConfig) -> Vec<f64> {
     let everything = SelectConfig { fraction: 1.0, ..config.clone() };
-    let selection = cut(sidecars, &everything, 3, &no_progress).unwrap();
+    let selection = cut(sidecars, Rule { config: &everything, seed: 3 }, &no_progress).unwrap();
     let mut values = Vec::new();
     let digest = |rows: &crate::rows::UnitRows<'_>| selection.membership.members(rows);
     let scores = crate::scan::Scores { sidecars, on_progress: &no_progress };
@@ -93,7 +93,7 @@ fn a_planted_signal_is_recovered() {
 #[test]
 fn nothing_of_the_nuisances_is_left() {
     let (shards, _) = planted(20_000, 0.3, 0.5);
-    let selection = cut(&InMemory::new(shards).unwrap(), &corrected(), 3, &no_progress).unwrap();
+    let selection = cut(&InMemory::new(shards).unwrap(), Rule { config: &corrected(), seed: 3 }, &no_progress).unwrap();
     let correction = selection.file.domains[0].correction.as_ref().unwrap();
     assert!(correction.r2_before > 0.6 && correction.r2_after <= 0.01, "{correction:?}");
     for nuisance in &correction.nuisances {
@@ -108,7 +108,7 @@ fn without_a_signal_the_kept_are_random_inside_strata() {
     let (shards, _) = planted(100_000, 0.0, 1.0);
     let lines: Vec<Line> = shards[0].units.concat();
     let sidecars = InMemory::new(shards).unwrap();
-    let selection = cut(&sidecars, &corrected(), 3, &no_progress).unwrap();
+    let selection = cut(&sidecars, Rule { config: &corrected(), seed: 3 }, &no_progress).unwrap();
     let kept = &kept(&selection, &sidecars)["web"][&0];
     let quarter = |values: Vec<f64>| {
         let ranks = ranks(&values);
@@ -140,7 +140,9 @@ fn without_a_signal_the_kept_are_random_inside_strata() {
 fn short_documents_do_not_win_by_noise() {
     let (shards, _) = planted(20_000, 0.0, 1.0);
     let sidecars = InMemory::new(shards.clone()).unwrap();
-    let selection = cut(&sidecars, &SelectConfig { fraction: 0.02, ..corrected() }, 3, &no_progress).unwrap();
+    let selection =
+        cut(&sidecars, Rule { config: &SelectConfig { fraction: 0.02, ..corrected() }, seed: 3 }, &no_progress)
+            .unwrap();
     let lines: Vec<Line> = shards[0].units.concat();
     let mean = |values: &mut dyn Iterator<Item = f64>| {
         let values: Vec<f64> = values.collect();
@@ -162,7 +164,7 @@ fn strata_keep_the_distribution_of_lengths() {
     let decile = |row: usize| ((ranks[row] - 1.0) / lines.len() as f64 * 10.0) as usize;
     for by in [By::Documents, By::Tokens] {
         let config = SelectConfig { by, length_strata: 20, fraction: 0.2, ..SelectConfig::default() };
-        let selection = cut(&sidecars, &config, 3, &no_progress).unwrap();
+        let selection = cut(&sidecars, Rule { config: &config, seed: 3 }, &no_progress).unwrap();
         let kept = &kept(&selection, &sidecars)["web"][&0];
         let mut held = [0.0_f64; 10];
         let mut all = [0.0_f64; 10];
@@ -194,7 +196,7 @@ fn buckets_are_stretches_of_equal_tokens_and_reach_the_target() {
     let total: u64 = lines.iter().map(|line| u64::from(line.tokens)).sum();
     let target = total as f64 * 1.2;
     let config = SelectConfig { by: By::Upsample, tokens: Some(target), ..SelectConfig::default() };
-    let selection = cut(&sidecars, &config, 3, &no_progress).unwrap();
+    let selection = cut(&sidecars, Rule { config: &config, seed: 3 }, &no_progress).unwrap();
     let file = &selection.file;
     assert_eq!(file.buckets.len(), 12);
     assert!((file.trained_tokens() / target - 1.0).abs() < 0.001);
@@ -212,7 +214,7 @@ fn buckets_are_stretches_of_equal_tokens_and_reach_the_target() {
         }
     }
     let short = SelectConfig { tokens: Some(total as f64 * 5.0), ..config };
-    let error = cut(&sidecars, &short, 3, &no_progress).unwrap_err();
+    let error = cut(&sidecars, Rule { config: &short, seed: 3 }, &no_progress).unwrap_err();
     assert!(matches!(error, Error::OutOfReach { .. }) && error.to_string().contains("select.upsample.cap"), "{error}");
     assert_eq!(UpsampleConfig::default().cap, 7.0);
 }

@@ -9,7 +9,7 @@ use headwater_corpus::{Plan, PlanOptions, SourceConfig};
 use headwater_record::RunFile;
 use headwater_record::run::{Labels, RunShard, RunSource};
 use headwater_record::sidecar::{column, footer};
-use headwater_run::{Arm, RunFolder, Unit, units};
+use headwater_run::{Arm, RejectsWriter, RunFolder, Unit, units};
 use headwater_store::{Place, Stores};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -18,7 +18,7 @@ use parquet::file::properties::WriterProperties;
 use tempfile::TempDir;
 
 use super::{Line, no_progress, run_of, scoring, sidecar};
-use crate::{Error, SelectConfig, Selection, select, write_rejects, write_subset};
+use crate::{Error, Result, Rule, SelectConfig, Selection, StoredSidecars, cut, cut_with_rejects, write_subset};
 
 /// Rows of a row group of the made-up shards.
 const GROUP_ROWS: usize = 5;
@@ -37,7 +37,7 @@ fn encode(batch: &RecordBatch, footer: Vec<KeyValue>) -> Bytes {
 
 fn decode(bytes: Bytes) -> RecordBatch {
     let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap().build().unwrap();
-    let batches: Vec<RecordBatch> = reader.map(Result::unwrap).collect();
+    let batches: Vec<RecordBatch> = reader.map(|batch| batch.unwrap()).collect();
     arrow::compute::concat_batches(&batches[0].schema(), &batches).unwrap()
 }
 
@@ -144,8 +144,13 @@ fn texts(batch: &RecordBatch) -> Vec<String> {
     batch["text"].as_string::<i32>().iter().map(|text| text.unwrap().to_owned()).collect()
 }
 
+fn select(scored: &Scored, run: &RunFile, config: &SelectConfig) -> Result<Selection> {
+    let sidecars = StoredSidecars::open(&scored.folder(), run)?.with_shards(&scored.plan);
+    cut(&sidecars, Rule { config, seed: 0 }, &no_progress)
+}
+
 fn selection(scored: &Scored, config: &SelectConfig) -> Selection {
-    select(&scored.folder(), &scored.run, &scored.plan, (config, 0), &no_progress).unwrap()
+    select(scored, &scored.run, config).unwrap()
 }
 
 #[test]
@@ -154,8 +159,9 @@ fn kept_rows_arrive_in_files_of_their_own() {
     assert!(scored.units.len() > 3, "row groups are units");
     let config = SelectConfig { fraction: 0.5, influence_column: true, ..SelectConfig::default() };
     let selection = selection(&scored, &config);
-    let write = |run: &RunFile| write_subset(&scored.folder(), run, &scored.plan, (&selection, &config), &no_progress);
-    let summary = write(&scored.run).unwrap();
+    let sidecars = StoredSidecars::open(&scored.folder(), &scored.run).unwrap().with_shards(&scored.plan);
+    let write = || write_subset(&scored.folder(), &sidecars, &selection, &no_progress).unwrap();
+    let summary = write();
     assert_eq!((summary.written, summary.already_there, summary.empty), (3, 0, 1));
 
     let folder = RunFolder::subset(&selection.file.hash);
@@ -168,7 +174,7 @@ fn kept_rows_arrive_in_files_of_their_own() {
     assert_eq!(texts(&deep), ["web/a#4", "web/a#6", "web/a#7", "web/a#9", "web/a#10"]);
     assert_eq!(texts(&decode(scored.place.read(&format!("{folder}/web/b.parquet")).unwrap())), ["web/b#3"]);
 
-    let again = write(&scored.run).unwrap();
+    let again = write();
     assert_eq!((again.written, again.already_there, again.empty), (0, 3, 1));
     let folder = scored.folder();
     folder.write_selection(Arm::Selection, &selection.file).unwrap();
@@ -178,13 +184,18 @@ fn kept_rows_arrive_in_files_of_their_own() {
 #[test]
 fn rejects_are_what_was_not_scored() {
     let scored = scored();
-    let rejects = write_rejects(&scored.folder(), &scored.run, &no_progress).unwrap();
+    let mut writer = RejectsWriter::new(&scored.folder()).unwrap();
+    let sidecars = StoredSidecars::open(&scored.folder(), &scored.run).unwrap();
+    let rule = Rule { config: &SelectConfig::default(), seed: 0 };
+    let selection = cut_with_rejects(&sidecars, rule, &mut writer, &no_progress).unwrap();
+    assert!(scored.place.read_if_exists(RunFolder::REJECTS).unwrap().is_none(), "it appears whole");
+    let rejects = writer.finish().unwrap();
     let listed = decode(scored.place.read(RunFolder::REJECTS).unwrap());
     assert_eq!((rejects, listed.num_rows()), (8, 8));
     assert!(listed[column::ROW].as_primitive::<UInt64Type>().values().iter().all(|row| row % 3 == 2));
     let names: Vec<_> = listed.schema().fields().iter().map(|field| field.name().clone()).collect();
     assert_eq!(names, ["source", "shard", "row", "id", "domain", "status"]);
-    assert_eq!(selection(&scored, &SelectConfig::default()).file.statuses["short"], 8);
+    assert_eq!(selection.file.statuses["short"], 8);
 }
 
 #[test]
@@ -198,8 +209,7 @@ fn a_foreign_sidecar_is_ignored_and_a_missing_one_named() {
 
     let mut larger = scored.run.clone();
     larger.sources[0].shards[0].units.push(headwater_record::UnitKey { first_row: 5_000, ..foreign.key });
-    let error =
-        select(&scored.folder(), &larger, &scored.plan, (&SelectConfig::default(), 0), &no_progress).unwrap_err();
+    let error = select(&scored, &larger, &SelectConfig::default()).unwrap_err();
     let text = error.to_string();
     assert!(matches!(error, Error::MissingSidecar { missing: 1, first_row: 5_000, .. }), "{text}");
     assert!(text.contains("headwater score") && text.contains("source web"), "{text}");
@@ -210,8 +220,7 @@ fn a_sidecar_must_be_what_its_name_says() {
     let scored = scored();
     let (unit, other) = (&scored.units[0], &scored.units[1]);
     let refused = |what: &str| {
-        let error = select(&scored.folder(), &scored.run, &scored.plan, (&SelectConfig::default(), 0), &no_progress)
-            .unwrap_err();
+        let error = select(&scored, &scored.run, &SelectConfig::default()).unwrap_err();
         assert!(error.to_string().contains(what), "{error}");
     };
     write_sidecar(&scored.place, unit, footer_of(other));
@@ -235,8 +244,7 @@ fn a_sidecar_must_be_what_its_name_says() {
 fn sidecars_with_other_labels_are_refused() {
     let mut scored = scored();
     scored.run.sources[0].labels.domain_column = Some("topic".to_owned());
-    let error =
-        select(&scored.folder(), &scored.run, &scored.plan, (&SelectConfig::default(), 0), &no_progress).unwrap_err();
+    let error = select(&scored, &scored.run, &SelectConfig::default()).unwrap_err();
     assert!(
         matches!(error, Error::Run(headwater_run::Error::Labels { .. })) && error.to_string().contains("--relabel"),
         "{error}"
@@ -249,7 +257,10 @@ fn a_shard_that_changed_since_it_was_scored_is_refused() {
     let config = SelectConfig::default();
     let selection = selection(&scored, &config);
     scored.corpus.write("books/a.parquet", shard_bytes("books/other", 9)).unwrap();
-    let write = |plan: &Plan| write_subset(&scored.folder(), &scored.run, plan, (&selection, &config), &no_progress);
+    let write = |plan: &Plan| {
+        let sidecars = StoredSidecars::open(&scored.folder(), &scored.run).unwrap().with_shards(plan);
+        write_subset(&scored.folder(), &sidecars, &selection, &no_progress)
+    };
     assert!(matches!(write(&plan_of(&scored.corpus)), Err(Error::ShardChanged { .. })));
     assert!(matches!(write(&Plan { sources: Vec::new() }), Err(Error::NotPlanned { .. })));
 }

@@ -93,7 +93,7 @@ fn a_weight_is_taken_as_it_is() {
         MixtureConfig { selected: SelectedWeight::Weight(1.5), decay: None },
         MixtureConfig { selected: weight, decay: Some(SelectedWeight::Weight(f64::NAN)) },
     ] {
-        assert!(matches!(wrong.check(), Err(Error::Fraction { .. })));
+        assert!(matches!(wrong.validate(), Err(Error::Fraction { .. })));
     }
 }
 

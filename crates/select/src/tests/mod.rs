@@ -4,6 +4,7 @@ mod against_sort;
 mod correcting;
 mod files;
 mod mixtures;
+mod reading;
 mod showing;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -199,7 +200,8 @@ impl Sidecars for InMemory {
         &self.units
     }
 
-    fn read(&self, unit: &Unit, columns: &[&str]) -> Result<Vec<RecordBatch>> {
+    fn read(&self, index: usize, columns: &[&'static str]) -> Result<Vec<RecordBatch>> {
+        let unit = &self.units[index];
         let shard = self.shards.iter().find(|shard| shard.source == *unit.source && shard.path == *unit.path);
         let lines = &shard.expect("a shard of the plan").units[unit.key.row_group as usize];
         let whole = sidecar(unit, lines);

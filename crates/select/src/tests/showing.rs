@@ -8,7 +8,7 @@ use headwater_record::DocumentAddress;
 
 use super::correcting::planted;
 use super::{InMemory, Line, Shard, kept, no_progress};
-use crate::{By, RankBy, SelectConfig, compare, cut, profile};
+use crate::{By, NamedRule, RankBy, Rule, SelectConfig, compare, cut, profile};
 
 fn ranked_by(rank: RankBy, fraction: f64) -> SelectConfig {
     SelectConfig { rank, fraction, ..SelectConfig::default() }
@@ -25,12 +25,13 @@ fn what_selections_share_is_what_their_sets_share() {
         SelectConfig { by: By::Tokens, ..ranked_by(RankBy::Loss, 0.5) },
     ];
     let sets = configs.clone().map(|config| {
-        let selection = cut(&sidecars, &config, 3, &no_progress).unwrap();
+        let selection = cut(&sidecars, Rule { config: &config, seed: 3 }, &no_progress).unwrap();
         kept(&selection, &sidecars)["web"][&0].clone()
     });
     let names = ["a", "b", "c"].map(str::to_owned);
-    let arms: Vec<(String, SelectConfig)> = names.into_iter().zip(configs).collect();
-    let comparison = compare(&sidecars, &arms, 3, &no_progress).unwrap();
+    let rules: Vec<NamedRule> =
+        names.into_iter().zip(configs).map(|(name, config)| NamedRule { name, config }).collect();
+    let comparison = compare(&sidecars, &rules, 3, &no_progress).unwrap();
     let domain = &comparison.domains[0];
     let tokens = |set: &BTreeSet<DocumentAddress>| -> u64 {
         set.iter().map(|address| u64::from(lines[address.row as usize].tokens)).sum()
@@ -47,7 +48,9 @@ fn what_selections_share_is_what_their_sets_share() {
         assert_eq!(domain.kept[at].alone, alone as u64);
         let mean = tokens(one) as f64 / one.len() as f64;
         assert!((domain.kept[at].mean_tokens.unwrap() - mean).abs() < 1e-9);
-        assert!(domain.alone[at].windows(2).all(|pair| pair[0].value >= pair[1].value));
+        let is_loss = comparison.arms[at].rank == "loss";
+        let is_in_order = |one: f64, other: f64| if is_loss { 0.0 <= one && one <= other } else { one >= other };
+        assert!(domain.alone[at].windows(2).all(|pair| is_in_order(pair[0].value, pair[1].value)));
         for example in &domain.alone[at] {
             assert!(one.contains(&example.address) && !others.contains(&example.address));
             assert_eq!(example.first_line, Some(format!("row {}", example.address.row)));
@@ -60,8 +63,8 @@ fn a_profile_counts_every_document_once() {
     let (shards, _) = planted(3_000, 0.5, 0.1);
     let sidecars = InMemory::new(shards).unwrap();
     let config = SelectConfig::default();
-    let selection = cut(&sidecars, &config, 3, &no_progress).unwrap().file;
-    let profile = profile(&sidecars, 7, (&config, 3), &no_progress).unwrap();
+    let selection = cut(&sidecars, Rule { config: &config, seed: 3 }, &no_progress).unwrap().file;
+    let profile = profile(&sidecars, 7, Rule { config: &config, seed: 3 }, &no_progress).unwrap();
     assert_eq!((profile.planned_units, profile.scored_units), (7, 3));
     let domain = &profile.domains[0];
     for histogram in domain.controls.iter().chain([&domain.value]) {
@@ -100,7 +103,9 @@ fn the_largest_domains_are_shown() {
         .map(|(domain, at)| Line::scored(&format!("domain {domain:02}"), at as f32 / 100.0, 50 + at))
         .collect();
     let shards = vec![Shard { source: "web".into(), path: "a.parquet".into(), units: vec![lines] }];
-    let profile = profile(&InMemory::new(shards).unwrap(), 1, (&SelectConfig::default(), 0), &no_progress).unwrap();
+    let profile =
+        profile(&InMemory::new(shards).unwrap(), 1, Rule { config: &SelectConfig::default(), seed: 0 }, &no_progress)
+            .unwrap();
     let shown: Vec<&str> = profile.domains.iter().map(|domain| domain.domain.as_str()).collect();
     let expected: Vec<String> = (0..12).map(|domain| format!("domain {domain:02}")).collect();
     assert_eq!((shown, profile.left_out), (expected.iter().map(String::as_str).collect(), 8));
