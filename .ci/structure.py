@@ -23,7 +23,7 @@ ALLOWED = {
     "score": {"model", "corpus", "run", "store", "record"},
     "select": {"corpus", "run", "store", "record"},
     "schedule": set(),
-    "recipe": {"select", "schedule", "record"},
+    "recipe": {"select", "schedule", "run", "record"},
     "tokens": {"model", "select", "corpus", "store", "record"},
     "report": {"schedule", "record"},
     "pipeline": LIBRARIES,

@@ -102,7 +102,7 @@ fn run(command: &Command, environment: &Environment) -> Result<Outcome> {
         }
         Command::Bench(args) => {
             let report = open_worker(&args.pipeline, &args.worker, environment)?.bench(args.seconds)?;
-            show(&report, args.output, |width| text::bench(&report, width))?;
+            show(&report, args.output, |_| text::bench(&report))?;
             Outcome::Done
         }
         Command::Heads(args) => find_heads(args, environment)?,

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use headwater_record::RunFile;
+use headwater_record::{RunFile, json};
 use headwater_run::RunFolder;
 use headwater_store::Place;
 use serde::Serialize;
@@ -113,15 +113,18 @@ impl Pipeline {
         self.environment.cancel.is_cancelled()
     }
 
+    /// [`Error::Cancelled`] if it is.
+    pub(crate) fn heed_cancel(&self) -> Result<()> {
+        if self.is_cancelled() { Err(Error::Cancelled) } else { Ok(()) }
+    }
+
     /// The time, as RFC 3339.
     pub(crate) fn now(&self) -> String {
         humantime::format_rfc3339_seconds((self.environment.now)()).to_string()
     }
 }
 
-/// Indented JSON with a final newline.
+/// Encodes a file that belongs to no run.
 pub(crate) fn json_bytes(what: &'static str, value: &impl Serialize) -> Result<Bytes> {
-    let mut json = serde_json::to_vec_pretty(value).map_err(|source| Error::Json { what, source })?;
-    json.push(b'\n');
-    Ok(Bytes::from(json))
+    Ok(json::encode(value).map_err(|source| Error::Json { what, source })?.into())
 }

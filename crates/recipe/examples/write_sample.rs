@@ -9,11 +9,12 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use headwater_recipe::{
-    CorpusSource, PartTokenFiles, RECIPE_FOLDER, RecipeConfig, RecipeInputs, TokenFileCount, Trainer, build_recipes,
+    CorpusSource, PartTokenFiles, RecipeConfig, RecipeInputs, TokenFileCount, Trainer, build_recipes,
 };
 use headwater_record::selection::{Bucket, DomainBucket, DomainSelection};
 use headwater_record::tokens::{TextPart, TokenFormat};
 use headwater_record::{ContentHash, SelectionFile, TokenCount};
+use headwater_run::{Arm, RunFolder};
 use headwater_schedule::{Kind, Length, Periods, ScheduleConfig, Shape};
 use headwater_select::{MixtureConfig, Mixtures, SelectedWeight};
 
@@ -206,7 +207,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             schedule: &schedule,
             mixtures: &mixtures,
             selection: &selection,
-            folder: RECIPE_FOLDER,
+            folder: RunFolder::recipes(Arm::Selection),
             subset: &format!("0x1f: #runs/'\"\n/selected/{}", selection.hash),
             corpus: &corpus,
             tokens: &token_files(name, &selection.hash),

@@ -1,5 +1,6 @@
 //! One file of a recipe, as bytes.
 
+use headwater_record::json;
 use serde::Serialize;
 
 use crate::comment::commented;
@@ -21,8 +22,8 @@ impl RecipeFile {
 
     /// A file of indented JSON.
     pub(crate) fn json(path: &'static str, value: &impl Serialize) -> Result<Self> {
-        let text = serde_json::to_string_pretty(value).map_err(|source| Error::Json { path, source })?;
-        Ok(Self::new(path, text + "\n"))
+        let bytes = json::encode(value).map_err(|source| Error::Json { path, source })?;
+        Ok(Self { path: path.to_owned(), bytes })
     }
 
     /// A file of TOML under lines of comment.

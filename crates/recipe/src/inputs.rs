@@ -7,9 +7,6 @@ use headwater_select::Mixtures;
 
 use crate::RecipeConfig;
 
-/// Where recipes lie in the output of a run, with `schedule.csv` beside it; another folder holds everything.
-pub const RECIPE_FOLDER: &str = "recipe";
-
 /// A source of the corpus, as configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CorpusSource {
@@ -52,7 +49,7 @@ pub struct RecipeInputs<'a> {
     pub mixtures: &'a Mixtures,
     /// What was selected.
     pub selection: &'a SelectionFile,
-    /// The folder of the recipes in the run's output, [`RECIPE_FOLDER`] unless another is asked for.
+    /// The folder of the recipes in the run's output, [`headwater_run::RunFolder::recipes`] unless another is asked for, which then holds `schedule.csv` too.
     pub folder: &'a str,
     /// Path or URL of the subset's folder.
     pub subset: &'a str,

@@ -27,7 +27,7 @@ pub use branch::{BranchPlan, CheckpointGap};
 pub use config::{RecipeConfig, Trainer};
 pub use error::{Error, Result};
 pub use file::RecipeFile;
-pub use inputs::{CorpusSource, PartTokenFiles, RECIPE_FOLDER, RecipeInputs, TokenFileCount};
+pub use inputs::{CorpusSource, PartTokenFiles, RecipeInputs, TokenFileCount};
 pub use plan::schedule_csv;
 pub use preset::Preset;
 pub use recipe::{Recipes, ScheduleExport, build_recipes, build_recipes_for, export_schedule};

@@ -4,11 +4,12 @@ use std::fmt::Write as _;
 
 use headwater_record::tokens::{TextPart, TokenFormat};
 use headwater_record::{SelectionFile, TokenCount};
+use headwater_run::{Arm, RunFolder};
 use headwater_schedule::length::whole_number;
 use headwater_schedule::{Batch, RunLength, Schedule};
 use headwater_select::Mixture;
 
-use crate::inputs::{CorpusSource, RECIPE_FOLDER, RecipeInputs, TokenFileCount};
+use crate::inputs::{CorpusSource, RecipeInputs, TokenFileCount};
 use crate::{Error, Preset, Result, Trainer};
 
 /// Rows of a table of learning rates, about.
@@ -114,7 +115,7 @@ impl<'a> TrainingPlan<'a> {
     pub(crate) fn path(&self, path: &str) -> String {
         let folder = self.inputs.folder.trim_end_matches('/');
         match path.strip_prefix("recipe/") {
-            _ if folder == RECIPE_FOLDER => path.to_owned(),
+            _ if folder == RunFolder::recipes(Arm::Selection) => path.to_owned(),
             Some(inside) => format!("{folder}/{inside}"),
             None => format!("{folder}/{path}"),
         }

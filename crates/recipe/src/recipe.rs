@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use headwater_run::RunFolder;
 use headwater_schedule::Schedule;
 
 use crate::backend::{FollowedSchedule, TrainerBackend, expected_lr_csv};
@@ -52,7 +53,7 @@ pub fn build_recipes(inputs: &RecipeInputs<'_>) -> Result<Recipes> {
 pub fn build_recipes_for(inputs: &RecipeInputs<'_>, preset: &Preset) -> Result<Recipes> {
     let plan = TrainingPlan::new(inputs, preset)?;
     let mut warnings = Vec::new();
-    let mut files = vec![RecipeFile::new("schedule.csv", schedule_csv(&plan.schedule, plan.batch.tokens()))];
+    let mut files = vec![RecipeFile::new(RunFolder::SCHEDULE, schedule_csv(&plan.schedule, plan.batch.tokens()))];
     for trainer in inputs.config.trainers.iter().collect::<BTreeSet<_>>() {
         let backend = backend(*trainer);
         let followed = FollowedSchedule::new(backend, &plan.schedule)?;

@@ -6,6 +6,7 @@
 //! - [`id`]: shards, units, document addresses
 //! - [`measure`]: tokens and bytes
 //! - [`hash`]: content hashes
+//! - [`json`]: how artefacts are written
 //! - [`heads`]: attention heads and `heads.json`
 //! - [`sidecar`]: the Parquet file of scores of one unit
 //! - [`part`]: parts of a plan
@@ -22,6 +23,7 @@ mod error;
 pub mod hash;
 pub mod heads;
 pub mod id;
+pub mod json;
 pub mod measure;
 pub mod metrics;
 pub mod part;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use headwater_record::run::{RunShard, RunSource, ScoringInputs, SkippedShard};
+use headwater_record::run::{Labels, RunShard, ScoringInputs, SkippedShard};
 use headwater_record::{RunFile, ShardId, UnitKey};
 use headwater_store::Created;
 
@@ -47,7 +47,7 @@ impl RunFolder {
                 refuse_other_settings(&there.scoring, &file.scoring)?;
                 refuse_changed_shards(&there, &file)?;
                 refuse_smaller_plan(&there, &file)?;
-                refuse_other_labels(&there, &file)?;
+                refuse_other_labels(&there, file.sources.iter().map(|now| (&*now.name, now.labels.clone())))?;
             }
             let same_units = units(&there).eq(units(&file));
             if on_change == OnChange::Refuse && same_units {
@@ -152,19 +152,22 @@ fn refuse_smaller_plan(there: &RunFile, here: &RunFile) -> Result<()> {
     example.map_or(Ok(()), |example| Err(Error::SmallerPlan { lost, example }))
 }
 
-fn refuse_other_labels(there: &RunFile, here: &RunFile) -> Result<()> {
-    let difference = |source: &RunSource| {
-        let before = there.sources.iter().find(|before| before.name == source.name)?;
-        let same = before.labels == source.labels;
-        (!same).then(|| format!("{}: {} → {}", source.name, before.labels, source.labels))
+/// Refuses labels that other columns give than those of the sidecars of the run; `now` holds those of each source by its name.
+///
+/// # Errors
+/// [`Error::OtherLabels`] naming the sources that differ.
+pub fn refuse_other_labels<'a>(there: &RunFile, now: impl IntoIterator<Item = (&'a str, Labels)>) -> Result<()> {
+    let difference = |(name, labels): (&str, Labels)| {
+        let before = &there.sources.iter().find(|before| before.name == name)?.labels;
+        (*before != labels).then(|| format!("{name}: {before} → {labels}"))
     };
-    let differences: Vec<String> = here.sources.iter().filter_map(difference).collect();
+    let differences: Vec<String> = now.into_iter().filter_map(difference).collect();
     if differences.is_empty() { Ok(()) } else { Err(Error::OtherLabels { differences }) }
 }
 
 #[cfg(test)]
 mod tests {
-    use headwater_record::run::{Labels, Numerics, SEMANTICS};
+    use headwater_record::run::{Numerics, RunSource, SEMANTICS};
     use headwater_record::{ContentHash, HeadSet};
     use headwater_store::Stores;
 

@@ -49,8 +49,6 @@ impl RunFolder {
     pub const REPORT: &'static str = "report.html";
     /// Where the time of the process that ran last went.
     pub const METRICS: &'static str = "metrics.json";
-    /// The folder of speeds that were measured.
-    pub const MEASUREMENTS: &'static str = "bench";
 
     /// The run in `place`.
     #[must_use]

@@ -35,10 +35,8 @@ pub(crate) fn decode<T: DeserializeOwned>(path: &str, json: &[u8]) -> Result<T> 
     serde_json::from_slice(json).map_err(|error| Error::Damaged { path: path.to_owned(), reason: error.to_string() })
 }
 
-/// Indented JSON with a final newline.
+/// Encodes the artefact at `path`.
 pub(crate) fn encode(path: &str, artefact: &impl Serialize) -> Result<Bytes> {
-    let mut json =
-        serde_json::to_vec_pretty(artefact).map_err(|source| Error::Json { path: path.to_owned(), source })?;
-    json.push(b'\n');
-    Ok(Bytes::from(json))
+    let json = headwater_record::json::encode(artefact);
+    Ok(json.map_err(|source| Error::Json { path: path.to_owned(), source })?.into())
 }

@@ -23,7 +23,7 @@ mod statuses;
 mod unit;
 mod units;
 
-pub use begin::{Candidate, OnChange};
+pub use begin::{Candidate, OnChange, refuse_other_labels};
 pub use error::{Error, Result};
 pub use folder::{Arm, RunFolder};
 pub use rejects::{Rejects, RejectsWriter};

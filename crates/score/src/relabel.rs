@@ -48,7 +48,9 @@ pub fn relabel(
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..RELABELLERS.min(shards.len())).map(|_| scope.spawn(relabel)).collect();
         let join = |worker: ScopedJoinHandle<'_, _>| worker.join().unwrap_or_else(|panic| resume_unwind(panic));
-        workers.into_iter().try_for_each(join)
+        // all are waited for, so that a panic is told before an error
+        let ended: Vec<Result<(), Error>> = workers.into_iter().map(join).collect();
+        ended.into_iter().collect()
     })
 }
 

@@ -98,12 +98,10 @@ fn decode<T: DeserializeOwned>(place: &Place, path: &str) -> Result<T> {
         .map_err(|error| Error::Damaged { path: place.describe(path), reason: error.to_string() })
 }
 
-/// Writes `value` for the file at `path` as indented JSON with a final newline.
+/// Writes `value` for the file at `path` as JSON.
 fn encode(place: &Place, path: &str, value: &impl Serialize) -> Result<Bytes> {
-    let json = serde_json::to_vec_pretty(value);
-    let mut json = json.map_err(|source| Error::Encode { path: place.describe(path), source })?;
-    json.push(b'\n');
-    Ok(Bytes::from(json))
+    let json = headwater_record::json::encode(value);
+    Ok(json.map_err(|source| Error::Encode { path: place.describe(path), source })?.into())
 }
 
 /// Writes `value` as JSON to the file at `path`.

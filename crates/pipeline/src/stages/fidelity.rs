@@ -21,8 +21,9 @@ impl Pipeline {
         let (reference, _) = self.load_model_in(Precision::Bf16)?;
         let [scorer, reference] = [model, &reference].map(|model| self.scorer(model, &heads.heads));
         let step = self.step("int8", "documents", Some(2 * sample.documents()));
-        let compared = sample.compare(&scorer, &reference, &MeasureFollower { pipeline: self, step })?;
-        let Some(fidelity) = compared else {
+        let compared = sample.compare(&scorer, &reference, &MeasureFollower { pipeline: self, step });
+        self.heed_cancel()?;
+        let Some(fidelity) = compared? else {
             tracing::warn!("the corpus has too few documents to tell how int8 ranks them; bf16 is the safe precision");
             return Ok(());
         };

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use headwater_recipe::{
-    CorpusSource, PartTokenFiles, Preset, RECIPE_FOLDER, RecipeInputs, Recipes, TokenFileCount, build_recipes_for,
+    CorpusSource, PartTokenFiles, Preset, RecipeInputs, Recipes, TokenFileCount, build_recipes_for,
 };
 use headwater_record::selection::DomainSelection;
 use headwater_record::tokens::{TokenFile, TokensFile};
@@ -138,7 +138,7 @@ impl Pipeline {
             schedule: &self.config.schedule,
             mixtures: &mixtures,
             selection,
-            folder: folder.unwrap_or(RECIPE_FOLDER),
+            folder: folder.unwrap_or(RunFolder::recipes(Arm::Selection)),
             subset: &self.place().describe(&RunFolder::subset(&selection.hash)),
             corpus: &corpus,
             tokens,

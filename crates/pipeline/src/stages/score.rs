@@ -137,6 +137,10 @@ impl Watch for MeasureFollower<'_> {
         false
     }
 
+    fn is_over(&self) -> bool {
+        self.pipeline.is_cancelled()
+    }
+
     fn advance(&self, advance: Advance) {
         self.step.advance_tokens(advance.tokens);
         self.step.advance(advance.documents);
@@ -239,7 +243,8 @@ impl Pipeline {
         }
         let tally = watch.tally.into_inner().unwrap_or_else(PoisonError::into_inner);
         let Tally { run, documents, rejects, .. } = tally;
-        if self.is_cancelled() { Err(Error::Cancelled) } else { Ok(Scored { run, documents, rejects }) }
+        self.heed_cancel()?;
+        Ok(Scored { run, documents, rejects })
     }
 
     /// Writes what this process did so far.

@@ -1,6 +1,6 @@
 //! Cutting each domain and writing what is kept.
 
-use headwater_corpus::{Plan, PlannedSource};
+use headwater_corpus::Plan;
 use headwater_record::{RunFile, SelectionFile};
 use headwater_run::{RejectsWriter, RunFolder};
 use headwater_score::labels;
@@ -85,11 +85,6 @@ impl Pipeline {
 
 /// Refuses to cut by the domains of the sidecars where the pipeline by now names others.
 pub(crate) fn refuse_other_labels(run: &RunFile, plan: &Plan) -> Result<()> {
-    let difference = |source: &PlannedSource| {
-        let before = run.sources.iter().find(|before| before.name == source.name)?;
-        let now = labels(source);
-        (before.labels != now).then(|| format!("{}: {} → {now}", source.name, before.labels))
-    };
-    let differences: Vec<String> = plan.sources.iter().filter_map(difference).collect();
-    if differences.is_empty() { Ok(()) } else { Err(headwater_run::Error::OtherLabels { differences }.into()) }
+    let now = plan.sources.iter().map(|source| (&*source.name, labels(source)));
+    Ok(headwater_run::refuse_other_labels(run, now)?)
 }

@@ -177,9 +177,7 @@ impl Pipeline {
         let progress = write_tokens(&work, &watch);
         drop(watched);
         let progress = progress?;
-        if self.is_cancelled() {
-            return Err(Error::Cancelled);
-        }
+        self.heed_cancel()?;
         watch.step.finish();
         if progress.missing > 0 {
             self.tell(&Event::FilesLeft { files: progress.missing as u64, part: name });

@@ -3,14 +3,12 @@
 use headwater_record::{ByteCount, TokenCount};
 
 use super::format::{counted, duration, printable};
-use super::table::{Column, drawn};
 use crate::{BenchReport, Throughput};
 
-/// What a measurement came to and what follows for the corpus, as a table of at most `width` characters.
+/// What a measurement came to and what follows for the corpus, a line each.
 #[must_use]
-pub fn bench(report: &BenchReport, width: usize) -> String {
-    let (what, texts) = bench_lines(report).into_iter().map(|(what, text)| (what.to_owned(), text)).unzip();
-    drawn(vec![Column::names("", what), Column::names("", texts)], width) + "\n"
+pub fn bench(report: &BenchReport) -> String {
+    bench_lines(report).into_iter().map(|(what, text)| format!("{what:<10}  {text}\n")).collect()
 }
 
 fn bench_lines(report: &BenchReport) -> Vec<(&'static str, String)> {

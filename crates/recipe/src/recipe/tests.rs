@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use headwater_record::selection::DomainSelection;
 use headwater_record::{ContentHash, TokenCount};
+use headwater_run::Arm;
 use headwater_schedule::{Kind, Length, Shape};
 use headwater_select::{MixtureConfig, SelectedWeight};
 use proptest::prelude::*;
@@ -13,7 +14,7 @@ use headwater_select::Mixtures;
 
 use super::*;
 use crate::Error;
-use crate::{CorpusSource, PartTokenFiles, RECIPE_FOLDER, RecipeConfig};
+use crate::{CorpusSource, PartTokenFiles, RecipeConfig};
 
 pub(crate) fn selection() -> SelectionFile {
     let domain = DomainSelection {
@@ -77,7 +78,7 @@ impl Given {
             schedule: &self.schedule,
             mixtures: &mixtures,
             selection: &self.selection,
-            folder: RECIPE_FOLDER,
+            folder: RunFolder::recipes(Arm::Selection),
             subset: &self.subset,
             corpus: &corpus,
             tokens: &self.tokens,

@@ -32,7 +32,7 @@ impl Pipeline {
     /// nothing but the measurement in the cache, which [`Pipeline::plan_summary`] then uses.
     ///
     /// # Errors
-    /// [`Error::NothingToMeasure`]; [`Error::Score`] if no document is long enough, none is found in time, or one cannot be scored.
+    /// [`Error::NothingToMeasure`]; [`Error::Cancelled`]; [`Error::Score`] if no document is long enough, none is found in time, or one cannot be scored.
     pub fn bench(&self, limit: Duration) -> Result<BenchReport> {
         let plan = self.plan()?;
         let sample = ThroughputSample::new(&plan);
@@ -43,7 +43,9 @@ impl Pipeline {
         let heads = self.heads_or_stand_in(&model)?;
         let scorer = self.scorer(&model, &heads.heads);
         let step = self.step("bench", "documents", None);
-        let measured = sample.measure(&scorer, limit, &MeasureFollower { pipeline: self, step })?;
+        let measured = sample.measure(&scorer, limit, &MeasureFollower { pipeline: self, step });
+        self.heed_cancel()?;
+        let measured = measured?;
         self.keep(&model, measured.speed);
         self.bench_report(&plan, &model, &scorer, (&heads, measured))
     }
