@@ -36,6 +36,8 @@ pub enum Domain {
 /// How the values of a flat column are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
+    /// Nothing but nulls.
+    Null,
     Bytes,
     Signed,
     Unsigned,
@@ -45,28 +47,55 @@ pub(crate) enum Kind {
 /// Which of the optional columns one shard has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Present {
+    /// The leaf.
     pub(crate) text: usize,
-    pub(crate) id: bool,
-    pub(crate) domain: bool,
+    pub(crate) id: Label,
+    pub(crate) domain: Label,
 }
 
-/// Finds the leaf of the flat top-level column `name`; `None` if there is no such column or it is nested.
+/// What one shard has of a column that it need not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Label {
+    Present,
+    Missing,
+    /// There is a column of that name and of a type that cannot serve.
+    Unusable,
+}
+
+/// Finds the leaf of the column `name`, of which every row has one value: a top-level column of that name, else one inside structs, whose
+/// name is written with dots. `None` if there is no such column or it is in a list or map.
 pub(crate) fn leaf(schema: &SchemaDescriptor, name: &str) -> Option<usize> {
-    schema.columns().iter().position(|column| column.path().parts() == [name] && column.max_rep_level() == 0)
+    let flat = || schema.columns().iter().enumerate().filter(|(_, column)| column.max_rep_level() == 0);
+    let top = flat().find(|(_, column)| column.path().parts() == [name]);
+    let inside = || flat().find(|(_, column)| column.path().string() == name);
+    top.or_else(inside).map(|(leaf, _)| leaf)
+}
+
+/// Whether there is a column of that name, of whatever type.
+fn has(schema: &SchemaDescriptor, name: &str) -> bool {
+    let is_group = |path: &str| path.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
+    has_root(schema, name)
+        || schema.columns().iter().map(|column| column.path().string()).any(|path| path == name || is_group(&path))
 }
 
 /// Finds the leaf of the text column `name` in `shard`.
 pub(crate) fn text_leaf(shard: &str, schema: &SchemaDescriptor, name: &str) -> Result<usize> {
-    if !has_root(schema, name) {
+    if !has(schema, name) {
         return Err(missing(shard, schema, "text", name));
     }
-    let found = leaf(schema, name).filter(|leaf| kind(&schema.column(*leaf)) == Some(Kind::Bytes));
+    let can_serve = |leaf: &usize| matches!(kind(&schema.column(*leaf)), Some(Kind::Bytes | Kind::Null));
+    let found = leaf(schema, name).filter(can_serve);
     found.ok_or_else(|| wrong(shard, schema, ("text", name), TEXT_TYPES))
 }
 
 /// How the values of a leaf are read; `None` for types that can be neither text nor id nor domain.
 pub(crate) fn kind(column: &ColumnDescriptor) -> Option<Kind> {
     let (logical, converted) = (column.logical_type_ref(), column.converted_type());
+    let is_readable =
+        matches!(column.physical_type(), Physical::BOOLEAN | Physical::INT32 | Physical::INT64 | Physical::BYTE_ARRAY);
+    if matches!(logical, Some(LogicalType::Unknown)) && is_readable {
+        return Some(Kind::Null);
+    }
     match column.physical_type() {
         Physical::BOOLEAN => Some(Kind::Bool),
         Physical::BYTE_ARRAY => match (logical, converted) {
@@ -98,18 +127,28 @@ pub(crate) fn kind(column: &ColumnDescriptor) -> Option<Kind> {
 }
 
 /// Checks the columns of one shard against its source.
+///
+/// A column of default name that cannot serve is none: the user did not ask for it.
 pub(crate) fn check(source: &SourceConfig, shard: &str, schema: &SchemaDescriptor) -> Result<Present> {
-    let uses_domain = source.domain_value.is_none() && !source.domain.is_empty();
-    let id = !source.id.is_empty() && has_root(schema, &source.id);
-    let domain = uses_domain && has_root(schema, &source.domain);
     let text = text_leaf(shard, schema, &source.text)?;
     let of = |name: &str| leaf(schema, name).and_then(|leaf| kind(&schema.column(leaf)));
-    if id && !matches!(of(&source.id), Some(Kind::Bytes | Kind::Signed | Kind::Unsigned)) {
-        return Err(wrong(shard, schema, ("id", &source.id), ID_TYPES));
-    }
-    if domain && of(&source.domain).is_none() {
-        return Err(wrong(shard, schema, ("domain", &source.domain), DOMAIN_TYPES));
-    }
+    let label = |role: &'static str, name: &str, (default, accepted): (&str, &'static str), can_serve: bool| {
+        if name.is_empty() || !has(schema, name) {
+            Ok(Label::Missing)
+        } else if can_serve {
+            Ok(Label::Present)
+        } else if name == default {
+            Ok(Label::Unusable)
+        } else {
+            Err(wrong(shard, schema, (role, name), accepted))
+        }
+    };
+    let is_id = matches!(of(&source.id), Some(Kind::Bytes | Kind::Signed | Kind::Unsigned | Kind::Null));
+    let id = label("id", &source.id, (DEFAULT_ID, ID_TYPES), is_id)?;
+    let domain = match source.domain_value {
+        Some(_) => Label::Missing,
+        None => label("domain", &source.domain, (DEFAULT_DOMAIN, DOMAIN_TYPES), of(&source.domain).is_some())?,
+    };
     Ok(Present { text, id, domain })
 }
 
@@ -120,13 +159,14 @@ pub(crate) fn settle(
     example: Option<(&str, &SchemaDescriptor)>,
 ) -> Result<Columns> {
     let missing = |role, name: &str| example.map(|(shard, schema)| missing(shard, schema, role, name));
-    let id = shards.iter().any(|shard| shard.id);
+    note_unusable(source, shards);
+    let id = shards.iter().any(|shard| shard.id == Label::Present);
     if !id && source.id != DEFAULT_ID && !source.id.is_empty() {
         missing("id", &source.id).map_or(Ok(()), Err)?;
     }
     let domain = match &source.domain_value {
         Some(value) => Domain::Constant(value.clone()),
-        None if shards.iter().any(|shard| shard.domain) => Domain::Column(source.domain.clone()),
+        None if shards.iter().any(|shard| shard.domain == Label::Present) => Domain::Column(source.domain.clone()),
         None => {
             if source.domain != DEFAULT_DOMAIN && !source.domain.is_empty() {
                 missing("domain", &source.domain).map_or(Ok(()), Err)?;
@@ -135,6 +175,30 @@ pub(crate) fn settle(
         }
     };
     Ok(Columns { text: source.text.clone(), id: id.then(|| source.id.clone()), domain })
+}
+
+/// Tells, once for a source, which columns of default name are passed over.
+fn note_unusable(source: &SourceConfig, shards: &[Present]) {
+    let of: [(&str, &str, fn(&Present) -> Label); 2] =
+        [("id", &source.id, |shard| shard.id), ("domain", &source.domain, |shard| shard.domain)];
+    for (role, column, label) in of {
+        let count = shards.iter().filter(|shard| label(shard) == Label::Unusable).count();
+        if count > 0 {
+            tracing::warn!(
+                source = source.name,
+                column,
+                shards = count,
+                "its type cannot serve as `{role}`, so it is not used"
+            );
+        }
+    }
+}
+
+/// The first name that two columns of a struct, or of the whole, share: which of them is meant nobody can tell.
+pub(crate) fn repeated(schema: &SchemaDescriptor) -> Option<&str> {
+    let mut names: Vec<&str> = roots(schema).collect();
+    names.sort_unstable();
+    names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
 }
 
 pub(crate) fn roots(schema: &SchemaDescriptor) -> impl Iterator<Item = &str> {

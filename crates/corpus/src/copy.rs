@@ -3,10 +3,11 @@
 use parquet::column::page::PageReader;
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
 use parquet::column::writer::{ColumnWriter, ColumnWriterImpl};
-use parquet::data_type::DataType;
+use parquet::data_type::{ByteArray, DataType};
 use parquet::errors::ParquetError;
 use parquet::schema::types::ColumnDescPtr;
 
+use crate::TextCheck;
 use crate::footer::guarded;
 use crate::leaf::too_few_rows;
 
@@ -45,6 +46,8 @@ pub(crate) struct Copier {
 pub(crate) enum CopyError {
     Read(ParquetError),
     Write(ParquetError),
+    /// The text at this place of the checks is another.
+    OtherText(usize),
 }
 
 impl Copier {
@@ -53,8 +56,13 @@ impl Copier {
         Self { reader: get_column_reader(column, pages), max_definition, max_repetition }
     }
 
-    /// Copies `runs` to a writer of a column of the same type.
-    pub(crate) fn copy(&mut self, runs: &[Run], writer: &mut ColumnWriter<'_>) -> Result<(), CopyError> {
+    /// Copies `runs` to a writer of a column of the same type. If it is the text column, `checks` has one for each copied row.
+    pub(crate) fn copy(
+        &mut self,
+        runs: &[Run],
+        checks: Option<&[TextCheck]>,
+        writer: &mut ColumnWriter<'_>,
+    ) -> Result<(), CopyError> {
         use {ColumnReader as R, ColumnWriter as W};
         let levels = (self.max_definition, self.max_repetition);
         match (&mut self.reader, writer) {
@@ -64,7 +72,21 @@ impl Copier {
             (R::Int96ColumnReader(reader), W::Int96ColumnWriter(writer)) => copy(reader, writer, runs, levels),
             (R::FloatColumnReader(reader), W::FloatColumnWriter(writer)) => copy(reader, writer, runs, levels),
             (R::DoubleColumnReader(reader), W::DoubleColumnWriter(writer)) => copy(reader, writer, runs, levels),
-            (R::ByteArrayColumnReader(reader), W::ByteArrayColumnWriter(writer)) => copy(reader, writer, runs, levels),
+            (R::ByteArrayColumnReader(reader), W::ByteArrayColumnWriter(writer)) => {
+                let Some(checks) = checks else { return copy(reader, writer, runs, levels) };
+                let mut checked = 0;
+                copy_seen(reader, writer, (runs, levels), &mut |texts: &[ByteArray]| {
+                    // a null is no text and leaves one too few in the end
+                    let rest = checks.get(checked..).unwrap_or_default();
+                    let is_other = |(text, check): (&ByteArray, &TextCheck)| !check.fits(text.data());
+                    match texts.iter().zip(rest).position(is_other) {
+                        Some(at) => return Err(CopyError::OtherText(checked + at)),
+                        None => checked += texts.len(),
+                    }
+                    Ok(())
+                })?;
+                if checked == checks.len() { Ok(()) } else { Err(CopyError::OtherText(checked.min(checks.len() - 1))) }
+            }
             (R::FixedLenByteArrayColumnReader(reader), W::FixedLenByteArrayColumnWriter(writer)) => {
                 copy(reader, writer, runs, levels)
             }
@@ -77,7 +99,17 @@ fn copy<T: DataType>(
     reader: &mut ColumnReaderImpl<T>,
     writer: &mut ColumnWriterImpl<'_, T>,
     runs: &[Run],
-    (max_definition, max_repetition): (i16, i16),
+    levels: (i16, i16),
+) -> Result<(), CopyError> {
+    copy_seen(reader, writer, (runs, levels), &mut |_| Ok(()))
+}
+
+/// Copies rows whose values `see` is shown first.
+fn copy_seen<T: DataType>(
+    reader: &mut ColumnReaderImpl<T>,
+    writer: &mut ColumnWriterImpl<'_, T>,
+    (runs, (max_definition, max_repetition)): (&[Run], (i16, i16)),
+    see: &mut dyn FnMut(&[T::T]) -> Result<(), CopyError>,
 ) -> Result<(), CopyError> {
     let mut rows = Rows::default();
     for run in runs {
@@ -93,6 +125,7 @@ fn copy<T: DataType>(
             if is_beyond(&rows.definition, max_definition) || is_beyond(&rows.repetition, max_repetition) {
                 return Err(CopyError::Read(ParquetError::General("a level is beyond the column's".to_owned())));
             }
+            see(&rows.values)?;
             let definition = (max_definition > 0).then_some(rows.definition.as_slice());
             let repetition = (max_repetition > 0).then_some(rows.repetition.as_slice());
             writer.write_batch(&rows.values, definition, repetition).map(drop).map_err(CopyError::Write)

@@ -9,7 +9,7 @@ use parquet::file::metadata::ParquetMetaData;
 use crate::chunks::{Chunks, PIECE_BYTES, StoredChunk, StoredShard};
 use crate::columns::{self, Columns, Domain};
 use crate::groups::Span;
-use crate::leaf::{self, LeafReader, Skips, Value};
+use crate::leaf::{self, LeafReader, Seek, Value};
 use crate::{Error, PlannedShard, Result};
 
 /// One row of a shard.
@@ -45,6 +45,7 @@ pub enum DocumentText {
 /// iteration ends.
 pub struct UnitDocuments {
     leaves: Leaves,
+    partition_labels: PartitionLabels,
     failure: Option<StoredShard>,
     shard: String,
     shard_id: ShardId,
@@ -63,6 +64,13 @@ struct Leaves {
     domain: Option<LeafReader>,
 }
 
+/// Labels that the shard's partition keys give where it has no column.
+#[derive(Default)]
+struct PartitionLabels {
+    id: Option<String>,
+    domain: Option<String>,
+}
+
 /// Reads the documents of `unit`, of the text, id and domain columns alone.
 ///
 /// # Errors
@@ -76,6 +84,9 @@ pub fn read_unit(shard: &PlannedShard, columns: &Columns, unit: &UnitKey) -> Res
 pub enum Wanted {
     /// Text, id and domain.
     Documents,
+    /// The same of a few documents from anywhere in a shard: pages before them are looked up, not walked through, where the shard has an
+    /// offset index that agrees with its pages.
+    Sample,
     /// Id and domain alone; the text of every document is then [`DocumentText::Null`].
     Labels,
 }
@@ -105,8 +116,8 @@ impl<'a> UnitStart<'a> {
     }
 
     /// Starts to fetch the unit's columns without waiting for them, if its footer is in memory and it is at the beginning of its row
-    /// group: elsewhere its first bytes are not known before the columns are opened. Returns how many bytes are on their way. What
-    /// fails here fails again in [`UnitStart::open`].
+    /// group: elsewhere reading goes on where the unit before it ends. Returns how many bytes are on their way. What fails here fails
+    /// again in [`UnitStart::open`].
     pub fn begin(&mut self) -> u64 {
         let span =
             self.shard.groups.span(self.unit).filter(|span| span.before == 0 && self.unit.shard == self.shard.id);
@@ -140,7 +151,13 @@ impl<'a> UnitStart<'a> {
         let footer = shard.footer(&stored)?;
         let opened = open(&stored, chunks, &footer, (columns, wanted), (unit, span, &location));
         match (opened, stored.take_failure()) {
-            (Ok(documents), _) => Ok(UnitDocuments { failure: Some(stored), ..documents }),
+            (Ok(documents), _) => {
+                let of = |name: &str| shard.partitions.get(name).map(str::to_owned);
+                let id = columns.id.as_deref().and_then(of);
+                let domain = if let Domain::Column(name) = &columns.domain { of(name) } else { None };
+                let partition_labels = PartitionLabels { id, domain };
+                Ok(UnitDocuments { failure: Some(stored), partition_labels, ..documents })
+            }
             (Err(_), Some(failure)) => Err(failure.into()),
             (Err(error), None) => Err(error),
         }
@@ -164,14 +181,16 @@ impl<C> UnitChunks<C> {
     ) -> Result<Self, (String, ParquetError)> {
         let schema = metadata.file_metadata().schema_descr();
         let chunk = |column: &str| -> Result<Option<(usize, C)>, (String, ParquetError)> {
-            let Some(leaf) = columns::leaf(schema, column) else { return Ok(None) };
+            // a column of default name may be of a type that cannot serve
+            let leaf = columns::leaf(schema, column).filter(|leaf| columns::kind(&schema.column(*leaf)).is_some());
+            let Some(leaf) = leaf else { return Ok(None) };
             let chunk = leaf::chunk(shard, metadata, (row_group, leaf), PIECE_BYTES);
             chunk.map(|chunk| Some((leaf, chunk))).map_err(|error| (column.to_owned(), error))
         };
         let missing = || (columns.text.clone(), ParquetError::General("there is no such column".to_owned()));
         Ok(Self {
             text: match wanted {
-                Wanted::Documents => Some(chunk(&columns.text)?.ok_or_else(missing)?),
+                Wanted::Documents | Wanted::Sample => Some(chunk(&columns.text)?.ok_or_else(missing)?),
                 Wanted::Labels => None,
             },
             id: columns.id.as_deref().map(chunk).transpose()?.flatten(),
@@ -209,10 +228,12 @@ pub(crate) fn open<S: Chunks>(
         Some(begun) => begun,
         None => UnitChunks::find(chunks, metadata, (columns, wanted), row_group).map_err(corrupt)?,
     };
+    let first = [skipped as u64];
+    let seek = if wanted == Wanted::Sample && skipped > 0 { Seek::Lookup(&first) } else { Seek::Walk };
     let opened = |(leaf, chunk): (usize, S::Chunk)| {
-        let reader = LeafReader::open((chunks, chunk), metadata, (row_group, leaf), Skips::before(skipped));
+        let reader = LeafReader::open((chunks, chunk), metadata, (row_group, leaf), seek);
         let reader = reader.and_then(|mut reader| reader.skip(skipped).map(|()| reader));
-        let name = || metadata.file_metadata().schema_descr().column(leaf).name().to_owned();
+        let name = || metadata.file_metadata().schema_descr().column(leaf).path().string();
         reader.map_err(|source| corrupt((name(), source)))
     };
     let leaves = Leaves {
@@ -222,6 +243,7 @@ pub(crate) fn open<S: Chunks>(
     };
     Ok(UnitDocuments {
         leaves,
+        partition_labels: PartitionLabels::default(),
         failure: None,
         shard: shard.to_owned(),
         shard_id: unit.shard.clone(),
@@ -267,19 +289,22 @@ impl UnitDocuments {
                 Err(_) => DocumentText::NotUtf8 { bytes: bytes.len() as u64 },
             },
         };
-        let id =
-            label(self.leaves.id.as_mut()).map_err(|error| (self.columns.id.clone().unwrap_or_default(), error))?;
-        let domain = match &self.columns.domain {
-            Domain::Constant(domain) => Some(domain.clone()),
-            Domain::Column(column) => label(self.leaves.domain.as_mut()).map_err(|error| (column.clone(), error))?,
+        let id = match self.leaves.id.as_mut() {
+            Some(leaf) => label(leaf).map_err(|error| (self.columns.id.clone().unwrap_or_default(), error))?,
+            // one value for all rows becomes a prefix, so that ids differ
+            None => self.partition_labels.id.as_ref().map(|prefix| format!("{prefix}/{}", self.row)),
+        };
+        let domain = match (&self.columns.domain, self.leaves.domain.as_mut()) {
+            (Domain::Constant(domain), _) => Some(domain.clone()),
+            (Domain::Column(column), Some(leaf)) => label(leaf).map_err(|error| (column.clone(), error))?,
+            (Domain::Column(_), None) => self.partition_labels.domain.clone(),
         };
         Ok(Document { row: self.row, id, domain, text })
     }
 }
 
-/// The next id or domain; `None` for null, or if the shard lacks the column.
-fn label(leaf: Option<&mut LeafReader>) -> Result<Option<String>, ParquetError> {
-    let Some(leaf) = leaf else { return Ok(None) };
+/// The next id or domain; `None` for null.
+fn label(leaf: &mut LeafReader) -> Result<Option<String>, ParquetError> {
     Ok(leaf.next_value()?.map(|value| match value {
         Value::Number(text) => text,
         Value::Bytes(bytes) => String::from_utf8_lossy(bytes.data()).into_owned(),

@@ -180,6 +180,16 @@ pub enum Error {
         /// Cause.
         source: ParquetError,
     },
+    /// A row has another text than the one that was scored.
+    #[error(
+        "{shard}: row {row} has another text than when it was scored; run `headwater run --rescore` to score the shard as it is now"
+    )]
+    OtherText {
+        /// The shard's path or URL.
+        shard: String,
+        /// The row, counted from the start of the shard.
+        row: u64,
+    },
     /// A unit that is not one of the shard's.
     #[error("{shard}: unit {unit} does not belong to it; plan again")]
     ForeignUnit {
@@ -206,9 +216,9 @@ pub enum Error {
         /// Rows of the shard.
         rows: u64,
     },
-    /// Another number of influence values than of kept rows.
-    #[error("{values} influence values for {rows} kept rows")]
-    InfluenceCount {
+    /// Another number of values of an added column than of kept rows.
+    #[error("{values} values for {rows} kept rows")]
+    ColumnLength {
         /// Kept rows.
         rows: usize,
         /// Values.
@@ -216,13 +226,13 @@ pub enum Error {
     },
     /// The shard has a column of the name of the one to be added.
     #[error(
-        "{shard}: it already has a column `{column}`; write the subset without the added column, or rename the shard's own"
+        "{shard}: it already has a column `{column}`; give the added one another name, as in influence_column = \"attention_influence\""
     )]
-    InfluenceTaken {
+    ColumnTaken {
         /// The shard's path or URL.
         shard: String,
         /// The name.
-        column: &'static str,
+        column: String,
     },
     /// The subset cannot be written.
     #[error("the subset of {shard} cannot be written")]
@@ -252,7 +262,11 @@ impl Error {
                 .get_ref()
                 .and_then(|inner| inner.downcast_ref::<headwater_store::Error>())
                 .map_or(Class::User, of_store),
-            Self::BadShard { .. } | Self::NumberFile { .. } | Self::Corrupt { .. } | Self::Encode { .. } => Class::Data,
+            Self::BadShard { .. }
+            | Self::NumberFile { .. }
+            | Self::Corrupt { .. }
+            | Self::OtherText { .. }
+            | Self::Encode { .. } => Class::Data,
             _ => Class::User,
         }
     }

@@ -3,12 +3,16 @@
 use std::sync::Arc;
 
 use headwater_record::ShardId;
+use parquet::basic::{Compression, LogicalType};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{
     FooterTail, ParquetMetaData, ParquetMetaDataOptions, ParquetMetaDataReader, ParquetStatisticsPolicy,
 };
+use parquet::schema::types::ColumnDescPtr;
 
 use crate::chunks::Chunks;
+use crate::foreign::{self, HEAD_BYTES};
+use crate::{columns, old_writers};
 
 /// Bytes after the metadata: its length and the magic.
 const TAIL_BYTES: usize = 8;
@@ -34,14 +38,22 @@ pub(crate) struct Footer {
 /// Why the file is no readable Parquet shard; or the store's failure, which the caller finds in the store's reader.
 pub(crate) fn read(path: &str, shard: &impl Chunks) -> Result<Footer, String> {
     let bytes = shard.file_bytes();
+    if bytes == 0 {
+        return Err("it is empty: writing or copying it has failed".to_owned());
+    }
+    let foreign = || {
+        let length = usize::try_from(bytes).map_or(HEAD_BYTES, |bytes| bytes.min(HEAD_BYTES));
+        shard.bytes(0, length).ok().and_then(|head| foreign::describe(&head)).map(str::to_owned)
+    };
     if bytes < TAIL_BYTES as u64 + MAGIC_BYTES {
-        return Err(format!("it has {bytes} bytes and is too short to be a Parquet file"));
+        let short = || format!("it has {bytes} bytes and is too short to be a Parquet file");
+        return Err(foreign().unwrap_or_else(short));
     }
     let first = bytes.min(FIRST_READ_BYTES);
     let length = usize::try_from(first).map_err(|error| error.to_string())?;
     let end = shard.bytes(bytes - first, length).map_err(|error| plainly(&error))?;
-    let tail = FooterTail::try_from(&end[length - TAIL_BYTES..])
-        .map_err(|_| "it does not end like a Parquet file: cut short while it was written or copied?".to_owned())?;
+    let cut = || "it does not end like a Parquet file: cut short while it was written or copied?".to_owned();
+    let tail = FooterTail::try_from(&end[length - TAIL_BYTES..]).map_err(|_| foreign().unwrap_or_else(cut))?;
     if tail.is_encrypted_footer() {
         return Err("its footer is encrypted".to_owned());
     }
@@ -61,12 +73,21 @@ pub(crate) fn read(path: &str, shard: &impl Chunks) -> Result<Footer, String> {
         .with_encoding_stats_policy(ParquetStatisticsPolicy::SkipAll);
     let decode = || ParquetMetaDataReader::decode_metadata_with_options(&encoded, Some(&options));
     let metadata = guarded(decode).map_err(|error| format!("its footer cannot be decoded ({})", plainly(&error)))?;
+    let metadata = old_writers::corrected(metadata, bytes)?;
     check(&metadata, bytes)?;
     Ok(Footer { id: ShardId::new(path, bytes, &encoded), metadata: Arc::new(metadata) })
 }
 
-/// Checks the numbers that reading relies on.
+/// Checks the numbers that reading relies on, and that every column can be copied.
 fn check(metadata: &ParquetMetaData, bytes: u64) -> Result<(), String> {
+    let schema = metadata.file_metadata().schema_descr();
+    if let Some(name) = columns::repeated(schema) {
+        return Err(format!("two of its columns are named `{name}`; rename one"));
+    }
+    let unknown = |column: &&ColumnDescPtr| matches!(column.logical_type_ref(), Some(LogicalType::_Unknown { .. }));
+    if let Some(column) = schema.columns().iter().find(unknown) {
+        return Err(format!("column `{}` has a logical type that is newer than this version", column.path().string()));
+    }
     let mut rows: i64 = 0;
     for (index, group) in metadata.row_groups().iter().enumerate() {
         let is_possible = (0..=ROW_GROUP_ROWS).contains(&group.num_rows());
@@ -77,12 +98,18 @@ fn check(metadata: &ParquetMetaData, bytes: u64) -> Result<(), String> {
             return Err(format!("its row group {index} has {columns} columns where the schema has {leaves}"));
         }
         for column in group.columns() {
+            let name = || column.column_path().string();
+            if column.crypto_metadata().is_some() {
+                return Err(format!("column `{}` is encrypted; decrypt it or write the file without it", name()));
+            }
+            if column.compression() == Compression::LZO {
+                return Err(format!("column `{}` is compressed with LZO; write it with zstd", name()));
+            }
             let start = column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset());
             let end = u64::try_from(start).ok().zip(u64::try_from(column.compressed_size()).ok());
             let end = end.and_then(|(start, length)| start.checked_add(length));
             if end.is_none_or(|end| end > bytes) || column.uncompressed_size() < 0 || column.num_values() < 0 {
-                let name = column.column_path().string();
-                return Err(format!("its row group {index} places column `{name}` outside the file"));
+                return Err(format!("its row group {index} places column `{}` outside the file", name()));
             }
         }
     }

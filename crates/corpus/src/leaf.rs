@@ -8,13 +8,12 @@ use parquet::column::reader::{ColumnReaderImpl, get_column_reader, get_typed_col
 use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, Int32Type, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
-use parquet::file::page_index::index_reader::decode_offset_index;
-use parquet::file::page_index::offset_index::PageLocation;
 use parquet::file::reader::SerializedPageReader;
 
 use crate::chunks::Chunks;
 use crate::columns::{Kind, kind};
 use crate::footer::guarded;
+use crate::offset_index;
 
 /// Finds a column chunk; nothing is read yet.
 pub(crate) fn chunk<S: Chunks>(
@@ -29,67 +28,29 @@ pub(crate) fn chunk<S: Chunks>(
 }
 
 /// Reads the pages of one column chunk, one page in memory at a time.
-///
-/// With `Skips::Expected` the chunk's offset index is used if there is one, so that skipped pages are not touched at all;
-/// without it, they are passed over.
 pub(crate) fn pages<S: Chunks>(
     (shard, chunk): (&S, S::Chunk),
     metadata: &ParquetMetaData,
-    (row_group, leaf): (usize, usize),
-    skips: Skips,
+    place: (usize, usize),
+    seek: Seek<'_>,
 ) -> Result<Box<dyn PageReader>, ParquetError> {
-    let group = metadata.row_group(row_group);
-    let rows = usize::try_from(group.num_rows())?;
-    let locations = match skips {
-        Skips::Expected => page_locations(shard, metadata, (row_group, leaf))?,
-        Skips::None => None,
+    let group = metadata.row_group(place.0);
+    let (rows, chunk) = (usize::try_from(group.num_rows())?, Arc::new(chunk));
+    let locations = match seek {
+        Seek::Walk => None,
+        Seek::Lookup(wanted) => offset_index::checked((shard, &chunk), metadata, place, wanted)?,
     };
-    Ok(Box::new(SerializedPageReader::new(Arc::new(chunk), group.column(leaf), rows, locations)?))
+    Ok(Box::new(SerializedPageReader::new(chunk, group.column(place.1), rows, locations)?))
 }
 
-/// Whether rows will be skipped.
+/// How the pages before a wanted row are passed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Skips {
-    Expected,
-    None,
-}
-
-impl Skips {
-    /// Whether some rows will be skipped, where `skipped` come before the first wanted.
-    pub(crate) const fn before(skipped: usize) -> Self {
-        if skipped > 0 { Self::Expected } else { Self::None }
-    }
-}
-
-/// The offset index of a column chunk; `None` if there is none or it contradicts the footer.
-fn page_locations<S: Chunks>(
-    shard: &S,
-    metadata: &ParquetMetaData,
-    (row_group, leaf): (usize, usize),
-) -> Result<Option<Vec<PageLocation>>, ParquetError> {
-    let group = metadata.row_group(row_group);
-    let chunk = group.column(leaf);
-    let Some((start, length)) = chunk.offset_index_offset().zip(chunk.offset_index_length()) else { return Ok(None) };
-    let Some((start, length)) = u64::try_from(start).ok().zip(usize::try_from(length).ok()) else { return Ok(None) };
-    if start.saturating_add(length as u64) > shard.file_bytes() {
-        return Ok(None);
-    }
-    let encoded = shard.bytes(start, length)?;
-    let Ok(index) = guarded(|| decode_offset_index(&encoded)) else { return Ok(None) };
-    let (chunk_start, chunk_bytes) = chunk.byte_range();
-    let is_inside = |page: &PageLocation| {
-        let end = page.offset.checked_add(i64::from(page.compressed_page_size));
-        let end = end.and_then(|end| u64::try_from(end).ok());
-        page.compressed_page_size > 0
-            && u64::try_from(page.offset).is_ok_and(|offset| offset >= chunk_start)
-            && end.is_some_and(|end| end <= chunk_start + chunk_bytes)
-    };
-    let locations = index.page_locations();
-    let is_sound = locations.first().is_some_and(|page| page.first_row_index == 0)
-        && locations.last().is_some_and(|page| page.first_row_index <= group.num_rows())
-        && locations.is_sorted_by_key(|page| (page.first_row_index, page.offset))
-        && locations.iter().all(is_inside);
-    Ok(is_sound.then(|| locations.clone()))
+pub(crate) enum Seek<'a> {
+    /// By their headers, which say how many values they hold: a row is its own whatever else the file claims.
+    Walk,
+    /// By the chunk's offset index if it has a sound one, so that they are not touched: for a few rows from all over a shard. These rows,
+    /// counted from the start of the row group, are looked up.
+    Lookup(&'a [u64]),
 }
 
 /// One value of a flat column.
@@ -119,12 +80,12 @@ impl LeafReader {
         source: (&S, S::Chunk),
         metadata: &ParquetMetaData,
         place: (usize, usize),
-        skips: Skips,
+        seek: Seek<'_>,
     ) -> Result<Self, ParquetError> {
         let column = metadata.file_metadata().schema_descr().column(place.1);
         let kind = kind(&column).ok_or_else(|| ParquetError::General("the column's type cannot be read".to_owned()))?;
         let physical = column.physical_type();
-        let reader = get_column_reader(column, pages(source, metadata, place, skips)?);
+        let reader = get_column_reader(column, pages(source, metadata, place, seek)?);
         let typed = match physical {
             Physical::INT32 => Typed::Int32(get_typed_column_reader(reader)),
             Physical::INT64 => Typed::Int64(get_typed_column_reader(reader)),
@@ -147,6 +108,9 @@ impl LeafReader {
 
     /// Reads the next row's value; `None` for null.
     pub(crate) fn next_value(&mut self) -> Result<Option<Value>, ParquetError> {
+        if self.kind == Kind::Null {
+            return self.skip(1).map(|()| None);
+        }
         let Self { typed, kind, levels } = self;
         let is_unsigned = *kind == Kind::Unsigned;
         guarded(|| {

@@ -13,7 +13,7 @@ use parquet::schema::types::{ColumnDescriptor, SchemaDescriptor};
 use crate::chunks::{Chunks, PIECE_BYTES};
 use crate::columns::{self, Kind, kind};
 use crate::footer::guarded;
-use crate::leaf::{self, Skips, too_few_rows};
+use crate::leaf::{self, Seek, too_few_rows};
 use crate::{Error, PlannedShard, Result};
 
 /// Column chunks up to this size are fetched whole; of larger ones the pages are found by the offset index.
@@ -111,7 +111,7 @@ fn conversion(column: &ColumnDescriptor) -> Option<Conversion> {
             Kind::Bool => Some(Conversion::Bool),
             Kind::Signed => Some(Conversion::Signed),
             Kind::Unsigned => Some(Conversion::Unsigned),
-            Kind::Bytes => None,
+            Kind::Bytes | Kind::Null => None,
         },
     }
 }
@@ -125,9 +125,10 @@ pub(crate) fn each<S: Chunks>(
 ) -> Result<(), ParquetError> {
     let place = (row_group, leaf);
     let skipped = usize::try_from(rows.start)?;
-    let (piece_bytes, skips) = fetching(metadata, place, &rows);
+    let first = [rows.start];
+    let (piece_bytes, seek) = fetching(metadata, place, &rows, &first);
     let chunk = leaf::chunk(chunks, metadata, place, piece_bytes)?;
-    let pages = leaf::pages((chunks, chunk), metadata, place, skips)?;
+    let pages = leaf::pages((chunks, chunk), metadata, place, seek)?;
     let column = metadata.file_metadata().schema_descr().column(leaf);
     let most_level = column.max_def_level();
     let mut rest = Rest { take, most_level, skipped, rows: usize::try_from(rows.end - rows.start)? };
@@ -157,16 +158,21 @@ pub(crate) fn each<S: Chunks>(
 }
 
 /// In pieces of how many bytes a column chunk is fetched, and whether pages are looked up.
-fn fetching(metadata: &ParquetMetaData, (row_group, leaf): (usize, usize), rows: &Range<u64>) -> (u64, Skips) {
+fn fetching<'a>(
+    metadata: &ParquetMetaData,
+    (row_group, leaf): (usize, usize),
+    rows: &Range<u64>,
+    first: &'a [u64],
+) -> (u64, Seek<'a>) {
     let group = metadata.row_group(row_group);
     let (_, bytes) = group.column(leaf).byte_range();
     if bytes <= WHOLE_BYTES || group.column(leaf).offset_index_offset().is_none() {
-        return (PIECE_BYTES, Skips::None);
+        return (PIECE_BYTES, Seek::Walk);
     }
     let group_rows = u64::try_from(group.num_rows()).unwrap_or(0).max(1);
     let share = u128::from(bytes) * u128::from(rows.end - rows.start) / u128::from(group_rows);
     let share = u64::try_from(share).unwrap_or(u64::MAX);
-    (share.clamp(LEAST_PIECE_BYTES, PIECE_BYTES), Skips::Expected)
+    (share.clamp(LEAST_PIECE_BYTES, PIECE_BYTES), Seek::Lookup(first))
 }
 
 /// Rows still to be read.

@@ -8,11 +8,12 @@ use headwater_record::{ByteCount, UnitKey};
 use headwater_store::Stores;
 
 use crate::chunks::StoredShard;
-use crate::columns::{self, Columns, Present};
+use crate::columns::{self, Columns, Label, Present};
 use crate::footer::{self, Footer};
 use crate::footers::Footers;
 use crate::groups::Groups;
 use crate::listing::{self, Listed};
+use crate::partitions::Partitions;
 use crate::shard::PlannedShard;
 use crate::{Error, OnBadShard, PlanOptions, Result, SourceConfig, SourceFolder, source, units};
 
@@ -84,7 +85,8 @@ pub fn plan(
         return Err(Error::NoPaths { name: name.clone() });
     }
     let planner = Planner { options, footers: Arc::default(), on_progress };
-    let planned = sources.iter().map(|source| planner.source(source, listing::list(source, stores)?));
+    let planned =
+        sources.iter().map(|source| planner.source(source, listing::list(source, stores, &options.excluded)?));
     Ok(Plan { sources: planned.collect::<Result<_>>()? })
 }
 
@@ -114,7 +116,7 @@ impl Planner<'_> {
     /// Plans the files that a source was found to have.
     fn source(&self, source: &SourceConfig, listed: Vec<Listed>) -> Result<PlannedSource> {
         let options = self.options;
-        let planning = Planning { source, unit_bytes: options.unit_bytes.0, footers: &self.footers };
+        let planning = Planning { source, options, footers: &self.footers };
         let planned = planning.all(&listed, self.on_progress);
         let (mut shards, mut present, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
         for (file, planned) in listed.into_iter().zip(planned) {
@@ -147,7 +149,7 @@ impl Planner<'_> {
 /// What planning any file of a source needs.
 struct Planning<'a> {
     source: &'a SourceConfig,
-    unit_bytes: u64,
+    options: &'a PlanOptions,
     footers: &'a Arc<Footers>,
 }
 
@@ -186,19 +188,30 @@ impl Planning<'_> {
             Err(reason) => return Ok(Err(reason)),
         };
         let schema = metadata.file_metadata().schema_descr();
-        let present = columns::check(self.source, &file.place.describe(&file.entry.path), schema)?;
+        let location = file.place.describe(&file.entry.path);
+        if let Some(added) = self.options.added_column.as_deref().filter(|added| columns::has_root(schema, added)) {
+            return Err(Error::ColumnTaken { shard: location, column: added.to_owned() });
+        }
+        let mut present = columns::check(self.source, &location, schema)?;
         let labels = [(present.id, &self.source.id), (present.domain, &self.source.domain)];
-        let labels = labels.into_iter().filter(|(is_there, _)| *is_there);
+        let labels = labels.into_iter().filter(|(label, _)| *label == Label::Present);
         let labels: Vec<usize> = labels.filter_map(|(_, name)| columns::leaf(schema, name)).collect();
+        let partitions = Partitions::of(&location);
+        for (label, name) in [(&mut present.id, &self.source.id), (&mut present.domain, &self.source.domain)] {
+            if partitions.has(name) {
+                *label = Label::Present;
+            }
+        }
         let groups = Groups::of(&metadata, present.text, &labels);
         self.footers.offer(&id, &metadata);
         let shard = PlannedShard {
-            units: units::cut(&id, &groups, self.unit_bytes),
+            units: units::cut(&id, &groups, self.options.unit_bytes.0),
             rows: u64::try_from(metadata.file_metadata().num_rows()).unwrap_or(0),
             path: file.entry.path.clone(),
             bytes: file.entry.bytes,
             etag: file.entry.etag.clone(),
             place: file.place.clone(),
+            partitions,
             id,
             groups,
             footers: Arc::clone(self.footers),

@@ -9,6 +9,7 @@ use parquet::file::metadata::ParquetMetaData;
 use crate::chunks::StoredShard;
 use crate::footers::Footers;
 use crate::groups::Groups;
+use crate::partitions::Partitions;
 use crate::{Error, Result, footer};
 
 /// One shard of a plan, with what reading it needs.
@@ -27,6 +28,7 @@ pub struct PlannedShard {
     /// The planned units, in row order.
     pub units: Vec<UnitKey>,
     pub(crate) place: Place,
+    pub(crate) partitions: Partitions,
     pub(crate) groups: Groups,
     pub(crate) footers: Arc<Footers>,
 }

@@ -17,7 +17,8 @@ pub(crate) const DEFAULT_DOMAIN: &str = "domain";
 pub struct SourceConfig {
     /// Name; becomes a folder of the artefacts.
     pub name: String,
-    /// Files, folders (all `*.parquet` below) and patterns (`*`, `**`, `?`, `[]`, `{}`), on disk or as URLs.
+    /// Files of any name, folders (all `*.parquet`, `*.parq` and `*.pq` below) and patterns (`*`, `**`, `?`, `[]`, `{}`), on disk or as
+    /// URLs. What is hidden, as a part of its path begins with `_` or `.`, is left out.
     pub paths: Vec<String>,
     /// The column that holds the text.
     #[serde(default = "default_text")]
@@ -73,7 +74,7 @@ pub enum OnBadShard {
 }
 
 /// How to plan.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct PlanOptions {
     /// Text that a unit should hold.
     pub unit_bytes: ByteCount,
@@ -81,11 +82,21 @@ pub struct PlanOptions {
     pub on_bad_shard: OnBadShard,
     /// Seed of the choice of units where a source is sampled.
     pub seed: u64,
+    /// A column that subsets will have besides; no shard may have it already.
+    pub added_column: Option<String>,
+    /// Folders and files that are no part of the corpus wherever they lie, such as what the run itself writes.
+    pub excluded: Vec<Place>,
 }
 
 impl Default for PlanOptions {
     fn default() -> Self {
-        Self { unit_bytes: ByteCount(16 << 20), on_bad_shard: OnBadShard::Fail, seed: 0 }
+        Self {
+            unit_bytes: ByteCount(16 << 20),
+            on_bad_shard: OnBadShard::Fail,
+            seed: 0,
+            added_column: None,
+            excluded: Vec::new(),
+        }
     }
 }
 

@@ -17,10 +17,11 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPrope
 use parquet::file::writer::{SerializedFileWriter, SerializedPageWriter, TrackedWrite};
 
 use crate::chunks::{Chunks, PIECE_BYTES};
+use crate::columns::{self, has_root};
 use crate::copy::{Copier, CopyError, Run, runs};
-use crate::leaf::{Skips, chunk, pages};
-use crate::subset_footer::{INFLUENCE_COLUMN, entries_with_influence, with_influence};
-use crate::{Error, PlannedShard, Result};
+use crate::leaf::{Seek, chunk, pages};
+use crate::subset_footer::{entries_with_column, with_column};
+use crate::{Error, PlannedShard, Result, TextCheck};
 
 /// zstd level of subsets: smaller than level 1 by about a tenth, still faster than the disk.
 const ZSTD_LEVEL: i32 = 3;
@@ -44,7 +45,24 @@ const SLICE_ROWS: usize = 16_384;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct KeptRows {
     rows: Vec<u64>,
-    influence: Option<Vec<f32>>,
+    texts: Option<CheckedTexts>,
+    added: Option<AddedColumn>,
+}
+
+/// What the texts of the kept rows are to be.
+#[derive(Clone, Debug, PartialEq)]
+struct CheckedTexts {
+    column: String,
+    /// Of each kept row.
+    checks: Vec<TextCheck>,
+}
+
+/// A column of numbers that a subset has besides those of its shard.
+#[derive(Clone, Debug, PartialEq)]
+struct AddedColumn {
+    name: String,
+    /// Of each kept row.
+    values: Vec<f32>,
 }
 
 impl KeptRows {
@@ -55,19 +73,30 @@ impl KeptRows {
     pub fn new(rows: Vec<u64>) -> Result<Self> {
         match rows.windows(2).find(|pair| pair[0] >= pair[1]) {
             Some(pair) => Err(Error::RowOrder { row: pair[1], before: pair[0] }),
-            None => Ok(Self { rows, influence: None }),
+            None => Ok(Self { rows, texts: None, added: None }),
         }
     }
 
-    /// Adds each row's influence, to be written as a trailing column; a NaN becomes null.
+    /// Checks that the text of each row, in the column named `column`, is the one that is meant.
     ///
     /// # Errors
-    /// [`Error::InfluenceCount`] if there are not as many values as rows.
-    pub fn with_influence(self, influence: Vec<f32>) -> Result<Self> {
-        if influence.len() != self.rows.len() {
-            return Err(Error::InfluenceCount { rows: self.rows.len(), values: influence.len() });
+    /// [`Error::ColumnLength`] if there are not as many checks as rows.
+    pub fn with_texts(self, column: &str, checks: Vec<TextCheck>) -> Result<Self> {
+        if checks.len() != self.rows.len() {
+            return Err(Error::ColumnLength { rows: self.rows.len(), values: checks.len() });
         }
-        Ok(Self { influence: Some(influence), ..self })
+        Ok(Self { texts: Some(CheckedTexts { column: column.to_owned(), checks }), ..self })
+    }
+
+    /// Adds a number to each row, such as its influence, to be written as a trailing column; a NaN becomes null.
+    ///
+    /// # Errors
+    /// [`Error::ColumnLength`] if there are not as many values as rows.
+    pub fn with_column(self, name: &str, values: Vec<f32>) -> Result<Self> {
+        if values.len() != self.rows.len() {
+            return Err(Error::ColumnLength { rows: self.rows.len(), values: values.len() });
+        }
+        Ok(Self { added: Some(AddedColumn { name: name.to_owned(), values }), ..self })
     }
 
     /// The rows, rising.
@@ -106,11 +135,11 @@ pub enum Subset {
 
 /// Writes the kept rows of `shard` to `writer` as a Parquet file with the shard's schema and footer entries.
 ///
-/// The influence column, if there are values for it, comes last, and the footer entries of Arrow, pandas and Hugging Face then
+/// The added column, if there is one, comes last, and the footer entries of Arrow, pandas and Hugging Face then
 /// list it too.
 ///
 /// # Errors
-/// [`Error::RowOutOfRange`], [`Error::InfluenceTaken`], [`Error::Corrupt`], [`Error::Write`], [`Error::Encode`], or a failure
+/// [`Error::RowOutOfRange`], [`Error::ColumnTaken`], [`Error::OtherText`], [`Error::Corrupt`], [`Error::Write`], [`Error::Encode`], or a failure
 /// of the disk or store that holds the shard. What was written by then is no Parquet file.
 ///
 /// # Determinism
@@ -195,12 +224,12 @@ fn copy_rows<S: Chunks, W: Write + Send>(
     let encoding = |error| source.encoding(error);
     let file = source.metadata.file_metadata();
     let (schema, entries) = (file.schema_descr(), file.key_value_metadata().cloned());
-    let (root, entries) = if kept.influence.is_some() {
-        if schema.root_schema().get_fields().iter().any(|field| field.name() == INFLUENCE_COLUMN) {
-            return Err(Error::InfluenceTaken { shard: source.location.clone(), column: INFLUENCE_COLUMN });
+    let (root, entries) = if let Some(AddedColumn { name, .. }) = &kept.added {
+        if has_root(schema, name) {
+            return Err(Error::ColumnTaken { shard: source.location.clone(), column: name.clone() });
         }
-        let entries = entries.map(|entries| entries_with_influence(schema, &entries)).transpose();
-        (with_influence(schema).map_err(encoding)?, entries.map_err(encoding)?)
+        let entries = entries.map(|entries| entries_with_column(schema, &entries, name)).transpose();
+        (with_column(schema, name).map_err(encoding)?, entries.map_err(encoding)?)
     } else {
         (schema.root_schema_ptr(), entries)
     };
@@ -302,7 +331,7 @@ impl<'a, S: Chunks> Cursor<'a, S> {
         for leaf in 0..columns {
             let place = (self.row_group, leaf);
             let opened = chunk(chunks, metadata, place, piece_bytes)
-                .and_then(|chunk| pages((chunks, chunk), metadata, place, Skips::Expected));
+                .and_then(|chunk| pages((chunks, chunk), metadata, place, Seek::Walk));
             let pages = opened.map_err(|source| Error::Corrupt {
                 shard: location.clone(),
                 row_group: self.row_group,
@@ -318,25 +347,30 @@ impl<'a, S: Chunks> Cursor<'a, S> {
 
     /// Copies a slice to the writers, one for each column.
     fn copy(&mut self, slice: &Slice, writers: &mut [ColumnWriter<'_>]) -> Result<()> {
+        let schema = self.source.metadata.file_metadata().schema_descr();
+        let checked =
+            self.kept.texts.as_ref().and_then(|texts| Some((columns::leaf(schema, &texts.column)?, &texts.checks)));
         for (leaf, (column, writer)) in self.columns.iter_mut().zip(&mut *writers).enumerate() {
-            column.copy(&slice.runs, writer).map_err(|error| match error {
+            let checks = checked.filter(|(text, _)| *text == leaf).map(|(_, checks)| &checks[slice.first..slice.end]);
+            column.copy(&slice.runs, checks, writer).map_err(|error| match error {
                 CopyError::Write(error) => self.source.encoding(error),
+                CopyError::OtherText(at) => {
+                    Error::OtherText { shard: self.source.location.clone(), row: self.kept.rows[slice.first + at] }
+                }
                 CopyError::Read(source) => Error::Corrupt {
                     shard: self.source.location.clone(),
                     row_group: self.row_group,
                     first_row: self.kept.rows[slice.first],
                     last_row: self.kept.rows[slice.end - 1],
-                    column: self.source.metadata.file_metadata().schema_descr().column(leaf).path().string(),
+                    column: schema.column(leaf).path().string(),
                     source,
                 },
             })?;
         }
-        if let (Some(influence), Some(ColumnWriter::FloatColumnWriter(writer))) =
-            (&self.kept.influence, writers.last_mut())
-        {
-            let influence = &influence[slice.first..slice.end];
-            let levels: Vec<i16> = influence.iter().map(|value| i16::from(!value.is_nan())).collect();
-            let values: Vec<f32> = influence.iter().copied().filter(|value| !value.is_nan()).collect();
+        if let (Some(added), Some(ColumnWriter::FloatColumnWriter(writer))) = (&self.kept.added, writers.last_mut()) {
+            let numbers = &added.values[slice.first..slice.end];
+            let levels: Vec<i16> = numbers.iter().map(|value| i16::from(!value.is_nan())).collect();
+            let values: Vec<f32> = numbers.iter().copied().filter(|value| !value.is_nan()).collect();
             writer.write_batch(&values, Some(&levels), None).map_err(|error| self.source.encoding(error))?;
         }
         Ok(())

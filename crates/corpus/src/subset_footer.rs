@@ -1,4 +1,4 @@
-//! Footer entries of a subset that has the influence column: readers that trust the entries must find it there.
+//! Footer entries of a subset that has a column of numbers more than its shard: readers that trust the entries must find it there.
 //!
 //! Without that column the entries are copied as they are, `ARROW:schema` included: the Parquet schema is the same, so it
 //! still describes the file.
@@ -16,31 +16,31 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-/// Name of the column that [`KeptRows::with_influence`](crate::KeptRows::with_influence) adds.
-pub const INFLUENCE_COLUMN: &str = "influence";
+/// Key of the entry that Spark takes a file's schema from.
+const SPARK: &str = "org.apache.spark.sql.parquet.row.metadata";
 
 /// The schema with an optional float column at the end.
-pub(crate) fn with_influence(schema: &SchemaDescriptor) -> Result<TypePtr, ParquetError> {
-    let influence = Type::primitive_type_builder(INFLUENCE_COLUMN, Physical::FLOAT)
-        .with_repetition(Repetition::OPTIONAL)
-        .build()?;
+pub(crate) fn with_column(schema: &SchemaDescriptor, name: &str) -> Result<TypePtr, ParquetError> {
+    let added = Type::primitive_type_builder(name, Physical::FLOAT).with_repetition(Repetition::OPTIONAL).build()?;
     let root = schema.root_schema();
     let mut fields = root.get_fields().to_vec();
-    fields.push(Arc::new(influence));
+    fields.push(Arc::new(added));
     Ok(Arc::new(Type::group_type_builder(root.name()).with_fields(fields).build()?))
 }
 
-/// The footer entries of a shard, with the influence column entered wherever columns are listed.
-pub(crate) fn entries_with_influence(
+/// The footer entries of a shard, with the column `name` entered wherever columns are listed.
+pub(crate) fn entries_with_column(
     schema: &SchemaDescriptor,
     entries: &[KeyValue],
+    name: &str,
 ) -> Result<Vec<KeyValue>, ParquetError> {
     let mut updated = entries.to_vec();
     for entry in &mut updated {
         let Some(value) = &entry.value else { continue };
         let replaced = match entry.key.as_str() {
-            "pandas" => in_pandas(value),
-            "huggingface" => in_hugging_face(value),
+            "pandas" => in_pandas(value, name),
+            "huggingface" => in_hugging_face(value, name),
+            SPARK => in_spark(value, name),
             _ => continue,
         };
         match replaced {
@@ -49,7 +49,7 @@ pub(crate) fn entries_with_influence(
         }
     }
     if entries.iter().any(|entry| entry.key == ARROW_SCHEMA_META_KEY) {
-        let encoded = arrow_schema(schema, &updated)?;
+        let encoded = arrow_schema(schema, &updated, name)?;
         for entry in updated.iter_mut().filter(|entry| entry.key == ARROW_SCHEMA_META_KEY) {
             entry.value = Some(encoded.clone());
         }
@@ -57,13 +57,13 @@ pub(crate) fn entries_with_influence(
     Ok(updated)
 }
 
-/// Encodes the Arrow schema of the source with the influence column.
-fn arrow_schema(schema: &SchemaDescriptor, entries: &Vec<KeyValue>) -> Result<String, ParquetError> {
+/// Encodes the Arrow schema of the source with the added column.
+fn arrow_schema(schema: &SchemaDescriptor, entries: &Vec<KeyValue>, name: &str) -> Result<String, ParquetError> {
     let source = parquet_to_arrow_schema(schema, Some(entries))?;
-    let widened = SchemaDescriptor::new(with_influence(schema)?);
+    let widened = SchemaDescriptor::new(with_column(schema, name)?);
     let all = parquet_to_arrow_schema(&widened, None)?;
-    let influence = all.fields().iter().filter(|field| field.name() == INFLUENCE_COLUMN);
-    let fields: Vec<_> = source.fields().iter().chain(influence).cloned().collect();
+    let added = all.fields().iter().filter(|field| field.name() == name);
+    let fields: Vec<_> = source.fields().iter().chain(added).cloned().collect();
     let mut source = source;
     source.fields = fields.into();
     Ok(encode_arrow_schema(&source))
@@ -127,12 +127,13 @@ fn to_raw(value: &impl Serialize) -> Result<Box<RawValue>, serde_json::Error> {
 }
 
 /// Adds the column to `columns` of the `pandas` entry.
-fn in_pandas(entry: &str) -> Result<String, serde_json::Error> {
+fn in_pandas(entry: &str, name: &str) -> Result<String, serde_json::Error> {
     let mut pandas: Members = serde_json::from_str(entry)?;
     pandas.change("columns", |columns| {
         let mut columns: Vec<Box<RawValue>> = serde_json::from_str(columns.get())?;
+        let name = serde_json::to_string(name)?;
         columns.push(RawValue::from_string(format!(
-            r#"{{"name": "{INFLUENCE_COLUMN}", "field_name": "{INFLUENCE_COLUMN}", "pandas_type": "float32", "numpy_type": "float32", "metadata": null}}"#
+            r#"{{"name": {name}, "field_name": {name}, "pandas_type": "float32", "numpy_type": "float32", "metadata": null}}"#
         ))?);
         to_raw(&columns)
     })?;
@@ -140,19 +141,33 @@ fn in_pandas(entry: &str) -> Result<String, serde_json::Error> {
 }
 
 /// Adds the column to `info.features` of the `huggingface` entry.
-fn in_hugging_face(entry: &str) -> Result<String, serde_json::Error> {
+fn in_hugging_face(entry: &str, name: &str) -> Result<String, serde_json::Error> {
     let mut hugging_face: Members = serde_json::from_str(entry)?;
     hugging_face.change("info", |info| {
         let mut info: Members = serde_json::from_str(info.get())?;
         info.change("features", |features| {
             let mut features: Members = serde_json::from_str(features.get())?;
             let feature = RawValue::from_string(r#"{"dtype": "float32", "_type": "Value"}"#.to_owned())?;
-            features.0.push((INFLUENCE_COLUMN.to_owned(), feature));
+            features.0.push((name.to_owned(), feature));
             to_raw(&features)
         })?;
         to_raw(&info)
     })?;
     serde_json::to_string(&hugging_face)
+}
+
+/// Adds the column to `fields` of Spark's entry.
+fn in_spark(entry: &str, name: &str) -> Result<String, serde_json::Error> {
+    let mut schema: Members = serde_json::from_str(entry)?;
+    schema.change("fields", |fields| {
+        let mut fields: Vec<Box<RawValue>> = serde_json::from_str(fields.get())?;
+        let name = serde_json::to_string(name)?;
+        fields.push(RawValue::from_string(format!(
+            r#"{{"name":{name},"type":"float","nullable":true,"metadata":{{}}}}"#
+        ))?);
+        to_raw(&fields)
+    })?;
+    serde_json::to_string(&schema)
 }
 
 #[cfg(test)]
@@ -161,13 +176,17 @@ mod tests {
 
     #[test]
     fn footer_entries_gain_the_column_and_keep_their_order() -> Result<(), serde_json::Error> {
-        let features = in_hugging_face(r#"{"info":{"features":{"z":{"b":1,"a":2},"a":3}},"x":1.50}"#)?;
+        let features = in_hugging_face(r#"{"info":{"features":{"z":{"b":1,"a":2},"a":3}},"x":1.50}"#, "influence")?;
         let expected = r#"{"info":{"features":{"z":{"b":1,"a":2},"a":3,"influence":{"dtype": "float32", "_type": "Value"}}},"x":1.50}"#;
         assert_eq!(features, expected);
-        let pandas: serde_json::Value = serde_json::from_str(&in_pandas(r#"{"index_columns":[],"columns":[{}]}"#)?)?;
-        assert_eq!(pandas["columns"][1]["field_name"], INFLUENCE_COLUMN);
-        assert_eq!(in_pandas("{}")?, "{}");
-        assert!(in_pandas("no json").is_err());
+        let pandas: serde_json::Value =
+            serde_json::from_str(&in_pandas(r#"{"index_columns":[],"columns":[{}]}"#, "a\"b")?)?;
+        assert_eq!(pandas["columns"][1]["field_name"], "a\"b");
+        assert_eq!(in_pandas("{}", "x")?, "{}");
+        assert!(in_pandas("no json", "x").is_err());
+        let spark = in_spark(r#"{"type":"struct","fields":[{"name":"text"}]}"#, "influence")?;
+        let expected = r#"{"type":"struct","fields":[{"name":"text"},{"name":"influence","type":"float","nullable":true,"metadata":{}}]}"#;
+        assert_eq!(spark, expected);
         Ok(())
     }
 }

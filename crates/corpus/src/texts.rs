@@ -1,13 +1,13 @@
 //! The beginnings of a few documents' texts, to be looked at.
 //!
-//! Only row groups that hold one of them are touched, and where the shard has an offset index, only their pages.
+//! Only row groups that hold one of them are touched, and where the shard has a sound offset index, little more than their pages.
 
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
 
 use crate::chunks::Chunks;
 use crate::groups::Groups;
-use crate::leaf::{self, LeafReader, Skips, Value};
+use crate::leaf::{self, LeafReader, Seek, Value};
 use crate::{Error, PlannedShard, Result, columns};
 
 /// Largest piece of a column chunk that is fetched at once: about a page, as rows lie far apart.
@@ -79,7 +79,9 @@ fn beginnings<S: Chunks>(
         let inside = &rest[..rest.partition_point(|row| *row < within.end)];
         let mut read = || {
             let chunk = leaf::chunk(chunks, metadata, (row_group, leaf), PIECE_BYTES)?;
-            let mut reader = LeafReader::open((chunks, chunk), metadata, (row_group, leaf), Skips::Expected)?;
+            let wanted: Vec<u64> = inside.iter().map(|row| row - within.start).collect();
+            let seek = Seek::Lookup(&wanted);
+            let mut reader = LeafReader::open((chunks, chunk), metadata, (row_group, leaf), seek)?;
             let mut next = within.start;
             for row in inside {
                 reader.skip(usize::try_from(row - next)?)?;

@@ -12,8 +12,7 @@ use arrow::datatypes::{DataType, Field, Fields, Float32Type, Int8Type, Schema};
 use bytes::Bytes;
 use fs_err::File;
 use headwater_corpus::{
-    Error, INFLUENCE_COLUMN, KeptRows, PlanOptions, PlannedShard, SourceConfig, Subset, SubsetOptions, plan,
-    write_subset,
+    Error, KeptRows, PlanOptions, PlannedShard, SourceConfig, Subset, SubsetOptions, plan, write_subset,
 };
 use headwater_record::ByteCount;
 use parquet::arrow::ArrowWriter;
@@ -177,7 +176,7 @@ fn influence_comes_last_and_footers_list_it() -> Outcome {
     let folder = tempfile::tempdir()?;
     let (input, output) = (folder.path().join("in.parquet"), folder.path().join("out.parquet"));
     write(&input, &table(&plain(100))?, 30, WriterVersion::PARQUET_1_0)?;
-    let kept = KeptRows::new(vec![3, 40, 41, 99])?.with_influence(vec![0.5, f32::NAN, -1.0, 2.0])?;
+    let kept = KeptRows::new(vec![3, 40, 41, 99])?.with_column("influence", vec![0.5, f32::NAN, -1.0, 2.0])?;
     write_subset(&shard(&input)?, &kept, &SubsetOptions::default(), File::create(&output)?)?;
     let result = read(&output)?;
     let influence = result.column(result.num_columns() - 1).as_primitive::<Float32Type>();
@@ -187,17 +186,17 @@ fn influence_comes_last_and_footers_list_it() -> Outcome {
     assert_eq!(result.project(&(0..count).collect::<Vec<_>>())?.columns(), whole.columns());
     let schema = result.schema();
     assert_eq!(schema.fields()[..count], whole.schema().fields()[..]);
-    assert_eq!(schema.field(count), &Field::new(INFLUENCE_COLUMN, DataType::Float32, true));
+    assert_eq!(schema.field(count), &Field::new("influence", DataType::Float32, true));
     assert!(schema.metadata()["huggingface"].contains(r#""influence":{"dtype": "float32""#));
     assert!(schema.metadata()["pandas"].contains(r#""field_name": "influence""#));
     let again = write_subset(&shard(&output)?, &kept_of(1)?, &SubsetOptions::default(), Vec::new());
-    assert!(matches!(again, Err(Error::InfluenceTaken { .. })));
+    assert!(matches!(again, Err(Error::ColumnTaken { .. })));
     Ok(())
 }
 
 fn kept_of(rows: u64) -> Result<KeptRows, Error> {
     let count = usize::try_from(rows).unwrap_or(0);
-    KeptRows::new((0..rows).collect())?.with_influence(vec![1.0; count])
+    KeptRows::new((0..rows).collect())?.with_column("influence", vec![1.0; count])
 }
 
 #[test]
@@ -223,7 +222,7 @@ fn wrong_rows_and_full_disks_are_errors() -> Outcome {
         Err(Error::RowOutOfRange { row: 10, .. })
     ));
     assert!(matches!(KeptRows::new(vec![1, 1]), Err(Error::RowOrder { .. })));
-    assert!(matches!(KeptRows::new(vec![1])?.with_influence(vec![]), Err(Error::InfluenceCount { .. })));
+    assert!(matches!(KeptRows::new(vec![1])?.with_column("influence", vec![]), Err(Error::ColumnLength { .. })));
     match write_subset(&shard, &kept_of(10)?, &options, Full) {
         Err(Error::Write { source, .. }) => assert_eq!(source.kind(), std::io::ErrorKind::StorageFull),
         other => panic!("{other:?}"),

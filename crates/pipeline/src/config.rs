@@ -160,7 +160,13 @@ impl PipelineConfig {
     /// How to plan.
     #[must_use]
     pub fn plan_options(&self) -> PlanOptions {
-        PlanOptions { unit_bytes: self.run.unit_bytes, on_bad_shard: self.run.on_bad_shard, seed: self.run.seed }
+        PlanOptions {
+            unit_bytes: self.run.unit_bytes,
+            on_bad_shard: self.run.on_bad_shard,
+            seed: self.run.seed,
+            added_column: self.select.influence_column.name().map(str::to_owned),
+            excluded: Vec::new(),
+        }
     }
 }
 

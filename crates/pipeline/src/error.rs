@@ -93,16 +93,6 @@ pub enum Error {
     /// The output cannot be opened.
     #[error("[run] output cannot be used")]
     Output(#[source] headwater_store::Error),
-    /// The corpus holds what the run itself writes.
-    #[error(
-        "the paths of corpus source `{source_name}` match {shard}, inside the run's own output; write elsewhere or narrow the paths"
-    )]
-    OwnOutput {
-        /// The corpus source.
-        source_name: String,
-        /// The matching file.
-        shard: String,
-    },
     /// Nothing was scored yet.
     #[error("{output} has no run.json yet: run `headwater run {pipeline}` first")]
     NotBegun {

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::stages::heads::HeadsRequest;
 use crate::stages::score::ScoreRequest;
+use crate::stages::select::Selected;
 use crate::{Arm, OnChange, Pipeline, Result, Verdict};
 
 /// What to do about what earlier starts left.
@@ -47,12 +48,12 @@ impl Pipeline {
         let heads = self.heads_of(&model, &plan, request)?;
         let request = ScoreRequest { on_change: options.on_change, ..ScoreRequest::default() };
         let scored = self.score_units(&plan, &model, &heads, &request)?;
-        let selection = self.select_from(&scored.run, &plan, Arm::Selection)?;
-        let tokens = self.write_wanted_tokens(&plan, &scored.run, &selection)?;
+        let Selected { selection, run } = self.select_from(scored.run, &plan, Arm::Selection)?;
+        let tokens = self.write_wanted_tokens(&plan, &run, &selection)?;
         let recipes = self.write_recipes(&selection, None)?;
         self.folder.write_json(RunFolder::METRICS, &self.meters.metrics())?;
         // the page shows the times up to here; it takes time itself
-        let report = self.write_report(Some(&scored.run), Some(&plan))?;
+        let report = self.write_report(Some(&run), Some(&plan))?;
         self.folder.write_json(RunFolder::METRICS, &self.meters.metrics())?;
         let mut artefacts = vec![
             ("subset", RunFolder::subset(&selection.hash)),
@@ -67,7 +68,7 @@ impl Pipeline {
             let what = ["schedule", "tokens", "report"].into_iter().find(|what| path.starts_with(what));
             (what.unwrap_or("recipe"), path)
         }));
-        let verdict = self.verdict(&selection, &scored.run);
+        let verdict = self.verdict(&selection, &run);
         Ok(RunSummary { selection, artefacts, verdict })
     }
 }

@@ -24,6 +24,9 @@ pub mod column {
     pub const STATUS: &str = "status";
     /// Bytes of text, u64; 0 for null.
     pub const BYTES: &str = "bytes";
+    /// The hash of the text's bytes, XXH3 of 64 bits, u64; null where there is no text that is UTF-8. Sidecars of earlier versions lack the
+    /// column.
+    pub const TEXT_HASH: &str = "text_hash";
     /// Text bytes / zstd-3 bytes, f32; 0 for empty text.
     pub const COMPRESSION: &str = "compression";
     /// Tokens of the document, u32.
@@ -73,6 +76,7 @@ pub fn schema() -> SchemaRef {
         Field::new(column::DOMAIN, words(), false),
         Field::new(column::STATUS, words(), false),
         Field::new(column::BYTES, DataType::UInt64, false),
+        Field::new(column::TEXT_HASH, DataType::UInt64, true),
         Field::new(column::COMPRESSION, DataType::Float32, false),
         Field::new(column::TOKENS, DataType::UInt32, false),
         Field::new(column::SCORED_TOKENS, DataType::UInt32, false),

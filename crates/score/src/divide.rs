@@ -1,6 +1,6 @@
 //! Which units of a plan have their scores, and which are still to be scored.
 
-use headwater_corpus::{Plan, PlannedShard, PlannedSource};
+use headwater_corpus::{Plan, PlannedShard, PlannedSource, Wanted};
 use headwater_record::run::RunSource;
 use headwater_record::{ByteCount, Part, RunFile, UnitKey};
 use headwater_run::{RunFolder, SidecarFooter};
@@ -43,7 +43,7 @@ impl<'a> PlannedUnit<'a> {
     /// Its documents.
     #[must_use]
     pub fn rows(&self) -> UnitRows<'a> {
-        UnitRows { shard: self.shard, columns: &self.source.columns, unit: self.key }
+        UnitRows { shard: self.shard, columns: &self.source.columns, unit: self.key, wanted: Wanted::Documents }
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use bytes::Bytes;
-use headwater_corpus::{Plan, PlanOptions, SourceConfig, plan};
+use headwater_corpus::{Plan, PlanOptions, SourceConfig, Wanted, plan};
 use headwater_model::{
     Architecture, AttentionArgmax, Concurrency, Engine, Error as ModelError, HeadMask, ModelShape, RopeScaling,
     WindowLosses,
@@ -187,7 +187,10 @@ impl Corpus {
     /// The units of the plan.
     pub(crate) fn units(&self) -> Vec<UnitRows<'_>> {
         let source = &self.plan.sources[0];
-        source.units().map(|(shard, unit)| UnitRows { shard, columns: &source.columns, unit }).collect()
+        source
+            .units()
+            .map(|(shard, unit)| UnitRows { shard, columns: &source.columns, unit, wanted: Wanted::Documents })
+            .collect()
     }
 
     /// `run.json` of the plan under `scorer`.

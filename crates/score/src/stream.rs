@@ -205,8 +205,8 @@ impl<'a> Stream<'a> {
     fn look_ahead(&mut self) {
         let mut bytes: u64 = self.upcoming.iter().map(|(_, _, bytes)| bytes).sum();
         while self.next < self.crew.units.len() && self.upcoming.len() < UNITS_AHEAD && bytes < UNITS_AHEAD_BYTES {
-            let UnitRows { shard, columns, unit } = self.crew.units[self.next];
-            let mut start = UnitStart::new(shard, columns, unit);
+            let UnitRows { shard, columns, unit, wanted } = self.crew.units[self.next];
+            let mut start = UnitStart::new(shard, columns, unit).with_wanted(wanted);
             // the first is opened at once
             let is_wanted = !self.upcoming.is_empty() && !self.crew.watch.skips(self.next);
             let begun = if is_wanted { start.begin() } else { 0 };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use headwater_corpus::{Columns, Document, DocumentText, Domain};
+use headwater_corpus::{Columns, Document, DocumentText, Domain, text_hash};
 use headwater_record::Status;
 use headwater_record::sidecar::NO_DOMAIN;
 use headwater_run::SidecarRow;
@@ -69,6 +69,7 @@ pub(crate) fn prepare(
         domain: domain_of(columns, document.domain),
         status: Status::Scored,
         bytes: 0,
+        text_hash: None,
         compression: 0.0,
         tokens: 0,
         scored_tokens: 0,
@@ -87,6 +88,7 @@ pub(crate) fn prepare(
         DocumentText::Text(text) => {
             tokens = scorer.tokenizer.encode(&text)?;
             row.bytes = text.len() as u64;
+            row.text_hash = Some(text_hash(text.as_bytes()));
             row.compression = compression(&text);
             row.tokens = u32::try_from(tokens.len()).unwrap_or(u32::MAX);
             if tokens.len() < scorer.min_tokens {

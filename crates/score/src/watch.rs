@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use headwater_corpus::{Columns, Piece, PlannedShard};
+use headwater_corpus::{Columns, Piece, PlannedShard, Wanted};
 use headwater_record::UnitKey;
 use headwater_run::SidecarRow;
 
@@ -17,6 +17,8 @@ pub struct UnitRows<'a> {
     pub columns: &'a Columns,
     /// The unit, or a part of one.
     pub unit: &'a UnitKey,
+    /// How they are read.
+    pub wanted: Wanted,
 }
 
 /// Follows the scoring and says when it ends.
@@ -61,7 +63,7 @@ pub enum Phase {
 
 impl<'a> From<&'a Piece<'a>> for UnitRows<'a> {
     fn from(piece: &'a Piece<'a>) -> Self {
-        Self { shard: piece.shard, columns: &piece.source.columns, unit: &piece.unit }
+        Self { shard: piece.shard, columns: &piece.source.columns, unit: &piece.unit, wanted: Wanted::Sample }
     }
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fraction::Fraction;
 use crate::guards::Guards;
+use crate::influence_column::InfluenceColumn;
 use crate::upsample::UpsampleConfig;
 use crate::{Error, Result};
 
@@ -152,8 +153,8 @@ pub struct SelectConfig {
     /// What keeps scored documents out of the ranking.
     #[serde(skip_serializing_if = "Guards::is_empty")]
     pub guards: Guards,
-    /// Whether the subset gets a trailing column with each row's influence.
-    pub influence_column: bool,
+    /// Whether the subset gets a trailing column with each row's influence, and its name.
+    pub influence_column: InfluenceColumn,
     /// Domains that are cut otherwise, by name.
     pub domains: BTreeMap<String, DomainOverride>,
 }
@@ -169,7 +170,7 @@ impl Default for SelectConfig {
             upsample: None,
             length_strata: 1,
             guards: Guards::default(),
-            influence_column: false,
+            influence_column: InfluenceColumn::No,
             domains: BTreeMap::new(),
         }
     }

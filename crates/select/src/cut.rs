@@ -18,6 +18,7 @@ use crate::certainty::certainties;
 use crate::config::{By, RankBy, SelectConfig};
 use crate::goals::{DomainGoal, goals};
 use crate::guards;
+use crate::influence_column::InfluenceColumn;
 use crate::membership::{Cut, Membership};
 use crate::population::Population;
 use crate::rank::{self, prepare};
@@ -50,8 +51,8 @@ pub struct Selection {
     pub file: SelectionFile,
     /// Which documents are kept.
     pub membership: Membership,
-    /// Whether kept rows come with their influence.
-    pub(crate) influence_column: bool,
+    /// Whether kept rows come with their influence, and in which column.
+    pub(crate) influence_column: InfluenceColumn,
 }
 
 /// Cuts every domain of the sidecars' documents.
@@ -108,7 +109,7 @@ fn cut_listing(
     let cuts = draft.cuts();
     let index = census.index;
     let membership = Membership { index, strata, cuts, rank, population };
-    Ok(Selection { file, membership, influence_column: config.influence_column })
+    Ok(Selection { file, membership, influence_column: config.influence_column.clone() })
 }
 
 /// The sidecar columns that a selection reads again and again.

@@ -1,11 +1,44 @@
 //! What can go wrong in a selection.
 
+use std::fmt;
+
 use headwater_record::TokenCount;
+use headwater_run::Unit;
 
 use crate::filter::FilterProblem;
 
 /// The result of this crate's functions.
 pub type Result<T> = std::result::Result<T, Error>;
+
+/// What went wrong with one shard of the corpus. It reads like its cause.
+#[derive(Debug)]
+pub struct ShardError {
+    /// Name of the corpus source.
+    pub source_name: String,
+    /// The shard's path, relative to the fixed prefix of its `paths` entry.
+    pub path: String,
+    /// What went wrong.
+    pub error: headwater_corpus::Error,
+}
+
+impl ShardError {
+    /// What went wrong with the shard of `unit`.
+    pub(crate) fn of(unit: &Unit, error: headwater_corpus::Error) -> Box<Self> {
+        Box::new(Self { source_name: unit.source.to_string(), path: unit.path.to_string(), error })
+    }
+}
+
+impl fmt::Display for ShardError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl std::error::Error for ShardError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.error.source()
+    }
+}
 
 /// Why a selection cannot be made or written.
 #[derive(Debug, thiserror::Error)]
@@ -251,7 +284,7 @@ pub enum Error {
     Store(#[from] headwater_store::Error),
     /// A shard cannot be read or its subset not written.
     #[error(transparent)]
-    Corpus(#[from] headwater_corpus::Error),
+    Shard(#[from] Box<ShardError>),
     /// A filter that cannot be read, or not be applied.
     #[error("`{key}` = \"{text}\" is no filter that can be applied")]
     Filter {
@@ -280,7 +313,7 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Store(error) => error.is_transient(),
-            Self::Corpus(error) => error.is_transient(),
+            Self::Shard(shard) => shard.error.is_transient(),
             Self::Run(error) => error.is_transient(),
             _ => false,
         }

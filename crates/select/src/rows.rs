@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::{ArrowPrimitiveType, Float32Type, UInt32Type};
+use arrow::datatypes::{ArrowPrimitiveType, Float32Type, UInt32Type, UInt64Type};
+use headwater_corpus::TextCheck;
 use headwater_record::sidecar::column;
 use headwater_run::sidecar::{numbers, word_indices, words};
 use headwater_run::{Error as RunError, Unit};
@@ -46,6 +47,25 @@ impl UnitRows<'_> {
     /// A column of 32-bit counts.
     pub(crate) fn counts(&self, name: &str) -> Result<Vec<u32>> {
         self.values::<UInt32Type>(name)
+    }
+
+    /// What the texts of some rows, rising, are known by.
+    pub(crate) fn text_checks(&self, wanted: impl Iterator<Item = usize>) -> Result<Vec<TextCheck>> {
+        let mut wanted = wanted.peekable();
+        let (mut checks, mut first) = (Vec::new(), 0);
+        for batch in self.batches {
+            let bytes = numbers::<UInt64Type>(self.unit, batch, column::BYTES)?;
+            // a sidecar of an earlier version has no hashes
+            let hashes =
+                batch.column_by_name(column::TEXT_HASH).and_then(|hashes| hashes.as_primitive_opt::<UInt64Type>());
+            while let Some(row) = wanted.next_if(|row| *row < first + batch.num_rows()) {
+                let at = row - first;
+                let hash = hashes.filter(|hashes| hashes.is_valid(at)).map(|hashes| hashes.value(at));
+                checks.push(TextCheck { bytes: bytes.value(at), hash });
+            }
+            first += batch.num_rows();
+        }
+        Ok(checks)
     }
 
     fn values<T: ArrowPrimitiveType>(&self, name: &str) -> Result<Vec<T::Native>> {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::UInt64Type;
-use headwater_corpus::{BeginningText, Plan, PlannedShard, PlannedSource, read_numbers, read_texts};
+use headwater_corpus::{BeginningText, Class, Plan, PlannedShard, PlannedSource, read_numbers, read_texts};
 use headwater_record::metrics::SidecarMetrics;
 use headwater_record::sidecar::column;
 use headwater_record::{ByteCount, RunFile};
@@ -15,7 +15,7 @@ use headwater_store::Entry;
 
 use crate::memory::{Memory, Missing, joined};
 use crate::sidecars::Sidecars;
-use crate::{Error, Result};
+use crate::{Error, Result, ShardError};
 
 /// Memory for rows that were read, beside what a selection needs.
 const ROOM_BYTES: usize = 192 << 20;
@@ -178,7 +178,7 @@ impl Sidecars for StoredSidecars<'_> {
 
     fn source_numbers(&self, unit: &Unit, column: &str) -> Result<Vec<f32>> {
         let rows = unit.key.first_row..unit.key.first_row + unit.key.rows;
-        Ok(read_numbers(self.shard(unit)?.0, column, rows)?)
+        Ok(read_numbers(self.shard(unit)?.0, column, rows).map_err(|error| ShardError::of(unit, error))?)
     }
 
     fn source_texts(&self, unit: &Unit, rows: &[u64], characters: usize) -> Result<Vec<Option<BeginningText>>> {
@@ -187,7 +187,14 @@ impl Sidecars for StoredSidecars<'_> {
         }
         let (shard, text) = self.shard(unit)?;
         let rows: Vec<u64> = rows.iter().map(|row| unit.key.first_row + row).collect();
-        Ok(read_texts(shard, text, &rows, characters)?)
+        match read_texts(shard, text, &rows, characters) {
+            Err(error) if error.class() == Class::Data => {
+                let reason = error.to_string();
+                tracing::warn!(shard = shard.location(), reason, "its texts cannot be shown");
+                Ok(vec![None; rows.len()])
+            }
+            read => Ok(read.map_err(|error| ShardError::of(unit, error))?),
+        }
     }
 }
 

@@ -5,17 +5,18 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use headwater_corpus::{KeptRows, PlannedShard, SubsetOptions};
+use headwater_corpus::{KeptRows, PlannedShard, SubsetOptions, TextCheck};
 use headwater_record::selection::Bucket;
-use headwater_run::RunFolder;
+use headwater_record::sidecar::column;
+use headwater_run::{RunFolder, Unit};
 use headwater_store::Place;
 
-use crate::Result;
 use crate::cut::Selection;
 use crate::rows::UnitRows;
 use crate::scan::Scores;
 use crate::sidecars::Sidecars;
 use crate::stored::StoredSidecars;
+use crate::{Result, ShardError};
 
 /// Shards copied at the same time, at most: each takes the memory of a row group of its output and of what it reads ahead.
 const MOST_WRITERS: usize = 3;
@@ -24,6 +25,7 @@ const MOST_WRITERS: usize = 3;
 #[derive(Debug, Default)]
 struct Kept {
     rows: Vec<u64>,
+    texts: Vec<TextCheck>,
     influence: Vec<f32>,
 }
 
@@ -144,7 +146,7 @@ impl Copying<'_> {
             (self.on_progress)(range.len() as u64);
             return Ok(Copied::AlreadyThere);
         }
-        let (shard, _) = self.sidecars.shard(unit)?;
+        let (shard, text) = self.sidecars.shard(unit)?;
         let kept = self.kept(range)?;
         let mut copied = Copied::Empty;
         for (target, kept) in targets.iter().zip(kept) {
@@ -154,7 +156,7 @@ impl Copying<'_> {
             if self.there.contains(target) {
                 copied = copied.and(Copied::AlreadyThere);
             } else {
-                self.write(target, shard, kept)?;
+                self.write(target, unit, (shard, text), kept)?;
                 copied = copied.and(Copied::Written);
             }
         }
@@ -166,12 +168,19 @@ impl Copying<'_> {
         let mut kept: Vec<Kept> = self.folders.iter().map(|_| Kept::default()).collect();
         let scores = Scores { sidecars: self.sidecars, on_progress: self.on_progress };
         let wanted: Vec<usize> = range.collect();
-        let digest = |rows: &UnitRows<'_>| self.selection.membership.members(rows);
-        scores.scan(&wanted, self.selection.membership.columns(), digest, |at, members| {
+        let digest = |rows: &UnitRows<'_>| {
+            let mut members = self.selection.membership.members(rows)?;
+            members.retain(|member| member.bucket.is_some());
+            let checks = rows.text_checks(members.iter().map(|member| member.row))?;
+            Ok(members.into_iter().zip(checks).collect::<Vec<_>>())
+        };
+        let columns = self.selection.membership.columns().into_iter().chain([column::BYTES, column::TEXT_HASH]);
+        scores.scan(&wanted, columns, digest, |at, members| {
             let first = self.sidecars.units()[at].key.first_row;
-            for member in members {
+            for (member, check) in members {
                 if let Some(bucket) = member.bucket {
                     kept[bucket].rows.push(first + member.row as u64);
+                    kept[bucket].texts.push(check);
                     kept[bucket].influence.push(member.influence);
                 }
             }
@@ -180,13 +189,16 @@ impl Copying<'_> {
         Ok(kept)
     }
 
-    fn write(&self, target: &str, shard: &PlannedShard, kept: Kept) -> Result<()> {
-        let mut rows = KeptRows::new(kept.rows)?;
-        if self.selection.influence_column {
-            rows = rows.with_influence(kept.influence)?;
+    /// Writes the kept rows of the shard of `unit`.
+    fn write(&self, target: &str, unit: &Unit, (shard, text): (&PlannedShard, &str), kept: Kept) -> Result<()> {
+        let failed = |error| ShardError::of(unit, error);
+        let rows = KeptRows::new(kept.rows).and_then(|rows| rows.with_texts(text, kept.texts));
+        let mut rows = rows.map_err(failed)?;
+        if let Some(name) = self.selection.influence_column.name() {
+            rows = rows.with_column(name, kept.influence).map_err(failed)?;
         }
         let mut writer = self.place.writer(target)?;
-        headwater_corpus::write_subset(shard, &rows, &SubsetOptions::default(), &mut writer)?;
+        headwater_corpus::write_subset(shard, &rows, &SubsetOptions::default(), &mut writer).map_err(failed)?;
         Ok(writer.finish()?)
     }
 }

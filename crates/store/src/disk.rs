@@ -56,6 +56,16 @@ pub(crate) fn read_range(path: &Path, range: Range<u64>, expected: Option<&str>)
     Ok(Bytes::from(bytes))
 }
 
+/// The absolute path without links, as far as it exists.
+pub(crate) fn canonical(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let resolved = absolute.ancestors().find_map(|above| Some((above, fs::canonicalize(above).ok()?)));
+    match resolved {
+        Some((above, resolved)) => absolute.strip_prefix(above).map_or(absolute.clone(), |rest| resolved.join(rest)),
+        None => absolute,
+    }
+}
+
 /// Describes one file.
 pub(crate) fn entry(path: &Path, relative: &str) -> Result<Entry> {
     let metadata = fs::metadata(path).map_err(|error| Error::reading(path.display().to_string(), error))?;

@@ -127,9 +127,23 @@ fn is_azure(host: &str) -> bool {
 /// The cut is at the last `/` before the first of `*`, `?`, `[` and `{`, or at the last `/` of all; it never falls inside
 /// `scheme://bucket`. The folder is `.` where there is no slash.
 pub(crate) fn split_fixed_prefix(text: &str) -> (&str, &str) {
-    let start = text.find("://").map_or(0, |at| at + 3);
-    let wildcard = text[start..].find(['*', '?', '[', '{']).map_or(text.len(), |at| start + at);
-    match text[start..wildcard].rfind('/') {
+    let start = start_of_path(text);
+    split_before(text, text[start..].find(['*', '?', '[', '{']).map_or(text.len(), |at| start + at))
+}
+
+/// Splits `text` into the folder above its last part and that part; see [`split_fixed_prefix`].
+pub(crate) fn split_last(text: &str) -> (&str, &str) {
+    split_before(text, text.len())
+}
+
+fn start_of_path(text: &str) -> usize {
+    text.find("://").map_or(0, |at| at + 3)
+}
+
+/// Splits `text` at the last `/` before `end`.
+fn split_before(text: &str, end: usize) -> (&str, &str) {
+    let start = start_of_path(text);
+    match text[start..end].rfind('/') {
         Some(0) if start == 0 => ("/", &text[1..]),
         Some(at) => (&text[..start + at], &text[start + at + 1..]),
         None if start > 0 => (text, ""),

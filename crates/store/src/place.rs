@@ -76,6 +76,15 @@ impl Place {
         }
     }
 
+    /// The one name of the place, by which it is compared with others: on disk an absolute path without links, as far as it exists.
+    #[must_use]
+    pub fn canonical(&self) -> String {
+        match &self.root {
+            Root::Disk { path, .. } => disk::canonical(path).display().to_string(),
+            Root::Remote { .. } => self.shown.clone(),
+        }
+    }
+
     /// Reads a whole file.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use object_store::limit::LimitStore;
 
 use crate::connect::connect;
-use crate::location::{Bucket, Location, split_fixed_prefix};
+use crate::location::{Bucket, Location, split_fixed_prefix, split_last};
 use crate::place::Root;
 use crate::remote::Client;
 use crate::traffic::{Counters, Traffic};
@@ -73,6 +73,15 @@ impl Stores {
     /// As [`Stores::open`].
     pub fn open_fixed_prefix(&self, location: &str) -> Result<(Place, String)> {
         let (folder, rest) = split_fixed_prefix(location);
+        Ok((self.open(folder)?, rest.to_owned()))
+    }
+
+    /// Splits a location into the folder above its last part and that part, whatever characters it has.
+    ///
+    /// # Errors
+    /// As [`Stores::open`].
+    pub fn open_above(&self, location: &str) -> Result<(Place, String)> {
+        let (folder, rest) = split_last(location);
         Ok((self.open(folder)?, rest.to_owned()))
     }
 

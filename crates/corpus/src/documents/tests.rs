@@ -8,6 +8,7 @@ use bytes::Bytes;
 use headwater_record::{ByteCount, UnitKey};
 use parquet::arrow::ArrowWriter;
 use parquet::errors::ParquetError;
+use parquet::file::page_index::offset_index::PageLocation;
 use parquet::file::properties::WriterProperties;
 
 use super::{Wanted, open, read_unit};
@@ -15,7 +16,7 @@ use crate::chunks::{Chunks, StoredChunk, StoredShard};
 use crate::footers::Footers;
 use crate::groups::Groups;
 use crate::traced::Traced;
-use crate::{Columns, Document, Domain, Plan, PlanOptions, Result, SourceConfig, footer, units};
+use crate::{Columns, Document, Domain, Plan, PlanOptions, Result, SourceConfig, footer, offset_index, units};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -42,15 +43,15 @@ fn shard(has_offset_index: bool) -> Result<Traced, Box<dyn std::error::Error>> {
 /// Documents, ranges asked for, and the range of the text column.
 type Trace = (Vec<Document>, Vec<Range<u64>>, Range<u64>);
 
-/// Reads a unit; returns its documents and the ranges asked for, apart from the offset index.
-fn trace(traced: &Traced, unit_bytes: u64, index: usize) -> Result<Trace, Box<dyn std::error::Error>> {
+/// Reads a unit of 50,000 bytes; returns its documents and the ranges asked for, apart from the offset index.
+fn trace(traced: &Traced, index: usize, wanted: Wanted) -> Result<Trace, Box<dyn std::error::Error>> {
     let footer = footer::read("x.parquet", traced)?;
     let groups = Groups::of(&footer.metadata, 1, &[]);
-    let units: Vec<UnitKey> = units::cut(&footer.id, &groups, unit_bytes);
+    let units: Vec<UnitKey> = units::cut(&footer.id, &groups, 50_000);
     let span = groups.span(&units[index]).ok_or("no such rows")?;
     let columns = Columns { text: "text".into(), id: None, domain: Domain::Constant("d".into()) };
     traced.take_asked();
-    let documents = open(traced, None, &footer.metadata, (&columns, Wanted::Documents), (&units[index], span, "x"))?;
+    let documents = open(traced, None, &footer.metadata, (&columns, wanted), (&units[index], span, "x"))?;
     let documents = documents.collect::<Result<Vec<_>>>()?;
     let (start, length) = footer.metadata.row_group(0).column(1).byte_range();
     let asked = traced.take_asked();
@@ -63,8 +64,8 @@ fn trace(traced: &Traced, unit_bytes: u64, index: usize) -> Result<Trace, Box<dy
 fn columns_that_are_not_read_are_never_fetched() -> Outcome {
     for has_offset_index in [true, false] {
         let traced = shard(has_offset_index)?;
-        for unit in 0..4 {
-            let (documents, asked, text) = trace(&traced, 50_000, unit)?;
+        for (unit, wanted) in (0..4).flat_map(|unit| [(unit, Wanted::Documents), (unit, Wanted::Sample)]) {
+            let (documents, asked, text) = trace(&traced, unit, wanted)?;
             assert_eq!(documents.len(), ROWS / 4);
             assert_eq!(documents[0].row, (unit * ROWS / 4) as u64);
             assert!(
@@ -79,15 +80,59 @@ fn columns_that_are_not_read_are_never_fetched() -> Outcome {
 #[test]
 fn a_column_is_fetched_page_by_page_and_skipped_pages_are_not() -> Outcome {
     let traced = shard(true)?;
-    let (_, asked, text) = trace(&traced, 50_000, 3)?;
+    let (_, asked, text) = trace(&traced, 3, Wanted::Sample)?;
     let bytes: u64 = asked.iter().map(|range| range.end - range.start).sum();
     assert!(bytes < (text.end - text.start) / 4 + 3 * 4096, "{bytes} of {text:?}");
     assert!(asked.iter().all(|range| range.end - range.start < 6000), "{asked:?}");
-    let traced = shard(false)?;
-    let (_, asked, text) = trace(&traced, 50_000, 3)?;
-    // Without an offset index the headers of skipped pages are read, their bodies are not.
-    let bytes: u64 = asked.iter().map(|range| range.end - range.start).sum();
-    assert!(bytes < (text.end - text.start) / 3 + 3 * 4096, "{bytes} of {text:?}");
+    for (traced, wanted) in [(traced, Wanted::Documents), (shard(false)?, Wanted::Sample)] {
+        let (_, asked, text) = trace(&traced, 3, wanted)?;
+        // the headers of skipped pages are read, their bodies are not
+        let bytes: u64 = asked.iter().map(|range| range.end - range.start).sum();
+        assert!(bytes < (text.end - text.start) / 3 + 3 * 4096, "{bytes} of {text:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_wrong_offset_index_changes_no_document() -> Outcome {
+    let sound = shard(true)?;
+    let footer = footer::read("x.parquet", &sound)?;
+    let column = footer.metadata.row_group(0).column(1).clone();
+    let start = usize::try_from(column.offset_index_offset().ok_or("an index")?)?;
+    let length = usize::try_from(column.offset_index_length().ok_or("an index")?)?;
+    let whole = sound.bytes(0, usize::try_from(sound.file_bytes())?)?.to_vec();
+    let expected = trace(&sound, 2, Wanted::Documents)?.0;
+    let mut passed_over = 0;
+    for (at, bit) in (start..start + length).flat_map(|at| [(at, 1_u8), (at, 2), (at, 64)]) {
+        let mut wrong = whole.clone();
+        wrong[at] ^= bit;
+        let wrong = Traced::new(wrong.into());
+        assert!(trace(&wrong, 2, Wanted::Documents)?.0 == expected, "byte {at}");
+        let (documents, asked, _) = trace(&wrong, 2, Wanted::Sample)?;
+        assert!(documents == expected, "byte {at}");
+        passed_over += usize::from(asked.len() > 60);
+    }
+    assert!(passed_over > length, "most changes are noticed: {passed_over} of {}", 3 * length);
+    Ok(())
+}
+
+#[test]
+fn an_offset_index_whose_rows_are_shifted_is_passed_over() -> Outcome {
+    let traced = shard(true)?;
+    let footer = footer::read("x.parquet", &traced)?;
+    let column = footer.metadata.row_group(0).column(1);
+    let chunk = Arc::new(traced.clone());
+    let pages = offset_index::checked((&traced, &chunk), &footer.metadata, (0, 1), &[1000])?.ok_or("a sound index")?;
+    let agrees = |pages: &[PageLocation]| offset_index::agrees(pages, (&chunk, column), ROWS as i64, &[1000]);
+    assert!(pages.len() > 20 && agrees(&pages));
+    let holding = pages.partition_point(|page| page.first_row_index <= 1000) - 1;
+    for shift in [-1, 1] {
+        for first in [1, holding, holding + 1, pages.len() - 1] {
+            let mut shifted = pages.clone();
+            shifted[first..].iter_mut().for_each(|page| page.first_row_index += shift);
+            assert!(!agrees(&shifted), "from page {first} on by {shift}");
+        }
+    }
     Ok(())
 }
 

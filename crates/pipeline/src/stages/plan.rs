@@ -1,13 +1,14 @@
 //! Planning: what there is to score, from footers alone.
 
-use headwater_corpus::{Domain, Plan, PlannedSource, plan};
+use headwater_corpus::{Domain, Plan, PlanOptions, PlannedSource, plan};
 use headwater_record::run::SkippedShard;
 use headwater_record::{ByteCount, TokenCount};
+use headwater_run::RunFolder;
 use serde::Serialize;
 
 use crate::estimate::{ASSUMED_BYTES_PER_TOKEN, tokens};
 use crate::measurement::{Known, Measurement, Settings};
-use crate::{Error, Event, Pipeline, Result, Verdict};
+use crate::{Event, Pipeline, Result, Verdict};
 
 /// What a corpus holds, as its footers tell.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -89,7 +90,7 @@ impl Pipeline {
     /// nothing.
     ///
     /// # Errors
-    /// [`Error::Corpus`] for paths and shards; [`Error::OwnOutput`].
+    /// [`Error::Corpus`] for paths and shards.
     pub fn plan_summary(&self) -> Result<PlanSummary> {
         let plan = self.plan()?;
         let known = self.known_speed();
@@ -109,10 +110,12 @@ impl Pipeline {
     pub(crate) fn plan(&self) -> Result<Plan> {
         let _timer = self.meters.stage("plan");
         let step = self.step("plan", "footers", None);
-        let options = self.config.plan_options();
+        // what a run writes in Parquet
+        let own = [RunFolder::SCORES, RunFolder::SUBSETS, RunFolder::REJECTS];
+        let excluded = own.iter().map(|path| self.place().child(path)).collect();
+        let options = PlanOptions { excluded, ..self.config.plan_options() };
         let plan = plan(&self.config.corpus, &options, &self.environment.stores, &|footers| step.advance(footers))?;
         drop(step);
-        self.refuse_own_output(&plan)?;
         let shards = || plan.sources.iter().flat_map(|source| &source.shards);
         let units: usize = shards().map(|shard| shard.units.len()).sum();
         self.tell(&Event::Planned { units: units as u64, shards: shards().count() as u64 });
@@ -126,17 +129,6 @@ impl Pipeline {
                 tracing::warn!("the corpus cannot be read, so no texts are shown: {}", crate::error::chain(error));
             })
             .ok()
-    }
-
-    /// Refuses a corpus that holds what this run writes.
-    fn refuse_own_output(&self, plan: &Plan) -> Result<()> {
-        let output = format!("{}/", self.place());
-        for source in &plan.sources {
-            if let Some(shard) = source.shards.iter().find(|shard| shard.location().starts_with(&output)) {
-                return Err(Error::OwnOutput { source_name: source.name.clone(), shard: shard.location().to_owned() });
-            }
-        }
-        Ok(())
     }
 
     /// What earlier measurements tell about this pipeline.

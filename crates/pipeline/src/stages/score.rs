@@ -117,7 +117,7 @@ impl Watch for Follower<'_> {
             }
             Err(error) if self.pipeline.may_skip(&error) => {
                 if tally.unreadable.insert(shard_name(work)) {
-                    tally.run = self.pipeline.skip(work, &error)?;
+                    tally.run = self.pipeline.skip_shard(&work.source.name, &work.shard.path, &error)?;
                 }
             }
             Err(error) => return Err(error),
@@ -254,16 +254,24 @@ impl Pipeline {
 
     /// Whether `error` is the fault of a shard that the pipeline allows to skip.
     pub(crate) fn may_skip(&self, error: &headwater_score::Error) -> bool {
-        let unreadable = matches!(error, headwater_score::Error::Corpus(error) if error.class() == Class::Data);
-        unreadable && self.config.run.on_bad_shard == OnBadShard::Skip
+        matches!(error, headwater_score::Error::Corpus(error) if self.may_skip_shard(error))
     }
 
-    /// Takes the shard of `work` out of the run.
-    fn skip(&self, work: &PlannedUnit<'_>, error: &headwater_score::Error) -> Result<RunFile, headwater_score::Error> {
+    /// Whether `error` is the fault of its shard, and the pipeline allows to skip it.
+    pub(crate) fn may_skip_shard(&self, error: &headwater_corpus::Error) -> bool {
+        error.class() == Class::Data && self.config.run.on_bad_shard == OnBadShard::Skip
+    }
+
+    /// Takes the shard at `path` of a source out of the run.
+    pub(crate) fn skip_shard(
+        &self,
+        source: &str,
+        path: &str,
+        error: &dyn std::error::Error,
+    ) -> Result<RunFile, headwater_run::Error> {
         let reason = error.to_string();
-        tracing::warn!(shard = work.shard.location(), reason, "shard skipped");
-        let shard = SkippedShard { path: work.shard.path.clone(), reason };
-        Ok(self.folder.skip_shard(&work.source.name, &shard)?)
+        tracing::warn!(source, shard = path, reason, "shard skipped");
+        self.folder.skip_shard(source, &SkippedShard { path: path.to_owned(), reason })
     }
 
     /// What scores as the pipeline says, with `heads` masked.

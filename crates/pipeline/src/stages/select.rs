@@ -19,6 +19,12 @@ pub struct SelectSummary {
     pub verdict: Verdict,
 }
 
+/// What was selected, of the run as it then is.
+pub(crate) struct Selected {
+    pub(crate) selection: SelectionFile,
+    pub(crate) run: RunFile,
+}
+
 impl Pipeline {
     /// Cuts each domain of the scores that are there, writes the kept rows, and last of all the cuts.
     ///
@@ -30,7 +36,7 @@ impl Pipeline {
         let run = self.begun_run()?;
         let plan = self.plan()?;
         refuse_other_labels(&run, &plan)?;
-        let selection = self.select_from(&run, &plan, arm)?;
+        let Selected { selection, run } = self.select_from(run, &plan, arm)?;
         let verdict = self.verdict(&selection, &run);
         Ok(SelectSummary { selection, verdict })
     }
@@ -64,9 +70,22 @@ impl Pipeline {
         })
     }
 
-    /// Cuts every domain, writes the subset and the rejects, and last of all `selection.json`.
-    pub(crate) fn select_from(&self, run: &RunFile, plan: &Plan, arm: Arm) -> Result<SelectionFile> {
+    /// Cuts every domain, writes the subset and the rejects, and last of all `selection.json`. A shard that turns out unreadable is taken
+    /// out of the run if the pipeline says so, and all is cut again.
+    pub(crate) fn select_from(&self, run: RunFile, plan: &Plan, arm: Arm) -> Result<Selected> {
         let _timer = self.meters.stage("select");
+        let mut run = run;
+        loop {
+            match self.select_once(&run, plan, arm) {
+                Err(Error::Select(headwater_select::Error::Shard(shard))) if self.may_skip_shard(&shard.error) => {
+                    run = self.skip_shard(&shard.source_name, &shard.path, &shard.error)?;
+                }
+                selection => return Ok(Selected { selection: selection?, run }),
+            }
+        }
+    }
+
+    fn select_once(&self, run: &RunFile, plan: &Plan, arm: Arm) -> Result<SelectionFile> {
         let (config, seed) = (self.rule(arm)?, self.config.run.seed);
         let sidecars = StoredSidecars::open(&self.folder, run)?.with_shards(plan);
         let mut rejects = RejectsWriter::new(&self.folder)?;

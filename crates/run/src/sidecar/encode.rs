@@ -32,6 +32,8 @@ pub struct SidecarRow {
     pub status: Status,
     /// Bytes of text.
     pub bytes: u64,
+    /// The hash of the text, see [`column::TEXT_HASH`](headwater_record::sidecar::column::TEXT_HASH).
+    pub text_hash: Option<u64>,
     /// Text bytes / zstd-3 bytes.
     pub compression: f32,
     /// Tokens.
@@ -122,6 +124,7 @@ fn columns(footer: &SidecarFooter, rows: &[SidecarRow]) -> std::result::Result<V
         dictionary(rows.iter().map(|row| row.domain.as_str()))?,
         dictionary(rows.iter().map(|row| row.status.as_str()))?,
         Arc::new(UInt64Array::from_iter_values(rows.iter().map(|row| row.bytes))),
+        Arc::new(UInt64Array::from_iter(rows.iter().map(|row| row.text_hash))),
         Arc::new(Float32Array::from_iter_values(rows.iter().map(|row| row.compression))),
         Arc::new(UInt32Array::from_iter_values(rows.iter().map(|row| row.tokens))),
         Arc::new(UInt32Array::from_iter_values(rows.iter().map(|row| row.scored_tokens))),

@@ -273,7 +273,10 @@ fn the_hash_follows_the_rule() {
     assert_eq!(hash(&config, 0), hash(&config, 1), "the seed matters to the random rank alone");
     let random = SelectConfig { rank: RankBy::Random, ..config.clone() };
     assert_ne!(hash(&random, 0), hash(&random, 1));
-    assert_ne!(hash(&config, 0), hash(&SelectConfig { influence_column: true, ..config.clone() }, 0));
+    assert_ne!(
+        hash(&config, 0),
+        hash(&SelectConfig { influence_column: crate::InfluenceColumn::Yes, ..config.clone() }, 0)
+    );
     assert_ne!(hash(&config, 0), hash(&SelectConfig { fraction: 0.21, ..config.clone() }, 0));
 }
 

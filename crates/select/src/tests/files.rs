@@ -18,7 +18,9 @@ use parquet::file::properties::WriterProperties;
 use tempfile::TempDir;
 
 use super::{Line, no_progress, run_of, scoring, sidecar};
-use crate::{Error, Result, Rule, SelectConfig, Selection, StoredSidecars, cut, cut_with_rejects, write_subset};
+use crate::{
+    Error, InfluenceColumn, Result, Rule, SelectConfig, Selection, StoredSidecars, cut, cut_with_rejects, write_subset,
+};
 
 /// Rows of a row group of the made-up shards.
 const GROUP_ROWS: usize = 5;
@@ -157,7 +159,7 @@ fn selection(scored: &Scored, config: &SelectConfig) -> Selection {
 fn kept_rows_arrive_in_files_of_their_own() {
     let scored = scored();
     assert!(scored.units.len() > 3, "row groups are units");
-    let config = SelectConfig { fraction: 0.5, influence_column: true, ..SelectConfig::default() };
+    let config = SelectConfig { fraction: 0.5, influence_column: InfluenceColumn::Yes, ..SelectConfig::default() };
     let selection = selection(&scored, &config);
     let sidecars = StoredSidecars::open(&scored.folder(), &scored.run).unwrap().with_shards(&scored.plan);
     let write = || write_subset(&scored.folder(), &sidecars, &selection, &no_progress).unwrap();

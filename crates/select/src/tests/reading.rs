@@ -43,6 +43,7 @@ fn rows(unit: &Unit) -> Vec<SidecarRow> {
             domain: if uniform() < 0.7 { "web" } else { "code" }.to_owned(),
             status: if is_scored { Status::Scored } else { Status::Short },
             bytes: u64::from(tokens) * 4,
+            text_hash: None,
             compression: 1.0 + uniform(),
             tokens,
             scored_tokens: tokens - 1,
