@@ -1,6 +1,7 @@
 //! The built `headwater` command on tiny models and corpora, from the pipeline to the artefacts.
 
 mod bench;
+mod corpora;
 mod corpus;
 mod kill;
 mod machines;

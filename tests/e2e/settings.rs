@@ -85,13 +85,15 @@ fn sources_are_checked() -> Outcome {
         ("name = \"a\"\npaths = [\"corpus/[\"]", ["`a`", "`corpus/[` is not a valid pattern"]),
         ("name = \"a\"\npaths = [\"corpus/web\"]\ntext = \"content\"\nsample = 0.0", ["`sample` is 0", "above 0"]),
         (
-            "name = \"a\"\npaths = [\"corpus/web\", \"corpus/web/*\"]\ntext = \"content\"",
+            "name = \"a\"\npaths = [\"corpus/web\", \"again\"]\ntext = \"content\"",
             ["both give a shard `0.parquet`", "remove one"],
         ),
         ("name = \"a\"\npath = [\"corpus/web\"]", ["unknown key `path`", "did you mean `paths`?"]),
         ("paths = [\"corpus/web\"]", ["missing field `name`", "pipeline.toml:5"]),
     ];
     let site = Site::new()?;
+    fs_err::create_dir(site.path("again"))?;
+    fs_err::copy(site.path("corpus/web/0.parquet"), site.path("again/0.parquet"))?;
     for (table, parts) in cases {
         site.write(PIPELINE, &pipeline(&format!("[[corpus]]\n{table}\n"), &tiny("llama")))?;
         refused(&site, &[], &parts)?;

@@ -179,10 +179,9 @@ pub(crate) fn settle(
 
 /// Tells, once for a source, which columns of default name are passed over.
 fn note_unusable(source: &SourceConfig, shards: &[Present]) {
-    let of: [(&str, &str, fn(&Present) -> Label); 2] =
-        [("id", &source.id, |shard| shard.id), ("domain", &source.domain, |shard| shard.domain)];
-    for (role, column, label) in of {
-        let count = shards.iter().filter(|shard| label(shard) == Label::Unusable).count();
+    let ids = shards.iter().filter(|shard| shard.id == Label::Unusable).count();
+    let domains = shards.iter().filter(|shard| shard.domain == Label::Unusable).count();
+    for (role, column, count) in [("id", &source.id, ids), ("domain", &source.domain, domains)] {
         if count > 0 {
             tracing::warn!(
                 source = source.name,

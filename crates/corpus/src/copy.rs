@@ -75,7 +75,7 @@ impl Copier {
             (R::ByteArrayColumnReader(reader), W::ByteArrayColumnWriter(writer)) => {
                 let Some(checks) = checks else { return copy(reader, writer, runs, levels) };
                 let mut checked = 0;
-                copy_seen(reader, writer, (runs, levels), &mut |texts: &[ByteArray]| {
+                copy_seen(reader, writer, (runs, levels), |texts: &[ByteArray]| {
                     // a null is no text and leaves one too few in the end
                     let rest = checks.get(checked..).unwrap_or_default();
                     let is_other = |(text, check): (&ByteArray, &TextCheck)| !check.fits(text.data());
@@ -101,7 +101,7 @@ fn copy<T: DataType>(
     runs: &[Run],
     levels: (i16, i16),
 ) -> Result<(), CopyError> {
-    copy_seen(reader, writer, (runs, levels), &mut |_| Ok(()))
+    copy_seen(reader, writer, (runs, levels), |_| Ok(()))
 }
 
 /// Copies rows whose values `see` is shown first.
@@ -109,7 +109,7 @@ fn copy_seen<T: DataType>(
     reader: &mut ColumnReaderImpl<T>,
     writer: &mut ColumnWriterImpl<'_, T>,
     (runs, (max_definition, max_repetition)): (&[Run], (i16, i16)),
-    see: &mut dyn FnMut(&[T::T]) -> Result<(), CopyError>,
+    mut see: impl FnMut(&[T::T]) -> Result<(), CopyError>,
 ) -> Result<(), CopyError> {
     let mut rows = Rows::default();
     for run in runs {

@@ -10,7 +10,7 @@ use crate::chunks::{Chunks, PIECE_BYTES, StoredChunk, StoredShard};
 use crate::columns::{self, Columns, Domain};
 use crate::groups::Span;
 use crate::leaf::{self, LeafReader, Seek, Value};
-use crate::{Error, PlannedShard, Result};
+use crate::{Error, PlannedShard, Result, Text};
 
 /// One row of a shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub enum DocumentText {
         bytes: u64,
     },
     /// The text.
-    Text(String),
+    Text(Text),
 }
 
 /// The documents of one unit, decoded as they are asked for.
@@ -283,11 +283,11 @@ impl UnitDocuments {
         let value = self.leaves.text.as_mut().map(LeafReader::next_value).transpose();
         let text = match value.map_err(|error| (text_column(), error))?.flatten() {
             None => DocumentText::Null,
-            Some(Value::Number(text)) => DocumentText::Text(text),
-            Some(Value::Bytes(bytes)) => match std::str::from_utf8(bytes.data()) {
-                Ok(text) => DocumentText::Text(text.to_owned()),
-                Err(_) => DocumentText::NotUtf8 { bytes: bytes.len() as u64 },
-            },
+            Some(Value::Number(text)) => DocumentText::Text(text.into()),
+            Some(Value::Bytes(bytes)) => {
+                let length = bytes.len() as u64;
+                Text::new(bytes).map_or(DocumentText::NotUtf8 { bytes: length }, DocumentText::Text)
+            }
         };
         let id = match self.leaves.id.as_mut() {
             Some(leaf) => label(leaf).map_err(|error| (self.columns.id.clone().unwrap_or_default(), error))?,

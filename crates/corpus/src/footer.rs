@@ -39,7 +39,7 @@ pub(crate) struct Footer {
 pub(crate) fn read(path: &str, shard: &impl Chunks) -> Result<Footer, String> {
     let bytes = shard.file_bytes();
     if bytes == 0 {
-        return Err("it is empty: writing or copying it has failed".to_owned());
+        return Err("it has 0 bytes and is too short to be a Parquet file: writing or copying it has failed".to_owned());
     }
     let foreign = || {
         let length = usize::try_from(bytes).map_or(HEAD_BYTES, |bytes| bytes.min(HEAD_BYTES));

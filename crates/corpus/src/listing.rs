@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use globset::{GlobBuilder, GlobMatcher};
 use headwater_store::{Entry, Place, Stores};
 
-use crate::{Error, Result, SourceConfig, SourceFolder};
+use crate::{Error, Result, SourceConfig, SourceFolder, json_lines};
 
 const WILDCARDS: [char; 4] = ['*', '?', '[', '{'];
 
@@ -26,6 +26,8 @@ pub(crate) struct Listed {
 #[derive(Debug, Default)]
 struct LeftOut {
     hidden: usize,
+    /// JSON Lines files beside Parquet files.
+    beside: usize,
     repeated: usize,
     own: usize,
 }
@@ -93,19 +95,31 @@ fn list_entry(name: &str, written: &str, stores: &Stores, left_out: &mut LeftOut
         let pattern = Pattern::Glob { glob, written: &rest };
         return Ok(keep(&place, place.list("")?, &pattern, left_out));
     }
-    if !rest.is_empty()
-        && !written.ends_with('/')
+    let is_dots = matches!(rest.as_str(), "." | "..");
+    let may_be_file = !rest.is_empty() && !is_dots && !written.ends_with('/');
+    // a store is not asked for an object of the name of a folder: some fail then
+    let is_likely_file = place.local_path().is_some() || has_extension(&rest) || json_lines::is_json_lines(&rest);
+    if may_be_file
+        && is_likely_file
         && let Some(file) = file(&place, &rest)?
     {
         return Ok(vec![file]);
     }
-    let folder = if rest.is_empty() { place } else { place.child(&rest) };
-    match folder.list("") {
-        Ok(entries) => Ok(keep(&folder, entries, &Pattern::Everything, left_out)),
+    let folder = match rest.as_str() {
+        "" => place.clone(),
+        "." | ".." => stores.open(written)?,
+        rest => place.child(rest),
+    };
+    let listed = match folder.list("") {
+        Ok(entries) => keep(&folder, entries, &Pattern::Everything, left_out),
         // a web server has files alone
-        Err(headwater_store::Error::ReadOnly { .. }) if !rest.is_empty() => Ok(Vec::new()),
-        Err(error) => Err(error.into()),
+        Err(headwater_store::Error::ReadOnly { .. }) if !rest.is_empty() => Vec::new(),
+        Err(error) => return Err(error.into()),
+    };
+    if listed.is_empty() && may_be_file && !is_likely_file {
+        return Ok(file(&place, &rest)?.into_iter().collect());
     }
+    Ok(listed)
 }
 
 /// The file whose name is `written`, wildcards and all, if there is one.
@@ -118,7 +132,7 @@ fn literal(written: &str, stores: &Stores) -> Result<Option<Listed>> {
 /// The file at `path`, if there is one. An empty object without the name of a shard marks a folder.
 fn file(place: &Place, path: &str) -> Result<Option<Listed>> {
     match place.entry(path) {
-        Ok(entry) if entry.bytes == 0 && !has_extension(path) => Ok(None),
+        Ok(entry) if entry.bytes == 0 && !has_extension(path) && !json_lines::is_json_lines(path) => Ok(None),
         Ok(entry) => Ok(Some(Listed { place: place.clone(), entry })),
         Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(error.into()),
@@ -134,6 +148,7 @@ enum Pattern<'a> {
 impl Pattern<'_> {
     /// Whether the file at `path` is a shard that is wanted.
     fn meets(&self, path: &str) -> bool {
+        let has_extension = |path| has_extension(path) || json_lines::has_extension(path);
         let Self::Glob { glob, written } = self else { return has_extension(path) };
         let last = written.rsplit('/').next().unwrap_or_default();
         if glob.is_match(path) {
@@ -166,6 +181,12 @@ fn keep(place: &Place, entries: Vec<Entry>, pattern: &Pattern<'_>, left_out: &mu
             kept.push(Listed { place: place.clone(), entry });
         }
     }
+    // a folder of Parquet files may have notes or samples in JSON Lines
+    if kept.iter().any(|file| has_extension(&file.entry.path)) {
+        let before = kept.len();
+        kept.retain(|file| !json_lines::has_extension(&file.entry.path));
+        left_out.beside += before - kept.len();
+    }
     kept
 }
 
@@ -185,12 +206,19 @@ pub(crate) fn has_extension(path: &str) -> bool {
 
 impl LeftOut {
     fn tell(&self, source: &str) {
-        let Self { hidden, repeated, own } = self;
+        let Self { hidden, beside, repeated, own } = self;
         if *hidden > 0 {
             tracing::warn!(
                 source,
                 files = hidden,
                 "hidden or temporary files left out: a part of their path begins with `_` or `.`"
+            );
+        }
+        if *beside > 0 {
+            tracing::warn!(
+                source,
+                files = beside,
+                "JSON Lines files beside Parquet files left out: name them in `paths` to read them"
             );
         }
         if *repeated > 0 {

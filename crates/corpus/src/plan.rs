@@ -15,7 +15,7 @@ use crate::groups::Groups;
 use crate::listing::{self, Listed};
 use crate::partitions::Partitions;
 use crate::shard::PlannedShard;
-use crate::{Error, OnBadShard, PlanOptions, Result, SourceConfig, SourceFolder, source, units};
+use crate::{Error, OnBadShard, PlanOptions, Result, SourceConfig, SourceFolder, json_lines, source, units};
 
 /// Footers read at the same time; they wait for the store, not for the processor.
 const READERS: usize = 16;
@@ -178,7 +178,21 @@ impl Planning<'_> {
     }
 
     fn file(&self, file: &Listed) -> PlannedFile {
-        let stored = StoredShard::open(&file.place, &file.entry)?;
+        let copy = if json_lines::is_json_lines(&file.entry.path) {
+            let Some(copies) = &self.options.copies else {
+                return Ok(Err("it is JSON Lines, which is read by way of a copy; write it as Parquet".to_owned()));
+            };
+            let copies = copies.child(&self.source.name);
+            match json_lines::copy(file, &copies)? {
+                Ok(entry) => Some((copies, entry)),
+                Err(reason) => return Ok(Err(reason)),
+            }
+        } else {
+            None
+        };
+        let (place, entry) = copy.as_ref().map_or((&file.place, &file.entry), |(place, entry)| (place, entry));
+        let (bytes, etag) = (entry.bytes, entry.etag.clone());
+        let stored = StoredShard::open(place, entry)?;
         let read = footer::read(&file.entry.path, &stored);
         if let Some(failure) = stored.take_failure() {
             return Err(failure.into());
@@ -208,9 +222,10 @@ impl Planning<'_> {
             units: units::cut(&id, &groups, self.options.unit_bytes.0),
             rows: u64::try_from(metadata.file_metadata().num_rows()).unwrap_or(0),
             path: file.entry.path.clone(),
-            bytes: file.entry.bytes,
-            etag: file.entry.etag.clone(),
+            bytes,
+            etag,
             place: file.place.clone(),
+            copy: copy.map(|(copies, entry)| (copies, entry.path)),
             partitions,
             id,
             groups,

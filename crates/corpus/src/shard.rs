@@ -19,7 +19,7 @@ pub struct PlannedShard {
     pub path: String,
     /// Identity.
     pub id: ShardId,
-    /// Size of the file in bytes.
+    /// Size in bytes of the file, or of its copy if it is read from one.
     pub bytes: u64,
     /// What the store called this version of the file.
     pub etag: Option<String>,
@@ -28,6 +28,8 @@ pub struct PlannedShard {
     /// The planned units, in row order.
     pub units: Vec<UnitKey>,
     pub(crate) place: Place,
+    /// Where it is read from, if that is a copy: its folder and path there.
+    pub(crate) copy: Option<(Place, String)>,
     pub(crate) partitions: Partitions,
     pub(crate) groups: Groups,
     pub(crate) footers: Arc<Footers>,
@@ -58,8 +60,9 @@ impl PlannedShard {
 
     /// Opens the version of the file that was planned; nothing is read.
     pub(crate) fn open(&self) -> Result<StoredShard> {
-        let entry = Entry { path: self.path.clone(), bytes: self.bytes, etag: self.etag.clone(), modified: None };
-        StoredShard::open(&self.place, &entry)
+        let (place, path) = self.copy.as_ref().map_or((&self.place, &self.path), |(place, path)| (place, path));
+        let entry = Entry { path: path.clone(), bytes: self.bytes, etag: self.etag.clone(), modified: None };
+        StoredShard::open(place, &entry)
     }
 
     /// Reads something of the planned version, of which the footer is fetched only if it is not in memory. Where the store failed,

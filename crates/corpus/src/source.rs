@@ -17,7 +17,8 @@ pub(crate) const DEFAULT_DOMAIN: &str = "domain";
 pub struct SourceConfig {
     /// Name; becomes a folder of the artefacts.
     pub name: String,
-    /// Files of any name, folders (all `*.parquet`, `*.parq` and `*.pq` below) and patterns (`*`, `**`, `?`, `[]`, `{}`), on disk or as
+    /// Files of any name, folders (all `*.parquet`, `*.parq` and `*.pq` below, or else all JSON Lines, `*.jsonl`, `*.ndjson`, packed with
+    /// gzip or zstd or not) and patterns (`*`, `**`, `?`, `[]`, `{}`), on disk or as
     /// URLs. What is hidden, as a part of its path begins with `_` or `.`, is left out.
     pub paths: Vec<String>,
     /// The column that holds the text.
@@ -86,6 +87,8 @@ pub struct PlanOptions {
     pub added_column: Option<String>,
     /// Folders and files that are no part of the corpus wherever they lie, such as what the run itself writes.
     pub excluded: Vec<Place>,
+    /// Where copies of JSON Lines files are kept, which are then read as Parquet; without it such files are refused.
+    pub copies: Option<Place>,
 }
 
 impl Default for PlanOptions {
@@ -96,6 +99,7 @@ impl Default for PlanOptions {
             seed: 0,
             added_column: None,
             excluded: Vec::new(),
+            copies: None,
         }
     }
 }

@@ -99,7 +99,7 @@ fn units_cover_every_row_once_in_order() -> Outcome {
             row: row as u64,
             id: Some((i64::try_from(row)? - 3).to_string()),
             domain: Some("s".into()),
-            text: DocumentText::Text(texts[row].clone()),
+            text: DocumentText::Text(texts[row].clone().into()),
         };
         assert_eq!(document, expected);
     }

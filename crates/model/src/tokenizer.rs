@@ -6,7 +6,7 @@ use candle_core::quantized::gguf_file::Value;
 use headwater_record::ContentHash;
 use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::processors::byte_level::ByteLevel;
-use tokenizers::{AddedToken, PostProcessorWrapper, Tokenizer as HfTokenizer};
+use tokenizers::{AddedToken, DecoderWrapper, PostProcessorWrapper, Tokenizer as HfTokenizer};
 
 use crate::gguf::GgufFile;
 use crate::paths::read;
@@ -116,6 +116,7 @@ impl Tokenizer {
         let mut inner = HfTokenizer::new(byte_pairs(file, cut.ignores_merges)?);
         inner.with_pre_tokenizer(Some(cut.split));
         inner.with_post_processor(Some(PostProcessorWrapper::ByteLevel(ByteLevel::new(false, false, false))));
+        inner.with_decoder(Some(DecoderWrapper::ByteLevel(ByteLevel::new(false, false, false))));
         inner.with_normalizer(cut.normalizer).map_err(wrong)?;
         let (special, added) = added_tokens(file)?;
         inner.add_special_tokens(special).map_err(wrong)?;
@@ -137,11 +138,24 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Tokenise`] if the tokenizer has no way to write the text.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, Error> {
-        let mut ids = Vec::new();
+        Ok(self.encode_beginning(text, usize::MAX)?.0)
+    }
+
+    /// Tokenises the beginning of `text`, of at least `tokens` tokens or all of it; returns how many bytes that is, too. Texts up to 1 MiB
+    /// are tokenised whole.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
+    pub fn encode_beginning(&self, text: &str, tokens: usize) -> Result<(Vec<u32>, usize), Error> {
+        let (mut ids, mut bytes) = (Vec::new(), 0);
         for piece in pieces(text, PIECE_BYTES) {
             ids.extend_from_slice(self.inner.encode_fast(piece, false).map_err(|e| failed(text, &e))?.get_ids());
+            bytes += piece.len();
+            if ids.len() >= tokens {
+                break;
+            }
         }
-        Ok(ids)
+        Ok((ids, bytes))
     }
 
     /// Tokenises `text` and returns the bytes of each token.

@@ -166,6 +166,7 @@ impl PipelineConfig {
             seed: self.run.seed,
             added_column: self.select.influence_column.name().map(str::to_owned),
             excluded: Vec::new(),
+            copies: None,
         }
     }
 }

@@ -33,6 +33,8 @@ impl RunFolder {
     pub const HEADS_PICTURE: &'static str = "heads.svg";
     /// The folder of all sidecars.
     pub const SCORES: &'static str = "scores";
+    /// The folder of Parquet copies of a corpus in JSON Lines.
+    pub const COPIES: &'static str = "copies";
     /// What could not be scored.
     pub const REJECTS: &'static str = "rejects.parquet";
     /// The folder of all subsets.

@@ -14,11 +14,24 @@ pub trait Tokenise: Sync {
     /// # Errors
     /// [`Error::Tokenise`] if there is no way to write the text in tokens.
     fn encode(&self, text: &str) -> Result<Vec<u32>, Error>;
+
+    /// Returns those of the beginning of `text`, at least `tokens` or all of them, and how many bytes that is.
+    ///
+    /// # Errors
+    /// As [`Tokenise::encode`].
+    fn encode_beginning(&self, text: &str, tokens: usize) -> Result<(Vec<u32>, usize), Error> {
+        _ = tokens;
+        Ok((self.encode(text)?, text.len()))
+    }
 }
 
 impl Tokenise for Tokenizer {
     fn encode(&self, text: &str) -> Result<Vec<u32>, Error> {
         Self::encode(self, text)
+    }
+
+    fn encode_beginning(&self, text: &str, tokens: usize) -> Result<(Vec<u32>, usize), Error> {
+        Self::encode_beginning(self, text, tokens)
     }
 }
 

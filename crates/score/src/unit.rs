@@ -1,14 +1,21 @@
 //! What becomes of one document, and what a unit comes to.
 
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 
 use headwater_corpus::{Columns, Document, DocumentText, Domain, text_hash};
 use headwater_record::Status;
 use headwater_record::sidecar::NO_DOMAIN;
 use headwater_run::SidecarRow;
 
-use crate::Scorer;
 use crate::document::DocumentScore;
+use crate::{LongDocuments, Scorer};
+
+/// zstd level of the compression ratio.
+const LEVEL: i32 = 3;
+
+/// Texts up to this size are compressed in one piece.
+const WHOLE_BYTES: usize = 16 << 20;
 
 /// Work newly done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -86,11 +93,15 @@ pub(crate) fn prepare(
             row.bytes = bytes;
         }
         DocumentText::Text(text) => {
-            tokens = scorer.tokenizer.encode(&text)?;
+            let read;
+            (tokens, read) = match scorer.windowing.long_documents {
+                LongDocuments::All => (scorer.tokenizer.encode(&text)?, text.len()),
+                LongDocuments::First => scorer.tokenizer.encode_beginning(&text, scorer.windowing.window_tokens)?,
+            };
             row.bytes = text.len() as u64;
             row.text_hash = Some(text_hash(text.as_bytes()));
             row.compression = compression(&text);
-            row.tokens = u32::try_from(tokens.len()).unwrap_or(u32::MAX);
+            row.tokens = extrapolated(tokens.len(), read, text.len());
             if tokens.len() < scorer.min_tokens {
                 row.status = Status::Short;
             }
@@ -107,11 +118,43 @@ pub(crate) fn domain_of(columns: &Columns, domain: Option<String>) -> String {
     }
 }
 
+/// Tokens of a text of `bytes` bytes whose first `read` ones are `tokens`: exact if that is all.
+fn extrapolated(tokens: usize, read: usize, bytes: usize) -> u32 {
+    let all = if read < bytes { tokens as u128 * bytes as u128 / read.max(1) as u128 } else { tokens as u128 };
+    u32::try_from(all).unwrap_or(u32::MAX)
+}
+
 /// Text bytes / zstd-3 bytes; 0 for empty text.
 #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "a ratio, rounded once")]
 fn compression(text: &str) -> f32 {
-    let compressed = zstd::bulk::compress(text.as_bytes(), 3).map_or(0, |bytes| bytes.len());
+    let compressed = if text.len() > WHOLE_BYTES {
+        compressed_bytes(text).unwrap_or(0)
+    } else {
+        zstd::bulk::compress(text.as_bytes(), LEVEL).map_or(0, |bytes| bytes.len() as u64)
+    };
     if compressed == 0 { 0.0 } else { (text.len() as f64 / compressed as f64) as f32 }
+}
+
+/// The size of a text that is compressed piece by piece, in little memory.
+fn compressed_bytes(text: &str) -> io::Result<u64> {
+    let mut encoder = zstd::stream::Encoder::new(Counter(0), LEVEL)?;
+    encoder.set_pledged_src_size(Some(text.len() as u64))?;
+    encoder.write_all(text.as_bytes())?;
+    Ok(encoder.finish()?.0)
+}
+
+/// Counts what is written to it.
+struct Counter(u64);
+
+impl Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Writes a document's losses into its row, each rounded once.

@@ -61,6 +61,8 @@ pub(crate) fn canonical(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let resolved = absolute.ancestors().find_map(|above| Some((above, fs::canonicalize(above).ok()?)));
     match resolved {
+        // joined with nothing, a path would end in a slash
+        Some((above, resolved)) if above == absolute => resolved,
         Some((above, resolved)) => absolute.strip_prefix(above).map_or(absolute.clone(), |rest| resolved.join(rest)),
         None => absolute,
     }

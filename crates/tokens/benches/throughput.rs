@@ -60,7 +60,7 @@ fn sample() -> Result<Vec<String>, Box<dyn Error>> {
         for (shard, unit) in source.units() {
             for document in read_unit(shard, &source.columns, unit)? {
                 if let DocumentText::Text(text) = document?.text {
-                    texts.push(text);
+                    texts.push(text.to_string());
                 }
             }
         }

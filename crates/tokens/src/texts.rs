@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use headwater_corpus::{DocumentText, PlannedShard, UnitDocuments, UnitStart};
+use headwater_corpus::{DocumentText, PlannedShard, Text, UnitDocuments, UnitStart};
 use headwater_model::Tokenizer;
 
 use crate::stretch::Stretch;
@@ -28,7 +28,7 @@ const DOCUMENT_BYTES: usize = 64;
 pub(crate) struct Texts<'a> {
     shard: &'a PlannedShard,
     /// Row and text.
-    texts: Vec<(u64, String)>,
+    texts: Vec<(u64, Text)>,
     /// What the batch counts for.
     pub(crate) bytes: usize,
     null: u64,

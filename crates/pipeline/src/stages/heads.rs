@@ -1,7 +1,7 @@
 //! The head set: found once, pinned in `heads.json`, the same for every worker.
 
 use bytes::Bytes;
-use headwater_corpus::{DocumentText, Plan, read_unit};
+use headwater_corpus::{Columns, DocumentText, Plan, PlannedShard, read_unit};
 use headwater_heads::{
     FindOptions, Sentences, extract_sentences, find_heads, forward_passes, placeholder_heads, validate_heads,
 };
@@ -156,7 +156,7 @@ impl Pipeline {
     fn search(&self, model: &Model, plan: &Plan, allow_weak: bool) -> Result<HeadsFile> {
         let config = &self.config.heads;
         let corpus_sentences = match config.sentences {
-            Sentences::Corpus => corpus_sentences(plan)?,
+            Sentences::Corpus => self.corpus_sentences(plan)?,
             _ => Vec::new(),
         };
         let options = FindOptions {
@@ -179,6 +179,29 @@ impl Pipeline {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// The first sentences of the plan's documents, source by source. Shards that cannot be read are passed over if the pipeline says so.
+    fn corpus_sentences(&self, plan: &Plan) -> Result<Vec<String>> {
+        let mut sentences = Vec::new();
+        let share = CORPUS_SENTENCES / plan.sources.len().max(1);
+        for source in &plan.sources {
+            let enough = sentences.len() + share;
+            for shard in &source.shards {
+                match sentences_of(shard, &source.columns, &mut sentences, enough) {
+                    Err(error) if self.may_skip_shard(&error) => {
+                        let reason = error.to_string();
+                        tracing::warn!(shard = shard.location(), reason, "no sentences are taken from it");
+                    }
+                    read => read?,
+                }
+                if sentences.len() >= enough {
+                    sentences.truncate(enough);
+                    break;
+                }
+            }
+        }
+        Ok(sentences)
     }
 
     fn tell_heads(&self, file: &HeadsFile) {
@@ -212,25 +235,22 @@ fn read_pinned(path: &str) -> Result<HeadsFile> {
     Ok(file)
 }
 
-/// The first sentences of the plan's documents, source by source.
-fn corpus_sentences(plan: &Plan) -> Result<Vec<String>> {
-    let mut sentences = Vec::new();
-    let share = CORPUS_SENTENCES / plan.sources.len().max(1);
-    for source in &plan.sources {
-        let enough = sentences.len() + share;
-        'source: for shard in &source.shards {
-            for unit in &shard.units {
-                for document in read_unit(shard, &source.columns, unit)? {
-                    if let DocumentText::Text(text) = document?.text {
-                        sentences.extend(extract_sentences(&text));
-                    }
-                    if sentences.len() >= enough {
-                        sentences.truncate(enough);
-                        break 'source;
-                    }
-                }
+/// Adds sentences of a shard's documents until there are `enough`.
+fn sentences_of(
+    shard: &PlannedShard,
+    columns: &Columns,
+    sentences: &mut Vec<String>,
+    enough: usize,
+) -> headwater_corpus::Result<()> {
+    for unit in &shard.units {
+        for document in read_unit(shard, columns, unit)? {
+            if let DocumentText::Text(text) = document?.text {
+                sentences.extend(extract_sentences(&text));
+            }
+            if sentences.len() >= enough {
+                return Ok(());
             }
         }
     }
-    Ok(sentences)
+    Ok(())
 }

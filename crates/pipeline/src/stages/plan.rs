@@ -111,9 +111,10 @@ impl Pipeline {
         let _timer = self.meters.stage("plan");
         let step = self.step("plan", "footers", None);
         // what a run writes in Parquet
-        let own = [RunFolder::SCORES, RunFolder::SUBSETS, RunFolder::REJECTS];
+        let own = [RunFolder::SCORES, RunFolder::SUBSETS, RunFolder::COPIES, RunFolder::REJECTS];
         let excluded = own.iter().map(|path| self.place().child(path)).collect();
-        let options = PlanOptions { excluded, ..self.config.plan_options() };
+        let copies = Some(self.place().child(RunFolder::COPIES));
+        let options = PlanOptions { excluded, copies, ..self.config.plan_options() };
         let plan = plan(&self.config.corpus, &options, &self.environment.stores, &|footers| step.advance(footers))?;
         drop(step);
         let shards = || plan.sources.iter().flat_map(|source| &source.shards);

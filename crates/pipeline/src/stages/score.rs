@@ -15,6 +15,7 @@ use headwater_score::{
 use serde::Serialize;
 
 use crate::meters::unusable;
+use crate::stages::heads::HeadsRequest;
 use crate::verdict::{rejects, warn_skipped};
 use crate::{Error, Event, Part, Pipeline, Progress, Result, Verdict};
 
@@ -159,7 +160,8 @@ impl Watch for MeasureFollower<'_> {
 }
 
 impl Pipeline {
-    /// Scores the documents of a part of the plan that have no score yet. Needs a head set: see [`Pipeline::heads`].
+    /// Scores the documents of a part of the plan that have no score yet. Needs a head set: that of [`Pipeline::heads`], or the one that
+    /// `[heads] file` pins.
     ///
     /// # Errors
     /// [`Error::NoHeads`], [`Error::OtherHeads`]; [`Error::Score`] if the run was begun otherwise, or what keeps a document from being
@@ -169,8 +171,14 @@ impl Pipeline {
         self.wait_for_turn(request.part);
         let plan = self.plan()?;
         let model = self.load_model()?;
-        let no_heads = || Error::NoHeads { output: self.place().to_string(), pipeline: self.name.clone() };
-        let heads = self.read_heads(&model)?.ok_or_else(no_heads)?;
+        let heads = match self.read_heads(&model)? {
+            Some(heads) => heads,
+            // a pinned set needs no search
+            None if self.config.heads.file.is_some() => self.heads_of(&model, &plan, HeadsRequest::default())?,
+            None => {
+                return Err(Error::NoHeads { output: self.place().to_string(), pipeline: self.name.clone() });
+            }
+        };
         let scored = self.score_units(&plan, &model, &heads, &request)?;
         self.write_metrics(request.part)?;
         let Scored { documents, rejects: unusable, .. } = scored;

@@ -25,7 +25,7 @@ fn reported(engine: &FakeEngine, watch: &Recorder, pool: Pool, texts: &[&str]) -
     let ended = catch_unwind(AssertUnwindSafe(|| {
         rayon::in_place_scope_fifo(|scope| {
             for (number, text) in texts.iter().enumerate() {
-                let text = DocumentText::Text((*text).to_owned());
+                let text = DocumentText::Text((*text).into());
                 let document = Document { row: number as u64, id: None, domain: None, text };
                 let report = Report(sender.clone());
                 scope.spawn_fifo(move |scope| crew.prepare(scope, &report, Slot { unit: 0, number }, document));
