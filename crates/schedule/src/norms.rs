@@ -122,7 +122,8 @@ impl NormSource<'_> {
         json::read_lines(self, lines)
     }
 
-    /// Reads the lines `iteration  100/ 2000 | grad norm: 1.234 |` of what Megatron-LM prints, and passes over the others.
+    /// Reads the lines `iteration  100/ 2000 | grad norm: 1.234 |` of what Megatron-LM prints, and passes over the others; a log that
+    /// begins with a JSON object is read as JSON lines.
     ///
     /// # Errors
     /// As [`NormSource::read_csv`].

@@ -36,19 +36,22 @@ impl Column {
         self.values.iter().any(|value| !value.is_nan())
     }
 
-    /// Whether the values can be steps: whole, not negative, not all the same.
+    /// Whether the values can be steps: not all the same, and but for a few whole and not negative.
     fn are_steps(&self) -> bool {
         let mut numbers = self.values.iter().copied().filter(|value| !value.is_nan());
         let Some(first) = numbers.next() else { return false };
-        let is_step = |value: f64| value.is_finite() && value >= 0.0 && value.fract() == 0.0;
-        let mut differ = self.values.len() == 1;
-        is_step(first)
-            && numbers.all(|value| {
-                differ |= value.to_bits() != first.to_bits();
-                is_step(value)
-            })
-            && differ
+        let (mut all, mut steps, mut differ) = (1, usize::from(is_step(first)), false);
+        for value in numbers {
+            all += 1;
+            steps += usize::from(is_step(value));
+            differ |= value.to_bits() != first.to_bits();
+        }
+        steps * 10 >= all * 9 && (differ || all == 1)
     }
+}
+
+fn is_step(value: f64) -> bool {
+    value.is_finite() && value >= 0.0 && value.fract() == 0.0
 }
 
 /// What is kept of a log while it is read row by row.
@@ -166,6 +169,9 @@ impl<'a> Columns<'a> {
         let chosen = self.chosen()?;
         for column in &mut self.kept {
             column.values.resize(self.rows, f64::NAN);
+            if matches!(column.meaning, Meaning::Step { .. }) && column.are_steps() {
+                column.values.iter_mut().filter(|value| !is_step(**value)).for_each(|value| *value = f64::NAN);
+            }
         }
         let norms = &self.kept[chosen];
         let file = || self.source.file.to_owned();

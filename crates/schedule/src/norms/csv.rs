@@ -27,7 +27,7 @@ pub(super) fn read(source: &NormSource<'_>, log: impl BufRead) -> Result<NormLog
         });
     }
     let kept: Vec<Option<usize>> = match header.as_slice() {
-        [only] => vec![Some(columns.sole(only))],
+        [only] => vec![Some(columns.sole(if is_header { only } else { "" }))],
         names => names.iter().map(|name| columns.column(name)).collect(),
     };
     let width = header.len();

@@ -47,6 +47,7 @@ fn logs_of_four_formats() -> Result<(), Error> {
     assert_eq!(counted("a.jsonl", log, None)?, (vec![2.0], 1, 1));
     let compact = "{\"note\":\"an Infinity\",\"grad_norm\":1}\n{\"grad_norm\":null}\n";
     assert_eq!(counted("a.jsonl", compact, None)?, (vec![1.0], 1, 0));
+    assert_eq!(counted("log.txt", log, None)?, (vec![2.0], 1, 1));
     assert_eq!(counted("lines.json", log, None)?, (vec![2.0], 1, 1));
     let state = "{\"epoch\": 1,\n \"log_history\": [{\"grad_norm\": 0.5, \"step\": 1},\n {\"eval_loss\": NaN}]}";
     assert_eq!(counted("trainer_state.json", state, None)?, (vec![0.5], 1, 0));
@@ -231,6 +232,9 @@ fn columns_are_chosen_by_name() -> Result<(), Error> {
     // W&B counts its calls in `_step`; a step that most entries lack is none
     let log = "_step,train/global_step,grad_norm\n1,10,1\n2,20,2\n3,30,3\n4,40,4\n";
     assert_eq!(read("a.csv", log, None)?.run.and_then(|run| run.steps), Some(40));
+    let log = (0..20_u8).map(|at| format!("{},1\n", if at == 0 { -1 } else { i32::from(at) })).collect::<String>();
+    let log = read("a.csv", &format!("step,grad_norm\n{log}"), None)?;
+    assert_eq!((log.skipped, log.run.and_then(|run| run.steps)), (1, Some(19)), "a step below 0 is none");
     let log = "_step,train/global_step,grad_norm\n1,,1\n2,20,2\n3,,3\n4,40,4\n";
     assert_eq!(read("a.csv", log, None)?.run.and_then(|run| run.steps), Some(4));
     Ok(())
@@ -273,7 +277,7 @@ fn mistakes_name_the_file_the_line_and_the_columns() {
         ("a.jsonl", "{\n", None, "a.jsonl:1: is no JSON"),
         ("a.json", "{\"log_history\": [\n{\"grad_norm\": 1},\n{\"gra", None, "a.json:3: is no JSON"),
         ("a.parquet", "1\n-1", None, "a.parquet:2: gradient norm -1"),
-        ("a.log", "hello\n", None, "a.log: has no"),
+        ("a.log", "hello\n", None, "a.log: has no gradient norms"),
         ("a.md", "1", None, "a.md: gradient norms are read from .csv, .tsv, .jsonl, .json, .parquet"),
     ] {
         let error = read(name, text, column).expect_err(text).to_string();

@@ -4,19 +4,22 @@ use std::io::BufRead;
 
 use super::columns::{Columns, number};
 use super::lines::lines;
-use super::{NormLog, NormSource};
+use super::{NormLog, NormSource, json};
 use crate::Error;
 
 /// Reads the log that `source` names; see [`NormSource::read_text`].
-pub(super) fn read(source: &NormSource<'_>, log: impl BufRead) -> Result<NormLog, Error> {
+pub(super) fn read(source: &NormSource<'_>, mut log: impl BufRead) -> Result<NormLog, Error> {
+    let start = log.fill_buf().map_err(|error| Error::LogRead { place: source.file.to_owned(), source: error })?;
+    if start.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{') {
+        return json::read_lines(source, log);
+    }
     let mut columns = Columns::new(source);
-    let step = columns.column("iteration");
     let mut lines = lines(source.file, log).peekable();
     while let Some(line) = lines.next() {
         let line = line?;
         let Some((iteration, all, rest)) = iteration(&line.text) else { continue };
         columns.plan.total = Some(all);
-        if let Some(at) = step {
+        if let Some(at) = columns.column("iteration") {
             columns.put(at, iteration, line.number);
         }
         for (name, value) in rest.split('|').filter_map(|field| field.split_once(':')) {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::{Approximation, Refined};
+use super::{Approximation, GradientNorm, Refined};
 use crate::norms::NormLog;
 use crate::{Error, Kind, ScheduleConfig};
 
@@ -100,13 +100,17 @@ impl Refined {
         let (count, worst) = (points.points.len(), points.worst);
         let points = Some(points.points);
         let exact = of(ScheduleConfig { kind: Kind::Points, points, ..ScheduleConfig::default() })?;
+        let norm = match self.options.norm {
+            GradientNorm::L1 => "l1",
+            GradientNorm::L2 => "l2",
+        };
         let near = self.approximation();
         let nearest = of(near.config())?;
         let nearest: String = nearest.lines().map(|line| format!("# {line}\n")).collect();
         Ok(format!(
-            "# The refined schedule, as kind `points`: straight lines between {count} places.\n\
-             # It differs from the refined schedule by at most {worst:.4} of the peak.\n{exact}\n\
-             # The nearest that most trainers have, kind `polynomial`. It differs by at most {:.4} of the peak:\n{nearest}",
+            "# A schedule refined from {norm} gradient norms (arXiv 2310.07831), as kind `points`: straight lines between {count} places.\n\
+             # They differ from the refined schedule by at most {worst:.4} of the peak.\n{exact}\n\
+             # The nearest that most trainers have, as kind `polynomial`. It differs by at most {:.4} of the peak:\n{nearest}",
             near.worst
         ))
     }
@@ -114,7 +118,7 @@ impl Refined {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{GradientNorm, RefineOptions, refine};
+    use super::super::{RefineOptions, refine};
     use super::*;
 
     #[test]
@@ -130,7 +134,9 @@ mod tests {
         let read: toml::Table = toml::from_str(&table).expect("comments and one table");
         assert_eq!(read["schedule"]["points"].as_array().map(Vec::len), Some(summary.points));
         assert!(
-            table.starts_with("# The refined schedule, as kind `points`: straight lines between 2 places."),
+            table.starts_with(
+                "# A schedule refined from l1 gradient norms (arXiv 2310.07831), as kind `points`: straight lines"
+            ),
             "{table}"
         );
         let stated = format!("by at most {:.4} of the peak.", summary.points_worst);

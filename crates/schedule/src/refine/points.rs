@@ -6,7 +6,7 @@ use serde::Serialize;
 const MOST: usize = 257;
 
 /// Largest difference from the schedule that needs no further point, as a fraction of the peak.
-const NEAR: f64 = 0.002;
+const NEAR: f64 = 0.005;
 
 /// Points of a schedule.
 #[derive(Clone, Debug, PartialEq, Serialize)]
