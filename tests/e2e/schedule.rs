@@ -55,6 +55,15 @@ fn norms_are_refined() -> Outcome {
     site.headwater(&["schedule", "show", "r.toml", "--steps", "100"])?.prints(&["points: 100 steps"]);
     site.headwater(&["schedule", "refine", "norms.csv", "--norm", "l1", "--keep-edges"])?
         .prints(&["0 dropped at each end"]);
+    let state: Vec<String> = (1..=20).map(|at| format!("{{\"grad_norm\": 0.5, \"step\": {}}}", at * 10)).collect();
+    let state = format!("{{\"log_history\": [{}, {{\"eval_loss\": NaN}}], \"max_steps\": 200}}", state.join(","));
+    site.write("trainer_state.json", &state)?;
+    site.headwater(&["schedule", "refine", "trainer_state.json", "--norm", "l2", "--out", "s.csv"])?
+        .prints(&["20 read (1 lines without one)", "200 steps"]);
+    assert!(site.read("s.csv")?.ends_with("\n199,0.0\n"));
+    site.write("two.csv", "Step,a - grad_norm,b - grad_norm\n1,1,2\n")?;
+    site.headwater(&["schedule", "refine", "two.csv", "--norm", "l2"])?
+        .says(1, &["`a - grad_norm`, `b - grad_norm`", "name one with --column"]);
     site.write("few.csv", "1\n2\n3\n4\n5\n6\n")?;
     site.headwater(&["schedule", "refine", "few.csv", "--norm", "l2"])?
         .says(1, &["few.csv", "2 gradient norms are too few"]);

@@ -189,7 +189,7 @@ pub(crate) struct CompareArgs {
 /// Arguments of `schedule refine`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct RefineArgs {
-    /// Gradient norms in order: .csv, .jsonl or .parquet.
+    /// A log with gradient norms: .csv, .tsv, .jsonl, .json, .parquet, or .log or .txt of Megatron-LM.
     pub(crate) norms: PathBuf,
     /// What the norms are: l1 (for Adam-type optimisers) or l2 (for SGD).
     #[arg(long, value_enum)]
@@ -202,13 +202,13 @@ pub(crate) struct RefineArgs {
     /// What norms are kept above, as a share of their median.
     #[arg(long, default_value_t = 0.01, allow_negative_numbers = true)]
     pub(crate) floor: f64,
-    /// The column or key with the norms, if there are several.
+    /// The column or key with the norms; by default the only one whose name speaks of gradient norms.
     #[arg(long)]
     pub(crate) column: Option<String>,
     /// Keep the first two and the last two norms, which logs often spoil.
     #[arg(long)]
     pub(crate) keep_edges: bool,
-    /// Steps of the run that the schedule is for; by default as many as there are norms.
+    /// Steps of the run that the schedule is for; by default as many as the log tells of.
     #[arg(long, value_parser = clap::value_parser!(u64).range(2..=1_000_000_000))]
     pub(crate) steps: Option<u64>,
     /// Write the schedule: step,lr_multiplier.

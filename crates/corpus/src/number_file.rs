@@ -8,7 +8,7 @@ use parquet::file::metadata::ParquetMetaData;
 use crate::chunks::StoredShard;
 use crate::columns::roots;
 use crate::footer::{self, guarded, plainly};
-use crate::numbers::{each, find};
+use crate::numbers::{each, find, number_columns};
 use crate::{Error, Result};
 
 /// A Parquet file whose columns are read whole, in 64-bit floats.
@@ -41,6 +41,12 @@ impl NumberFile {
     #[must_use]
     pub fn columns(&self) -> Vec<&str> {
         roots(self.footer.file_metadata().schema_descr()).collect()
+    }
+
+    /// Returns the names of the columns that hold numbers, one a row, in order; those inside structs with dots.
+    #[must_use]
+    pub fn number_columns(&self) -> Vec<String> {
+        number_columns(self.footer.file_metadata().schema_descr())
     }
 
     /// Reads one column, `None` for null, by the rules of [`read_numbers`](crate::read_numbers).
@@ -99,6 +105,7 @@ mod tests {
         place.write("a.parquet", written()?.into())?;
         let file = NumberFile::open(&place, "a.parquet")?;
         assert_eq!(file.columns(), ["step", "norm", "small", "note"]);
+        assert_eq!(file.number_columns(), ["step", "norm", "small"]);
         assert_eq!(file.read("norm")?, [Some(0.1), None, Some(f64::INFINITY)]);
         assert_eq!(file.read("step")?, [Some(1.0), Some(2.0), Some(3.0)]);
         assert!(matches!(file.read("note"), Err(Error::NotNumbers { .. })));

@@ -85,10 +85,15 @@ pub(crate) fn find(shard: &str, schema: &SchemaDescriptor, name: &str) -> Result
         let flat = named.map(|leaf| schema.column(leaf)).filter(|column| column.max_rep_level() == 0);
         return Err(Error::NotNumbers { shard, column, found: columns::describe(flat.as_deref()) });
     }
-    let numbers = schema.columns().iter().zip(&paths).filter(|(column, _)| conversion(column).is_some());
-    let numbers: Vec<&str> = numbers.map(|(_, path)| path.as_str()).collect();
-    let present = numbers.join(", ");
-    Err(Error::NoNumbers { shard, column, present, near: columns::nearest(numbers.into_iter(), name) })
+    let numbers = number_columns(schema);
+    let near = columns::nearest(numbers.iter().map(String::as_str), name);
+    Err(Error::NoNumbers { shard, column, present: numbers.join(", "), near })
+}
+
+/// The names of the columns that hold numbers, one a row; those inside structs with dots.
+pub(crate) fn number_columns(schema: &SchemaDescriptor) -> Vec<String> {
+    let numbers = schema.columns().iter().filter(|column| conversion(column).is_some());
+    numbers.map(|column| column.path().string()).collect()
 }
 
 /// How the values of a leaf become numbers; `None` if they are none, or if a row may have several.

@@ -3,16 +3,15 @@
 //! A schedule is named as on the command line: a TOML file with the tables `schedule` and `recipe`, such as a pipeline, or a kind
 //! with keys, such as `cosine` or `wsd:decay=0.2,shape=linear`.
 
-use std::io::BufReader;
+mod log;
+
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use headwater_corpus::NumberFile;
 use headwater_recipe::{BranchPlan, ScheduleExport, TrainingRun, TrainingTables, export_schedule, schedule_csv};
 use headwater_record::TokenCount;
 use headwater_report::{PlottedCurve, curves_svg, schedule_svg};
-use headwater_schedule::norms::{LogFormat, NormLog, NormSource};
-use headwater_schedule::refine::{RefineOptions, RefineSummary, Refined, SPOILT_EDGES};
+use headwater_schedule::refine::{RefineOptions, RefineSummary, Refined, SPOILT_EDGES, refine_log};
 use headwater_schedule::{
     Batch, BranchPoint, BranchRequest, Kind, Length, NamedSchedule, RunLength, Schedule, ScheduleComparison,
     ScheduleConfig, ScheduleSummary,
@@ -124,7 +123,7 @@ impl Branch {
 /// How a schedule is made from gradient norms.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RefineRequest {
-    /// A log of norms in order: `.csv`, `.jsonl`, `.json` or `.parquet`.
+    /// A log of norms: `.csv`, `.tsv`, `.jsonl`, `.json`, `.parquet`, or `.log` or `.txt` of Megatron-LM.
     pub norms: PathBuf,
     /// What the norms are.
     pub norm: GradientNorm,
@@ -132,7 +131,7 @@ pub struct RefineRequest {
     pub tau: f64,
     /// What norms are kept above, as a share of their median.
     pub floor: f64,
-    /// The column or key with the norms, if there are several.
+    /// The column or key with the norms; by default the one whose name speaks of gradient norms.
     pub column: Option<String>,
     /// Keeps the norms at both ends, which logs often spoil.
     pub keep_edges: bool,
@@ -149,7 +148,7 @@ pub struct RefinedSchedule {
 }
 
 impl RefinedSchedule {
-    /// The table `step,lr_multiplier` for a run of `steps`; by default of as many as there were norms.
+    /// The table `step,lr_multiplier` for a run of `steps`; by default of as many as the log tells of.
     #[must_use]
     pub fn csv(&self, steps: Option<u64>) -> String {
         self.refined.csv(steps.map(|steps| usize::try_from(steps).unwrap_or(usize::MAX)))
@@ -236,16 +235,16 @@ pub fn branch(name: &str, size: &RunSize, options: &BranchOptions) -> Result<Bra
 /// [`Error::Schedule`] for a log that cannot be read, with file and line; [`Error::Refine`] for norms that do not do.
 pub fn refine(request: &RefineRequest, environment: &Environment) -> Result<RefinedSchedule> {
     let file = request.norms.display().to_string();
-    let log = read_log(request, &file, environment)?;
+    let log = log::read(request, &file, environment)?;
     let edges = if request.keep_edges { 0 } else { SPOILT_EDGES };
     let options = RefineOptions { norm: request.norm, tau: request.tau, floor: request.floor, edges };
-    let refined = headwater_schedule::refine::refine(&log.norms, &options).map_err(|source| {
+    let refined = refine_log(&log, &options).map_err(|source| {
         let (read, edges) = (log.norms.len(), options.edges_of(log.norms.len()));
         let hint = if edges > 0 { ", --keep-edges keeps them" } else { "" };
         Error::Refine { file, read, edges, hint, source: Box::new(source) }
     })?;
-    let summary = refined.summary(log.skipped);
-    warn(&summary);
+    let summary = refined.summary(&log);
+    log::warn(&summary);
     Ok(RefinedSchedule { summary, refined })
 }
 
@@ -279,49 +278,6 @@ fn folder_and_name(path: &Path, environment: &Environment) -> Result<(Place, Str
     let name = name.ok_or_else(|| Error::NoFileName { path: path.to_owned() })?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     Ok((environment.stores.open(&folder.display().to_string())?, name.to_owned()))
-}
-
-fn read_log(request: &RefineRequest, file: &str, environment: &Environment) -> Result<NormLog> {
-    let source = NormSource { file, column: request.column.as_deref() };
-    let open = || fs_err::File::open(&request.norms).map(BufReader::new);
-    let unreadable = |source| Error::Read { what: "gradient norms", source };
-    let log = match LogFormat::of(&request.norms)? {
-        LogFormat::Csv => source.read_csv(open().map_err(unreadable)?),
-        LogFormat::Json => source.read_json(open().map_err(unreadable)?),
-        LogFormat::JsonLines => source.read_json_lines(open().map_err(unreadable)?),
-        LogFormat::Parquet => {
-            let (place, name) = folder_and_name(&request.norms, environment)?;
-            let numbers = NumberFile::open(&place, &name)?;
-            let columns = numbers.columns();
-            match source.column_among(&columns) {
-                Ok(column) => source.read_values(numbers.read(columns[column])?),
-                Err(error) => Err(error),
-            }
-        }
-    };
-    use headwater_schedule::Error::{NormColumn, NormKey};
-    log.map_err(|error| match error {
-        NormColumn { .. } | NormKey { .. } => Error::ScheduleName { message: format!("{error} with --column") },
-        _ => error.into(),
-    })
-}
-
-fn warn(summary: &RefineSummary) {
-    if summary.window == 1 {
-        tracing::warn!("the filter is one norm wide, so nothing is filtered: more norms or a wider --tau smooth noise");
-    }
-    if let Some(ratio) = summary.collapse {
-        tracing::warn!(
-            "the norms fall to {ratio:.2} of their median in the last tenth: the schedule follows that fall, which overfitting \
-             causes too. Look at the picture, raise --floor, or take linear decay"
-        );
-    }
-    if let Some(after) = summary.early_peak {
-        tracing::warn!(
-            "the schedule peaks at its very start and falls to {after:.2} of that half a filter's width later: there the filter \
-             repeats the first norm, which decides the peak. If that norm is noise, leave it out"
-        );
-    }
 }
 
 /// Reads a schedule and resolves it for a run of that size.

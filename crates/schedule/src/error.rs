@@ -149,12 +149,14 @@ pub enum Error {
         source: toml::ser::Error,
     },
     /// A file of gradient norms in a format that is not read.
-    #[error("{file}: gradient norms are read from .csv, .jsonl, .json and .parquet")]
+    #[error(
+        "{file}: gradient norms are read from .csv, .tsv, .jsonl, .json, .parquet, and .log or .txt of Megatron-LM"
+    )]
     LogFormat {
         /// The file.
         file: String,
     },
-    /// A log that cannot be read to its end or is no UTF-8.
+    /// A log that cannot be read to its end.
     #[error("{place} cannot be read")]
     LogRead {
         /// The file, with the line if there is one.
@@ -162,16 +164,28 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
-    /// A log that is no table of comma-separated values.
-    #[error("{file}: is no CSV")]
-    LogCsv {
+    /// A line of a table with a quote that stays open.
+    #[error("{file}:{line}: has a quote that is not closed: mend or remove the line")]
+    LogQuote {
         /// The file.
         file: String,
-        /// Where and why.
-        source: csv::Error,
+        /// The line, from 1.
+        line: u64,
+    },
+    /// A line of a table that has more or fewer fields than the first.
+    #[error("{file}:{line}: has {got} fields where the first line has {expected}: mend or remove the line")]
+    LogWidth {
+        /// The file.
+        file: String,
+        /// The line, from 1.
+        line: u64,
+        /// Its fields.
+        got: usize,
+        /// The fields of the first line.
+        expected: usize,
     },
     /// A line of a log that is no JSON.
-    #[error("{file}:{line}: is no JSON")]
+    #[error("{file}:{line}: is no JSON: mend or remove the line")]
     LogJson {
         /// The file.
         file: String,
@@ -190,13 +204,13 @@ pub enum Error {
         /// The columns there.
         present: String,
     },
-    /// A log without the key of gradient norms.
-    #[error("{file}: no entry has a key `{key}`; name the key")]
-    NormKey {
+    /// A log with several columns that may be the gradient norms.
+    #[error("{file}: {columns} may all be the gradient norms; name one")]
+    SeveralNorms {
         /// The file.
         file: String,
-        /// The key looked for.
-        key: String,
+        /// The columns.
+        columns: String,
     },
     /// A table without the header line that would say where the norms are.
     #[error("{file}: {}", header(*columns, column.as_deref()))]
@@ -207,16 +221,6 @@ pub enum Error {
         columns: usize,
         /// The column asked for.
         column: Option<String>,
-    },
-    /// An entry of a log that is no number.
-    #[error("{file}:{line}: `{got}` is no number")]
-    NormText {
-        /// The file.
-        file: String,
-        /// The line or entry, from 1.
-        line: u64,
-        /// What stands there.
-        got: String,
     },
     /// A logged norm that no gradient has.
     #[error("{file}:{line}: gradient norm {got}: a norm is a number that is not negative")]

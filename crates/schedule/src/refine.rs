@@ -15,13 +15,16 @@
 mod approximate;
 mod files;
 mod median;
+mod points;
 
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::norms::NormLog;
 
 pub use approximate::Approximation;
 pub use files::RefineSummary;
+pub use points::Points;
 
 /// Norms needed at least.
 const LEAST_NORMS: usize = 3;
@@ -94,6 +97,10 @@ impl RefineOptions {
 pub struct Refined {
     /// The filtered norms, kept above the floor, relative to their median.
     norms: Vec<f64>,
+    /// Where in the run they were logged, as shares of it, ascending; absent if they are evenly spaced over it.
+    places: Option<Vec<f64>>,
+    /// Steps of the run, if the log tells.
+    pub steps: Option<u64>,
     options: RefineOptions,
     /// Norms that were given.
     pub read: usize,
@@ -122,6 +129,21 @@ pub struct Refined {
 /// # Determinism
 /// O(n log n); the same norms give the same bits.
 pub fn refine(norms: &[f64], options: &RefineOptions) -> Result<Refined, Error> {
+    refine_at(norms, None, options)
+}
+
+/// Refines a schedule from a log, whose steps say how long the run was and where in it each norm belongs.
+///
+/// # Errors
+/// As [`refine`].
+pub fn refine_log(log: &NormLog, options: &RefineOptions) -> Result<Refined, Error> {
+    let places = log.run.as_ref().map(|run| run.places.as_slice()).filter(|places| places.len() == log.norms.len());
+    let mut refined = refine_at(&log.norms, places, options)?;
+    refined.steps = log.run.as_ref().and_then(|run| run.steps);
+    Ok(refined)
+}
+
+fn refine_at(norms: &[f64], places: Option<&[f64]>, options: &RefineOptions) -> Result<Refined, Error> {
     options.validate()?;
     let edges = options.edges_of(norms.len());
     let kept = &norms[edges..norms.len() - edges];
@@ -129,6 +151,10 @@ pub fn refine(norms: &[f64], options: &RefineOptions) -> Result<Refined, Error> 
         return Err(Error::Norm { index: edges + index, got: kept[index] });
     }
     let finite: Vec<f64> = kept.iter().map(|norm| norm.abs()).filter(|norm| norm.is_finite()).collect();
+    let places = places.map(|places| {
+        let placed = places[edges..norms.len() - edges].iter().zip(kept);
+        placed.filter(|(_, norm)| norm.is_finite()).map(|(place, _)| *place).collect()
+    });
     if finite.len() < LEAST_NORMS {
         return Err(Error::FewNorms { got: finite.len(), least: LEAST_NORMS });
     }
@@ -159,6 +185,8 @@ pub fn refine(norms: &[f64], options: &RefineOptions) -> Result<Refined, Error> 
         collapse: (lowest < COLLAPSED).then_some(lowest),
         early_peak: None,
         norms: filtered,
+        places,
+        steps: None,
     };
     let multipliers = refined.multipliers();
     let half = multipliers.get(window / 2).copied().unwrap_or_default();
@@ -184,17 +212,54 @@ impl Refined {
         multipliers(&self.norms, self.options.norm)
     }
 
-    /// Returns multipliers of the peak for a run of `steps`, from the filtered norms interpolated to that length.
+    /// Returns multipliers of the peak for a run of `steps`, from the filtered norms interpolated to that length; before the first
+    /// and after the last norm these hold.
     #[must_use]
     pub fn resampled(&self, steps: usize) -> Vec<f64> {
-        let last = (self.norms.len() - 1) as f64;
-        let at = |step: usize| {
-            let position = last * step as f64 / steps.saturating_sub(1).max(1) as f64;
-            let left = share_of(position, 1).min(self.norms.len() - 1);
-            let right = (left + 1).min(self.norms.len() - 1);
-            self.norms[left] + (self.norms[right] - self.norms[left]) * (position - left as f64)
+        let last = steps.saturating_sub(1).max(1) as f64;
+        let norms: Vec<f64> = match &self.places {
+            None => {
+                (0..steps).map(|step| self.norm_between((self.norms.len() - 1) as f64 * step as f64 / last)).collect()
+            }
+            Some(places) => {
+                let mut right = 0;
+                (0..steps).map(|step| self.norm_at(places, step as f64 / last, &mut right)).collect()
+            }
         };
-        multipliers(&(0..steps).map(at).collect::<Vec<_>>(), self.options.norm)
+        multipliers(&norms, self.options.norm)
+    }
+
+    /// The norm at a position between two of evenly spaced ones.
+    fn norm_between(&self, position: f64) -> f64 {
+        let left = share_of(position, 1).min(self.norms.len() - 1);
+        let right = (left + 1).min(self.norms.len() - 1);
+        self.norms[left] + (self.norms[right] - self.norms[left]) * (position - left as f64)
+    }
+
+    /// The norm at a share of the run; `right`, the first norm not before it, only grows.
+    fn norm_at(&self, places: &[f64], share: f64, right: &mut usize) -> f64 {
+        while places.get(*right).is_some_and(|place| *place < share) {
+            *right += 1;
+        }
+        match (right.checked_sub(1), places.get(*right)) {
+            (_, Some(place)) if *place <= share => self.norms[*right],
+            (Some(left), Some(place)) => {
+                let part = (share - places[left]) / (place - places[left]);
+                self.norms[left] + (self.norms[*right] - self.norms[left]) * part
+            }
+            (None, _) => self.norms[0],
+            (Some(left), None) => self.norms[left],
+        }
+    }
+
+    /// Returns multipliers for the run that the log tells of: of as many steps as it says, or else as there are norms.
+    #[must_use]
+    pub fn logged(&self) -> Vec<f64> {
+        match (self.steps, &self.places) {
+            (Some(steps), _) => self.resampled(usize::try_from(steps).unwrap_or(usize::MAX)),
+            (None, Some(_)) => self.resampled(self.norms.len()),
+            (None, None) => self.multipliers(),
+        }
     }
 
     /// Returns the nearest schedule that most trainers know: linear warm-up, then a polynomial decay to 0.
@@ -203,12 +268,10 @@ impl Refined {
         approximate::fit(&self.resampled(approximate::SAMPLES))
     }
 
-    /// Returns the schedule as `[fraction of the run, multiplier]` at `count` evenly spaced places, for kind `points`.
+    /// Returns the schedule at few places between which straight lines run, for kind `points`.
     #[must_use]
-    pub fn points(&self, count: usize) -> Vec<(f64, f64)> {
-        let last = count.max(2) - 1;
-        let multipliers = self.resampled(last + 1);
-        multipliers.into_iter().enumerate().map(|(at, multiplier)| (at as f64 / last as f64, multiplier)).collect()
+    pub fn points(&self) -> Points {
+        points::fit(&self.logged())
     }
 }
 

@@ -80,16 +80,27 @@ fn checkpoint_note(gap: &CheckpointGap) -> String {
 #[must_use]
 pub fn refined_schedule(refined: &RefinedSchedule) -> String {
     let summary = &refined.summary;
-    let without = match summary.skipped {
-        0 => String::new(),
-        skipped => format!(" ({} lines without one)", TokenCount(skipped)),
-    };
+    let told = [
+        (summary.skipped, "lines without one"),
+        (summary.repeated, "replaced by a later one of their step"),
+        (summary.passed_over.map_or(0, |_| 1), "cut line at the end passed over"),
+    ];
+    let told: Vec<String> = told
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{} {what}", TokenCount(count)))
+        .collect();
+    let without = if told.is_empty() { String::new() } else { format!(" ({})", told.join(", ")) };
     let read = TokenCount(summary.read as u64);
     let (edges, infinite, near) = (summary.edges, summary.infinite, &summary.nearest);
     let (window, floored, floor) = (summary.window, summary.floored, summary.floor);
+    let (steps, points, off) = (TokenCount(summary.steps as u64), summary.points, summary.points_worst);
+    let column = if summary.column.is_empty() { "(unnamed)" } else { &summary.column };
     let (warmup, exponent, worst, rms) = (near.warmup, near.exponent, near.worst, near.rms);
     format!(
-        "norms     {read} read{without}, {edges} dropped at each end, {infinite} infinite ones dropped\n\
+        "column    {column}\n\
+         norms     {read} read{without}, {edges} dropped at each end, {infinite} infinite ones dropped\n\
+         schedule  {steps} steps; a points table of it has {points} points and is off by {off:.4} of the peak at most\n\
          filter    median of {window} norms; {floored} raised to the floor of {floor} of the median\n\
          nearest   warm-up {warmup} of the run, then (1 − p)^{exponent}: off by {worst:.3} of the peak at most, {rms:.3} in the mean \
          square\n"

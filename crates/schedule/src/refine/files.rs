@@ -4,19 +4,27 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::{Approximation, Refined};
+use super::{Approximation, GradientNorm, Refined};
+use crate::norms::NormLog;
 use crate::{Error, Kind, ScheduleConfig};
 
-/// Points of a refined schedule in a `[schedule]` table.
-const POINTS: usize = 65;
-
 /// How a schedule was refined and what it is near to.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RefineSummary {
-    /// Norms read.
+    /// The column that the norms stand in.
+    pub column: String,
+    /// Norms read, a step once, with infinite ones.
     pub read: usize,
-    /// Entries of the log without a norm.
+    /// Entries of the log without a number.
     pub skipped: u64,
+    /// Norms that a later one of the same step replaced.
+    pub repeated: u64,
+    /// The last line of the log, if it is cut and was passed over.
+    pub passed_over: Option<u64>,
+    /// Steps of the schedule: those of the run if the log tells, or else as many as there are norms.
+    pub steps: usize,
+    /// Steps that the run was to have, if its log ends well before.
+    pub planned: Option<u64>,
     /// Norms left out at each end.
     pub edges: usize,
     /// Infinite norms left out.
@@ -27,6 +35,10 @@ pub struct RefineSummary {
     pub floored: usize,
     /// The floor, as a share of the median norm.
     pub floor: f64,
+    /// Points that a `points` table has.
+    pub points: usize,
+    /// Largest difference between that table and the schedule, as a fraction of the peak.
+    pub points_worst: f64,
     /// The nearest warm-up and polynomial decay.
     pub nearest: Approximation,
     /// See [`Refined::collapse`].
@@ -36,27 +48,36 @@ pub struct RefineSummary {
 }
 
 impl Refined {
-    /// Summarises the refinement of a log with `skipped` entries without a norm.
+    /// Summarises the refinement of `log`.
     #[must_use]
-    pub fn summary(&self, skipped: u64) -> RefineSummary {
+    pub fn summary(&self, log: &NormLog) -> RefineSummary {
+        let points = self.points();
+        let infinite = usize::try_from(log.infinite).unwrap_or(usize::MAX);
         RefineSummary {
-            read: self.read,
-            skipped,
+            column: log.column.clone(),
+            read: self.read.saturating_add(infinite),
+            skipped: log.skipped,
+            repeated: log.repeated,
+            passed_over: log.passed_over,
+            steps: self.steps.map_or(self.norms.len(), |steps| usize::try_from(steps).unwrap_or(usize::MAX)),
+            planned: log.run.as_ref().and_then(|run| run.planned),
             edges: self.edges,
-            infinite: self.infinite,
+            infinite: self.infinite.saturating_add(infinite),
             window: self.window,
             floored: self.floored,
             floor: self.options.floor,
+            points: points.points.len(),
+            points_worst: points.worst,
             nearest: self.approximation(),
             collapse: self.collapse,
             early_peak: self.early_peak,
         }
     }
 
-    /// Returns the table `step,lr_multiplier` for a run of `steps`; by default of as many as there were norms.
+    /// Returns the table `step,lr_multiplier` for a run of `steps`; by default as [`Refined::logged`].
     #[must_use]
     pub fn csv(&self, steps: Option<usize>) -> String {
-        let multipliers = steps.map_or_else(|| self.multipliers(), |steps| self.resampled(steps));
+        let multipliers = steps.map_or_else(|| self.logged(), |steps| self.resampled(steps));
         let mut table = "step,lr_multiplier\n".to_owned();
         for (step, multiplier) in multipliers.iter().enumerate() {
             // writing to a string does not fail
@@ -75,33 +96,51 @@ impl Refined {
             schedule: ScheduleConfig,
         }
         let of = |schedule| toml::to_string(&Table { schedule }).map_err(|source| Error::Toml { source });
-        let points = Some(self.points(POINTS));
+        let points = self.points();
+        let (count, worst) = (points.points.len(), points.worst);
+        let points = Some(points.points);
         let exact = of(ScheduleConfig { kind: Kind::Points, points, ..ScheduleConfig::default() })?;
-        let nearest = of(self.approximation().config())?;
+        let norm = match self.options.norm {
+            GradientNorm::L1 => "l1",
+            GradientNorm::L2 => "l2",
+        };
+        let near = self.approximation();
+        let nearest = of(near.config())?;
         let nearest: String = nearest.lines().map(|line| format!("# {line}\n")).collect();
         Ok(format!(
-            "# The refined schedule at {POINTS} places.\n{exact}\n# The nearest that most trainers have:\n{nearest}"
+            "# A schedule refined from {norm} gradient norms (arXiv 2310.07831), as kind `points`: straight lines between {count} places.\n\
+             # They differ from the refined schedule by at most {worst:.4} of the peak.\n{exact}\n\
+             # The nearest that most trainers have, as kind `polynomial`. It differs by at most {:.4} of the peak:\n{nearest}",
+            near.worst
         ))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{GradientNorm, RefineOptions, refine};
+    use super::super::{RefineOptions, refine};
     use super::*;
 
     #[test]
     fn the_outputs_of_a_refinement() -> Result<(), Error> {
         let norms = [9.0, 9.0, 1.0, 1.0, 1.0, f64::INFINITY, 9.0, 9.0];
         let refined = refine(&norms, &RefineOptions { edges: 2, tau: 0.0, ..RefineOptions::new(GradientNorm::L1) })?;
-        let summary = refined.summary(7);
+        let summary = refined.summary(&NormLog { skipped: 7, ..NormLog::default() });
         assert_eq!((summary.read, summary.skipped, summary.edges, summary.infinite), (8, 7, 2, 1));
         assert_eq!(refined.csv(None), "step,lr_multiplier\n0,1.0\n1,0.5\n2,0.0\n");
         assert_eq!(refined.csv(Some(5)).lines().count(), 6);
         let table = refined.toml()?;
         assert!(table.contains("# [schedule]\n# kind = \"polynomial\""), "{table}");
         let read: toml::Table = toml::from_str(&table).expect("comments and one table");
-        assert_eq!(read["schedule"]["points"].as_array().map(Vec::len), Some(POINTS));
+        assert_eq!(read["schedule"]["points"].as_array().map(Vec::len), Some(summary.points));
+        assert!(
+            table.starts_with(
+                "# A schedule refined from l1 gradient norms (arXiv 2310.07831), as kind `points`: straight lines"
+            ),
+            "{table}"
+        );
+        let stated = format!("by at most {:.4} of the peak.", summary.points_worst);
+        assert!(table.contains(&stated), "{table}");
         Ok(())
     }
 
