@@ -100,6 +100,7 @@ fn sidecar(unit: &Unit) -> Result<RecordBatch> {
         words(names.iter().map(String::as_str).collect(), domains)?,
         words(vec!["scored"], vec![0; rows])?,
         Arc::new(UInt64Array::from_iter_values(tokens.iter().map(|tokens| u64::from(*tokens) * 4))),
+        Arc::new(UInt64Array::from(vec![None; rows])),
         compression,
         Arc::new(UInt32Array::from(tokens.clone())),
         Arc::new(UInt32Array::from_iter_values(targets)),

@@ -43,9 +43,14 @@ fn decode(bytes: Bytes) -> RecordBatch {
     arrow::compute::concat_batches(&batches[0].schema(), &batches).unwrap()
 }
 
+/// A text that names its shard and row.
+fn text(name: &str, row: usize) -> String {
+    format!("{:100}", format!("{name}#{row}"))
+}
+
 /// A shard of `rows` rows whose texts name it and their row.
 fn shard_bytes(name: &str, rows: usize) -> Bytes {
-    let texts: StringArray = (0..rows).map(|row| Some(format!("{name}#{row}"))).collect();
+    let texts: StringArray = (0..rows).map(|row| Some(text(name, row))).collect();
     let batch = RecordBatch::try_from_iter([("text", Arc::new(texts) as ArrayRef)]).unwrap();
     encode(&batch, Vec::new())
 }
@@ -143,7 +148,7 @@ fn scored() -> Scored {
 }
 
 fn texts(batch: &RecordBatch) -> Vec<String> {
-    batch["text"].as_string::<i32>().iter().map(|text| text.unwrap().to_owned()).collect()
+    batch["text"].as_string::<i32>().iter().map(|text| text.unwrap().trim_end().to_owned()).collect()
 }
 
 fn select(scored: &Scored, run: &RunFile, config: &SelectConfig) -> Result<Selection> {

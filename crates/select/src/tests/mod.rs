@@ -133,6 +133,9 @@ fn dictionary<'a>(words: impl Iterator<Item = &'a str>) -> ArrayRef {
     Arc::new(words.collect::<DictionaryArray<Int32Type>>())
 }
 
+/// Bytes of every text.
+const TEXT_BYTES: u64 = 100;
+
 /// The sidecar of a unit with `lines`, all columns.
 fn sidecar(unit: &Unit, lines: &[Line]) -> RecordBatch {
     let rows = lines.len();
@@ -151,7 +154,8 @@ fn sidecar(unit: &Unit, lines: &[Line]) -> RecordBatch {
         Arc::new(ids.collect::<StringArray>()),
         dictionary(lines.iter().map(|line| line.domain.as_str())),
         dictionary(lines.iter().map(|line| line.status)),
-        Arc::new(UInt64Array::from(vec![100; rows])),
+        Arc::new(UInt64Array::from(vec![TEXT_BYTES; rows])),
+        Arc::new(UInt64Array::from(vec![None; rows])),
         Arc::new(lines.iter().map(|line| Some(line.compression)).collect::<Float32Array>()),
         Arc::new(UInt32Array::from_iter_values(lines.iter().map(|line| line.tokens))),
         Arc::new(UInt32Array::from_iter_values(lines.iter().map(|line| line.tokens.saturating_sub(1)))),

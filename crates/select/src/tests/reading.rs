@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
-use headwater_corpus::{Plan, PlanOptions, SourceConfig};
+use headwater_corpus::{Plan, PlanOptions, SourceConfig, text_hash};
 use headwater_record::metrics::SidecarMetrics;
 use headwater_record::run::{Labels, RunShard, RunSource};
 use headwater_record::{ByteCount, ContentHash, RunFile, Status};
@@ -42,8 +42,8 @@ fn rows(unit: &Unit) -> Vec<SidecarRow> {
             id: Some(ContentHash::of(&row.to_le_bytes()).short(32)),
             domain: if uniform() < 0.7 { "web" } else { "code" }.to_owned(),
             status: if is_scored { Status::Scored } else { Status::Short },
-            bytes: u64::from(tokens) * 4,
-            text_hash: None,
+            bytes: 1,
+            text_hash: Some(text_hash(b"x")),
             compression: 1.0 + uniform(),
             tokens,
             scored_tokens: tokens - 1,
