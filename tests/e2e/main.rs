@@ -3,6 +3,7 @@
 mod bench;
 mod corpora;
 mod corpus;
+mod hub;
 mod kill;
 mod machines;
 mod memory;

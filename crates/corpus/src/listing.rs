@@ -85,6 +85,9 @@ pub(crate) fn list_folder(source: &SourceFolder) -> Result<Vec<Listed>> {
 /// Lists the files of one entry of `paths`: a file whatever its name, all shards below a folder, or what a pattern meets.
 fn list_entry(name: &str, written: &str, stores: &Stores, left_out: &mut LeftOut) -> Result<Vec<Listed>> {
     let (place, rest) = stores.open_fixed_prefix(written)?;
+    if !place.can_list() {
+        return Ok(file(&place, &rest)?.into_iter().collect());
+    }
     if rest.contains(WILDCARDS) {
         // a bracket may be a part of a name
         if let Some(file) = literal(written, stores)? {
@@ -112,8 +115,6 @@ fn list_entry(name: &str, written: &str, stores: &Stores, left_out: &mut LeftOut
     };
     let listed = match folder.list("") {
         Ok(entries) => keep(&folder, entries, &Pattern::Everything, left_out),
-        // a web server has files alone
-        Err(headwater_store::Error::ReadOnly { .. }) if !rest.is_empty() => Vec::new(),
         Err(error) => return Err(error.into()),
     };
     if listed.is_empty() && may_be_file && !is_likely_file {

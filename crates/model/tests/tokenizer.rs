@@ -4,6 +4,8 @@ mod fixture;
 
 use fixture::{Outcome, load, paths, tiny};
 use headwater_model::{EngineOptions, Model, TokenSpan, Tokenizer};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use serde::Deserialize;
 use tokenizers::Tokenizer as HfTokenizer;
 
@@ -110,6 +112,53 @@ fn a_tokenizer_loads_without_its_model() -> Outcome {
         );
         assert!(alone.vocab_size() <= model.shape().vocab as u64, "{name}");
         agrees(&alone)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_tokenizer_that_is_written_decodes_what_it_encodes() -> Outcome {
+    const PARTS: [&str; 24] = [
+        "a",
+        "the",
+        " ",
+        "  ",
+        "\n",
+        "\r\n",
+        "\t",
+        "é",
+        "e\u{301}",
+        "漢字",
+        "🙂",
+        "👩‍💻",
+        "\u{0}",
+        "\u{7f}",
+        "Ġ",
+        "Ċ",
+        "<|endoftext|>",
+        "<|",
+        "'s",
+        "12",
+        "\u{feff}",
+        "\u{200b}",
+        "ﬁ",
+        "\u{10ffff}",
+    ];
+    for name in ["llama", "llama-f32.gguf", "llama-mixed.gguf"] {
+        let ours = Tokenizer::load(&paths(&tiny(name))?)?;
+        let written = HfTokenizer::from_bytes(ours.to_json()?.as_bytes()).map_err(|error| error.to_string())?;
+        let mut random = ChaCha8Rng::seed_from_u64(7);
+        for _ in 0..4_000 {
+            let parts = random.random_range(0..12);
+            let text: String = (0..parts).map(|_| PARTS[random.random_range(0..PARTS.len())]).collect();
+            let ids = ours.encode(&text)?;
+            assert_eq!(
+                written.encode_fast(&*text, false).map_err(|error| error.to_string())?.get_ids(),
+                ids,
+                "{name} {text:?}"
+            );
+            assert_eq!(written.decode(&ids, false).map_err(|error| error.to_string())?, text, "{name}");
+        }
     }
     Ok(())
 }

@@ -41,7 +41,7 @@ impl Pipeline {
         self.place().ensure_writable()?;
         self.rehearse_recipe()?;
         self.rehearse_tokens()?;
-        let plan = self.plan()?;
+        let plan = self.plan_for(options.on_change)?;
         let model = self.load_model()?;
         let request =
             HeadsRequest { allow_weak: options.allow_weak_heads, find_again: options.on_change == OnChange::Rescore };

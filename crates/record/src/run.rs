@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{ContentHash, Error, HeadSet, ShardId, UnitKey};
@@ -119,6 +121,10 @@ pub struct RunFile {
     pub config: serde_json::Value,
     /// What the fingerprints hash.
     pub scoring: ScoringInputs,
+    /// The commits that the revisions of datasets of the hub were when the run began, by the name of each as URLs write it
+    /// (`datasets/OWNER/NAME@REVISION`).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub revisions: BTreeMap<String, String>,
     /// The plan.
     pub sources: Vec<RunSource>,
 }

@@ -214,6 +214,7 @@ mod tests {
             began: "then".to_owned(),
             config: serde_json::Value::Null,
             scoring: scoring(),
+            revisions: std::collections::BTreeMap::new(),
             sources: vec![source],
         }
     }

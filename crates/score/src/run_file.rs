@@ -1,5 +1,7 @@
 //! How a plan is described in `run.json`, and what `run.json` says of a plan.
 
+use std::collections::BTreeMap;
+
 use headwater_corpus::{Domain, Plan, PlannedShard, PlannedSource};
 use headwater_record::RunFile;
 use headwater_record::run::{Labels, RunShard, RunSource, ScoringInputs};
@@ -17,7 +19,8 @@ pub fn run_file(
     config: serde_json::Value,
 ) -> Result<RunFile, Error> {
     let sources = plan.sources.iter().map(|source| run_source(source, &scoring)).collect::<Result<_, Error>>()?;
-    Ok(RunFile { headwater: env!("CARGO_PKG_VERSION").to_owned(), began, config, scoring, sources })
+    let headwater = env!("CARGO_PKG_VERSION").to_owned();
+    Ok(RunFile { headwater, began, config, scoring, revisions: BTreeMap::new(), sources })
 }
 
 fn run_source(source: &PlannedSource, scoring: &ScoringInputs) -> Result<RunSource, Error> {

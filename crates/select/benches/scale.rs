@@ -167,6 +167,7 @@ fn write_run(place: &Place, rows: u64) -> Result<(Plan, RunFile)> {
         began: String::new(),
         config: serde_json::Value::Null,
         scoring: scoring(),
+        revisions: std::collections::BTreeMap::new(),
         sources: vec![source],
     };
     for unit in units(&run)? {

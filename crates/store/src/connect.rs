@@ -6,20 +6,24 @@
 
 use std::sync::Arc;
 
+use http::HeaderValue;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
+use object_store::client::HttpConnector;
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
-use object_store::http::HttpBuilder;
 use object_store::memory::InMemory;
 use object_store::{ClientOptions, ObjectStore, RetryConfig};
+use url::Url;
 
+use crate::http_files::{Dataset, HttpFiles, Source};
 use crate::location::Bucket;
+use crate::pins::Pins;
 use crate::profile::with_profile;
 use crate::scheme::Scheme;
 use crate::traffic::Counters;
 use crate::variables::Variables;
 use crate::wire::CountingConnector;
-use crate::{Error, Result};
+use crate::{Error, Result, hub_access};
 
 /// Where `gcloud auth application-default login` leaves credentials, below the home folder.
 const GOOGLE_CREDENTIALS: &str = ".config/gcloud/application_default_credentials.json";
@@ -31,6 +35,7 @@ pub(crate) fn connect(
     bucket: &Bucket,
     variables: &Variables,
     counters: &Arc<Counters>,
+    pins: &Arc<Pins>,
 ) -> Result<Arc<dyn ObjectStore>> {
     let name = bucket.name.as_str();
     let failed = |error| Error::store(bucket.to_string(), error);
@@ -57,8 +62,22 @@ pub(crate) fn connect(
         // places on disk have no client
         Scheme::Http | Scheme::Https | Scheme::File => {
             let options = ClientOptions::new().with_allow_http(bucket.scheme == Scheme::Http);
-            let builder = HttpBuilder::new().with_url(bucket.to_string()).with_client_options(options);
-            Arc::new(builder.with_retry(retry).with_http_connector(connector).build().map_err(failed)?)
+            let client = connector.connect(&options).map_err(failed)?;
+            Arc::new(HttpFiles::new(client, Source::Web { server: bucket.to_string() }))
+        }
+        Scheme::Hub => {
+            let unusable = |reason: String| Error::InvalidLocation {
+                location: hub_access::endpoint(variables).to_owned(),
+                reason,
+            };
+            let endpoint = Url::parse(hub_access::endpoint(variables)).map_err(|error| unusable(error.to_string()))?;
+            let token = hub_access::token(variables).map(|token| HeaderValue::try_from(format!("Bearer {token}")));
+            let mut token = token.transpose().map_err(|_| unusable("HF_TOKEN holds what no header can".to_owned()))?;
+            token.iter_mut().for_each(|token| token.set_sensitive(true));
+            let options = ClientOptions::new().with_allow_http(endpoint.scheme() == "http");
+            let client = connector.connect(&options).map_err(failed)?;
+            let dataset = Dataset { endpoint, token, name: name.to_owned(), pins: Arc::clone(pins) };
+            Arc::new(HttpFiles::new(client, Source::Dataset(dataset)))
         }
     })
 }

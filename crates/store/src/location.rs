@@ -22,6 +22,10 @@ pub(crate) enum Location {
     },
 }
 
+/// What is said of the address of a dataset that is none.
+const DATASET_FORM: &str =
+    "a dataset of the hub is written hf://datasets/OWNER/NAME/…, with @REVISION after the name for another than main";
+
 /// Ends of the hosts of Azure accounts.
 const AZURE_HOSTS: [&str; 4] =
     [".dfs.core.windows.net", ".blob.core.windows.net", ".dfs.fabric.microsoft.com", ".blob.fabric.microsoft.com"];
@@ -92,13 +96,22 @@ impl Location {
             }
             Scheme::Http | Scheme::Https => {
                 let url = Url::parse(text).map_err(|error| invalid(&error.to_string()))?;
-                if url.query().is_some() || url.fragment().is_some() {
-                    return Err(invalid("addresses with `?` or `#` are not supported"));
+                if url.fragment().is_some() {
+                    return Err(invalid("addresses with `#` are not supported"));
                 }
-                let host = url.host_str().ok_or_else(|| invalid("it names no host"))?;
-                let name = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
-                let path = object_store::path::Path::from_url_path(url.path()).map_err(|e| invalid(&e.to_string()))?;
-                Ok(Self::Remote { bucket: Bucket::new(scheme, &name), prefix: path.to_string() })
+                if url.host_str().is_none() {
+                    return Err(invalid("it names no host"));
+                }
+                // sent as it was written
+                Ok(Self::Remote { bucket, prefix: path.trim_matches('/').to_owned() })
+            }
+            Scheme::Hub => {
+                let end = end_of_dataset(text).ok_or_else(|| invalid(DATASET_FORM))?;
+                let start = start_of_path(text);
+                let name = text[start..end].to_owned();
+                let name = if name.contains('@') { name } else { format!("{name}@main") };
+                let prefix = text[end..].trim_matches('/').to_owned();
+                Ok(Self::Remote { bucket: Bucket { scheme, name, account: None }, prefix })
             }
             Scheme::S3 | Scheme::Google | Scheme::Azure | Scheme::Memory if bucket.name.is_empty() => {
                 Err(invalid("it names no bucket"))
@@ -128,6 +141,10 @@ fn is_azure(host: &str) -> bool {
 /// `scheme://bucket`. The folder is `.` where there is no slash.
 pub(crate) fn split_fixed_prefix(text: &str) -> (&str, &str) {
     let start = start_of_path(text);
+    // a web server has no wildcards, and a `?` begins a query there
+    if text.starts_with("http://") || text.starts_with("https://") {
+        return split_before(text, text.find('?').unwrap_or(text.len()));
+    }
     split_before(text, text[start..].find(['*', '?', '[', '{']).map_or(text.len(), |at| start + at))
 }
 
@@ -140,9 +157,33 @@ fn start_of_path(text: &str) -> usize {
     text.find("://").map_or(0, |at| at + 3)
 }
 
+/// Where the name of a dataset ends, with its revision, in `hf://datasets/OWNER/NAME[@REVISION]/...`.
+fn end_of_dataset(text: &str) -> Option<usize> {
+    let start = start_of_path(text);
+    let part = |from: usize| {
+        let end = text[from..].find('/').map_or(text.len(), |at| from + at);
+        (end > from).then_some(end)
+    };
+    let kind = part(start).filter(|end| &text[start..*end] == "datasets")?;
+    let owner = part(kind + 1).filter(|_| kind < text.len())?;
+    let name = part(owner + 1).filter(|_| owner < text.len())?;
+    // these two kinds of revisions have slashes
+    let revision = text[owner..name].find('@').map(|at| owner + at + 1);
+    if revision.is_some_and(|revision| &text[revision..name] == "refs") {
+        let kind = part(name + 1).filter(|_| name < text.len())?;
+        return part(kind + 1).filter(|_| kind < text.len());
+    }
+    Some(name)
+}
+
 /// Splits `text` at the last `/` before `end`.
 fn split_before(text: &str, end: usize) -> (&str, &str) {
     let start = start_of_path(text);
+    // a dataset is not cut
+    if let Some(dataset) = end_of_dataset(text).filter(|_| text.starts_with("hf://")) {
+        let last = text[dataset.min(end)..end].rfind('/').map(|at| dataset + at);
+        return last.map_or((text, ""), |at| (&text[..at.max(dataset)], text[at..].trim_start_matches('/')));
+    }
     match text[start..end].rfind('/') {
         Some(0) if start == 0 => ("/", &text[1..]),
         Some(at) => (&text[..start + at], &text[start + at + 1..]),
@@ -168,6 +209,14 @@ mod tests {
             ("s3://bucket", ("s3://bucket", "")),
             ("data/", ("data", "")),
             ("https://host/a/b.parquet", ("https://host/a", "b.parquet")),
+            ("https://host/a/b.parquet?x=/y", ("https://host/a", "b.parquet?x=/y")),
+            ("hf://datasets/o/n", ("hf://datasets/o/n", "")),
+            ("hf://datasets/o/n@v1/*.parquet", ("hf://datasets/o/n@v1", "*.parquet")),
+            ("hf://datasets/o/n/data/*/x.parquet", ("hf://datasets/o/n/data", "*/x.parquet")),
+            (
+                "hf://datasets/o/n@refs/convert/parquet/d/x.parquet",
+                ("hf://datasets/o/n@refs/convert/parquet/d", "x.parquet"),
+            ),
         ];
         for (text, expected) in cases {
             assert_eq!(split_fixed_prefix(text), expected, "{text}");
@@ -195,15 +244,18 @@ mod tests {
             ("abfss://box@lake.dfs.core.windows.net/x/y/", account("box", "lake.dfs.core.windows.net")),
             ("abfss://box@lake.dfs.fabric.microsoft.com/x/y", account("box", "lake.dfs.fabric.microsoft.com")),
             ("https://host:8443/d/f.parquet", remote(Scheme::Https, "host:8443", "d/f.parquet")),
+            ("https://h/r%2Fp/a%20b?download=true", remote(Scheme::Https, "h", "r%2Fp/a%20b?download=true")),
+            ("hf://datasets/o/n/d", remote(Scheme::Hub, "datasets/o/n@main", "d")),
+            ("hf://datasets/o/n@refs/pr/3", remote(Scheme::Hub, "datasets/o/n@refs/pr/3", "")),
         ];
         for (text, expected) in cases {
             assert_eq!(Location::parse(text).ok(), Some(expected), "{text}");
         }
-        for text in ["", "file://relative", "s3:///p", "az:///p", "https://h/f?download=true"] {
+        for text in ["", "file://relative", "s3:///p", "az:///p", "https://h/f#x", "hf://o/n/x", "hf://datasets/o"] {
             assert!(matches!(Location::parse(text), Err(Error::InvalidLocation { .. })), "{text}");
         }
         let unknown = Location::parse("hdfs://n/p").map_err(|error| error.to_string());
-        let names = "file, s3, s3a, gs, az, abfs, abfss, azure, adl, http, https, memory";
+        let names = "file, s3, s3a, gs, az, abfs, abfss, azure, adl, http, https, hf, memory";
         assert_eq!(unknown, Err(format!("hdfs://n/p: unknown scheme `hdfs`; known are {names}")));
     }
 

@@ -76,6 +76,15 @@ impl Place {
         }
     }
 
+    /// Whether what lies here can be listed; a web server's files cannot.
+    #[must_use]
+    pub fn can_list(&self) -> bool {
+        match &self.root {
+            Root::Disk { .. } => true,
+            Root::Remote { client, .. } => client.can_list(),
+        }
+    }
+
     /// The one name of the place, by which it is compared with others: on disk an absolute path without links, as far as it exists.
     #[must_use]
     pub fn canonical(&self) -> String {

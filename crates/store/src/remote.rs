@@ -49,9 +49,14 @@ impl Client {
         if key.is_empty() { self.bucket.to_string() } else { format!("{}/{key}", self.bucket) }
     }
 
+    /// Whether keys can be listed.
+    pub(crate) fn can_list(&self) -> bool {
+        !self.bucket.scheme.is_web()
+    }
+
     /// Refuses what a web server cannot do.
     pub(crate) fn check_full_store(&self, key: &str, operation: &'static str) -> Result<()> {
-        if self.bucket.scheme.is_web() {
+        if self.bucket.scheme.is_read_only() {
             return Err(Error::ReadOnly { path: self.url(key), operation });
         }
         Ok(())
@@ -129,7 +134,9 @@ impl Client {
 
     /// Lists the objects below `key`, with paths relative to `root`.
     pub(crate) fn list(&self, root: &str, key: &str) -> Result<Vec<Entry>> {
-        self.check_full_store(key, "listing")?;
+        if !self.can_list() {
+            return Err(Error::ReadOnly { path: self.url(key), operation: "listing" });
+        }
         let listed = self.list_whole(key)?;
         let relative = |path: &str| {
             let below = path.strip_prefix(root)?;

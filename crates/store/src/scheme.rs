@@ -11,11 +11,13 @@ pub(crate) enum Scheme {
     Azure,
     Http,
     Https,
+    /// A dataset of the Hugging Face hub.
+    Hub,
     Memory,
 }
 
 /// Names of schemes as `object_store::ObjectStoreScheme` has them, the usual one of each first.
-const SCHEMES: [(&str, Scheme); 12] = [
+const SCHEMES: [(&str, Scheme); 13] = [
     ("file", Scheme::File),
     ("s3", Scheme::S3),
     ("s3a", Scheme::S3),
@@ -27,6 +29,7 @@ const SCHEMES: [(&str, Scheme); 12] = [
     ("adl", Scheme::Azure),
     ("http", Scheme::Http),
     ("https", Scheme::Https),
+    ("hf", Scheme::Hub),
     ("memory", Scheme::Memory),
 ];
 
@@ -39,6 +42,11 @@ impl Scheme {
     /// Whether it is a web server's.
     pub(crate) const fn is_web(self) -> bool {
         matches!(self, Self::Http | Self::Https)
+    }
+
+    /// Whether nothing can be written there.
+    pub(crate) const fn is_read_only(self) -> bool {
+        self.is_web() || matches!(self, Self::Hub)
     }
 
     /// The scheme of that name.

@@ -8,6 +8,7 @@ use object_store::limit::LimitStore;
 
 use crate::connect::connect;
 use crate::location::{Bucket, Location, split_fixed_prefix, split_last};
+use crate::pins::Pins;
 use crate::place::Root;
 use crate::remote::Client;
 use crate::traffic::{Counters, Traffic};
@@ -30,6 +31,7 @@ struct Shared {
     variables: Variables,
     clients: Mutex<BTreeMap<Bucket, Client>>,
     counters: Arc<Counters>,
+    pins: Arc<Pins>,
 }
 
 impl Stores {
@@ -42,8 +44,8 @@ impl Stores {
     }
 
     /// Opens a folder: a local path, `file:///abs`, `s3://bucket/prefix` (or `s3a`), `gs://`, `az://container/prefix` (or `abfs`),
-    /// `abfss://container@account.dfs.core.windows.net/prefix`, `http(s)://` (read only, no listing) or `memory://name/prefix`, a
-    /// store in memory that lives as long as this handle or a place of it.
+    /// `abfss://container@account.dfs.core.windows.net/prefix`, `http(s)://` (read only, no listing), `hf://datasets/OWNER/NAME[@REVISION]/…`
+    /// (read only) or `memory://name/prefix`, a store in memory that lives as long as this handle or a place of it.
     ///
     /// Nothing is read or made yet.
     ///
@@ -85,6 +87,20 @@ impl Stores {
         Ok((self.open(folder)?, rest.to_owned()))
     }
 
+    /// Takes revisions of datasets of the hub to be the commits that `commits` gives, by the name of each as URLs write it
+    /// (`datasets/OWNER/NAME@REVISION`). A revision that was asked for already stays what it was found to be.
+    pub fn pin(&self, commits: &BTreeMap<String, String>) {
+        for (name, commit) in commits {
+            self.0.pins.settle(name, commit.clone());
+        }
+    }
+
+    /// The commits of all revisions that were asked for or pinned, by their names.
+    #[must_use]
+    pub fn pins(&self) -> BTreeMap<String, String> {
+        self.0.pins.all()
+    }
+
     /// What was read from and sent to the places of this handle so far.
     #[must_use]
     pub fn traffic(&self) -> Traffic {
@@ -107,7 +123,7 @@ impl Stores {
         if let Some(client) = clients.get(bucket) {
             return Ok(client.clone());
         }
-        let store = LimitStore::new(connect(bucket, &self.0.variables, &self.0.counters)?, MAX_REQUESTS);
+        let store = LimitStore::new(connect(bucket, &self.0.variables, &self.0.counters, &self.0.pins)?, MAX_REQUESTS);
         let client = Client::new(Arc::new(store), bucket, Arc::clone(&self.0.counters));
         clients.insert(bucket.clone(), client.clone());
         Ok(client)

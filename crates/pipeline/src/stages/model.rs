@@ -62,6 +62,23 @@ pub struct WrittenTokenizer {
     pub eos: String,
 }
 
+/// Tokens that fill up a batch, the first that the vocabulary has and that does not end documents: with the end token in its place, a trainer
+/// that leaves padding out of the loss never learns where documents end.
+const PAD_TOKENS: [&str; 12] = [
+    "<|pad|>",
+    "<pad>",
+    "[PAD]",
+    "<|padding|>",
+    "<|finetune_right_pad_id|>",
+    "<|PAD_TOKEN|>",
+    "<|im_end|>",
+    "<|endoftext|>",
+    "<|end_of_text|>",
+    "</s>",
+    "<unk>",
+    "[UNK]",
+];
+
 /// Writes the tokenizer of a model into `folder`, as transformers loads it. `eos` is the token that ends a document, instead of
 /// `<|endoftext|>` or else the model's own.
 ///
@@ -78,7 +95,8 @@ pub fn write_tokenizer(
     struct TokenizerConfig {
         tokenizer_class: &'static str,
         eos_token: String,
-        pad_token: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pad_token: Option<&'static str>,
         clean_up_tokenization_spaces: bool,
     }
     let (tokenizer, name) = tokenizer_of(name, environment)?;
@@ -86,7 +104,7 @@ pub fn write_tokenizer(
     let eos = TokenizerSetup::new(&config, &tokenizer, &name, 1)?.eos().text.clone();
     let written = TokenizerConfig {
         tokenizer_class: "PreTrainedTokenizerFast",
-        pad_token: eos.clone(),
+        pad_token: PAD_TOKENS.into_iter().find(|pad| *pad != eos && tokenizer.token_to_id(pad).is_some()),
         eos_token: eos.clone(),
         clean_up_tokenization_spaces: false,
     };

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::estimate::{ASSUMED_BYTES_PER_TOKEN, tokens};
 use crate::measurement::{Known, Measurement, Settings};
-use crate::{Event, Pipeline, Result, Verdict};
+use crate::{Event, OnChange, Pipeline, Result, Verdict};
 
 /// What a corpus holds, as its footers tell.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -106,8 +106,18 @@ impl Pipeline {
         Ok(PlanSummary { sources, total, basis })
     }
 
-    /// Plans the corpus.
+    /// Plans the corpus as it was when the run began, where that can be told.
     pub(crate) fn plan(&self) -> Result<Plan> {
+        self.plan_for(OnChange::Refuse)
+    }
+
+    /// Plans the corpus: datasets of the hub at the commits that the run began with, or as they are now if changes are accepted.
+    pub(crate) fn plan_for(&self, on_change: OnChange) -> Result<Plan> {
+        if on_change == OnChange::Refuse
+            && let Some(run) = self.folder.run_file()?
+        {
+            self.environment.stores.pin(&run.revisions);
+        }
         let _timer = self.meters.stage("plan");
         let step = self.step("plan", "footers", None);
         // what a run writes in Parquet

@@ -169,7 +169,7 @@ impl Pipeline {
     pub fn score(&self, request: ScoreRequest) -> Result<ScoreSummary> {
         self.place().ensure_writable()?;
         self.wait_for_turn(request.part);
-        let plan = self.plan()?;
+        let plan = self.plan_for(request.on_change)?;
         let model = self.load_model()?;
         let heads = match self.read_heads(&model)? {
             Some(heads) => heads,
@@ -213,6 +213,7 @@ impl Pipeline {
         let config =
             serde_json::to_value(&self.config).map_err(|source| Error::Json { what: "the pipeline", source })?;
         let file = run_file(plan, scorer.inputs(model.into()), self.now(), config)?;
+        let file = RunFile { revisions: self.environment.stores.pins(), ..file };
         let run = self.folder.begin(Candidate { file, on_change: request.on_change })?;
         let division = divide(plan, &run, request.part, &self.folder)?;
         let Division { pending, done } = &division;

@@ -415,6 +415,7 @@ fn run(heads: &HeadsFile, rank: &str) -> Result<RunFile> {
             "score": {"window_tokens": 4096, "max_rejects": 0.01},
             "select": {"rank": rank, "by": "documents", "fraction": 0.2},
         }),
+        revisions: std::collections::BTreeMap::new(),
         sources: vec![source("smollm-corpus", vec![skipped]), source(PAYLOADS[0], Vec::new())],
         scoring,
     })

@@ -125,6 +125,7 @@ fn run_of(shards: &[Shard], id: impl Fn(&Shard) -> ShardId) -> RunFile {
         began: "2026-01-01T00:00:00Z".into(),
         config: serde_json::Value::Null,
         scoring: scoring(),
+        revisions: std::collections::BTreeMap::new(),
         sources,
     }
 }

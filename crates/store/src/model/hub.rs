@@ -5,10 +5,9 @@
 //! where it ended.
 
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use fs_err as fs;
 use object_store::ClientOptions;
 use object_store::client::{HttpClient, HttpConnector};
 use serde::Deserialize;
@@ -17,11 +16,7 @@ use url::Url;
 use super::OnProgress;
 use super::download::Download;
 use super::files::{INDEX, Wanted, shard_names, single_weights, store};
-use crate::variables::Variables;
-use crate::{Error, Result, Stores, disk};
-
-/// The hub where no other is named.
-const ENDPOINT: &str = "https://huggingface.co";
+use crate::{Error, Result, Stores, disk, hub_access};
 
 /// How long the hub may be silent in the middle of an answer.
 const READ_PATIENCE: Duration = Duration::from_secs(30);
@@ -54,14 +49,14 @@ impl Hub {
     /// Prepares a connection to `endpoint`, or else to `HF_ENDPOINT`, or else to the usual hub.
     pub(super) fn connect(stores: &Stores, endpoint: Option<&str>) -> Result<Self> {
         let variables = stores.variables();
-        let endpoint = endpoint.or_else(|| variables.get("HF_ENDPOINT")).unwrap_or(ENDPOINT);
+        let endpoint = endpoint.unwrap_or_else(|| hub_access::endpoint(variables));
         let options = ClientOptions::new()
             .with_allow_http(endpoint.starts_with("http://"))
             .with_timeout_disabled()
             .with_read_timeout(READ_PATIENCE);
         let client = stores.connector().connect(&options);
         let client = client.map_err(|source| Error::Hub { url: endpoint.to_owned(), source: source.into() })?;
-        Ok(Self { client, endpoint: endpoint.to_owned(), token: token(variables) })
+        Ok(Self { client, endpoint: endpoint.to_owned(), token: hub_access::token(variables) })
     }
 
     /// Downloads one file of a repository to where it is wanted, checked against its hash.
@@ -141,18 +136,6 @@ impl Hub {
             .extend(below);
         Ok(url)
     }
-}
-
-/// The user's token, where the hub's own tools keep it: `HF_TOKEN`, else a file in `HF_HOME`, else one below the home folder.
-fn token(variables: &Variables) -> Option<String> {
-    if let Some(token) = variables.get("HF_TOKEN") {
-        return Some(token.trim().to_owned());
-    }
-    let of_user = || Some(Path::new(variables.get("HOME")?).join(".cache/huggingface"));
-    let folder = variables.get("HF_HOME").map(PathBuf::from).or_else(of_user)?;
-    // a file that is not there says nothing
-    let token = fs::read_to_string(folder.join("token")).ok()?;
-    Some(token.trim().to_owned()).filter(|token| !token.is_empty())
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::time::Duration;
 
 use http::{HeaderMap, Method, StatusCode, Uri};
 use object_store::client::{HttpError, HttpErrorKind};
@@ -48,7 +49,7 @@ pub(crate) struct Sent {
 #[derive(Debug)]
 enum Outcome {
     /// The server answered with an error.
-    Refused { status: StatusCode, code: Option<String>, message: Option<String> },
+    Refused { status: StatusCode, code: Option<String>, message: Option<String>, wait: Option<Duration> },
     /// No answer came.
     Lost(HttpError),
     /// The answer broke off.
@@ -91,7 +92,8 @@ impl Sent {
     /// The server refused, or ended an upload with an error; `document` is what it sent with it.
     pub(crate) fn refused(self, status: StatusCode, headers: &HeaderMap, document: &[u8]) -> HttpError {
         let Explanation { code, message } = Explanation::read(headers, document);
-        let failure = WireFailure { request: self, outcome: Outcome::Refused { status, code, message } };
+        let failure =
+            WireFailure { request: self, outcome: Outcome::Refused { status, code, message, wait: wait(headers) } };
         // `object_store` repeats the first kind, and never the other
         let is_repeated = status != StatusCode::BAD_REQUEST && failure.status_trouble() == Some(Trouble::Passing);
         HttpError::new(if is_repeated { HttpErrorKind::Request } else { HttpErrorKind::Unknown }, failure)
@@ -136,6 +138,11 @@ impl WireFailure {
         })
     }
 
+    /// How long the server asks to wait before the request is sent again.
+    pub(crate) const fn wait(&self) -> Option<Duration> {
+        if let Outcome::Refused { wait, .. } = &self.outcome { *wait } else { None }
+    }
+
     /// Whether the answer broke off, so that `object_store` did not repeat the request.
     pub(crate) const fn is_cut(&self) -> bool {
         matches!(self.outcome, Outcome::Cut(_))
@@ -150,7 +157,7 @@ impl WireFailure {
 impl fmt::Display for WireFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.outcome {
-            Outcome::Refused { status, code, message } => {
+            Outcome::Refused { status, code, message, .. } => {
                 write!(f, "{status}")?;
                 [code, message].into_iter().flatten().try_for_each(|part| write!(f, ": {part}"))
             }
@@ -185,6 +192,20 @@ pub(crate) struct Explanation {
 struct OauthError {
     error: String,
     error_description: Option<String>,
+}
+
+/// The longest that a server is waited for: the model hub counts requests in windows of five minutes.
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
+
+/// How long a server asks to wait: by `RateLimit` (its item `t` is seconds until requests are free again), or by `Retry-After` in seconds.
+fn wait(headers: &HeaderMap) -> Option<Duration> {
+    let header = |name: &str| headers.get(name)?.to_str().ok();
+    let seconds = |text: &str| text.trim().parse::<u64>().ok();
+    let limit = header("ratelimit")
+        .and_then(|limit| limit.split([';', ',']).find_map(|item| seconds(item.trim().strip_prefix("t=")?)));
+    let seconds = limit.or_else(|| header("retry-after").and_then(seconds))?;
+    // a second more, as the server rounds
+    Some(Duration::from_secs(seconds.saturating_add(1)).min(LONGEST_WAIT))
 }
 
 impl Explanation {
@@ -243,6 +264,17 @@ mod tests {
         // the words of a message decide nothing
         let worded = answer(400, "<Error><Code>X</Code><Message>SlowDown: 503, ExpiredToken</Message></Error>");
         assert!(matches!(worded, Error::Refused { .. }));
+    }
+
+    #[test]
+    fn a_server_says_how_long_to_wait() {
+        let waits = |name: &'static str, value: &'static str| {
+            wait(&HeaderMap::from_iter([(http::HeaderName::from_static(name), http::HeaderValue::from_static(value))]))
+        };
+        assert_eq!(waits("ratelimit", "\"api\";r=0;t=55"), Some(Duration::from_secs(56)));
+        assert_eq!(waits("retry-after", "3"), Some(Duration::from_secs(4)));
+        assert_eq!(waits("retry-after", "99999"), Some(LONGEST_WAIT));
+        assert_eq!(waits("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT"), None);
     }
 
     #[test]

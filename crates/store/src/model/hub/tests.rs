@@ -202,22 +202,3 @@ fn what_a_hub_refuses_is_said_with_its_reason() -> Outcome {
     assert_eq!(busy.requests().len(), 5);
     Ok(())
 }
-
-#[test]
-fn the_token_is_the_variable_or_in_a_file_of_the_hubs_tools() -> Outcome {
-    let home = tempfile::tempdir()?;
-    let below = |path: &str| home.path().join(path).display().to_string();
-    let found = |pairs: &[(&str, &str)]| {
-        token(&Variables::new(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))))
-    };
-    fs::create_dir_all(below(".cache/huggingface"))?;
-    fs::create_dir_all(below("hf"))?;
-    assert_eq!(found(&[("HOME", &below(""))]), None);
-    fs::write(below(".cache/huggingface/token"), "of the user\n")?;
-    fs::write(below("hf/token"), "of the folder\n")?;
-    assert_eq!(found(&[]), None);
-    assert_eq!(found(&[("HOME", &below(""))]).as_deref(), Some("of the user"));
-    assert_eq!(found(&[("HOME", &below("")), ("HF_HOME", &below("hf"))]).as_deref(), Some("of the folder"));
-    assert_eq!(found(&[("HF_HOME", &below("hf")), ("HF_TOKEN", "mine")]).as_deref(), Some("mine"));
-    Ok(())
-}
