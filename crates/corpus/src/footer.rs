@@ -73,7 +73,8 @@ pub(crate) fn read(path: &str, shard: &impl Chunks) -> Result<Footer, String> {
         .with_encoding_stats_policy(ParquetStatisticsPolicy::SkipAll);
     let decode = || ParquetMetaDataReader::decode_metadata_with_options(&encoded, Some(&options));
     let metadata = guarded(decode).map_err(|error| format!("its footer cannot be decoded ({})", plainly(&error)))?;
-    let metadata = old_writers::corrected(metadata, bytes)?;
+    let metadata = old_writers::corrected(metadata, bytes);
+    let metadata = metadata.map_err(|error| format!("its footer cannot be corrected ({})", plainly(&error)))?;
     check(&metadata, bytes)?;
     Ok(Footer { id: ShardId::new(path, bytes, &encoded), metadata: Arc::new(metadata) })
 }

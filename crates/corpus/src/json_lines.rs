@@ -21,7 +21,6 @@ use parquet::file::reader::ChunkReader;
 
 use crate::Result;
 use crate::chunks::{Chunks, PIECE_BYTES, StoredShard};
-use crate::listing::Listed;
 
 /// Ends of the names of JSON Lines files that a folder is searched for, in any case.
 const EXTENSIONS: [&str; 8] =
@@ -91,27 +90,26 @@ impl From<std::io::Error> for Problem {
     }
 }
 
-/// The copy of `file` in `copies`, which is made if it is not there; or why the file cannot be copied.
+/// The copy in `copies` of the file `entry` of `place`, which is made if it is not there; or why the file cannot be copied.
 ///
 /// # Errors
 /// A failure of a disk or store.
-pub(crate) fn copy(file: &Listed, copies: &Place) -> Result<std::result::Result<Entry, String>> {
-    let etag = file.entry.etag.as_deref().unwrap_or_default();
-    let version = ContentHash::of_fields([&file.entry.bytes.to_le_bytes()[..], etag.as_bytes()]);
-    let path = format!("{}-{}.parquet", file.entry.path, version.short(DIGITS));
+pub(crate) fn copy(place: &Place, file: &Entry, copies: &Place) -> Result<std::result::Result<Entry, String>> {
+    let etag = file.etag.as_deref().unwrap_or_default();
+    let version = ContentHash::of_fields([&file.bytes.to_le_bytes()[..], etag.as_bytes()]);
+    let path = format!("{}-{}.parquet", file.path, version.short(DIGITS));
     match copies.entry(&path) {
         Err(error) if error.is_not_found() => {}
         there => return Ok(Ok(there?)),
     }
-    let stored = StoredShard::open(&file.place, &file.entry)?;
-    let written =
-        schema(&stored, &file.entry.path).and_then(|schema| write(&stored, &file.entry.path, schema, (copies, &path)));
+    let stored = StoredShard::open(place, file)?;
+    let written = schema(&stored, &file.path).and_then(|schema| write(&stored, &file.path, schema, (copies, &path)));
     match (written, stored.take_failure()) {
         (Err(_), Some(failure)) => Err(failure.into()),
         (Err(Problem::Store(error)), None) => Err(error.into()),
         (Err(Problem::File(reason)), None) => Ok(Err(format!("it cannot be read as JSON Lines: {reason}"))),
         (Ok(()), _) => {
-            tracing::info!(shard = file.place.describe(&file.entry.path), "JSON Lines copied as Parquet");
+            tracing::info!(shard = place.describe(&file.path), "JSON Lines copied as Parquet");
             Ok(Ok(copies.entry(&path)?))
         }
     }

@@ -85,8 +85,17 @@ pub(crate) fn list_folder(source: &SourceFolder) -> Result<Vec<Listed>> {
 /// Lists the files of one entry of `paths`: a file whatever its name, all shards below a folder, or what a pattern meets.
 fn list_entry(name: &str, written: &str, stores: &Stores, left_out: &mut LeftOut) -> Result<Vec<Listed>> {
     let (place, rest) = stores.open_fixed_prefix(written)?;
+    let nothing = || Error::NoShards { name: name.to_owned(), entry: written.to_owned() };
     if !place.can_list() {
-        return Ok(file(&place, &rest)?.into_iter().collect());
+        if let Some(file) = file(&place, &rest)? {
+            return Ok(vec![file]);
+        }
+        // what looks like a pattern is answered by why there are none
+        return if rest.contains('*') {
+            Err(place.list("").err().map_or_else(nothing, Error::from))
+        } else {
+            Ok(Vec::new())
+        };
     }
     if rest.contains(WILDCARDS) {
         // a bracket may be a part of a name

@@ -1,14 +1,13 @@
 //! Footers as old writers left them, read as Arrow's C++ reader reads them (`parquet/file_reader.cc` there).
 
+use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
-
-use crate::footer::plainly;
 
 /// Bytes by which parquet-mr before 1.2.9 understates a column chunk: it forgets the header of the dictionary page (PARQUET-816).
 const FORGOTTEN_BYTES: u64 = 100;
 
 /// The metadata with what old writers got wrong put right.
-pub(crate) fn corrected(metadata: ParquetMetaData, file_bytes: u64) -> Result<ParquetMetaData, String> {
+pub(crate) fn corrected(metadata: ParquetMetaData, file_bytes: u64) -> Result<ParquetMetaData, ParquetError> {
     let understates = metadata.file_metadata().created_by().is_some_and(understates_chunks);
     let is_wrong = |column: &ColumnChunkMetaData| {
         let dictionary = column.dictionary_page_offset();
@@ -17,14 +16,13 @@ pub(crate) fn corrected(metadata: ParquetMetaData, file_bytes: u64) -> Result<Pa
     if !metadata.row_groups().iter().flat_map(|group| group.columns()).any(is_wrong) {
         return Ok(metadata);
     }
-    let failed = |error| format!("its footer cannot be corrected ({})", plainly(&error));
     let mut builder = metadata.into_builder();
     let mut groups = Vec::new();
     for group in builder.take_row_groups() {
         let mut group = group.into_builder();
         let columns = group.take_columns().into_iter().map(|column| correct(column, understates, file_bytes));
-        let columns = columns.collect::<Result<Vec<_>, _>>().map_err(failed)?;
-        groups.push(group.set_column_metadata(columns).build().map_err(failed)?);
+        let columns = columns.collect::<Result<Vec<_>, _>>()?;
+        groups.push(group.set_column_metadata(columns).build()?);
     }
     Ok(builder.set_row_groups(groups).build())
 }
@@ -33,7 +31,7 @@ fn correct(
     column: ColumnChunkMetaData,
     understates: bool,
     file_bytes: u64,
-) -> Result<ColumnChunkMetaData, parquet::errors::ParquetError> {
+) -> Result<ColumnChunkMetaData, ParquetError> {
     let data = column.data_page_offset();
     let dictionary = column.dictionary_page_offset().filter(|offset| (1..data).contains(offset));
     let start = u64::try_from(dictionary.unwrap_or(data)).unwrap_or(file_bytes);

@@ -183,7 +183,7 @@ impl Planning<'_> {
                 return Ok(Err("it is JSON Lines, which is read by way of a copy; write it as Parquet".to_owned()));
             };
             let copies = copies.child(&self.source.name);
-            match json_lines::copy(file, &copies)? {
+            match json_lines::copy(&file.place, &file.entry, &copies)? {
                 Ok(entry) => Some((copies, entry)),
                 Err(reason) => return Ok(Err(reason)),
             }

@@ -16,7 +16,6 @@ use headwater_schedule::{
     Batch, BranchPoint, BranchRequest, Kind, Length, NamedSchedule, RunLength, Schedule, ScheduleComparison,
     ScheduleConfig, ScheduleSummary,
 };
-use headwater_store::Place;
 use serde::Serialize;
 
 use crate::explain::with_suggestion;
@@ -235,7 +234,7 @@ pub fn branch(name: &str, size: &RunSize, options: &BranchOptions) -> Result<Bra
 /// [`Error::Schedule`] for a log that cannot be read, with file and line; [`Error::Refine`] for norms that do not do.
 pub fn refine(request: &RefineRequest, environment: &Environment) -> Result<RefinedSchedule> {
     let file = request.norms.display().to_string();
-    let log = log::read(request, &file, environment)?;
+    let log = log::read(&request.norms, request.column.as_deref(), environment)?;
     let edges = if request.keep_edges { 0 } else { SPOILT_EDGES };
     let options = RefineOptions { norm: request.norm, tau: request.tau, floor: request.floor, edges };
     let refined = refine_log(&log, &options).map_err(|source| {
@@ -266,18 +265,10 @@ pub fn export(name: &str, size: &RunSize, trainer: &str) -> Result<ScheduleExpor
 /// # Errors
 /// [`Error::NoFileName`]; [`Error::Store`] if it cannot be written.
 pub fn write_file(path: &Path, content: String, environment: &Environment) -> Result<()> {
-    let (place, name) = folder_and_name(path, environment)?;
+    let (place, name) = log::folder_and_name(path, environment)?;
     place.write(&name, Bytes::from(content))?;
     environment.events.event(&Event::Written { path: path.display().to_string() });
     Ok(())
-}
-
-/// Opens the folder that a file lies in.
-fn folder_and_name(path: &Path, environment: &Environment) -> Result<(Place, String)> {
-    let name = path.file_name().and_then(|name| name.to_str());
-    let name = name.ok_or_else(|| Error::NoFileName { path: path.to_owned() })?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    Ok((environment.stores.open(&folder.display().to_string())?, name.to_owned()))
 }
 
 /// Reads a schedule and resolves it for a run of that size.

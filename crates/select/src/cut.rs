@@ -96,6 +96,10 @@ fn cut_listing(
     config.validate()?;
     let population = Population::new(config, seed)?;
     sidecars.will_read(&columns(config, &population));
+    if rejects.is_some() {
+        // a subset follows, whose texts are compared
+        sidecars.will_read(&[column::BYTES, column::TEXT_HASH]);
+    }
     let scores = Scores { sidecars, on_progress };
     let rank = prepare(&config.rank, config, &scores, &population)?;
     let strata = Strata::cut(config.length_strata, &scores, &population)?;

@@ -160,18 +160,19 @@ fn start_of_path(text: &str) -> usize {
 /// Where the name of a dataset ends, with its revision, in `hf://datasets/OWNER/NAME[@REVISION]/...`.
 fn end_of_dataset(text: &str) -> Option<usize> {
     let start = start_of_path(text);
+    // the end of the part that begins at `from`
     let part = |from: usize| {
-        let end = text[from..].find('/').map_or(text.len(), |at| from + at);
+        let rest = text.get(from..).filter(|rest| !rest.is_empty())?;
+        let end = rest.find('/').map_or(text.len(), |at| from + at);
         (end > from).then_some(end)
     };
     let kind = part(start).filter(|end| &text[start..*end] == "datasets")?;
-    let owner = part(kind + 1).filter(|_| kind < text.len())?;
-    let name = part(owner + 1).filter(|_| owner < text.len())?;
+    let owner = part(kind + 1)?;
+    let name = part(owner + 1)?;
     // these two kinds of revisions have slashes
     let revision = text[owner..name].find('@').map(|at| owner + at + 1);
     if revision.is_some_and(|revision| &text[revision..name] == "refs") {
-        let kind = part(name + 1).filter(|_| name < text.len())?;
-        return part(kind + 1).filter(|_| kind < text.len());
+        return part(part(name + 1)? + 1);
     }
     Some(name)
 }

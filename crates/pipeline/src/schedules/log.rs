@@ -1,32 +1,34 @@
 //! The log that gradient norms are read from, and what there is to warn of.
 
 use std::io::BufReader;
+use std::path::Path;
 
 use headwater_corpus::NumberFile;
 use headwater_record::TokenCount;
 use headwater_schedule::Error::{NormColumn, SeveralNorms};
 use headwater_schedule::norms::{LogFormat, NormLog, NormSource};
 use headwater_schedule::refine::RefineSummary;
+use headwater_store::Place;
 
-use super::{RefineRequest, folder_and_name};
 use crate::{Environment, Error, Result};
 
-/// Reads the log of `request`, called `file` in messages.
+/// Reads the log at `path`; `column` names the one with the norms.
 ///
 /// # Errors
 /// [`Error::Schedule`] for a log that says too little, with file and line; [`Error::ScheduleName`] if a column is to be named;
 /// [`Error::Read`] and failures of the store for one that cannot be opened.
-pub(super) fn read(request: &RefineRequest, file: &str, environment: &Environment) -> Result<NormLog> {
-    let source = NormSource { file, column: request.column.as_deref() };
-    let open = || fs_err::File::open(&request.norms).map(BufReader::new);
+pub(super) fn read(path: &Path, column: Option<&str>, environment: &Environment) -> Result<NormLog> {
+    let file = path.display().to_string();
+    let source = NormSource { file: &file, column };
+    let open = || fs_err::File::open(path).map(BufReader::new);
     let unreadable = |source| Error::Read { what: "gradient norms", source };
-    let log = match LogFormat::of(&request.norms)? {
+    let log = match LogFormat::of(path)? {
         LogFormat::Csv => source.read_csv(open().map_err(unreadable)?),
         LogFormat::Json => source.read_json(open().map_err(unreadable)?),
         LogFormat::JsonLines => source.read_json_lines(open().map_err(unreadable)?),
         LogFormat::Text => source.read_text(open().map_err(unreadable)?),
         LogFormat::Parquet => {
-            let (place, name) = folder_and_name(&request.norms, environment)?;
+            let (place, name) = folder_and_name(path, environment)?;
             read_parquet(&source, &NumberFile::open(&place, &name)?)?
         }
     };
@@ -91,4 +93,12 @@ pub(super) fn warn(summary: &RefineSummary) {
             "most norms repeat a step, of which the last counts. If steps begin anew every epoch, leave the column of steps out"
         );
     }
+}
+
+/// Opens the folder that a file lies in.
+pub(super) fn folder_and_name(path: &Path, environment: &Environment) -> Result<(Place, String)> {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let name = name.ok_or_else(|| Error::NoFileName { path: path.to_owned() })?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Ok((environment.stores.open(&folder.display().to_string())?, name.to_owned()))
 }

@@ -90,7 +90,7 @@ impl Pipeline {
     /// nothing.
     ///
     /// # Errors
-    /// [`Error::Corpus`] for paths and shards.
+    /// [`Error::Corpus`](crate::Error::Corpus) for paths and shards.
     pub fn plan_summary(&self) -> Result<PlanSummary> {
         let plan = self.plan()?;
         let known = self.known_speed();
@@ -113,7 +113,9 @@ impl Pipeline {
 
     /// Plans the corpus: datasets of the hub at the commits that the run began with, or as they are now if changes are accepted.
     pub(crate) fn plan_for(&self, on_change: OnChange) -> Result<Plan> {
+        let is_of_hub = |path: &String| path.starts_with("hf://");
         if on_change == OnChange::Refuse
+            && self.config.corpus.iter().any(|source| source.paths.iter().any(is_of_hub))
             && let Some(run) = self.folder.run_file()?
         {
             self.environment.stores.pin(&run.revisions);
