@@ -50,6 +50,12 @@ impl Groups {
         Self(groups.collect())
     }
 
+    /// One row group.
+    #[cfg(test)]
+    pub(crate) fn of_one(rows: u64, text_bytes: u64) -> Self {
+        Self(vec![Group { start: 0, rows, text_bytes, stored_bytes: text_bytes }])
+    }
+
     /// First row, rows and bytes of text of every row group.
     pub(crate) fn texts(&self) -> impl Iterator<Item = (u64, u64, u64)> {
         self.0.iter().map(|group| (group.start, group.rows, group.text_bytes))

@@ -219,7 +219,7 @@ impl Planning<'_> {
         let groups = Groups::of(&metadata, present.text, &labels);
         self.footers.offer(&id, &metadata);
         let shard = PlannedShard {
-            units: units::cut(&id, &groups, self.options.unit_bytes.0),
+            units: units::cut(&id, &groups, units::unit_bytes(self.options.unit_bytes, &groups)),
             rows: u64::try_from(metadata.file_metadata().num_rows()).unwrap_or(0),
             path: file.entry.path.clone(),
             bytes,

@@ -77,8 +77,9 @@ pub enum OnBadShard {
 /// How to plan.
 #[derive(Clone, Debug)]
 pub struct PlanOptions {
-    /// Text that a unit should hold.
-    pub unit_bytes: ByteCount,
+    /// Text that a unit should hold. If it is not given, a 128th of its shard's, at least 32 KiB and at most 16 MiB: so a run that is killed
+    /// loses little of a small corpus, and a large one has few sidecars.
+    pub unit_bytes: Option<ByteCount>,
     /// What to do about unreadable shards.
     pub on_bad_shard: OnBadShard,
     /// Seed of the choice of units where a source is sampled.
@@ -94,7 +95,7 @@ pub struct PlanOptions {
 impl Default for PlanOptions {
     fn default() -> Self {
         Self {
-            unit_bytes: ByteCount(16 << 20),
+            unit_bytes: None,
             on_bad_shard: OnBadShard::Fail,
             seed: 0,
             added_column: None,
@@ -106,7 +107,7 @@ impl Default for PlanOptions {
 
 /// Checks everything about the sources that needs no look at their files.
 pub(crate) fn check<'a>(sources: impl Iterator<Item = &'a SourceConfig>, options: &PlanOptions) -> Result<()> {
-    if options.unit_bytes.0 == 0 {
+    if options.unit_bytes == Some(ByteCount(0)) {
         return Err(Error::UnitBytes);
     }
     let mut names = BTreeSet::new();

@@ -1,6 +1,6 @@
 //! Cuts row groups into units.
 
-use headwater_record::{ContentHash, ShardId, UnitKey};
+use headwater_record::{ByteCount, ContentHash, ShardId, UnitKey};
 
 use crate::groups::Groups;
 
@@ -9,6 +9,20 @@ const UNIT_ROWS: u64 = 1 << 18;
 
 /// Units of a row group, at most, unless it has too many rows: a footer may claim any number of bytes.
 const MOST_UNITS: u64 = 1 << 16;
+
+/// The least and the most text of a unit whose size is not given.
+const LEAST_BYTES: u64 = 32 << 10;
+const MOST_BYTES: u64 = 16 << 20;
+
+/// Units of a shard whose size is not given, about.
+const UNITS: u64 = 128;
+
+/// Bytes of text that a unit of a shard should hold: as many as are asked for, or else by the shard alone, so that other shards change
+/// nothing.
+pub(crate) fn unit_bytes(asked: Option<ByteCount>, groups: &Groups) -> u64 {
+    let all = || groups.texts().map(|(_, _, bytes)| bytes).fold(0, u64::saturating_add);
+    asked.map_or_else(|| (all() / UNITS).clamp(LEAST_BYTES, MOST_BYTES), |asked| asked.0)
+}
 
 /// Cuts every row group into ranges of equal length (± 1 row) that hold about `unit_bytes` of text each, at least one row and at most
 /// [`UNIT_ROWS`].
@@ -50,6 +64,15 @@ pub(crate) fn is_sampled(drawn: u64, sample: f64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_unit_holds_little_of_a_small_shard() {
+        let groups = |bytes| Groups::of_one(1_000_000, bytes);
+        assert_eq!(unit_bytes(None, &groups(1 << 20)), 32 << 10);
+        assert_eq!(unit_bytes(None, &groups(64 << 20)), 512 << 10);
+        assert_eq!(unit_bytes(None, &groups(1 << 40)), 16 << 20);
+        assert_eq!(unit_bytes(Some(ByteCount(7)), &groups(1 << 40)), 7);
+    }
 
     #[test]
     fn parts_follow_one_another() {

@@ -54,7 +54,7 @@ fn entry(folder: &Path, rest: &str) -> String {
 }
 
 fn plan_of(source: &SourceConfig, unit_bytes: u64) -> Result<Plan, Error> {
-    let options = PlanOptions { unit_bytes: ByteCount(unit_bytes), ..PlanOptions::default() };
+    let options = PlanOptions { unit_bytes: Some(ByteCount(unit_bytes)), ..PlanOptions::default() };
     plan(std::slice::from_ref(source), &options, &Stores::default(), &|_| {})
 }
 

@@ -65,13 +65,9 @@ pub struct RunConfig {
     /// What to do about unreadable shards.
     #[serde(default)]
     pub on_bad_shard: OnBadShard,
-    /// Text that a unit should hold.
-    #[serde(default = "default_unit_bytes")]
-    pub unit_bytes: ByteCount,
-}
-
-fn default_unit_bytes() -> ByteCount {
-    PlanOptions::default().unit_bytes
+    /// Text that a unit should hold, instead of a 128th of its shard's, at least 32 KiB and at most 16 MiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit_bytes: Option<ByteCount>,
 }
 
 /// The `[model]` table.
@@ -231,7 +227,7 @@ name = "m"
     #[test]
     fn the_three_required_tables_are_enough() -> Result<()> {
         let pipeline = load(MINIMAL, &[])?;
-        assert_eq!(pipeline.run.unit_bytes, ByteCount(16 << 20));
+        assert_eq!(pipeline.run.unit_bytes, None);
         assert_eq!(pipeline.select.fraction, 0.2);
         assert_eq!(pipeline.model.precision, Precision::Bf16);
         Ok(())

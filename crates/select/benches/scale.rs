@@ -145,7 +145,7 @@ fn write_run(place: &Place, rows: u64) -> Result<(Plan, RunFile)> {
         domain_value: None,
         sample: 1.0,
     };
-    let options = PlanOptions { unit_bytes: ByteCount(1 << 30), ..PlanOptions::default() };
+    let options = PlanOptions { unit_bytes: Some(ByteCount(1 << 30)), ..PlanOptions::default() };
     let plan = plan(&[source], &options, &Stores::default(), &|_| ())?;
     let shards = plan.sources[0].shards.iter().map(|shard| RunShard {
         path: shard.path.clone(),

@@ -66,7 +66,7 @@ fn corpus(folder: &Path) -> Result<Plan, Box<dyn Error>> {
         Ok(serde_json::from_value(table)?)
     };
     let sources = ["books", "web"].iter().enumerate().map(source).collect::<Result<Vec<_>, _>>()?;
-    let options = PlanOptions { unit_bytes: ByteCount(4 << 10), ..PlanOptions::default() };
+    let options = PlanOptions { unit_bytes: Some(ByteCount(4 << 10)), ..PlanOptions::default() };
     Ok(plan(&sources, &options, &Stores::default(), &|_| {})?)
 }
 

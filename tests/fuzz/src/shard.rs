@@ -32,7 +32,7 @@ pub fn shard(bytes: &[u8]) {
                 domain_value: None,
                 sample: 1.0,
             };
-            let options = PlanOptions { unit_bytes: ByteCount(unit_bytes), ..PlanOptions::default() };
+            let options = PlanOptions { unit_bytes: Some(ByteCount(unit_bytes)), ..PlanOptions::default() };
             if let Ok(Plan { sources }) = plan(&[source], &options, &STORES, &|_| ()) {
                 sources.iter().for_each(read);
             }

@@ -182,7 +182,7 @@ fn planned(name: &str) -> Result<Plan, Box<dyn std::error::Error>> {
         domain_value: None,
         sample: 1.0,
     };
-    let options = PlanOptions { unit_bytes: ByteCount(9000), ..PlanOptions::default() };
+    let options = PlanOptions { unit_bytes: Some(ByteCount(9000)), ..PlanOptions::default() };
     Ok(crate::plan(&[source], &options, &stores, &|_| {})?)
 }
 

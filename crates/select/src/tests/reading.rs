@@ -76,7 +76,7 @@ fn stored(unit_rows: usize, count: usize) -> Stored {
         domain_value: None,
         sample: 1.0,
     };
-    let options = PlanOptions { unit_bytes: ByteCount(1 << 30), ..PlanOptions::default() };
+    let options = PlanOptions { unit_bytes: Some(ByteCount(1 << 30)), ..PlanOptions::default() };
     let plan = headwater_corpus::plan(&[source], &options, &stores, &no_progress).unwrap();
     let shard = &plan.sources[0].shards[0];
     let planned = RunShard {

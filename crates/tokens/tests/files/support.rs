@@ -94,7 +94,7 @@ impl Site {
             serde_json::from_value::<SourceConfig>(serde_json::json!({"name": name, "paths": paths}))
         };
         let sources = names.iter().map(source).collect::<Result<Vec<_>, _>>()?;
-        let options = PlanOptions { unit_bytes: ByteCount(1 << 20), ..PlanOptions::default() };
+        let options = PlanOptions { unit_bytes: Some(ByteCount(1 << 20)), ..PlanOptions::default() };
         Ok(plan(&sources, &options, &Stores::default(), &|_| {})?)
     }
 
