@@ -13,9 +13,9 @@ lint:
     cargo clippy --workspace --all-targets --features headwater-fuzz/libfuzzer -- -D warnings
 docs:
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
-# scores a little of the sample corpus by the library alone
+# scores a little of the sample corpus by the library alone; no package is named, as with the features of all of them nothing is built anew
 example output:
-    XDG_CACHE_HOME="${XDG_CACHE_HOME:-$HOME/.cache}" cargo run -p headwater-pipeline --example score_and_select -- pipelines/quickstart.toml run.output={{output}} corpus.sample=0.03
+    XDG_CACHE_HOME="${XDG_CACHE_HOME:-$HOME/.cache}" cargo run --example score_and_select -- pipelines/quickstart.toml run.output={{output}} corpus.sample=0.03
 test:
     python3 -B .ci/run_tests.py cargo test --workspace
 suite name:

@@ -159,14 +159,18 @@ impl Pattern<'_> {
     /// Whether the file at `path` is a shard that is wanted.
     fn meets(&self, path: &str) -> bool {
         let has_extension = |path| has_extension(path) || json_lines::has_extension(path);
-        let Self::Glob { glob, written } = self else { return has_extension(path) };
-        let last = written.rsplit('/').next().unwrap_or_default();
+        let Self::Glob { glob, .. } = self else { return has_extension(path) };
         if glob.is_match(path) {
             // what names an extension is taken at its word
-            return last.contains('.') || has_extension(path);
+            return self.names_extension() || has_extension(path);
         }
         let folders = path.match_indices('/').map(|(at, _)| &path[..at]);
         has_extension(path) && folders.into_iter().any(|folder| glob.is_match(folder))
+    }
+
+    /// Whether the names of files are written with what they end in.
+    fn names_extension(&self) -> bool {
+        matches!(self, Self::Glob { written, .. } if written.rsplit('/').next().is_some_and(|last| last.contains('.')))
     }
 
     /// Whether hidden files are asked for.
@@ -192,7 +196,7 @@ fn keep(place: &Place, entries: Vec<Entry>, pattern: &Pattern<'_>, left_out: &mu
         }
     }
     // a folder of Parquet files may have notes or samples in JSON Lines
-    if kept.iter().any(|file| has_extension(&file.entry.path)) {
+    if !pattern.names_extension() && kept.iter().any(|file| has_extension(&file.entry.path)) {
         let before = kept.len();
         kept.retain(|file| !json_lines::has_extension(&file.entry.path));
         left_out.beside += before - kept.len();

@@ -5,15 +5,17 @@ Written by headwater; needs torch, transformers 5, accelerate and datasets.
 
 import csv
 import json
-from itertools import chain
+from itertools import count
 from pathlib import Path
 
 import torch
-from datasets import concatenate_datasets, interleave_datasets, load_dataset
+from datasets import IterableDataset, concatenate_datasets, interleave_datasets, load_dataset
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, HfArgumentParser, Trainer, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
 HERE = Path(__file__).resolve().parent
+# Documents that are tokenised together.
+DOCUMENTS = 1000
 
 
 def training_arguments():
@@ -37,29 +39,44 @@ def read(source):
 
 
 def sequences(mixture, stage, tokenizer):
-    """Packs the documents of one stage, drawn from its parts, into sequences."""
+    """Packs the documents of one stage, drawn from its parts, into sequences. Every pass over the data has an order of its own."""
     parts = {part["name"]: part["sources"] for part in mixture["parts"]}
+    length = mixture["sequence_tokens"]
 
-    def documents(name):
+    def documents(name, seed):
         dataset = concatenate_datasets([read(source) for source in parts[name]])
-        return dataset.shuffle(seed=mixture["seed"], buffer_size=mixture["shuffle_documents"])
+        return dataset.shuffle(seed=seed, buffer_size=mixture["shuffle_documents"])
 
-    drawn = interleave_datasets(
-        [documents(part["name"]) for part in stage["parts"]],
-        probabilities=[part["probability"] for part in stage["parts"]],
-        seed=mixture["seed"],
-        stopping_strategy=mixture["stopping_strategy"],
-    )
+    def drawn(seed):
+        return interleave_datasets(
+            [documents(part["name"], seed) for part in stage["parts"]],
+            probabilities=[part["probability"] for part in stage["parts"]],
+            seed=seed,
+            stopping_strategy=mixture["stopping_strategy"],
+        )
 
-    def pack(batch):
-        texts = [text for text in batch["text"] if text]
-        ids = tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
-        ids = list(chain.from_iterable(document + [tokenizer.eos_token_id] for document in ids))
-        length = mixture["sequence_tokens"]
-        cut = [ids[start : start + length] for start in range(0, len(ids) - length + 1, length)]
-        return {"input_ids": cut, "labels": cut}
+    def packed(seed):
+        ids = []
+        for batch in drawn(seed).iter(batch_size=DOCUMENTS):
+            texts = [text for text in batch["text"] if text]
+            for document in tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []:
+                ids += document + [tokenizer.eos_token_id]
+            whole = len(ids) - len(ids) % length
+            for start in range(0, whole, length):
+                yield {"input_ids": ids[start : start + length], "labels": ids[start : start + length]}
+            ids = ids[whole:]
 
-    return drawn.map(pack, batched=True, batch_size=1000, remove_columns=["text"]).repeat(None)
+    def passes():
+        for number in count():
+            filled = False
+            for sequence in packed(mixture["seed"] + number):
+                filled = True
+                yield sequence
+            if not filled:
+                names = ", ".join(part["name"] for part in stage["parts"])
+                raise ValueError(f"one pass over {names} does not fill a sequence of {length} tokens: the data is too small, or its paths are wrong")
+
+    return IterableDataset.from_generator(passes)
 
 
 def compare_rates(log):
