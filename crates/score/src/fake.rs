@@ -15,7 +15,7 @@ use headwater_model::{
     WindowLosses,
 };
 use headwater_record::run::Numerics;
-use headwater_record::{ContentHash, RunFile};
+use headwater_record::{ByteCount, ContentHash, RunFile};
 use headwater_run::{RunFolder, SidecarRow};
 use headwater_store::Stores;
 use parquet::arrow::ArrowWriter;
@@ -203,7 +203,9 @@ impl Corpus {
 }
 
 fn planned(source: &SourceConfig, stores: &Stores) -> Plan {
-    plan(std::slice::from_ref(source), &PlanOptions::default(), stores, &|_| {}).expect("the shards are sound")
+    // a row group is a unit, whatever its texts
+    let options = PlanOptions { unit_bytes: Some(ByteCount(1 << 40)), ..PlanOptions::default() };
+    plan(std::slice::from_ref(source), &options, stores, &|_| {}).expect("the shards are sound")
 }
 
 fn shard(texts: &[Option<String>], unit_rows: usize) -> Bytes {
