@@ -31,6 +31,10 @@ def script():
     spec = importlib.util.spec_from_file_location("train", SCRIPT)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    # a pass that ends waits for threads of pyarrow for half a minute
+    from datasets import config
+
+    config.SLEEP_TIME_ON_THREADS_SHUTDOWN = 0
     return module
 
 
