@@ -31,7 +31,7 @@ def script():
     spec = importlib.util.spec_from_file_location("train", SCRIPT)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    # a pass that ends waits for threads of pyarrow for half a minute
+    # the end of a pass waits some seconds for threads of pyarrow
     from datasets import config
 
     config.SLEEP_TIME_ON_THREADS_SHUTDOWN = 0
