@@ -55,7 +55,7 @@ pub enum Error {
     /// The plan lacks units that the run was begun with.
     #[error(
         "{lost} units that this run was begun with are no longer planned, such as of {example}; restore the paths, names and \
-         samples of [[corpus]] and [run] unit_bytes, choose another [run] output, or pass --rescore to go on with the new plan"
+         samples of [[corpus]] and [run] unit_bytes, choose another [run] output, or run `headwater run --rescore` to go on with the new plan"
     )]
     SmallerPlan {
         /// Units that are no longer planned.
