@@ -193,7 +193,7 @@ fn note_unusable(source: &SourceConfig, shards: &[Present]) {
     }
 }
 
-/// The first name that two columns of a struct, or of the whole, share: which of them is meant nobody can tell.
+/// The first name that two top-level columns share: which of them is meant nobody can tell.
 pub(crate) fn repeated(schema: &SchemaDescriptor) -> Option<&str> {
     let mut names: Vec<&str> = roots(schema).collect();
     names.sort_unstable();

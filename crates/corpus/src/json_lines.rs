@@ -46,13 +46,18 @@ const DIGITS: usize = 16;
 
 /// Whether a folder's file at `path` is taken for JSON Lines.
 pub(crate) fn has_extension(path: &str) -> bool {
-    let path = path.to_ascii_lowercase();
-    EXTENSIONS.iter().any(|extension| path.ends_with(extension))
+    ends_with_any(path, &EXTENSIONS)
 }
 
 /// Whether a file that is a part of the corpus is JSON Lines.
 pub(crate) fn is_json_lines(path: &str) -> bool {
-    has_extension(path) || path.to_ascii_lowercase().ends_with(PLAIN_JSON)
+    has_extension(path) || ends_with_any(path, &[PLAIN_JSON])
+}
+
+/// Whether the path ends in one of `extensions`, which are written small, in any case.
+pub(crate) fn ends_with_any(path: &str, extensions: &[&str]) -> bool {
+    let path = path.to_ascii_lowercase();
+    extensions.iter().any(|extension| path.ends_with(extension))
 }
 
 /// Why a file cannot be copied.

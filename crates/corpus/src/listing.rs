@@ -211,11 +211,7 @@ fn is_hidden(name: &str) -> bool {
 
 /// Whether the path ends like that of a shard.
 pub(crate) fn has_extension(path: &str) -> bool {
-    let ends_with = |extension: &&str| {
-        let start = path.len().checked_sub(extension.len()).filter(|start| path.is_char_boundary(*start));
-        start.is_some_and(|start| path[start..].eq_ignore_ascii_case(extension))
-    };
-    EXTENSIONS.iter().any(ends_with)
+    json_lines::ends_with_any(path, &EXTENSIONS)
 }
 
 impl LeftOut {

@@ -128,16 +128,28 @@ fn to_raw(value: &impl Serialize) -> Result<Box<RawValue>, serde_json::Error> {
 
 /// Adds the column to `columns` of the `pandas` entry.
 fn in_pandas(entry: &str, name: &str) -> Result<String, serde_json::Error> {
-    let mut pandas: Members = serde_json::from_str(entry)?;
-    pandas.change("columns", |columns| {
-        let mut columns: Vec<Box<RawValue>> = serde_json::from_str(columns.get())?;
-        let name = serde_json::to_string(name)?;
-        columns.push(RawValue::from_string(format!(
-            r#"{{"name": {name}, "field_name": {name}, "pandas_type": "float32", "numpy_type": "float32", "metadata": null}}"#
-        ))?);
-        to_raw(&columns)
+    let name = serde_json::to_string(name)?;
+    let column = format!(
+        r#"{{"name": {name}, "field_name": {name}, "pandas_type": "float32", "numpy_type": "float32", "metadata": null}}"#
+    );
+    in_list(entry, "columns", column)
+}
+
+/// Adds the column to `fields` of Spark's entry.
+fn in_spark(entry: &str, name: &str) -> Result<String, serde_json::Error> {
+    let name = serde_json::to_string(name)?;
+    in_list(entry, "fields", format!(r#"{{"name":{name},"type":"float","nullable":true,"metadata":{{}}}}"#))
+}
+
+/// Adds `item` to the list that is the member `list` of the entry.
+fn in_list(entry: &str, list: &str, item: String) -> Result<String, serde_json::Error> {
+    let mut members: Members = serde_json::from_str(entry)?;
+    members.change(list, |items| {
+        let mut items: Vec<Box<RawValue>> = serde_json::from_str(items.get())?;
+        items.push(RawValue::from_string(item)?);
+        to_raw(&items)
     })?;
-    serde_json::to_string(&pandas)
+    serde_json::to_string(&members)
 }
 
 /// Adds the column to `info.features` of the `huggingface` entry.
@@ -154,20 +166,6 @@ fn in_hugging_face(entry: &str, name: &str) -> Result<String, serde_json::Error>
         to_raw(&info)
     })?;
     serde_json::to_string(&hugging_face)
-}
-
-/// Adds the column to `fields` of Spark's entry.
-fn in_spark(entry: &str, name: &str) -> Result<String, serde_json::Error> {
-    let mut schema: Members = serde_json::from_str(entry)?;
-    schema.change("fields", |fields| {
-        let mut fields: Vec<Box<RawValue>> = serde_json::from_str(fields.get())?;
-        let name = serde_json::to_string(name)?;
-        fields.push(RawValue::from_string(format!(
-            r#"{{"name":{name},"type":"float","nullable":true,"metadata":{{}}}}"#
-        ))?);
-        to_raw(&fields)
-    })?;
-    serde_json::to_string(&schema)
 }
 
 #[cfg(test)]

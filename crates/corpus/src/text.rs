@@ -14,6 +14,18 @@ impl Text {
     pub(crate) fn new(bytes: ByteArray) -> Option<Self> {
         std::str::from_utf8(bytes.data()).is_ok().then_some(Self(bytes))
     }
+
+    /// Bytes of the text, without looking at them.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 impl Eq for Text {}

@@ -161,8 +161,7 @@ impl PipelineConfig {
             on_bad_shard: self.run.on_bad_shard,
             seed: self.run.seed,
             added_column: self.select.influence_column.name().map(str::to_owned),
-            excluded: Vec::new(),
-            copies: None,
+            ..PlanOptions::default()
         }
     }
 }

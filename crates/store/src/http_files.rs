@@ -27,6 +27,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use url::Url;
 
+use crate::hub_access;
 use crate::pins::Pins;
 use crate::wire::{Trouble, WireFailure};
 
@@ -52,6 +53,7 @@ pub(crate) enum Source {
 }
 
 /// A revision of a dataset of the hub.
+#[derive(Clone)]
 pub(crate) struct Dataset {
     pub(crate) endpoint: Url,
     pub(crate) token: Option<HeaderValue>,
@@ -171,8 +173,9 @@ impl HttpFiles {
 
     /// Sends a request until it is answered, as long as failures are such that pass. A server that says how long to wait is obeyed.
     async fn send(&self, ask: &Ask) -> Result<Answer> {
-        let mut pause = FIRST_PAUSE;
-        for tries in 1.. {
+        let (mut pause, mut tries) = (FIRST_PAUSE, 0);
+        loop {
+            tries += 1;
             let error = match self.send_once(ask).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
@@ -191,7 +194,6 @@ impl HttpFiles {
             tokio::time::sleep(failure.and_then(WireFailure::wait).unwrap_or(pause)).await;
             pause *= 2;
         }
-        unreachable!("the last try returns")
     }
 
     async fn send_once(&self, ask: &Ask) -> std::result::Result<Answer, object_store::client::HttpError> {
@@ -226,15 +228,9 @@ impl Dataset {
 
     /// The address whose path is `above`, the repository, `below` and `path`; a `/` inside a part of `below` is escaped.
     fn url(&self, above: &[&str], repository: &str, below: &[&str], path: &str) -> Result<Url> {
-        let mut url = self.endpoint.clone();
-        url.path_segments_mut()
-            .map_err(|()| failed("it is not the address of a hub"))?
-            .pop_if_empty()
-            .extend(above)
-            .extend(repository.split('/'))
-            .extend(below)
-            .extend(path.split('/').filter(|part| !part.is_empty()));
-        Ok(url)
+        let inside = path.split('/').filter(|part| !part.is_empty());
+        let parts = above.iter().copied().chain(repository.split('/')).chain(below.iter().copied()).chain(inside);
+        hub_access::address(&self.endpoint, parts).ok_or_else(|| failed("it is not the address of a hub"))
     }
 
     fn headers(&self) -> HeaderMap {
@@ -361,13 +357,6 @@ fn parse_range(text: &str) -> Option<(Range<u64>, u64)> {
     let (range, size) = text.strip_prefix("bytes ")?.split_once('/')?;
     let (first, last) = range.split_once('-')?;
     Some((first.parse().ok()?..last.parse::<u64>().ok()?.checked_add(1)?, size.parse().ok()?))
-}
-
-impl Clone for Dataset {
-    fn clone(&self) -> Self {
-        let Self { endpoint, token, name, pins } = self;
-        Self { endpoint: endpoint.clone(), token: token.clone(), name: name.clone(), pins: Arc::clone(pins) }
-    }
 }
 
 impl fmt::Debug for Dataset {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
+use url::Url;
 
 use crate::variables::Variables;
 
@@ -12,6 +13,13 @@ const ENDPOINT: &str = "https://huggingface.co";
 /// The hub's address: `HF_ENDPOINT`, or else the usual one.
 pub(crate) fn endpoint(variables: &Variables) -> &str {
     variables.get("HF_ENDPOINT").unwrap_or(ENDPOINT)
+}
+
+/// The address below `endpoint` whose path has these parts, in each of which a `/` is escaped; `None` if `endpoint` has no paths.
+pub(crate) fn address<'a>(endpoint: &Url, parts: impl IntoIterator<Item = &'a str>) -> Option<Url> {
+    let mut url = endpoint.clone();
+    url.path_segments_mut().ok()?.pop_if_empty().extend(parts);
+    Some(url)
 }
 
 /// The user's token: `HF_TOKEN`, else a file in `HF_HOME`, else one below the home folder.

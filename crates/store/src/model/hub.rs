@@ -127,14 +127,9 @@ impl Hub {
     /// The address whose path is `above`, `owner/name`, `below`; a `/` inside a part is escaped.
     fn url(&self, above: &[&str], repository: &str, below: &[&str]) -> Result<Url> {
         let unusable = |reason: String| Error::InvalidLocation { location: self.endpoint.clone(), reason };
-        let mut url = Url::parse(&self.endpoint).map_err(|error| unusable(error.to_string()))?;
-        url.path_segments_mut()
-            .map_err(|()| unusable("it is not the address of a hub".to_owned()))?
-            .pop_if_empty()
-            .extend(above)
-            .extend(repository.split('/'))
-            .extend(below);
-        Ok(url)
+        let endpoint = Url::parse(&self.endpoint).map_err(|error| unusable(error.to_string()))?;
+        let parts = above.iter().copied().chain(repository.split('/')).chain(below.iter().copied());
+        hub_access::address(&endpoint, parts).ok_or_else(|| unusable("it is not the address of a hub".to_owned()))
     }
 }
 
