@@ -29,6 +29,8 @@ impl RunFolder {
     pub const HEADS: &'static str = "heads.json";
     /// A head set that was found and refused.
     pub const WEAK_HEADS: &'static str = "heads-weak.json";
+    /// What an unfinished search for heads has measured.
+    pub const PARTIAL_HEADS: &'static str = "heads-partial.json";
     /// The picture of the head set.
     pub const HEADS_PICTURE: &'static str = "heads.svg";
     /// The folder of all sidecars.
