@@ -3,6 +3,7 @@
 mod arms;
 mod buckets;
 mod examples;
+mod explorer;
 mod page;
 mod refusals;
 

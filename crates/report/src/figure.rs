@@ -14,7 +14,7 @@ use maud::{Markup, PreEscaped, html};
 
 pub(crate) use bars::{Bar, bars};
 pub(crate) use density::density;
-pub(crate) use histogram::{Cut, against_all, distribution};
+pub(crate) use histogram::{Cut, against_all, distribution, place};
 pub(crate) use steps::{Step, steps};
 
 /// A figure: a picture and its description.

@@ -70,6 +70,16 @@ pub(crate) fn measured(number: f64, stderr: Option<f64>) -> String {
     format!("{}{:.digits$} ± {stderr:.digits$}", sign(number), number.abs())
 }
 
+/// How often something is read: `0.42`, `12.5`, `1,234`.
+pub(crate) fn times_read(times: f64) -> String {
+    match times {
+        _ if !times.is_finite() => UNKNOWN.to_owned(),
+        _ if times >= 100.0 => thousands(times),
+        _ if times >= 10.0 => format!("{times:.1}"),
+        _ => format!("{times:.2}"),
+    }
+}
+
 /// A large number in short: `1.2M`, `750.0B`.
 pub(crate) fn short(number: f64) -> String {
     let units = [(1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")];
@@ -173,6 +183,11 @@ mod tests {
             ["20.0\u{a0}%", UNKNOWN, "0.33\u{a0}%", "under 0.01\u{a0}%"]
         );
         assert_eq!([short(1e12), short(1_234.0), short(12.0)], ["1.0T", "1.2k", "12"]);
+    }
+
+    #[test]
+    fn passes_read_easily() {
+        assert_eq!([0.421, 12.54, 1_234.4, f64::NAN].map(times_read), ["0.42", "12.5", "1,234", UNKNOWN]);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 mod domain;
 mod domains;
+mod explorer;
 mod heads;
 mod inputs;
 mod notes;
@@ -69,7 +70,11 @@ pub fn render_page(inputs: &PageInputs<'_>) -> String {
         Section::of("provenance", "Provenance", provenance::provenance(inputs)),
     ];
     let rest: usize = before.iter().chain(&after).flatten().map(|section| section.body.0.len()).sum();
-    let frame = notes::notes(inputs).0.len() + summary::summary(inputs).0.len() + STYLE.len() + SCRIPT.len();
+    let frame = explorer::counts(inputs).0.len()
+        + notes::notes(inputs).0.len()
+        + summary::summary(inputs).0.len()
+        + STYLE.len()
+        + SCRIPT.len();
     let room = MAX_PAGE_BYTES.saturating_sub(rest + frame + SPARE_BYTES);
     let samples = Section::of("samples", "Documents to look at", samples::samples(inputs, room));
     let sections: Vec<Section> = before.into_iter().chain([samples]).chain(after).flatten().collect();
@@ -122,6 +127,7 @@ fn head(inputs: &PageInputs<'_>) -> Markup {
             meta name="color-scheme" content="light dark";
             meta name="referrer" content="no-referrer";
             link rel="icon" href="data:,";
+            (explorer::counts(inputs))
             title { (escape::name(&inputs.setting_text("/run/output"))) " – Headwater report" }
             style { (PreEscaped(STYLE)) }
         }

@@ -26,6 +26,7 @@ mod correction;
 mod cut;
 mod draws;
 mod error;
+mod explore;
 mod filter;
 mod fraction;
 mod goals;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use headwater_record::comparison::{Arm, Comparison, DomainComparison, Example, Kept};
 use headwater_record::heads::{HeadSearch, Health, Rule};
-use headwater_record::profile::{DomainProfile, Profile, Sample, SampleSet, Scale};
+use headwater_record::profile::{CutPoint, DomainProfile, Histogram, Profile, Sample, SampleSet, Scale};
 use headwater_record::run::{Labels, Numerics, RunShard, RunSource, SEMANTICS, ScoringInputs, SkippedShard};
 use headwater_record::selection::{Bucket, Certainty, Correction, DomainSelection, Nuisance, RankedDocument, Stratum};
 use headwater_record::{
@@ -92,11 +92,13 @@ pub(crate) fn upsampled() -> Result<MadeUp> {
         tokens: TokenCount(6_100_000),
     };
     made.selection.by = "upsample".to_owned();
+    made.profile.by = made.selection.by.clone();
     made.selection.buckets = (0..7).map(bucket).collect();
     for (domain, profiled) in made.selection.domains.iter_mut().zip(&mut made.profile.domains) {
         (domain.certainty, profiled.cut, profiled.certainty) = (None, None, None);
+        profiled.cuts = Vec::new();
         for set in &mut profiled.samples {
-            (set.above, set.below) = (Vec::new(), Vec::new());
+            (set.above, set.below, set.spread) = (Vec::new(), Vec::new(), Vec::new());
         }
         let stratum = |at: u32| Stratum {
             from_tokens: 32 << (2 * at),
@@ -149,6 +151,7 @@ fn made_up(extent: Extent) -> Result<MadeUp> {
             scored_units: 412,
             statuses,
             rank: extent.rank.to_owned(),
+            by: "documents".to_owned(),
             left_out: 0,
             comparison: comparison(&domains, extent.rank),
             domains,
@@ -206,10 +209,12 @@ fn profiled(at: usize, extent: &Extent) -> DomainProfile {
         documents,
         tokens: TokenCount(documents * 1180),
         ranked_documents: ranked,
+        fraction: 0.2,
         kept_documents: kept,
-        kept_tokens: TokenCount(kept * 1320),
+        kept_tokens: TokenCount(kept * 1440),
         cut: Some(cut),
         certainty: Some(certainty(kept, cut)),
+        cuts: cuts(&ranked_by.cut_at(cut, ranked), ranked),
         value: ranked_by.cut_at(cut, ranked),
         controls: vec![
             length.histogram((ranked, kept), length.mean + 0.15),
@@ -225,6 +230,27 @@ fn profiled(at: usize, extent: &Extent) -> DomainProfile {
             .map(|(set, rank)| samples(rank, 100 * set + 1000 * at, cut, extent))
             .collect(),
     }
+}
+
+/// What every whole per cent keeps, with the value found in the histogram.
+fn cuts(value: &Histogram, ranked: u64) -> Vec<CutPoint> {
+    let above = |documents: u64| {
+        let mut left = documents;
+        let bins = value.edges.windows(2).zip(&value.all).rev();
+        bins.into_iter().find_map(|(edges, count)| {
+            let is_here = left <= *count;
+            left = left.saturating_sub(*count);
+            is_here.then_some(edges[0])
+        })
+    };
+    let point = |step: u64| CutPoint {
+        fraction: step as f64 / 100.0,
+        documents: ranked * step / 100,
+        tokens: TokenCount(ranked * step / 100 * (1_500 - 3 * step)),
+        value: (step > 0).then(|| above(ranked * step / 100).unwrap_or(value.edges[0])),
+        stderr: (1..100).contains(&step).then_some(0.002),
+    };
+    (0..=100).map(point).collect()
 }
 
 fn certainty(kept: u64, cut: f64) -> Certainty {
@@ -255,15 +281,23 @@ fn correction(documents: u64, shift: f64) -> Correction {
 }
 
 fn samples(rank: &str, seed: usize, cut: f64, extent: &Extent) -> SampleSet {
-    let place = |first: usize, value: f64| -> Vec<Sample> {
-        (0..extent.samples).map(|at| sample(seed + first + at, value * (1.0 - 0.02 * at as f64), extent.text)).collect()
+    let place = |first: usize, value: f64, (from, each): (usize, usize), count: usize| -> Vec<Sample> {
+        (0..count)
+            .map(|at| Sample {
+                is_kept: from + each * at <= 20,
+                kept_from: Some(from + each * at),
+                ..sample(seed + first + at, value * (1.0 - 0.02 * at as f64), extent.text)
+            })
+            .collect()
     };
+    let own = if rank == extent.rank { 19 } else { 0 };
     SampleSet {
         rank: rank.to_owned(),
-        top: place(0, cut.mul_add(5.0, 0.3)),
-        above: place(20, cut * 1.02),
-        below: place(40, cut * 0.98),
-        bottom: place(60, cut * 0.05),
+        top: place(0, cut.mul_add(5.0, 0.3), (1, 0), extent.samples),
+        above: place(20, cut * 1.02, (20, 0), extent.samples),
+        below: place(40, cut * 0.98, (21, 0), extent.samples),
+        bottom: place(60, cut * 0.05, (100, 0), extent.samples),
+        spread: place(80, cut * 1.5, (5, 5), own),
     }
 }
 
@@ -283,6 +317,8 @@ fn sample(at: usize, value: f64, text: fn(usize) -> String) -> Sample {
         loss_base: 1.4 + spread / 60.0,
         compression: 1.6 + spread / 70.0,
         tokens: 40 + u32::try_from(at * 7919 % 4000).unwrap_or(0),
+        is_kept: false,
+        kept_from: None,
         is_cut_off: text.len() > 4000,
         text: (!at.is_multiple_of(13)).then_some(text),
     }
@@ -494,18 +530,20 @@ fn comparison(domains: &[DomainProfile], rank: &str) -> Comparison {
 }
 
 fn mixture() -> Mixture {
-    let stage = |name: &str, selected: f64, arithmetic: &str| MixtureStage {
+    let stage = |name: &str, tokens: f64, selected: f64, arithmetic: &str| MixtureStage {
         name: name.to_owned(),
-        parts: [("corpus", 1.0 - selected), ("selected", selected)]
-            .map(|(name, weight)| MixturePart { name: name.to_owned(), weight })
+        parts: [("corpus", 1.0 - selected, 1_200_000_000), ("selected", selected, 247_500_000)]
+            .map(|(name, weight, tokens)| MixturePart { name: name.to_owned(), weight, tokens })
             .into(),
+        tokens: Some(tokens),
+        selected_weight: (selected > 0.5).then_some(selected),
         arithmetic: arithmetic.to_owned(),
     };
     let concatenated = "selected / (corpus + selected) = 247.5M / (1.2B + 247.5M) = 0.1713";
     Mixture {
         stages: vec![
-            stage("until the decay", 0.1713, concatenated),
-            stage("while the rate decays", 0.6, "mixture.decay = 0.6"),
+            stage("until the decay", 3.0e9, 0.1713, concatenated),
+            stage("while the rate decays", 1.0e9, 0.6, "mixture.decay = 0.6"),
         ],
     }
 }

@@ -3,7 +3,7 @@
 use headwater_record::profile::{Histogram, Scale};
 use maud::html;
 use svg::Document;
-use svg::node::element::{Path, Rectangle};
+use svg::node::element::{Group, Path, Rectangle};
 
 use super::Figure;
 use super::axis::Ruler;
@@ -44,9 +44,21 @@ pub(crate) fn distribution(histogram: &Histogram, cut: Option<Cut>, of: &str) ->
         .add(outline(&histogram.edges, &heights(&histogram.all), (&x, &y)).set("class", "all"))
         .add(outline(&histogram.edges, &heights(&histogram.kept), (&x, &y)).set("class", "kept"));
     if let Some(cut) = cut {
-        picture = with_cut(picture, cut, &x);
+        picture = with_cut(picture, cut, &x).add(tried());
     }
     Figure { title, caption: None, drawing: legend(picture).to_string(), class: "histogram" }
+}
+
+/// Where a value is in the picture of a distribution, in pixels from the left.
+pub(crate) fn place(histogram: &Histogram, value: f64) -> f64 {
+    tenth(rulers(histogram, 0.0).0.at(value))
+}
+
+/// A second cut, which the script of the page moves and shows.
+fn tried() -> Group {
+    let bottom = HEIGHT - BELOW;
+    let mark = Group::new().set("class", "tried").set("visibility", "hidden");
+    mark.add(rule((0.0, TOP - 4.0), (0.0, bottom), "tried")).add(text("tried", (5.0, TOP + 24.0), "tried"))
 }
 
 /// Draws what is kept against everything, each as shares of its own documents.

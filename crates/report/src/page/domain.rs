@@ -4,8 +4,8 @@ use headwater_record::profile::DomainProfile;
 use headwater_record::selection::{Certainty, Correction, DomainSelection, Stratum};
 use maud::{Markup, html};
 
-use super::PageInputs;
 use super::table::{facts, number, scrolled};
+use super::{PageInputs, explorer};
 use crate::escape::{name, named};
 use crate::figure::{Cut, against_all, density, distribution};
 use crate::numbers::{UNKNOWN, correlation as correlated, grouped, measured, percent, share, short, value};
@@ -24,29 +24,34 @@ pub(super) fn details(inputs: &PageInputs<'_>) -> Option<Markup> {
         @if profile.left_out > 0 {
             p.about { "The " (profile.domains.len()) " domains with the most documents; " (grouped(profile.left_out)) " more are in the table above." }
         }
+        (explorer::of_all(inputs, profile))
         @for (at, domain) in profile.domains.iter().enumerate() {
             details.domain open[at < OPEN] {
                 summary {
-                    h3 { (named(&domain.domain)) }
+                    h3 id={ "domain-" (at) } { (named(&domain.domain)) }
                     span.under {
                         (grouped(domain.kept_documents)) " of " (grouped(domain.documents)) " documents kept, "
                         (short(domain.kept_tokens.0 as f64)) " tokens"
                         @if let Some(cut) = domain.cut { ", cut " (measured(cut, stderr(domain.certainty))) }
                     }
                 }
-                (domain_figures(domain, selected(&domain.domain), &profile.rank))
+                (domain_figures(domain, selected(&domain.domain), &explorer::of_one(inputs, (at, domain), profile), &profile.rank))
             }
         }
     })
 }
 
-fn domain_figures(domain: &DomainProfile, selected: Option<&DomainSelection>, rank: &str) -> Markup {
+fn domain_figures(domain: &DomainProfile, selected: Option<&DomainSelection>, explorer: &Markup, rank: &str) -> Markup {
     let of = name(&domain.domain);
     let cut = domain.cut.map(|cut| Cut { value: cut, stderr: stderr(domain.certainty) });
     html! {
         div.figures {
             (distribution(&domain.value, cut, &of).markup())
-            div.beside.wide { div { (kept(domain, rank)) } div { (correction(domain.correction.as_ref())) } }
+            @if domain.cuts.is_empty() { div.beside.wide { div { (kept(domain, rank)) } div { (correction(domain.correction.as_ref())) } } }
+            @else { (explorer) }
+        }
+        div.figures {
+            @if !domain.cuts.is_empty() { div.beside.wide { div { (kept(domain, rank)) } div { (correction(domain.correction.as_ref())) } } }
             @for histogram in &domain.controls { (against_all(histogram, &of).markup()) }
         }
         @for (at, row) in domain.densities.iter().enumerate() {
