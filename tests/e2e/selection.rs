@@ -2,6 +2,7 @@
 
 mod arms;
 mod buckets;
+mod compared;
 mod examples;
 mod explorer;
 mod page;

@@ -9,6 +9,7 @@ the printed page. For every page:
 - nothing is wider than the window, with every detail open, on a phone and on a desk
 - every figure has a title, axes with titles, ticks, and a text alternative with numbers; text has the contrast of WCAG AA
 - the explorer of cuts, driven by keyboard, pointer and number, says what its counts say, and lists the documents that move
+- a long text unfolds and folds again
 - the search leaves the documents that hold the words, every order is one, every view shows what it says; tables sort by their heads
 - without scripts everything is there; on paper everything is open and nothing is a control
 
@@ -200,6 +201,22 @@ def check_samples(page) -> Iterator[str]:
         yield "an empty search does not show everything"
 
 
+def check_texts(page) -> Iterator[str]:
+    """Unfolds a long text and folds it again."""
+    button = page.locator("article:visible button.unfold").first
+    if not page.locator("article button.unfold").count():
+        return
+    text = button.locator("xpath=preceding-sibling::pre")
+    folded = text.bounding_box()["height"]
+    button.press("Enter")
+    unfolded = text.bounding_box()["height"]
+    if unfolded <= folded or text.evaluate("(pre) => pre.scrollHeight > pre.clientHeight + 1"):
+        yield f"a text of {folded} pixels unfolds to {unfolded}"
+    button.press("Enter")
+    if text.bounding_box()["height"] != folded or button.get_attribute("aria-expanded") != "false":
+        yield "a text does not fold again"
+
+
 def check_explorer(page) -> Iterator[str]:
     """Slides cuts by keyboard, pointer and number, and compares what the page says with the counts it holds."""
     if not page.locator("#cuts").count():
@@ -362,7 +379,7 @@ def check_page(browser, path: Path, shots: Path) -> Iterator[str]:
     page.on("dialog", lambda dialog: (said.append(f"dialog: {dialog.message}"), dialog.dismiss()))
     page.on("request", lambda request: asked.append(request.url))
     page.goto(path.as_uri(), wait_until="load")
-    for check in (check_keyboard, check_figures, check_samples, check_explorer, check_tables, check_spoken):
+    for check in (check_keyboard, check_figures, check_samples, check_texts, check_explorer, check_tables, check_spoken):
         yield from check(page)
     yield from check_looks(page, shots / path.stem)
     yield from check_paper(page, shots / f"{path.stem}.pdf")

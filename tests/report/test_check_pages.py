@@ -47,7 +47,7 @@ class Check(unittest.TestCase):
 
     def test_every_page_is_in_order(self) -> None:
         names = {path.stem for path in self.pages.glob("*.html")}
-        self.assertEqual(names, {"full", "upsampled", "partial", "empty", "maximal"})
+        self.assertEqual(names, {"full", "upsampled", "partial", "empty", "maximal", "compared"})
         for name in sorted(names):
             with self.subTest(name):
                 self.assertEqual(self.wrong(self.pages / f"{name}.html"), "")

@@ -2,6 +2,7 @@
 
 pub(crate) mod bench;
 mod compare;
+mod compare_runs;
 mod fidelity;
 pub(crate) mod heads;
 pub(crate) mod model;

@@ -69,13 +69,22 @@ impl Pipeline {
         Ok(RunFolder::REPORT.to_owned())
     }
 
-    /// Profiles the sidecars that there are; nothing before the first.
-    fn profile(&self, run: &RunFile, plan: Option<&Plan>) -> Result<Option<Profile>> {
+    /// The sidecars that there are, and how many are missing.
+    pub(crate) fn scored_sidecars<'a>(
+        &'a self,
+        run: &RunFile,
+        plan: Option<&'a Plan>,
+    ) -> Result<(StoredSidecars<'a>, usize)> {
         let (sidecars, missing) = StoredSidecars::open_partly(&self.folder, run)?;
-        let sidecars = match plan {
-            Some(plan) => sidecars.with_shards(plan),
-            None => sidecars,
-        };
+        Ok(match plan {
+            Some(plan) => (sidecars.with_shards(plan), missing),
+            None => (sidecars, missing),
+        })
+    }
+
+    /// Profiles the sidecars that there are; nothing before the first.
+    pub(crate) fn profile(&self, run: &RunFile, plan: Option<&Plan>) -> Result<Option<Profile>> {
+        let (sidecars, missing) = self.scored_sidecars(run, plan)?;
         let scored = headwater_select::Sidecars::units(&sidecars).len();
         if scored == 0 {
             return Ok(None);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::Arc;
 
-use headwater_record::comparison::{Arm, Comparison, DomainComparison, Example, Kept};
+use headwater_record::comparison::{Arm, Comparison, DomainComparison, DomainOverlap, Example, Kept, RunOverlap};
 use headwater_record::heads::{HeadSearch, Health, Rule};
 use headwater_record::profile::{CutPoint, DomainProfile, Histogram, Profile, Sample, SampleSet, Scale};
 use headwater_record::run::{Labels, Numerics, RunShard, RunSource, SEMANTICS, ScoringInputs, SkippedShard};
@@ -13,7 +13,9 @@ use headwater_record::{
     ContentHash, DocumentAddress, HeadId, HeadSet, HeadsFile, Metrics, RunFile, SelectionFile, ShardId, TokenCount,
     UnitKey,
 };
-use headwater_report::{Mixture, MixturePart, MixtureStage, PageInputs, PlannedSchedule};
+use headwater_report::{
+    ComparedRun, Mixture, MixturePart, MixtureStage, PageInputs, PlannedSchedule, render_comparison,
+};
 use headwater_schedule::{Curve, Schedule, WsdSteps};
 use serde_json::json;
 
@@ -47,6 +49,33 @@ impl MadeUp {
             schedule: Some(PlannedSchedule { schedule: &self.schedule, tokens_per_step: 8192 * 1024 }),
             metrics: Some(&self.metrics),
             warnings: &self.warnings,
+        }
+    }
+}
+
+impl MadeUp {
+    /// A page of this run and another one.
+    pub(crate) fn against(&self, other: &Self) -> String {
+        let domain = |domain: &DomainProfile| DomainOverlap {
+            domain: domain.domain.clone(),
+            shared_documents: domain.kept_documents / 3,
+            shared_tokens: TokenCount(domain.kept_tokens.0 / 3),
+        };
+        let overlap = RunOverlap {
+            shards: [25, 30],
+            common_shards: 20,
+            domains: other.profile.domains.iter().map(domain).collect(),
+        };
+        render_comparison([self.compared(), other.compared()], &overlap)
+    }
+
+    fn compared(&self) -> ComparedRun<'_> {
+        ComparedRun {
+            pipeline: "pipelines/made-up.toml",
+            config: &self.run.config,
+            run: &self.run,
+            heads: Some(&self.heads),
+            profile: &self.profile,
         }
     }
 }
@@ -134,6 +163,7 @@ pub(crate) fn maximal() -> Result<MadeUp> {
 fn made_up(extent: Extent) -> Result<MadeUp> {
     let domains: Vec<DomainProfile> = (0..extent.domains).map(|at| profiled(at, &extent)).collect();
     let heads = heads(extent.shape)?;
+    let mixture = mixture(&domains);
     let statuses: BTreeMap<String, u64> = [
         ("scored".to_owned(), extent.documents * 4 / 5),
         ("short".to_owned(), extent.documents / 6),
@@ -157,7 +187,7 @@ fn made_up(extent: Extent) -> Result<MadeUp> {
             domains,
         },
         heads,
-        mixture: mixture(),
+        mixture,
         schedule: Schedule::wsd(
             WsdSteps { steps: 119_209, warmup_steps: 119, decay_steps: 29_802 },
             Curve::OneMinusSqrt,
@@ -529,21 +559,24 @@ fn comparison(domains: &[DomainProfile], rank: &str) -> Comparison {
     Comparison { domains: domains.iter().map(of_domain).collect(), arms }
 }
 
-fn mixture() -> Mixture {
+fn mixture(domains: &[DomainProfile]) -> Mixture {
+    let sum = |of: fn(&DomainProfile) -> TokenCount| domains.iter().map(|domain| of(domain).0).sum::<u64>();
+    let (corpus, kept) = (sum(|domain| domain.tokens), sum(|domain| domain.kept_tokens));
+    let weight = kept as f64 / (corpus + kept) as f64;
     let stage = |name: &str, tokens: f64, selected: f64, arithmetic: &str| MixtureStage {
         name: name.to_owned(),
-        parts: [("corpus", 1.0 - selected, 1_200_000_000), ("selected", selected, 247_500_000)]
+        parts: [("corpus", 1.0 - selected, corpus), ("selected", selected, kept)]
             .map(|(name, weight, tokens)| MixturePart { name: name.to_owned(), weight, tokens })
             .into(),
         tokens: Some(tokens),
         selected_weight: (selected > 0.5).then_some(selected),
         arithmetic: arithmetic.to_owned(),
     };
-    let concatenated = "selected / (corpus + selected) = 247.5M / (1.2B + 247.5M) = 0.1713";
+    let concatenated = format!("selected / (corpus + selected) = {kept} / ({corpus} + {kept}) = {weight:.4}");
     Mixture {
         stages: vec![
-            stage("until the decay", 3.0e9, 0.1713, concatenated),
-            stage("while the rate decays", 1.0e9, 0.6, "mixture.decay = 0.6"),
+            stage("until the decay", 3.0e9, weight, &concatenated),
+            stage("while the rate decays", 2.5e9, 0.6, "mixture.decay = 0.6"),
         ],
     }
 }

@@ -9,7 +9,7 @@ use super::Figure;
 use super::axis::Ruler;
 use super::frame::{BELOW, HEIGHT, LEFT, RIGHT, TOP, WIDTH, axes, axis_title, capital, paper, rule, tenth, text};
 use crate::draw::round;
-use crate::numbers::{grouped, measured, share, value};
+use crate::numbers::{self, grouped, share, value};
 
 /// How much higher than the highest bin a drawing is, so that the cut's name has its place.
 const HEADROOM: f64 = 1.12;
@@ -28,13 +28,16 @@ pub(crate) fn distribution(histogram: &Histogram, cut: Option<Cut>, of: &str) ->
     let highest = histogram.all.iter().copied().max().unwrap_or(0) as f64;
     let (x, y) = rulers(histogram, highest);
     let (all, kept): (u64, u64) = (histogram.all.iter().sum(), histogram.kept.iter().sum());
+    if all == 0 {
+        return Figure::of_nothing(format!("{} of documents", capital(&histogram.axis.title)));
+    }
     let what = axis_title(&histogram.axis);
     let mut words =
         format!("Of {} ranked documents of {of}, {} are kept ({}).", grouped(all), grouped(kept), share(kept, all));
     words += &median(&histogram.edges, &histogram.all)
         .map_or_else(String::new, |at| format!(" Half of all lie above {}.", value(at)));
     if let Some(cut) = cut {
-        words += &format!(" The cut is at {}.", measured(cut.value, cut.stderr));
+        words += &format!(" The cut is at {}.", numbers::cut(cut.value, cut.stderr));
     }
     let with_cut_named = if cut.is_some() { ", with the cut" } else { "" };
     let title = format!("{} of documents{with_cut_named}", capital(&histogram.axis.title));
@@ -67,6 +70,10 @@ pub(crate) fn against_all(histogram: &Histogram, of: &str) -> Figure {
         let total = counts.iter().sum::<u64>().max(1) as f64;
         counts.iter().map(|count| 100.0 * *count as f64 / total).collect::<Vec<_>>()
     };
+    let title = format!("Kept against all by {}", histogram.axis.title);
+    if histogram.all.iter().all(|count| *count == 0) {
+        return Figure::of_nothing(title);
+    }
     let (all, kept) = (shares(&histogram.all), shares(&histogram.kept));
     let highest = all.iter().chain(&kept).copied().fold(0.0, f64::max);
     let (x, y) = rulers(histogram, highest);
@@ -74,7 +81,6 @@ pub(crate) fn against_all(histogram: &Histogram, of: &str) -> Figure {
     let middle = |counts| median(&histogram.edges, counts).map_or_else(|| "none".to_owned(), value);
     let medians = (middle(&histogram.all), middle(&histogram.kept));
     let unit = if histogram.axis.unit.is_empty() { "" } else { " " }.to_owned() + &histogram.axis.unit;
-    let title = format!("Kept against all by {}", histogram.axis.title);
     let words = format!(
         "Shares of documents of {of} by {what}. The median of all is {}{unit}, that of the kept is {}{unit}.",
         medians.0, medians.1
@@ -149,7 +155,7 @@ fn with_cut(mut picture: Document, cut: Cut, x: &Ruler) -> Document {
     let (label_at, class) = if is_left { (at - 5.0, "cut end") } else { (at + 5.0, "cut") };
     let name = if x.holds(cut.value) { "cut" } else { "cut beyond, at" };
     picture.add(rule((at, TOP - 4.0), (at, bottom), "cut")).add(text(
-        format!("{name} {}", measured(cut.value, cut.stderr)),
+        format!("{name} {}", numbers::cut(cut.value, cut.stderr)),
         (label_at, TOP + 8.0),
         class,
     ))
@@ -190,7 +196,7 @@ mod tests {
         assert!(drawn.contains("Of 16 ranked documents of a &lt;b&gt;, 8 are kept (50.0\u{a0}%)."), "{drawn}");
         assert!(drawn.contains("class=\"band\""));
         let beyond = distribution(&histogram(), Some(Cut { value: 9.0, stderr: None }), "d").drawing;
-        assert!(beyond.contains("cut beyond, at 9.000") && !beyond.contains("class=\"band\""));
+        assert!(beyond.contains("cut beyond, at 9.000 ± ?") && !beyond.contains("class=\"band\""));
     }
 
     #[test]
@@ -198,6 +204,15 @@ mod tests {
         let drawn = distribution(&histogram(), None, "d").drawing;
         let path = drawn.split("class=\"all\" d=\"").nth(1).and_then(|rest| rest.split('"').next());
         assert_eq!(path.map(|path| (path.matches('M').count(), path.matches('Z').count())), Some((2, 2)), "{drawn}");
+    }
+
+    #[test]
+    fn without_documents_there_are_no_axes() {
+        let nothing = Histogram { all: vec![0; 4], kept: vec![0; 4], ..histogram() };
+        for figure in [distribution(&nothing, None, "d"), against_all(&nothing, "d")] {
+            let shown = figure.markup().into_string();
+            assert!(shown.contains("nothing to draw") && !shown.contains("<svg"), "{shown}");
+        }
     }
 
     #[test]

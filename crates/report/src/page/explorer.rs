@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::table::scrolled;
 use super::{MixtureStage, PageInputs};
 use crate::figure::place;
-use crate::numbers::{UNKNOWN, grouped, measured, percent};
+use crate::numbers::{self, UNKNOWN, grouped, percent};
 
 /// Per cents that the table shows.
 const TABLED: [usize; 12] = [1, 2, 5, 10, 15, 20, 30, 40, 50, 60, 80, 100];
@@ -102,7 +102,7 @@ fn of_domain(domain: &DomainProfile) -> DomainCounts {
 
 /// A cut for people.
 fn cut(value: Option<f64>, stderr: Option<f64>) -> String {
-    value.map_or_else(|| UNKNOWN.to_owned(), |value| measured(value, stderr))
+    value.map_or_else(|| UNKNOWN.to_owned(), |value| numbers::cut(value, stderr))
 }
 
 /// The control that moves all domains at once, with what they keep together.

@@ -83,6 +83,17 @@
     show();
   }
 
+  // Texts: a long one is unfolded by its button.
+  for (const button of all("button.unfold")) {
+    button.hidden = false;
+    button.setAttribute("aria-expanded", "false");
+    button.addEventListener("click", () => {
+      const isWhole = button.previousElementSibling.classList.toggle("whole");
+      button.setAttribute("aria-expanded", String(isWhole));
+      button.textContent = isWhole ? "Show less" : "Show all";
+    });
+  }
+
   // Explorer: every cut of a domain is in the page; a dial looks it up.
   const cuts = JSON.parse(document.getElementById("cuts")?.textContent ?? "null");
   const LISTED = 40;

@@ -3,17 +3,16 @@
 //! Every document is in the page; the script only hides and reorders. Without it, and on paper, boards stand one below the other.
 
 use headwater_record::profile::{DomainProfile, Profile, Sample, SampleSet};
-use maud::{Markup, PreEscaped, html};
+use maud::{Markup, html};
 
 use super::PageInputs;
-use crate::escape::{Lines, excerpt, name, named};
-use crate::numbers::{grouped, measured, value};
+use super::texts::{SampleText, level, repetition};
+use crate::escape::{name, named};
+use crate::numbers::{self, grouped, measured, value};
+use crate::repeats::LEAST_CHARACTERS;
 
 /// Documents of a place that are shown.
 const MOST_OF_PLACE: usize = 8;
-
-/// Characters of a text that are shown.
-const MOST_CHARACTERS: usize = 1_200;
 
 /// Documents of the places along a ranking that are shown.
 const MOST_OF_SPREAD: usize = 19;
@@ -43,11 +42,14 @@ pub(super) fn samples(inputs: &PageInputs<'_>, room: usize) -> Option<Markup> {
     }
     let boards = |bytes| html! { @for (at, domain) in profile.domains.iter().enumerate() { (board(domain, &ranks, at, bytes)) } };
     let (controls, without_texts) = (controls(profile, &ranks), boards(0).0.len());
-    let bytes = room.saturating_sub(without_texts + controls.0.len()) / documents;
+    let texts = sets().flat_map(places).flatten().filter_map(|sample| sample.text.as_deref());
+    let needs = texts.map(|text| SampleText::of(text).bytes).collect();
+    let bytes = level(needs, room.saturating_sub(without_texts + controls.0.len()));
     Some(html! {
         p.about {
             "Read these before anything else: no number tells whether a ranking is right. "
-            "Influence is how much the loss rises without the retrieval heads; corrected influence is what of it base loss, compression and length do not explain."
+            "Influence is how much the loss rises without the retrieval heads; corrected influence is what of it base loss, compression and length do not explain. "
+            mark { "Marked" } " is what stood before in the same text, in stretches of " (LEAST_CHARACTERS) " characters or more; “repeats” is its share."
         }
         (controls)
         p.found role="status" aria-live="polite" {}
@@ -109,7 +111,7 @@ fn controls(profile: &Profile, ranks: &[&str]) -> Markup {
 }
 
 fn board(domain: &DomainProfile, ranks: &[&str], at: usize, bytes: usize) -> Markup {
-    let cut = domain.cut.map(|cut| measured(cut, domain.certainty.and_then(|certainty| certainty.cut_stderr)));
+    let cut = domain.cut.map(|cut| numbers::cut(cut, domain.certainty.and_then(|certainty| certainty.cut_stderr)));
     html! {
         div.board data-domain=(at) {
             h3 { (named(&domain.domain)) @if let Some(cut) = &cut { span.under { " cut " (cut) } } }
@@ -131,7 +133,7 @@ fn board(domain: &DomainProfile, ranks: &[&str], at: usize, bytes: usize) -> Mar
 fn document(sample: &Sample, id: &str, order: usize, bytes: usize) -> Markup {
     let scores = [sample.influence, sample.corrected.unwrap_or(f32::NAN), sample.loss_base, sample.compression];
     let keys: Vec<String> = scores.iter().map(f32::to_string).chain([sample.tokens.to_string()]).collect();
-    let text = sample.text.as_deref().map(|text| excerpt(text, Lines::Kept, (MOST_CHARACTERS, bytes)));
+    let text = sample.text.as_deref().map(SampleText::of);
     let influence = measured(f64::from(sample.influence), sample.influence_stderr.map(f64::from));
     html! {
         article id={ "doc-" (id) } data-at=(order) data-keys=(keys.join(" ")) data-kept=[sample.is_kept.then_some("")] data-from=[sample.kept_from] {
@@ -142,12 +144,10 @@ fn document(sample: &Sample, id: &str, order: usize, bytes: usize) -> Markup {
                 " · loss " b { (value(f64::from(sample.loss_base))) }
                 " · compression " b { (value(f64::from(sample.compression))) }
                 " · " b { (grouped(u64::from(sample.tokens))) } " tokens"
+                @if let Some(text) = &text { (repetition(text)) }
             }
-            @match text {
-                // the first line end inside <pre> is dropped by parsers
-                Some(text) => pre dir="auto" tabindex="0" {
-                    (PreEscaped("\n")) (text.text) @if text.is_cut_off || sample.is_cut_off { span.more { "… goes on" } }
-                },
+            @match &text {
+                Some(text) => (text.markup(bytes, sample.is_cut_off)),
                 None => p.about { "The text could not be read." },
             }
         }

@@ -9,7 +9,7 @@ use super::{Mixture, MixturePart, PageInputs};
 use crate::escape::{Lines, excerpt, name, named};
 use crate::figure::{Bar, bars};
 use crate::numbers::{UNKNOWN, grouped, percent, short, times_read};
-use crate::schedule_svg;
+use crate::schedule::schedule_picture;
 
 /// Stages that are shown.
 const MOST_STAGES: usize = 6;
@@ -95,7 +95,7 @@ pub(super) fn schedule(inputs: &PageInputs<'_>) -> Option<Markup> {
     Some(html! {
         figure.picture {
             figcaption { b { "Learning rate by completed steps" } span.under { (words) } }
-            div.scroll role="region" tabindex="0" aria-label="Learning rate by completed steps" { (PreEscaped(schedule_svg(schedule, planned.tokens_per_step))) }
+            div.scroll role="region" tabindex="0" aria-label="Learning rate by completed steps" { (PreEscaped(schedule_picture(schedule, planned.tokens_per_step).to_string())) }
         }
     })
 }

@@ -18,8 +18,8 @@ use crate::scan::Scores;
 use crate::search::Ranked;
 use crate::shown::{Leaders, Shown, read_shown};
 
-/// Characters of a text that are shown.
-const CHARACTERS: usize = 1_200;
+/// Characters of a text that are shown, as far as the page has room.
+const CHARACTERS: usize = 20_000;
 
 /// A document: its unit, and its row in it.
 type Document = (usize, u64);

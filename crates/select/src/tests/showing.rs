@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::correcting::planted;
 use super::{InMemory, Line, Shard, kept, no_progress};
-use crate::{By, NamedRule, RankBy, Rule, SelectConfig, compare, cut, profile};
+use crate::{By, NamedRule, RankBy, Rule, SelectConfig, compare, cut, overlap, profile};
 
 fn ranked_by(rank: RankBy, fraction: f64) -> SelectConfig {
     SelectConfig { rank, fraction, ..SelectConfig::default() }
@@ -149,5 +149,32 @@ proptest! {
                 prop_assert_eq!(is_kept, kept.contains(&sample.address));
             }
         }
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_two_runs_share_is_what_their_sets_share(
+        influences in prop::collection::vec((0.0_f32..1.0, 0.0_f32..1.0, 1_u32..50), 1..300),
+        units in (1_usize..90, 1_usize..90),
+        fractions in (0.0_f64..=1.0, 0.0_f64..=1.0),
+    ) {
+        let run = |influence: &dyn Fn(&(f32, f32, u32)) -> f32, rows: usize| {
+            let lines: Vec<Line> = influences.iter().map(|line| Line::scored("web", influence(line), line.2)).collect();
+            let units = lines.chunks(rows).map(<[Line]>::to_vec).collect();
+            InMemory::new(vec![Shard { source: "web".into(), path: "a.parquet".into(), units }]).unwrap()
+        };
+        let runs = [run(&|line| line.0, units.0), run(&|line| line.1, units.1)];
+        let configs = [fractions.0, fractions.1].map(|fraction| ranked_by(RankBy::Influence, fraction));
+        let sets = [0, 1].map(|at| {
+            let selection = cut(&runs[at], Rule { config: &configs[at], seed: 3 }, &no_progress).unwrap();
+            kept(&selection, &runs[at]).remove("web").and_then(|mut buckets| buckets.remove(&0)).unwrap_or_default()
+        });
+        let rule = |at: usize| (&runs[at] as &dyn crate::Sidecars, Rule { config: &configs[at], seed: 3 });
+        let found = overlap([rule(0), rule(1)], &no_progress).unwrap();
+        let both: Vec<&DocumentAddress> = sets[0].intersection(&sets[1]).collect();
+        let tokens: u64 = both.iter().map(|address| u64::from(influences[address.row as usize].2)).sum();
+        let counted = found.first().map_or((0, 0), |domain| (domain.shared_documents, domain.shared_tokens.0));
+        prop_assert_eq!(counted, (both.len() as u64, tokens));
     }
 }
