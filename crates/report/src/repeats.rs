@@ -29,25 +29,29 @@ pub(crate) fn repeats(text: &str) -> Vec<Range<usize>> {
 mod tests {
     use super::*;
 
+    fn ends(text: &str) -> Vec<(usize, usize)> {
+        repeats(text).into_iter().map(|stretch| (stretch.start, stretch.end)).collect()
+    }
+
     #[test]
     fn a_stretch_that_stood_before_is_found_whole() {
         let line = "All rights reserved. No part may be copied – at all.\n";
         let text = format!("{line}Then something new.\n{line}And an end.");
         let from = text.rfind("All rights").unwrap();
-        assert_eq!(repeats(&text), [from..from + line.len()]);
+        assert_eq!(ends(&text), [(from, from + line.len())]);
     }
 
     #[test]
     fn short_and_blank_stretches_do_not_count() {
-        assert_eq!(repeats("the cat and the dog and the bird and the fish"), []);
-        assert_eq!(repeats(&" ".repeat(200)), []);
-        assert_eq!(repeats(""), []);
-        assert_eq!(repeats(&"大".repeat(LEAST_CHARACTERS)), []);
+        assert_eq!(ends("the cat and the dog and the bird and the fish"), []);
+        assert_eq!(ends(&" ".repeat(200)), []);
+        assert_eq!(ends(""), []);
+        assert_eq!(ends(&"大".repeat(LEAST_CHARACTERS)), []);
     }
 
     #[test]
     fn what_goes_on_and_on_is_one_stretch() {
-        assert_eq!(repeats(&"ab".repeat(100)), [2..200]);
-        assert_eq!(repeats(&"大".repeat(LEAST_CHARACTERS + 1)), [3..3 * (LEAST_CHARACTERS + 1)]);
+        assert_eq!(ends(&"ab".repeat(100)), [(2, 200)]);
+        assert_eq!(ends(&"大".repeat(LEAST_CHARACTERS + 1)), [(3, 3 * (LEAST_CHARACTERS + 1))]);
     }
 }

@@ -128,7 +128,7 @@
 
     function passesRow() {
       const [after, before] = [passes(triedTotal("tokens")), passes(presentTotal("tokens"))];
-      return [repeats(after) + (after > 4 ? " – above four" : ""), repeats(before), ""];
+      return [repeats(after), repeats(before), after > 4 ? "above four" : ""];
     }
 
     // The documents of a domain, each once however many rankings show it.
