@@ -2,6 +2,7 @@
 
 pub(crate) mod bench;
 mod compare;
+mod compare_runs;
 mod fidelity;
 mod forecast;
 pub(crate) mod heads;

@@ -51,6 +51,8 @@ impl RunFolder {
     pub const SCHEDULE_PICTURE: &'static str = "schedule.svg";
     /// The page that shows the run.
     pub const REPORT: &'static str = "report.html";
+    /// The page that compares the run with another one.
+    pub const COMPARISON: &'static str = "comparison.html";
     /// Where the time of the process that ran last went.
     pub const METRICS: &'static str = "metrics.json";
 
