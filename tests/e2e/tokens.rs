@@ -3,6 +3,8 @@
 use std::error::Error;
 
 use headwater_model::Tokenizer;
+use parquet::file::metadata::ParquetMetaDataReader;
+use serde_json::json;
 
 use crate::corpus;
 use crate::scores::rows_below;
@@ -142,6 +144,33 @@ fn every_bucket_has_token_files_of_its_own_and_a_recipe_its_weight() -> Outcome 
     for (weight, meant) in weights.iter().zip([0.35, 0.6, 0.05]) {
         assert!((weight - meant).abs() < 1e-9, "{weights:?}");
     }
+    Ok(())
+}
+
+#[test]
+fn the_rest_of_a_shard_that_turns_unreadable_is_left_out_if_that_is_allowed() -> Outcome {
+    let site = site()?;
+    let path = site.path("corpus/books/b.parquet");
+    let mut file = fs_err::read(&path)?;
+    let metadata = ParquetMetaDataReader::new().parse_and_finish(&bytes::Bytes::from(file.clone()))?;
+    // row groups have seven rows
+    let text = metadata.row_group(1).columns().iter().find(|column| column.column_path().string() == "text");
+    let (start, length) = text.ok_or("there is a text column")?.byte_range();
+    file[usize::try_from(start)?..usize::try_from(start + length)?].fill(0xff);
+    fs_err::write(&path, file)?;
+    let corpus_alone = ["--set", "tokens.parts=[\"corpus\"]"];
+    site.stage("tokens", &corpus_alone)?.says(1, &["b.parquet", "`text`"]);
+    let skip = [&corpus_alone[..], &["--set", "run.on_bad_shard=skip"]].concat();
+    let lacking = "token files lack 11 documents of shards that cannot be read";
+    site.stage("tokens", &skip)?.says(2, &["b.parquet", "left out of the token files", lacking]);
+    for format in FORMATS {
+        let manifest = site.json(&format!("tokens/corpus/{format}/tokens.json"))?;
+        assert_eq!(
+            (&manifest["documents"], &manifest["skipped"]["unreadable"]),
+            (&json!(corpus::ROWS - 11), &json!(11))
+        );
+    }
+    site.stage("tokens", &skip)?.says(2, &[lacking]);
     Ok(())
 }
 

@@ -111,8 +111,7 @@ fn run(command: &Command, environment: &Environment) -> Result<Outcome> {
         Command::Score(args) => score(args, environment)?,
         Command::Select(args) => select(args, environment)?,
         Command::Tokens(args) => {
-            open(&args.pipeline)?.tokens(arm(args.control), args.part.unwrap_or_default())?;
-            Outcome::Done
+            open(&args.pipeline)?.tokens(arm(args.control), args.part.unwrap_or_default())?.verdict.into()
         }
         Command::Recipe(args) => {
             open(&args.pipeline)?.recipe(arm(args.control), args.out.as_deref())?;

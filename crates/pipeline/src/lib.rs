@@ -87,4 +87,5 @@ pub use stages::plan::{Basis, Extent, PlanSummary, SourceSummary};
 pub use stages::score::{ScoreRequest, ScoreSummary};
 pub use stages::select::SelectSummary;
 pub use stages::status::{Rate, ScoringStatus, SourceStatus, StatusCounts, StatusReport};
+pub use stages::tokens::TokensSummary;
 pub use verdict::Verdict;

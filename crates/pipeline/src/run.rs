@@ -65,11 +65,11 @@ impl Pipeline {
         if heads.search.is_some() {
             artefacts.push(("heads", RunFolder::HEADS_PICTURE.to_owned()));
         }
-        artefacts.extend(tokens.into_iter().chain(recipes).chain([report]).map(|path| {
+        artefacts.extend(tokens.folders.into_iter().chain(recipes).chain([report]).map(|path| {
             let what = ["schedule", "tokens", "report"].into_iter().find(|what| path.starts_with(what));
             (what.unwrap_or("recipe"), path)
         }));
-        let verdict = self.verdict(&selection, &run);
+        let verdict = self.verdict(&selection, &run).and(tokens.verdict);
         Ok(RunSummary { selection, artefacts, verdict })
     }
 }

@@ -15,4 +15,4 @@ mod report;
 pub(crate) mod score;
 pub(crate) mod select;
 pub(crate) mod status;
-mod tokens;
+pub(crate) mod tokens;

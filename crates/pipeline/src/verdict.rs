@@ -20,6 +20,11 @@ impl Verdict {
     pub(crate) const fn of(is_partial: bool) -> Self {
         if is_partial { Self::Partial } else { Self::Complete }
     }
+
+    /// That of two results together.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self::of([self, other].contains(&Self::Partial))
+    }
 }
 
 impl Pipeline {

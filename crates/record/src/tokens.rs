@@ -134,6 +134,9 @@ pub struct EosToken {
     pub text: String,
 }
 
+/// What [`TokenTally::skipped`] calls rows of shards that could not be read and may be skipped.
+pub const UNREADABLE: &str = "unreadable";
+
 /// What token files hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenTally {
@@ -144,7 +147,7 @@ pub struct TokenTally {
     /// Tokens at the ends of files that did not fill a sample.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub dropped_tokens: u64,
-    /// Rows without a usable text, by status.
+    /// Rows without a usable text, by status, and [`UNREADABLE`] ones.
     pub skipped: BTreeMap<String, u64>,
     /// The files, in the order of the corpus.
     pub files: Vec<TokenFile>,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use headwater_record::TokensFile;
-use headwater_record::tokens::{TokenSettings, TokenTally};
+use headwater_record::tokens::{TokenSettings, TokenTally, UNREADABLE};
 use headwater_store::{Created, Place};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -59,12 +59,12 @@ impl Folder {
         write(&self.place, &record(&stretch.name), tally)
     }
 
-    /// Writes the manifest if all `stretches` are done, by this or other machines; else returns how many are not.
-    pub(crate) fn complete(&self, part: &str, stretches: &[Stretch<'_>]) -> Result<usize> {
+    /// Writes the manifest if all `stretches` are done, by this or other machines.
+    pub(crate) fn complete(&self, part: &str, stretches: &[Stretch<'_>]) -> Result<Completion> {
         let done = done(&self.place)?;
         let missing = stretches.iter().filter(|stretch| !done.contains(&stretch.name)).count();
         if missing > 0 {
-            return Ok(missing);
+            return Ok(Completion::Lacks { stretches: missing });
         }
         let mut tally = TokenTally::default();
         for stretch in stretches {
@@ -73,11 +73,27 @@ impl Folder {
         if self.format == TokenFormat::Mds {
             write(&self.place, MDS_INDEX, &mds_index(&tally.files))?;
         }
+        let unreadable = tally.skipped.get(UNREADABLE).copied().unwrap_or_default();
         let format = self.format.name().to_owned();
         let manifest = TokensFile { format, part: part.to_owned(), settings: self.settings.clone(), tally };
         write(&self.place, MANIFEST_FILE, &manifest)?;
-        Ok(0)
+        Ok(Completion::Done { unreadable })
     }
+}
+
+/// Whether a folder has all its files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Completion {
+    /// It has.
+    Done {
+        /// Rows that could not be read.
+        unreadable: u64,
+    },
+    /// Other machines are still to write some.
+    Lacks {
+        /// How many.
+        stretches: usize,
+    },
 }
 
 /// The record of a stretch, relative to the folder.

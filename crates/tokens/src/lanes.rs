@@ -10,14 +10,15 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Mutex, PoisonError};
 
 use headwater_record::Status;
-use headwater_record::tokens::TokenTally;
+use headwater_record::tokens::{TokenTally, UNREADABLE};
 use rayon::ScopeFifo;
 
 use crate::Result;
 use crate::folder::Folder;
 use crate::formats::{self, Sink, Written};
 use crate::stretch::Stretch;
-use crate::texts::{Batch, TextReader};
+use crate::texts::{Batch, Missing, TextReader};
+use crate::watch::Watch;
 use crate::work::{Progress, TokenWork};
 
 /// Threads of the pool that one lane can keep busy with room to spare: reading and writing cost a few percent of tokenising.
@@ -25,15 +26,6 @@ const THREADS_PER_LANE: usize = 8;
 
 /// Text that a lane reads ahead, in bytes; no more is read while that much is in hand, so one document may exceed it.
 const AHEAD_BYTES: usize = 8 << 20;
-
-/// Observes the work and says when to stop.
-pub trait Watch: Sync {
-    /// Called when documents have reached the writers.
-    fn advance(&self, documents: u64, tokens: u64);
-
-    /// Returns whether to stop; unfinished stretches are then dropped.
-    fn is_over(&self) -> bool;
-}
 
 /// Writes the files of `work` that are missing, and the manifests if none is missing any more.
 ///
@@ -107,7 +99,7 @@ impl<'a> Lane<'a> {
         stretch: &'a Stretch<'a>,
         sinks: &mut [Box<dyn Sink + 'a>],
     ) -> Result<Option<TokenTally>> {
-        let mut reader = TextReader::new(stretch);
+        let mut reader = TextReader::new(stretch, self.watch);
         let mut pending: VecDeque<Pending> = VecDeque::new();
         let (mut ahead_bytes, mut tally) = (0, empty_tally());
         loop {
@@ -136,17 +128,21 @@ impl<'a> Lane<'a> {
     fn take(self, batch: &Batch, sinks: &mut [Box<dyn Sink + 'a>], tally: &mut TokenTally) -> Result<()> {
         sinks.iter_mut().try_for_each(|sink| sink.write(batch))?;
         let (documents, tokens) = (batch.lengths.len() as u64, batch.ids.len() as u64);
-        let skipped = skipped(batch.null, batch.not_utf8);
+        let skipped = skipped(batch.missing);
         tally.add(TokenTally { documents, tokens, skipped, ..TokenTally::default() });
-        self.watch.advance(documents + batch.null + batch.not_utf8, tokens);
+        self.watch.advance(documents + batch.missing.rows(), tokens);
         Ok(())
     }
 }
 
 fn empty_tally() -> TokenTally {
-    TokenTally { skipped: skipped(0, 0), ..TokenTally::default() }
+    TokenTally { skipped: skipped(Missing::default()), ..TokenTally::default() }
 }
 
-fn skipped(null: u64, not_utf8: u64) -> BTreeMap<String, u64> {
-    [(Status::NullText, null), (Status::NotUtf8, not_utf8)].map(|(status, rows)| (status.to_string(), rows)).into()
+/// Rows without a usable text, by status or [`UNREADABLE`]; the last only if there are some.
+fn skipped(missing: Missing) -> BTreeMap<String, u64> {
+    let Missing { null, not_utf8, unreadable } = missing;
+    let unusable = [(Status::NullText, null), (Status::NotUtf8, not_utf8)];
+    let unusable = unusable.map(|(status, rows)| (status.to_string(), rows)).into_iter();
+    unusable.chain((unreadable > 0).then(|| (UNREADABLE.to_owned(), unreadable))).collect()
 }

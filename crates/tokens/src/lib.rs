@@ -23,12 +23,14 @@ mod lanes;
 mod setup;
 mod stretch;
 mod texts;
+mod watch;
 mod work;
 
 pub use config::{TokenBytes, TokensConfig};
 pub use error::{Error, Result};
 pub use folder::MANIFEST_FILE;
 pub use headwater_record::tokens::{TextPart, TokenFormat};
-pub use lanes::{Watch, write_tokens};
+pub use lanes::write_tokens;
 pub use setup::TokenizerSetup;
+pub use watch::Watch;
 pub use work::{PartPlan, Progress, Share, TokenWork};

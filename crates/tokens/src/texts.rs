@@ -6,6 +6,7 @@ use headwater_corpus::{DocumentText, PlannedShard, Text, UnitDocuments, UnitStar
 use headwater_model::Tokenizer;
 
 use crate::stretch::Stretch;
+use crate::watch::Watch;
 use crate::{Error, Result};
 
 /// Text of a batch: small beside what is read ahead, large beside the cost of handing it to a thread.
@@ -31,8 +32,25 @@ pub(crate) struct Texts<'a> {
     texts: Vec<(u64, Text)>,
     /// What the batch counts for.
     pub(crate) bytes: usize,
-    null: u64,
-    not_utf8: u64,
+    missing: Missing,
+}
+
+/// Rows without a usable text.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Missing {
+    /// Rows that are null.
+    pub(crate) null: u64,
+    /// Rows that are not UTF-8.
+    pub(crate) not_utf8: u64,
+    /// Rows that could not be read, of shards that may be skipped.
+    pub(crate) unreadable: u64,
+}
+
+impl Missing {
+    /// All of them.
+    pub(crate) const fn rows(self) -> u64 {
+        self.null + self.not_utf8 + self.unreadable
+    }
 }
 
 /// The tokens of some consecutive documents, each followed by the end token.
@@ -42,10 +60,8 @@ pub(crate) struct Batch {
     pub(crate) ids: Vec<u32>,
     /// Tokens of each document.
     pub(crate) lengths: Vec<u64>,
-    /// Rows that are null.
-    pub(crate) null: u64,
-    /// Rows that are not UTF-8.
-    pub(crate) not_utf8: u64,
+    /// Rows without a usable text.
+    pub(crate) missing: Missing,
 }
 
 impl Texts<'_> {
@@ -55,7 +71,7 @@ impl Texts<'_> {
 
     /// Tokenises the documents and puts `eos` after each.
     pub(crate) fn encode(self, tokenizer: &Tokenizer, eos: u32) -> Result<Batch> {
-        let mut batch = Batch { null: self.null, not_utf8: self.not_utf8, ..Batch::default() };
+        let mut batch = Batch { missing: self.missing, ..Batch::default() };
         for (row, text) in &self.texts {
             let ids = tokenizer.encode(text).map_err(|source| Error::Document {
                 shard: self.shard.location(),
@@ -71,67 +87,119 @@ impl Texts<'_> {
 }
 
 /// Reads the documents of a stretch in order.
-#[derive(Debug)]
 pub(crate) struct TextReader<'a> {
     stretch: &'a Stretch<'a>,
+    watch: &'a dyn Watch,
     /// The first unit that is not in `upcoming` yet.
     next: usize,
     /// The units to read after the one being read, and the bytes on their way for each.
     upcoming: VecDeque<(usize, UnitStart<'a>, u64)>,
     /// The unit being read, and what is left of it.
     reading: Option<(usize, UnitDocuments)>,
+    /// Rows of it that were read.
+    read_rows: u64,
+    /// A shard that turned out unreadable, whose other units are passed over.
+    skipped: Option<&'a PlannedShard>,
+    /// Rows passed over since the last batch.
+    unreadable: u64,
 }
 
 impl<'a> TextReader<'a> {
-    pub(crate) const fn new(stretch: &'a Stretch<'a>) -> Self {
-        Self { stretch, next: 0, upcoming: VecDeque::new(), reading: None }
+    pub(crate) const fn new(stretch: &'a Stretch<'a>, watch: &'a dyn Watch) -> Self {
+        let upcoming = VecDeque::new();
+        Self { stretch, watch, next: 0, upcoming, reading: None, read_rows: 0, skipped: None, unreadable: 0 }
     }
 
     /// The next documents, all of one unit; `None` at the end.
     pub(crate) fn next_batch(&mut self) -> Result<Option<Texts<'a>>> {
         loop {
-            let Some((unit, documents)) = &mut self.reading else {
-                let Some(opened) = self.open_next(None)? else { return Ok(None) };
-                self.reading = Some(opened);
-                continue;
+            let Some((unit, mut documents)) = self.reading.take() else {
+                self.reading = self.open_next(None)?;
+                match (&self.reading, self.stretch.units.first()) {
+                    (Some(_), _) => continue,
+                    // what was passed over at the end is counted, too
+                    (None, Some((shard, _))) if self.unreadable > 0 => return Ok(Some(self.begin_batch(shard))),
+                    (None, _) => return Ok(None),
+                }
             };
-            let shard = self.stretch.units[*unit].0;
-            let mut batch = Texts { shard, texts: Vec::new(), bytes: 0, null: 0, not_utf8: 0 };
-            for document in &mut *documents {
-                let document = document?;
+            let (shard, key) = self.stretch.units[unit];
+            let mut batch = self.begin_batch(shard);
+            let mut failure = None;
+            for document in &mut documents {
+                let document = match document {
+                    Ok(document) => document,
+                    Err(error) => {
+                        failure = Some(error);
+                        break;
+                    }
+                };
+                self.read_rows += 1;
                 batch.bytes += DOCUMENT_BYTES;
                 match document.text {
-                    DocumentText::Null => batch.null += 1,
-                    DocumentText::NotUtf8 { .. } => batch.not_utf8 += 1,
+                    DocumentText::Null => batch.missing.null += 1,
+                    DocumentText::NotUtf8 { .. } => batch.missing.not_utf8 += 1,
                     DocumentText::Text(text) => {
                         batch.bytes += text.len();
                         batch.texts.push((document.row, text));
                     }
                 }
                 if batch.is_full() {
+                    self.reading = Some((unit, documents));
                     return Ok(Some(batch));
                 }
             }
-            let passed = self.reading.take();
+            let passed = match failure {
+                Some(error) => {
+                    self.skip(shard, error, key.rows - self.read_rows)?;
+                    None
+                }
+                None => Some((unit, documents)),
+            };
             self.reading = self.open_next(passed)?;
-            if batch.bytes > 0 {
+            if batch.bytes > 0 || batch.missing.rows() > 0 {
                 return Ok(Some(batch));
             }
         }
     }
 
-    /// Opens the next unit, or goes on to it from the one before it; `None` if there is none.
-    fn open_next(&mut self, passed: Option<(usize, UnitDocuments)>) -> Result<Option<(usize, UnitDocuments)>> {
-        self.look_ahead();
-        let Some((unit, start, _)) = self.upcoming.pop_front() else { return Ok(None) };
-        let units = &self.stretch.units;
-        if let Some((before, mut documents)) = passed
-            && std::ptr::eq(units[before].0, units[unit].0)
-            && documents.advance_to(units[unit].1)
-        {
-            return Ok(Some((unit, documents)));
+    fn begin_batch(&mut self, shard: &'a PlannedShard) -> Texts<'a> {
+        let missing = Missing { unreadable: std::mem::take(&mut self.unreadable), ..Missing::default() };
+        Texts { shard, texts: Vec::new(), bytes: 0, missing }
+    }
+
+    /// Opens the next unit that can be read, or goes on to it from the one before it; `None` if there is none.
+    fn open_next(&mut self, mut passed: Option<(usize, UnitDocuments)>) -> Result<Option<(usize, UnitDocuments)>> {
+        loop {
+            self.look_ahead();
+            let Some((unit, start, _)) = self.upcoming.pop_front() else { return Ok(None) };
+            let units = &self.stretch.units;
+            let (shard, key) = units[unit];
+            if self.skipped.is_some_and(|skipped| std::ptr::eq(skipped, shard)) {
+                self.unreadable += key.rows;
+                continue;
+            }
+            self.read_rows = 0;
+            if let Some((before, mut documents)) = passed.take()
+                && std::ptr::eq(units[before].0, shard)
+                && documents.advance_to(key)
+            {
+                return Ok(Some((unit, documents)));
+            }
+            match start.open() {
+                Ok(documents) => return Ok(Some((unit, documents))),
+                Err(error) => self.skip(shard, error, key.rows)?,
+            }
         }
-        Ok(Some((unit, start.open()?)))
+    }
+
+    /// Passes over the rest of `shard`, of which `rows` are in this unit, if the caller allows it.
+    fn skip(&mut self, shard: &'a PlannedShard, error: headwater_corpus::Error, rows: u64) -> Result<()> {
+        if !self.watch.may_skip(shard, &error) {
+            return Err(error.into());
+        }
+        self.skipped = Some(shard);
+        self.unreadable += rows;
+        Ok(())
     }
 
     /// Starts to fetch the next units.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use headwater_corpus::Plan;
 use headwater_store::Place;
 
-use crate::folder::Folder;
+use crate::folder::{Completion, Folder};
 use crate::stretch::{Stretch, describe, stretches};
 use crate::{Result, TextPart, TokenFormat, TokenizerSetup};
 
@@ -46,6 +46,8 @@ pub struct Progress {
     pub complete: Vec<TokenFormat>,
     /// Files of the others that other machines are still to write.
     pub missing: usize,
+    /// Rows of skipped shards that the complete files lack; see [`Watch::may_skip`](crate::Watch::may_skip).
+    pub unreadable: u64,
 }
 
 impl<'a> TokenWork<'a> {
@@ -81,11 +83,15 @@ impl<'a> TokenWork<'a> {
 
     /// Writes the manifests of the formats that are done.
     pub(crate) fn complete(&self) -> Result<Progress> {
-        let mut progress = Progress { complete: Vec::new(), missing: 0 };
+        let mut progress = Progress { complete: Vec::new(), missing: 0, unreadable: 0 };
         for folder in &self.folders {
             match folder.complete(&self.part.name(), &self.stretches)? {
-                0 => progress.complete.push(folder.format),
-                missing => progress.missing += missing,
+                Completion::Done { unreadable } => {
+                    progress.complete.push(folder.format);
+                    // every format lacks the same rows
+                    progress.unreadable = progress.unreadable.max(unreadable);
+                }
+                Completion::Lacks { stretches } => progress.missing += stretches,
             }
         }
         Ok(progress)

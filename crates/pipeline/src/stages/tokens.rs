@@ -1,19 +1,35 @@
 //! Token files, from the corpus and a finished selection.
 
-use headwater_corpus::{Plan, PlanOptions, SourceConfig, SourceFolder, plan_folders};
-use headwater_record::{RunFile, SelectionFile};
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
+use headwater_corpus::{Plan, PlanOptions, PlannedShard, SourceConfig, SourceFolder, plan_folders};
+use headwater_record::{RunFile, SelectionFile, TokenCount};
 use headwater_run::RunFolder;
 use headwater_score::without_skipped;
 use headwater_tokens::{
     MANIFEST_FILE, PartPlan, Share, TextPart, TokenFormat, TokenWork, TokenizerSetup, TokensConfig, Watch, write_tokens,
 };
 
-use crate::{Arm, CancelToken, Error, Event, Part, Pipeline, Progress, Result};
+use serde::Serialize;
+
+use crate::{Arm, Error, Event, Part, Pipeline, Progress, Result, Verdict};
 
 /// Follows the tokenising: shows progress, tells when to stop.
 struct Follower<'a> {
+    pipeline: &'a Pipeline,
     step: Box<dyn Progress>,
-    cancel: &'a CancelToken,
+    /// Shards that were skipped, which are told once.
+    skipped: Mutex<BTreeSet<String>>,
+}
+
+/// Where token files are, and whether they are complete.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TokensSummary {
+    /// The folders that are complete, relative to the run's output.
+    pub folders: Vec<String>,
+    /// Whether shards were skipped.
+    pub verdict: Verdict,
 }
 
 impl Watch for Follower<'_> {
@@ -23,7 +39,19 @@ impl Watch for Follower<'_> {
     }
 
     fn is_over(&self) -> bool {
-        self.cancel.is_cancelled()
+        self.pipeline.is_cancelled()
+    }
+
+    fn may_skip(&self, shard: &PlannedShard, error: &headwater_corpus::Error) -> bool {
+        let may_skip = self.pipeline.may_skip_shard(error);
+        let location = shard.location();
+        let mut skipped = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
+        if may_skip && !skipped.contains(&location) {
+            let reason = crate::error::chain(error);
+            tracing::warn!(shard = location, reason, "the rest of the shard is left out of the token files");
+            skipped.insert(location);
+        }
+        may_skip
     }
 }
 
@@ -44,11 +72,9 @@ struct SelectedText {
 
 impl Pipeline {
     /// Writes the token files of the corpus and of what an arm keeps, as `[tokens]` asks for them: those of `part` that are missing.
-    /// Returns the folders that are complete, relative to the run's output.
-    ///
     /// # Errors
     /// [`Error::NoTokenFormats`], [`Error::NoSelection`], [`Error::Tokens`]; [`Error::Cancelled`]. Finished files are kept.
-    pub fn tokens(&self, arm: Arm, part: Part) -> Result<Vec<String>> {
+    pub fn tokens(&self, arm: Arm, part: Part) -> Result<TokensSummary> {
         if self.tokens_config().formats.is_empty() {
             return Err(Error::NoTokenFormats);
         }
@@ -72,9 +98,9 @@ impl Pipeline {
         corpus: &Plan,
         run: &RunFile,
         selection: &SelectionFile,
-    ) -> Result<Vec<String>> {
+    ) -> Result<TokensSummary> {
         if self.tokens_config().formats.is_empty() {
-            return Ok(Vec::new());
+            return Ok(TokensSummary { folders: Vec::new(), verdict: Verdict::Complete });
         }
         let selected = self.wants(TextPart::Selected).then(|| self.selected(selection)).transpose()?;
         let corpus = self.wants(TextPart::Corpus).then(|| without_skipped(corpus.clone(), run));
@@ -140,8 +166,8 @@ impl Pipeline {
         Ok(plan_folders(&sources, &options, &|footers| step.advance(footers))?)
     }
 
-    /// Writes the token files of `texts` that are missing; returns where they lie.
-    fn write_tokens(&self, texts: &Texts<'_>, shard: Part) -> Result<Vec<String>> {
+    /// Writes the token files of `texts` that are missing.
+    fn write_tokens(&self, texts: &Texts<'_>, shard: Part) -> Result<TokensSummary> {
         let _timer = self.meters.stage("tokens");
         let (tokenizer, name) = self.load_tokenizer()?;
         let setup = TokenizerSetup::new(self.tokens_config(), &tokenizer, &name, self.config.recipe.sequence_tokens)?;
@@ -155,15 +181,20 @@ impl Pipeline {
         let part = |part, folder: &str, plan| PartPlan { part, folder: folder.to_owned(), plan };
         let corpus = texts.corpus.map(|plan| part(TextPart::Corpus, RunFolder::CORPUS_TOKENS, plan));
         let selected = texts.selected.iter().map(|text| part(text.part, &text.folder, &text.plan));
-        let mut written = Vec::new();
+        let (mut folders, mut unreadable) = (Vec::new(), 0);
         for part in corpus.into_iter().chain(selected) {
-            written.extend(self.part(&setup, &part, shard)?);
+            let (complete, left_out) = self.part(&setup, &part, shard)?;
+            folders.extend(complete);
+            unreadable += left_out;
         }
-        Ok(written)
+        if unreadable > 0 {
+            tracing::warn!("token files lack {} documents of shards that cannot be read", TokenCount(unreadable));
+        }
+        Ok(TokensSummary { folders, verdict: Verdict::of(unreadable > 0) })
     }
 
-    /// Writes the missing files of one part; returns the folders that are complete.
-    fn part(&self, setup: &TokenizerSetup<'_>, part: &PartPlan<'_>, shard: Part) -> Result<Vec<String>> {
+    /// Writes the missing files of one part; returns the folders that are complete, and how many rows they lack.
+    fn part(&self, setup: &TokenizerSetup<'_>, part: &PartPlan<'_>, shard: Part) -> Result<(Vec<String>, u64)> {
         let share = Share { index: shard.index(), of: shard.of() };
         let work = TokenWork::begin(self.place(), setup, part, share)?;
         let name = match part.part {
@@ -172,7 +203,7 @@ impl Pipeline {
             TextPart::Bucket(_) => part.part.name(),
         };
         let step = self.step("tokens", "documents", Some(work.pending_rows()));
-        let watch = Follower { step, cancel: &self.environment.cancel };
+        let watch = Follower { pipeline: self, step, skipped: Mutex::default() };
         let watched = self.environment.cancel.watch();
         let progress = write_tokens(&work, &watch);
         drop(watched);
@@ -185,6 +216,6 @@ impl Pipeline {
         let folder = |format: TokenFormat| format!("{}/{}", part.folder, format.name());
         let folders: Vec<String> = progress.complete.into_iter().map(folder).collect();
         folders.iter().for_each(|folder| self.tell_written(&format!("{folder}/{MANIFEST_FILE}")));
-        Ok(folders)
+        Ok((folders, progress.unreadable))
     }
 }
