@@ -27,7 +27,7 @@ fn a_schedule_is_shown_from_a_kind_and_from_a_file() -> Outcome {
         "{table}"
     );
     assert!(table.ends_with("\n20000,167772160000,0.0\n"), "{table}");
-    assert!(site.read("s.svg")?.contains("decay from step 16000"));
+    assert!(site.read("s.svg")?.contains("decay from step 16,000"));
     site.headwater(&["schedule", "show", PIPELINE])?.prints(&["wsd: ", "peak "]);
     Ok(())
 }
