@@ -352,7 +352,7 @@ fn the_influence_column_may_have_another_name() -> Outcome {
 }
 
 /// Documents in JSON Lines, with columns that not every line has.
-fn json_lines() -> String {
+pub(crate) fn json_lines() -> String {
     let mut lines = String::new();
     for row in 0..6 {
         let text = serde_json::Value::from(format!("{} é\n", words(row, 40)));
@@ -366,7 +366,8 @@ fn json_lines() -> String {
     lines
 }
 
-fn packed(lines: &str, how: &str) -> Result<Vec<u8>, Box<dyn Error>> {
+/// The lines as a file: `gz`, `zst`, or plain.
+pub(crate) fn packed(lines: &str, how: &str) -> Result<Vec<u8>, Box<dyn Error>> {
     Ok(match how {
         "gz" => {
             // two members, as `cat` of two files gives

@@ -34,7 +34,8 @@ fn assert_whole(site: &Site, whole: &Artefacts) -> Outcome {
     if !site.path(crate::site::OUTPUT).exists() {
         return Ok(());
     }
-    for (path, bytes) in site.artefacts()? {
+    // a search for heads that takes long keeps what it has measured
+    for (path, bytes) in site.artefacts()?.into_iter().filter(|(path, _)| path != "heads-partial.json") {
         assert!(whole.get(&path) == Some(&bytes), "{path} is not as in a whole run");
     }
     Ok(())

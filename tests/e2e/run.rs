@@ -253,8 +253,8 @@ fn a_document_is_scored_the_same_in_any_unit() -> Outcome {
     Ok(())
 }
 
-#[test]
-fn a_head_set_is_found_drawn_and_refused_if_weak() -> Outcome {
+/// A site whose heads are sought, with four probes.
+pub(crate) fn searching_site() -> Result<Site, Box<dyn Error>> {
     let site = Site::empty()?;
     // byte-like tokens: only very short sentences fit a probe, so they come from a corpus of such
     let words = ["the", "fen", "is", "old", "and", "dim", "an", "ox", "ate", "hay"];
@@ -273,9 +273,20 @@ fn a_head_set_is_found_drawn_and_refused_if_weak() -> Outcome {
     let table = "[[corpus]]\nname = \"short\"\npaths = [\"corpus/short.parquet\"]\n";
     let search = "sentences = \"corpus\"\nprobes = 4\ncontext_tokens = 1024\nfraction = 0.25";
     site.write(PIPELINE, &pipeline(table, &model).replace("file = \"head-set.json\"", search))?;
-    site.stage("run", &[])?.says(1, &["head set is too weak", "--allow-weak-heads"]);
+    Ok(site)
+}
+
+#[test]
+fn a_head_set_is_found_drawn_and_refused_if_weak() -> Outcome {
+    let site = searching_site()?;
+    let model = site.path("model");
+    let refused = site.stage("run", &[])?;
+    refused.says(1, &["head set is too weak", "--allow-weak-heads"]);
+    assert!(refused.stderr.contains("on this machine: 24 forward passes to find the heads"), "{}", refused.stderr);
     assert!(!site.path(OUTPUT).join("heads.json").exists(), "a refused head set is not pinned");
-    site.done("run", &["--allow-weak-heads"])?;
+    let allowed = site.done("run", &["--allow-weak-heads"])?;
+    assert!(allowed.stderr.contains("8 probes need not be measured again"), "{}", allowed.stderr);
+    assert!(!site.artefacts()?.contains_key("heads-partial.json"));
     let heads = site.json("heads.json")?;
     assert_eq!(heads["heads"].as_array().map(Vec::len), Some(3), "a quarter of 12 heads");
     assert!(heads["health"].is_object(), "{heads}");

@@ -2,7 +2,9 @@
 
 mod arms;
 mod buckets;
+mod compared;
 mod examples;
+mod explorer;
 mod page;
 mod refusals;
 

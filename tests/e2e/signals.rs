@@ -6,7 +6,8 @@ use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::corpus;
-use crate::site::{Outcome, PIPELINE, Site, assert_same, pipeline, send_signal, tiny};
+use crate::run::searching_site;
+use crate::site::{OUTPUT, Outcome, PIPELINE, Site, assert_same, pipeline, send_signal, tiny};
 
 /// A site with so much to score that a signal finds it scoring.
 fn long_site() -> Result<Site, Box<dyn std::error::Error>> {
@@ -54,6 +55,31 @@ fn under_way(address: &str) -> Result<String, Box<dyn std::error::Error>> {
             return Ok(answer);
         }
     }
+}
+
+#[test]
+fn a_search_for_heads_that_is_stopped_goes_on_where_it_was() -> Outcome {
+    let (site, whole) = (searching_site()?, searching_site()?);
+    let many = ["--allow-weak-heads", "--set", "heads.probes=1500"];
+    // later and later, until some probes are measured
+    for seconds in [1, 2, 4, 8, 16] {
+        let mut command = site.command(&[&["heads", PIPELINE], &many[..]].concat());
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+        std::thread::sleep(Duration::from_secs(seconds));
+        assert!(send_signal("TERM", child.id())?);
+        let mut said = String::new();
+        child.stderr.take().ok_or("no standard error")?.read_to_string(&mut said)?;
+        assert_ne!(child.wait()?.code(), Some(0), "it is done too soon: {said}");
+        if said.contains("stopped by SIGTERM") && site.path(OUTPUT).join("heads-partial.json").exists() {
+            break;
+        }
+    }
+    assert!(!site.path(OUTPUT).join("heads.json").exists());
+    let again = site.done("heads", &many)?;
+    assert!(again.stderr.contains("goes on with an earlier search"), "{}", again.stderr);
+    whole.done("heads", &many)?;
+    assert_same(&whole.artefacts()?, &site.artefacts()?, "a search in two parts");
+    Ok(())
 }
 
 #[test]

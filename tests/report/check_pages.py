@@ -8,6 +8,8 @@ the printed page. For every page:
 - nothing is fetched but the page itself, the console stays empty, and no text of a document, id, path or name runs as a script
 - nothing is wider than the window, with every detail open, on a phone and on a desk
 - every figure has a title, axes with titles, ticks, and a text alternative with numbers; text has the contrast of WCAG AA
+- the explorer of cuts, driven by keyboard, pointer and number, says what its counts say, and lists the documents that move
+- a long text unfolds and folds again
 - the search leaves the documents that hold the words, every order is one, every view shows what it says; tables sort by their heads
 - without scripts everything is there; on paper everything is open and nothing is a control
 
@@ -17,6 +19,7 @@ Ends with 0 if all is well, 1 if not, 2 if there is nothing to check or nothing 
 import argparse
 import contextlib
 import importlib.util
+import json
 import math
 import re
 import shutil
@@ -36,7 +39,11 @@ PHONE, DESK = 400, 1400
 HEIGHT = 1000
 # As --no-sandbox is only for root, and /dev/shm is small in containers.
 ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage"]
+PLACES = ["top", "above", "below", "bottom", "spread"]
 KEYS = ["influence", "corrected", "loss", "compression", "tokens"]
+# Cuts that the explorer is asked for, in per cent, and documents that it lists at most.
+CUTS = [1, 2, 5, 10, 20, 29, 40, 57, 80, 100]
+LISTED = 40
 # What an axis of a quantity must be called, unit included.
 UNITS = {
     "base loss": "base loss (nats per token)",
@@ -105,6 +112,18 @@ COLUMNS = """(withTexts) => [...document.querySelectorAll(".board")].filter((boa
   })))"""
 
 
+# Documents of a domain on the page, each counted once, and those that enter and leave at a cut.
+MOVED = """([domain, percent]) => {
+  const articles = new Map();
+  for (const article of document.querySelectorAll(`.board[data-domain="${domain}"] article`)) {
+    const address = article.querySelector(".address").textContent;
+    if (!articles.has(address)) articles.set(address, article);
+  }
+  const all = [...articles.values()].map((article) => [article.dataset.kept !== undefined, Number(article.dataset.from ?? Infinity) <= percent]);
+  return [all.length, all.filter(([was, is]) => !was && is).length, all.filter(([was, is]) => was && !is).length];
+}"""
+
+
 def check_figures(page) -> Iterator[str]:
     """Says what a figure lacks."""
     for figure in page.evaluate(FIGURES):
@@ -147,8 +166,8 @@ def check_samples(page) -> Iterator[str]:
     if len({column["top"] for column in columns}) != 1:
         yield "the tops of the rankings are not side by side"
     show.select_option("rank 0")
-    if [column["place"] for column in page.evaluate(COLUMNS)] != ["top", "above", "below", "bottom"]:
-        yield "one ranking does not show its four places in order"
+    if [column["place"] for column in page.evaluate(COLUMNS)] not in (PLACES, PLACES[:-1]):
+        yield "one ranking does not show its places in order"
     domain.select_option("all")
     show.select_option("all")
     everything = page.evaluate(COLUMNS)
@@ -180,6 +199,98 @@ def check_samples(page) -> Iterator[str]:
     find.fill("")
     if sum(len(column["documents"]) for column in page.evaluate(COLUMNS)) != shown:
         yield "an empty search does not show everything"
+
+
+def check_texts(page) -> Iterator[str]:
+    """Unfolds a long text and folds it again."""
+    button = page.locator("article:visible button.unfold").first
+    if not page.locator("article button.unfold").count():
+        return
+    text = button.locator("xpath=preceding-sibling::pre")
+    folded = text.bounding_box()["height"]
+    button.press("Enter")
+    unfolded = text.bounding_box()["height"]
+    if unfolded <= folded or text.evaluate("(pre) => pre.scrollHeight > pre.clientHeight + 1"):
+        yield f"a text of {folded} pixels unfolds to {unfolded}"
+    button.press("Enter")
+    if text.bounding_box()["height"] != folded or button.get_attribute("aria-expanded") != "false":
+        yield "a text does not fold again"
+
+
+def check_explorer(page) -> Iterator[str]:
+    """Slides cuts by keyboard, pointer and number, and compares what the page says with the counts it holds."""
+    if not page.locator("#cuts").count():
+        if page.locator(".dial").count():
+            yield "the explorer has nothing to look up"
+        return
+    counts = json.loads(page.locator("#cuts").text_content())
+    page.evaluate(OPEN_ALL)
+    for at, domain in enumerate(counts["domains"]):
+        panel = page.locator(f".explorer[data-domain='{at}']")
+        slider, number = panel.locator("input[type=range]"), panel.locator("input[type=number]")
+        for percent in CUTS:
+            number.fill(str(percent))
+            yield from check_cut(panel, at, domain, percent)
+        slider.focus()
+        for key, expected in [("Home", 0), ("ArrowRight", 1), ("End", 100), ("ArrowLeft", 99), ("PageDown", 89)]:
+            slider.press(key)
+            if slider.input_value() != str(expected):
+                yield f"{key} slides to {slider.input_value()}, not to {expected}"
+            yield from check_cut(panel, at, domain, expected)
+        box = slider.bounding_box()
+        slider.hover()
+        page.mouse.down()
+        page.mouse.move(box["x"] + box["width"] / 4, box["y"] + box["height"] / 2, steps=4)
+        page.mouse.up()
+        if not 20 <= int(slider.input_value()) <= 30 or number.input_value() != slider.input_value():
+            yield f"the pointer slides to {slider.input_value()}, the number says {number.input_value()}"
+        yield from check_cut(panel, at, domain, int(slider.input_value()))
+        panel.locator(".back").click()
+        if tried(panel)[0] != grouped(domain["present"]["documents"]) or panel.locator(".moves li").count():
+            yield "the present cut does not come back"
+    everything = page.locator(".explorer[data-domain='all']")
+    everything.locator("input[type=number]").fill("37")
+    for row, key in enumerate(["documents", "tokens"]):
+        total = counts["elsewhere"][row] + sum(domain[key][37] for domain in counts["domains"])
+        if tried(everything)[row] != grouped(total):
+            yield f"all domains keep {tried(everything)[row]} {key}, not {grouped(total)}"
+    yield from check_passes(everything, counts)
+    everything.locator(".back").click()
+
+
+def check_cut(panel, at: int, domain: dict, percent: int) -> Iterator[str]:
+    """Compares what a panel says of a cut with the counts, and the documents that move with their marks."""
+    expected = [grouped(domain["documents"][percent]), grouped(domain["tokens"][percent]), domain["cuts"][percent]]
+    if tried(panel)[:3] != expected:
+        yield f"domain {at} at {percent} %: {tried(panel)}, not {expected}"
+    moved = panel.page.evaluate(MOVED, [at, percent])
+    said = [int(number) for number in re.findall(r"\d+", panel.locator(".moved").inner_text())]
+    if said != moved:
+        yield f"domain {at} at {percent} %: {said} documents, enter and leave, not {moved}"
+    for name, count in zip([".enter", ".leave"], moved[1:], strict=True):
+        if min(count, LISTED) != min(panel.locator(f"{name} a").count(), LISTED):
+            yield f"domain {at} at {percent} %: {name} does not list {count}"
+
+
+def check_passes(panel, counts: dict) -> Iterator[str]:
+    """Computes the passes anew."""
+    corpus, selected = counts["corpus_tokens"], int(tried(panel)[1].replace(",", ""))
+    if not counts["stages"] or corpus is None:
+        return
+    weights = [selected / (corpus + selected) if weight is None else weight for _, weight in counts["stages"]]
+    passes = sum(tokens * weight for (tokens, _), weight in zip(counts["stages"], weights, strict=True)) / selected
+    if abs(float(tried(panel)[2].split()[0].replace(",", "")) - passes) > 0.006 * max(1, passes):
+        yield f"{tried(panel)[2]} passes, not {passes:.2f}"
+
+
+def tried(panel) -> list[str]:
+    """Returns what a panel says of the cut that is tried."""
+    return panel.locator(".outcome .tried").all_inner_texts()
+
+
+def grouped(count: int) -> str:
+    """Returns a count as the page writes it."""
+    return f"{count:,}"
 
 
 def check_tables(page) -> Iterator[str]:
@@ -268,7 +379,7 @@ def check_page(browser, path: Path, shots: Path) -> Iterator[str]:
     page.on("dialog", lambda dialog: (said.append(f"dialog: {dialog.message}"), dialog.dismiss()))
     page.on("request", lambda request: asked.append(request.url))
     page.goto(path.as_uri(), wait_until="load")
-    for check in (check_keyboard, check_figures, check_samples, check_tables, check_spoken):
+    for check in (check_keyboard, check_figures, check_samples, check_texts, check_explorer, check_tables, check_spoken):
         yield from check(page)
     yield from check_looks(page, shots / path.stem)
     yield from check_paper(page, shots / f"{path.stem}.pdf")

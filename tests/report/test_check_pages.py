@@ -35,9 +35,9 @@ class Check(unittest.TestCase):
     def wrong(self, path: Path) -> str:
         return "\n".join(check_pages.check_page(self.browser, path, self.shots))
 
-    def broken(self, *changes: tuple[str, str]) -> str:
+    def broken(self, *changes: tuple[str, str], page: str = "upsampled") -> str:
         """Replaces each text by the one after it wherever it is on a page, and returns what the check says."""
-        text = (self.pages / "upsampled.html").read_text(encoding="utf-8")
+        text = (self.pages / f"{page}.html").read_text(encoding="utf-8")
         for before, after in changes:
             self.assertIn(before, text)
             text = text.replace(before, after)
@@ -47,7 +47,7 @@ class Check(unittest.TestCase):
 
     def test_every_page_is_in_order(self) -> None:
         names = {path.stem for path in self.pages.glob("*.html")}
-        self.assertEqual(names, {"full", "upsampled", "partial", "empty", "maximal"})
+        self.assertEqual(names, {"full", "upsampled", "partial", "empty", "maximal", "compared"})
         for name in sorted(names):
             with self.subTest(name):
                 self.assertEqual(self.wrong(self.pages / f"{name}.html"), "")
@@ -90,6 +90,16 @@ class Check(unittest.TestCase):
         ]:
             with self.subTest(name):
                 self.assertIn(expected, self.broken(*changes))
+
+    def test_a_broken_explorer_fails(self) -> None:
+        no_policy = ('<meta http-equiv="Content-Security-Policy"', '<meta name="none"')
+        for name, change, expected in [
+            ("counts", ("documents: domain.documents[percent]", "documents: domain.documents[0]"), "domain 0 at 1 %: "),
+            ("documents that move", ("!one.isKept && isNow(one)", "isNow(one)"), "enter and leave, not"),
+            ("passes", ("(weight ?? selected", "(selected"), "passes, not"),
+        ]:
+            with self.subTest(name):
+                self.assertIn(expected, self.broken(change, no_policy, page="full"))
 
 
 if __name__ == "__main__":

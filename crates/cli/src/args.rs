@@ -53,7 +53,7 @@ pub(crate) enum Command {
     /// Write the pretraining configs and the schedule.
     Recipe(RecipeArgs),
     /// Write report.html: what was selected, how sure that is, what it follows, and documents to look at. Works on unfinished runs, too.
-    Report(PipelineArgs),
+    Report(ReportArgs),
     /// Show how far a run is.
     Status(ShownArgs),
     /// Tables and pictures of learning-rate schedules, refinement, branches and export; needs no corpus.
@@ -113,6 +113,20 @@ pub(crate) struct SelectArgs {
     /// Cut the control arm: of every domain as many tokens as are selected, drawn at random. It lies beside the selection.
     #[arg(long, conflicts_with = "compare")]
     pub(crate) control: bool,
+}
+
+/// Arguments of `report`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// The pipeline, a TOML file; two with --compare.
+    #[arg(required = true, num_args = 1.., value_name = "PIPELINE")]
+    pub(crate) pipelines: Vec<PathBuf>,
+    /// Override a key, with --compare in both, such as select.fraction=0.1 (a TOML value, else a string). May be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) overrides: Vec<String>,
+    /// Put two runs on one page, comparison.html in the first one's output: settings that differ, what each keeps and both, heads.
+    #[arg(long)]
+    pub(crate) compare: bool,
 }
 
 /// Arguments of `recipe`.

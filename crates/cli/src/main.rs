@@ -20,7 +20,9 @@ use headwater_pipeline::{
     serve_metrics, text, write_tokenizer,
 };
 
-use args::{Cli, Command, HeadsArgs, ModelCommand, PipelineArgs, RunArgs, ScoreArgs, SelectArgs, WorkerArgs};
+use args::{
+    Cli, Command, HeadsArgs, ModelCommand, PipelineArgs, ReportArgs, RunArgs, ScoreArgs, SelectArgs, WorkerArgs,
+};
 use failure::{Chain, Outcome, classify};
 use interrupt::Interrupts;
 use show::{print, show, width};
@@ -116,10 +118,7 @@ fn run(command: &Command, environment: &Environment) -> Result<Outcome> {
             open(&args.pipeline)?.recipe(arm(args.control), args.out.as_deref())?;
             Outcome::Done
         }
-        Command::Report(args) => {
-            open(args)?.report()?;
-            Outcome::Done
-        }
+        Command::Report(args) => report(args, environment)?,
         Command::Status(args) => {
             let report = open(&args.pipeline)?.status()?;
             show(&report, args.output, |_| text::status(&report))?;
@@ -185,6 +184,20 @@ fn score(args: &ScoreArgs, environment: &Environment) -> Result<Outcome> {
     }
     let request = ScoreRequest { part: args.part.unwrap_or_default(), on_change: args.change.on_change() };
     Ok(pipeline.score(request)?.verdict.into())
+}
+
+fn report(args: &ReportArgs, environment: &Environment) -> Result<Outcome> {
+    let open = |path| Pipeline::load(path, &args.overrides, environment.clone());
+    let mut pipelines = args.pipelines.iter().map(|path| open(path)).collect::<Result<Vec<_>, _>>()?;
+    if args.compare {
+        Pipeline::compare_runs(&pipelines)?;
+        return Ok(Outcome::Done);
+    }
+    let (Some(pipeline), None) = (pipelines.pop(), pipelines.pop()) else {
+        bail!("report shows one run; add --compare to put two on one page")
+    };
+    pipeline.report()?;
+    Ok(Outcome::Done)
 }
 
 fn select(args: &SelectArgs, environment: &Environment) -> Result<Outcome> {

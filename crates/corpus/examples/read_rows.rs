@@ -60,7 +60,7 @@ fn main() -> Outcome {
     }
 }
 
-/// A file in memory, planned with one unit for each row group.
+/// A file in memory, planned with one unit.
 fn planned(stores: &Stores, name: &str, bytes: Bytes) -> Outcome<Plan> {
     stores.open("memory://files")?.write(name, bytes)?;
     let source = SourceConfig {
@@ -118,11 +118,10 @@ fn compare(shard: &PlannedShard, whole: &[Text], random: &mut impl Rng) -> Outco
         return Ok(());
     }
     for _ in 0..STRETCHES {
-        let group = &shard.units[random.random_range(0..shard.units.len())];
-        let before = random.random_range(0..group.rows);
-        let rows = random.random_range(1..=(group.rows - before).min(40));
-        let unit = UnitKey { first_row: group.first_row + before, rows, ..group.clone() };
-        let first = usize::try_from(unit.first_row)?;
+        let first = random.random_range(0..shard.rows);
+        let rows = random.random_range(1..=(shard.rows - first).min(40));
+        let unit = shard.unit_of(first..first + rows).ok_or("no such rows")?;
+        let first = usize::try_from(first)?;
         let expected = &whole[first..first + usize::try_from(rows)?];
         for wanted in [Wanted::Documents, Wanted::Sample] {
             if texts(shard, &unit, wanted)? != expected {

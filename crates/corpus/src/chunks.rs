@@ -26,6 +26,11 @@ pub(crate) trait Chunks {
     /// The column chunk in `range`, in pieces of at most `piece_bytes`; nothing is read yet.
     fn chunk(&self, range: Range<u64>, piece_bytes: u64) -> Result<Self::Chunk, ParquetError>;
 
+    /// Starts to fetch a column chunk without waiting for it, where that is of use; returns how many bytes are on their way.
+    fn begin(&self, _chunk: &Self::Chunk) -> Result<u64, ParquetError> {
+        Ok(0)
+    }
+
     /// Bytes beside the column chunks: the footer, an index.
     fn bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError>;
 
@@ -72,6 +77,10 @@ impl Chunks for StoredShard {
         Ok(StoredChunk { reader: Arc::new(reader), end, failure: self.failure.clone() })
     }
 
+    fn begin(&self, chunk: &StoredChunk) -> Result<u64, ParquetError> {
+        chunk.reader.begin().map_err(|error| self.failure.note(error))
+    }
+
     fn bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
         let end = start.checked_add(length as u64).ok_or_else(too_short)?;
         self.reader.read_range(start..end).map_err(|error| self.failure.note(error))
@@ -88,13 +97,6 @@ pub(crate) struct StoredChunk {
     reader: Arc<ForwardReader>,
     end: u64,
     failure: Failure,
-}
-
-impl StoredChunk {
-    /// Starts to fetch the chunk without waiting for it; returns how many bytes are on their way.
-    pub(crate) fn begin(&self) -> Result<u64, ParquetError> {
-        self.reader.begin().map_err(|error| self.failure.note(error))
-    }
 }
 
 impl Length for StoredChunk {

@@ -4,13 +4,15 @@ use std::fmt;
 
 use headwater_record::{ShardId, UnitKey};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::ParquetMetaData;
 
-use crate::chunks::{Chunks, PIECE_BYTES, StoredChunk, StoredShard};
-use crate::columns::{self, Columns, Domain};
-use crate::groups::Span;
-use crate::leaf::{self, LeafReader, Seek, Value};
+use crate::chunks::{Chunks, StoredChunk, StoredShard};
+use crate::columns::{Columns, Domain};
+use crate::groups::Groups;
+use crate::leaf::{LeafReader, Value};
 use crate::{Error, PlannedShard, Result, Text};
+use row_groups::{ColumnChunks, Leaves, OpenRowGroup, RowGroups};
+
+mod row_groups;
 
 /// One row of a shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,10 +43,12 @@ pub enum DocumentText {
 
 /// The documents of one unit, decoded as they are asked for.
 ///
-/// In memory are one decoded page of each column, two fetched pieces of each, and the document at hand. After an error the
-/// iteration ends.
+/// In memory are one decoded page of each column, two fetched pieces of each, and the document at hand; where a unit spans row groups,
+/// the first pieces of the next one, too. After an error the iteration ends.
 pub struct UnitDocuments {
     leaves: Leaves,
+    row_groups: Box<dyn OpenRowGroup>,
+    groups: Groups,
     partition_labels: PartitionLabels,
     failure: Option<StoredShard>,
     shard: String,
@@ -56,12 +60,6 @@ pub struct UnitDocuments {
     /// End of the row group.
     group_end: u64,
     is_sound: bool,
-}
-
-struct Leaves {
-    text: Option<LeafReader>,
-    id: Option<LeafReader>,
-    domain: Option<LeafReader>,
 }
 
 /// Labels that the shard's partition keys give where it has no column.
@@ -99,7 +97,7 @@ pub struct UnitStart<'a> {
     unit: &'a UnitKey,
     wanted: Wanted,
     /// The shard and the unit's column chunks, once they are begun.
-    begun: Option<(StoredShard, UnitChunks<StoredChunk>)>,
+    begun: Option<(StoredShard, ColumnChunks<StoredChunk>)>,
 }
 
 impl<'a> UnitStart<'a> {
@@ -123,10 +121,10 @@ impl<'a> UnitStart<'a> {
             self.shard.groups.span(self.unit).filter(|span| span.before == 0 && self.unit.shard == self.shard.id);
         let (None, Some(span), Some(footer)) = (&self.begun, span, self.shard.kept_footer()) else { return 0 };
         let Ok(stored) = self.shard.open() else { return 0 };
-        let Ok(chunks) = UnitChunks::find(&stored, &footer, (self.columns, self.wanted), span.row_group) else {
+        let Ok(chunks) = ColumnChunks::find(&stored, &footer, (self.columns, self.wanted), span.row_group) else {
             return 0;
         };
-        let Ok(bytes) = chunks.each().map(|(_, chunk)| chunk.begin()).sum() else { return 0 };
+        let Ok(bytes) = chunks.begin(&stored) else { return 0 };
         self.begun = Some((stored, chunks));
         bytes
     }
@@ -141,15 +139,13 @@ impl<'a> UnitStart<'a> {
         if unit.shard != shard.id {
             return Err(Error::ForeignUnit { shard: shard.location(), unit: unit.to_string() });
         }
-        let (stored, chunks) = match begun {
+        let (stored, begun) = match begun {
             Some((stored, chunks)) => (stored, Some(chunks)),
             None => (shard.open()?, None),
         };
-        let location = shard.location();
-        let span = shard.groups.span(unit);
-        let span = span.ok_or_else(|| Error::ForeignUnit { shard: location.clone(), unit: unit.to_string() })?;
         let footer = shard.footer(&stored)?;
-        let opened = open(&stored, chunks, &footer, (columns, wanted), (unit, span, &location));
+        let row_groups = RowGroups::new(stored.clone(), footer, columns.clone(), wanted);
+        let opened = open(row_groups, begun, &shard.groups, (unit, &shard.location()));
         match (opened, stored.take_failure()) {
             (Ok(documents), _) => {
                 let of = |name: &str| shard.partitions.get(name).map(str::to_owned);
@@ -164,121 +160,88 @@ impl<'a> UnitStart<'a> {
     }
 }
 
-/// The column chunks of a row group that documents are read from, each with its leaf.
-#[derive(Debug)]
-pub(crate) struct UnitChunks<C> {
-    text: Option<(usize, C)>,
-    id: Option<(usize, C)>,
-    domain: Option<(usize, C)>,
-}
-
-impl<C> UnitChunks<C> {
-    fn find<S: Chunks<Chunk = C>>(
-        shard: &S,
-        metadata: &ParquetMetaData,
-        (columns, wanted): (&Columns, Wanted),
-        row_group: usize,
-    ) -> Result<Self, (String, ParquetError)> {
-        let schema = metadata.file_metadata().schema_descr();
-        let chunk = |column: &str| -> Result<Option<(usize, C)>, (String, ParquetError)> {
-            // a column of default name may be of a type that cannot serve
-            let leaf = columns::leaf(schema, column).filter(|leaf| columns::kind(&schema.column(*leaf)).is_some());
-            let Some(leaf) = leaf else { return Ok(None) };
-            let chunk = leaf::chunk(shard, metadata, (row_group, leaf), PIECE_BYTES);
-            chunk.map(|chunk| Some((leaf, chunk))).map_err(|error| (column.to_owned(), error))
-        };
-        let missing = || (columns.text.clone(), ParquetError::General("there is no such column".to_owned()));
-        Ok(Self {
-            text: match wanted {
-                Wanted::Documents | Wanted::Sample => Some(chunk(&columns.text)?.ok_or_else(missing)?),
-                Wanted::Labels => None,
-            },
-            id: columns.id.as_deref().map(chunk).transpose()?.flatten(),
-            domain: match &columns.domain {
-                Domain::Column(column) => chunk(column)?,
-                Domain::Constant(_) => None,
-            },
-        })
-    }
-
-    fn each(&self) -> impl Iterator<Item = &(usize, C)> {
-        [self.text.as_ref(), self.id.as_ref(), self.domain.as_ref()].into_iter().flatten()
-    }
-}
-
-/// Opens the columns of a unit and passes over the rows before it.
-pub(crate) fn open<S: Chunks>(
-    chunks: &S,
-    begun: Option<UnitChunks<S::Chunk>>,
-    metadata: &ParquetMetaData,
-    (columns, wanted): (&Columns, Wanted),
-    (unit, span, shard): (&UnitKey, Span, &str),
+/// Opens the columns of a unit, of which those of its first row group may be `begun`, and passes over the rows before it.
+pub(crate) fn open<S: Chunks + Clone + Send + 'static>(
+    row_groups: RowGroups<S>,
+    begun: Option<ColumnChunks<S::Chunk>>,
+    groups: &Groups,
+    (unit, shard): (&UnitKey, &str),
 ) -> Result<UnitDocuments> {
-    let Span { row_group, before: skipped, group_end } = span;
-    let end = unit.first_row + unit.rows;
-    let corrupt = |(column, source)| Error::Corrupt {
+    let span = groups.span(unit);
+    let span = span.ok_or_else(|| Error::ForeignUnit { shard: shard.to_owned(), unit: unit.to_string() })?;
+    let columns = row_groups.columns().clone();
+    let mut row_groups = Box::new(row_groups.with_begun(span.row_group, begun));
+    let leaves = row_groups.open(span.row_group, span.before).map_err(|(column, source)| Error::Corrupt {
         shard: shard.to_owned(),
-        row_group,
+        row_group: span.row_group,
         first_row: unit.first_row,
-        last_row: end.saturating_sub(1),
+        last_row: (unit.first_row + unit.rows).min(span.group_end).saturating_sub(1),
         column,
         source,
-    };
-    let found = match begun {
-        Some(begun) => begun,
-        None => UnitChunks::find(chunks, metadata, (columns, wanted), row_group).map_err(corrupt)?,
-    };
-    let first = [skipped as u64];
-    let seek = if wanted == Wanted::Sample && skipped > 0 { Seek::Lookup(&first) } else { Seek::Walk };
-    let opened = |(leaf, chunk): (usize, S::Chunk)| {
-        let reader = LeafReader::open((chunks, chunk), metadata, (row_group, leaf), seek);
-        let reader = reader.and_then(|mut reader| reader.skip(skipped).map(|()| reader));
-        let name = || metadata.file_metadata().schema_descr().column(leaf).path().string();
-        reader.map_err(|source| corrupt((name(), source)))
-    };
-    let leaves = Leaves {
-        text: found.text.map(opened).transpose()?,
-        id: found.id.map(opened).transpose()?,
-        domain: found.domain.map(opened).transpose()?,
-    };
-    Ok(UnitDocuments {
+    })?;
+    let mut documents = UnitDocuments {
         leaves,
+        row_groups,
+        groups: groups.clone(),
         partition_labels: PartitionLabels::default(),
         failure: None,
         shard: shard.to_owned(),
         shard_id: unit.shard.clone(),
-        columns: columns.clone(),
-        row_group,
+        columns,
+        row_group: span.row_group,
         row: unit.first_row,
-        end,
-        group_end,
+        end: unit.first_row + unit.rows,
+        group_end: span.group_end,
         is_sound: true,
-    })
+    };
+    documents.look_ahead();
+    Ok(documents)
 }
 
 impl UnitDocuments {
     /// Moves on to `unit`, so that no page that two units share is fetched or decoded twice. Returns false, and leaves everything as
-    /// it is, unless all documents of this unit were read and `unit` lies further on in the same row group.
+    /// it is, unless all documents of this unit were read and `unit` begins further on in the row group where this one ended.
     pub fn advance_to(&mut self, unit: &UnitKey) -> bool {
-        let end = unit.first_row.checked_add(unit.rows).filter(|end| *end <= self.group_end);
-        let skipped = unit.first_row.checked_sub(self.row).and_then(|rows| usize::try_from(rows).ok());
         let is_same =
             self.shard_id == unit.shard && usize::try_from(unit.row_group).is_ok_and(|at| at == self.row_group);
-        let (Some(end), Some(skipped)) = (end, skipped) else { return false };
-        if !is_same || !self.is_sound || self.row != self.end {
+        let is_inside = self.groups.span(unit).is_some();
+        let skipped = unit.first_row.checked_sub(self.row).and_then(|rows| usize::try_from(rows).ok());
+        let Some(skipped) = skipped.filter(|_| is_same && is_inside && self.is_sound && self.row == self.end) else {
             return false;
-        }
-        let Leaves { text, id, domain } = &mut self.leaves;
-        let leaves = [text.as_mut(), id.as_mut(), domain.as_mut()].into_iter().flatten();
+        };
         // a reader that cannot pass on is of no more use; the unit is then opened anew and says why
-        self.is_sound = leaves.into_iter().all(|leaf| leaf.skip(skipped).is_ok());
+        self.is_sound = self.leaves.skip(skipped).is_ok();
         if self.is_sound {
-            (self.row, self.end) = (unit.first_row, end);
+            (self.row, self.end) = (unit.first_row, unit.first_row + unit.rows);
+            self.look_ahead();
         }
         self.is_sound
     }
 
+    /// Starts to fetch the next row group, if the unit goes on there.
+    fn look_ahead(&mut self) {
+        if self.end > self.group_end
+            && let Some((row_group, _)) = self.groups.holding(self.group_end)
+        {
+            self.row_groups.look_ahead(row_group);
+        }
+    }
+
+    /// Goes on to the row group that holds the next row, if that is another one.
+    fn enter_row_group(&mut self) -> Result<(), (String, ParquetError)> {
+        if self.row < self.group_end {
+            return Ok(());
+        }
+        if let Some((row_group, rows)) = self.groups.holding(self.row) {
+            (self.row_group, self.group_end) = (row_group, rows.end);
+            self.leaves = self.row_groups.open(row_group, 0)?;
+            self.look_ahead();
+        }
+        Ok(())
+    }
+
     fn read(&mut self) -> Result<Document, (String, ParquetError)> {
+        self.enter_row_group()?;
         let text_column = || self.columns.text.clone();
         let value = self.leaves.text.as_mut().map(LeafReader::next_value).transpose();
         let text = match value.map_err(|error| (text_column(), error))?.flatten() {
@@ -319,9 +282,10 @@ impl Iterator for UnitDocuments {
             return None;
         }
         let read = self.read();
-        let (first_row, last_row) = (self.row, self.end - 1);
+        let first_row = self.row;
         self.row += 1;
         Some(read.map_err(|(column, source)| {
+            let last_row = self.end.min(self.group_end) - 1;
             self.row = self.end;
             self.is_sound = false;
             match self.failure.as_ref().and_then(StoredShard::take_failure) {

@@ -1,13 +1,14 @@
 //! What a plan keeps of each row group when it lets its footer go: where its rows begin and how much it holds.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use headwater_record::UnitKey;
 use parquet::file::metadata::ParquetMetaData;
 
 /// The row groups of one shard.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Groups(Vec<Group>);
+#[derive(Clone, Debug)]
+pub(crate) struct Groups(Arc<[Group]>);
 
 #[derive(Clone, Copy, Debug)]
 struct Group {
@@ -20,14 +21,14 @@ struct Group {
     stored_bytes: u64,
 }
 
-/// Where a unit lies in its row group.
+/// Where a unit lies in a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
-    /// Index of the row group.
+    /// Index of the row group that its first row is in.
     pub(crate) row_group: usize,
-    /// Rows of the row group before the unit.
+    /// Rows of that row group before the unit.
     pub(crate) before: usize,
-    /// End of the row group in the shard.
+    /// End of that row group in the shard.
     pub(crate) group_end: u64,
 }
 
@@ -50,10 +51,16 @@ impl Groups {
         Self(groups.collect())
     }
 
-    /// One row group.
+    /// Row groups of so many rows and bytes of text each.
     #[cfg(test)]
-    pub(crate) fn of_one(rows: u64, text_bytes: u64) -> Self {
-        Self(vec![Group { start: 0, rows, text_bytes, stored_bytes: text_bytes }])
+    pub(crate) fn of_sizes(sizes: &[(u64, u64)]) -> Self {
+        let mut start = 0;
+        let groups = sizes.iter().map(|&(rows, text_bytes)| {
+            let first_row = start;
+            start += rows;
+            Group { start: first_row, rows, text_bytes, stored_bytes: text_bytes }
+        });
+        Self(groups.collect())
     }
 
     /// First row, rows and bytes of text of every row group.
@@ -61,13 +68,14 @@ impl Groups {
         self.0.iter().map(|group| (group.start, group.rows, group.text_bytes))
     }
 
-    /// Where `unit` lies; `None` if it is not inside its row group.
+    /// Where `unit` lies; `None` if its first row is not in its row group or it ends beyond the shard.
     pub(crate) fn span(&self, unit: &UnitKey) -> Option<Span> {
-        let (row_group, group) = self.group(unit)?;
-        let before = unit.first_row.checked_sub(group.start)?;
-        let is_inside = before.checked_add(unit.rows)? <= group.rows;
-        let before = usize::try_from(before).ok().filter(|_| is_inside)?;
-        Some(Span { row_group, before, group_end: group.start + group.rows })
+        let row_group = usize::try_from(unit.row_group).ok()?;
+        let group = self.0.get(row_group)?;
+        let before = unit.first_row.checked_sub(group.start).filter(|before| *before < group.rows)?;
+        let last = self.0.last()?;
+        unit.first_row.checked_add(unit.rows).filter(|end| *end <= last.start + last.rows)?;
+        Some(Span { row_group, before: usize::try_from(before).ok()?, group_end: group.start + group.rows })
     }
 
     /// The row group that holds `row`, and its rows; `None` if there is no such row.
@@ -77,24 +85,25 @@ impl Groups {
         Some((row_group, group.start..group.start + group.rows))
     }
 
-    /// Bytes of text in a unit: its row group's, by rows.
+    /// Bytes of text in a unit: those of its row groups, by rows.
     pub(crate) fn text_bytes(&self, unit: &UnitKey) -> u64 {
         self.by_rows(unit, |group| group.text_bytes)
     }
 
-    /// Bytes of the three columns in a unit, as they are stored: its row group's, by rows.
+    /// Bytes of the three columns in a unit, as they are stored: those of its row groups, by rows.
     pub(crate) fn stored_bytes(&self, unit: &UnitKey) -> u64 {
         self.by_rows(unit, |group| group.stored_bytes)
     }
 
     fn by_rows(&self, unit: &UnitKey, bytes: impl Fn(&Group) -> u64) -> u64 {
-        let Some((_, group)) = self.group(unit) else { return 0 };
-        let bytes = u128::from(bytes(group)) * u128::from(unit.rows) / u128::from(group.rows.max(1));
-        u64::try_from(bytes).unwrap_or(u64::MAX)
-    }
-
-    fn group(&self, unit: &UnitKey) -> Option<(usize, &Group)> {
-        let row_group = usize::try_from(unit.row_group).ok()?;
-        Some((row_group, self.0.get(row_group)?))
+        let end = unit.first_row.saturating_add(unit.rows);
+        let groups = usize::try_from(unit.row_group).ok().and_then(|first| self.0.get(first..)).unwrap_or_default();
+        let met = groups.iter().take_while(|group| group.start < end);
+        let shares = met.map(|group| {
+            let rows = end.min(group.start + group.rows).saturating_sub(unit.first_row.max(group.start));
+            let share = u128::from(bytes(group)) * u128::from(rows) / u128::from(group.rows.max(1));
+            u64::try_from(share).unwrap_or(u64::MAX)
+        });
+        shares.fold(0, u64::saturating_add)
     }
 }

@@ -1,5 +1,6 @@
 //! One shard of a plan.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use headwater_record::{ByteCount, ShardId, UnitKey};
@@ -42,6 +43,19 @@ impl PlannedShard {
         self.place.describe(&self.path)
     }
 
+    /// The name of `rows` as a unit, whatever the planned units are; `None` if the shard has no such rows or there are none.
+    #[must_use]
+    pub fn unit_of(&self, rows: Range<u64>) -> Option<UnitKey> {
+        let (row_group, _) = self.groups.holding(rows.start)?;
+        let is_inside = rows.start < rows.end && rows.end <= self.rows;
+        is_inside.then_some(UnitKey {
+            shard: self.id.clone(),
+            row_group: u32::try_from(row_group).ok()?,
+            first_row: rows.start,
+            rows: rows.end - rows.start,
+        })
+    }
+
     /// Text in `unit`, a unit of this shard or a part of one, as the footer lets estimate it.
     ///
     /// # Units
@@ -52,7 +66,7 @@ impl PlannedShard {
     }
 
     /// Bytes of the text, id and domain columns of `unit`, a unit of this shard or a part of one, as they are stored and so
-    /// fetched; a share of its row group's, by rows.
+    /// fetched; shares of its row groups', by rows.
     #[must_use]
     pub fn stored_bytes(&self, unit: &UnitKey) -> ByteCount {
         ByteCount(self.groups.stored_bytes(unit))

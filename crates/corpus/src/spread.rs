@@ -1,4 +1,4 @@
-//! Small pieces from all over a plan, for whoever wants to know a corpus without reading it.
+//! Small pieces from all over a plan, to know a corpus without reading it.
 
 use headwater_record::UnitKey;
 
@@ -41,7 +41,9 @@ pub fn spread(plan: &Plan, piece_bytes: u64, most: usize) -> Vec<Piece<'_>> {
             && number < before + parts
         {
             let (skipped, rows) = part_of(unit.rows, number - before, parts);
-            let unit = UnitKey { first_row: unit.first_row + skipped, rows, ..unit.clone() };
+            let first_row = unit.first_row + skipped;
+            // a planned unit lies inside its shard, and so does a part of it
+            let unit = shard.unit_of(first_row..first_row + rows).unwrap_or_else(|| unit.clone());
             pieces.push(Piece { source, shard, unit });
         }
         before += parts;

@@ -56,6 +56,9 @@ pub enum Error {
         /// Limit of a sentence, in tokens.
         max_tokens: usize,
     },
+    /// The caller asked to stop.
+    #[error("stopped while heads were sought")]
+    Stopped,
     /// `sentences = "corpus"` without sentences of the corpus.
     #[error("[heads] sentences = \"corpus\", but no sentences of the corpus were given")]
     NoCorpusSentences,

@@ -6,8 +6,8 @@ use headwater_record::{HeadId, HeadSet};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::retrieval::{each_probe, mean, share};
-use crate::{Error, Probe, RetrievalScores, Weakness};
+use crate::retrieval::{Measuring, mean, share};
+use crate::{Error, Probe, RetrievalScores, Watch, Weakness};
 
 /// The most probes that health is measured on.
 pub const HEALTH_PROBES: usize = 16;
@@ -41,10 +41,10 @@ pub struct HealthOptions<'a> {
 /// Measures what masking `options.set` does to the first 16 probes, beside three control sets of as many other heads in the same layers.
 ///
 /// Accuracy is teacher-forced: the share of answer tokens that the model thinks most likely, a probe, and the mean of that over probes.
-/// `on_progress` is told of the forward passes, [`MASKS_PER_PROBE`] a probe.
+/// `watch` is told of the forward passes, [`MASKS_PER_PROBE`] a probe.
 ///
 /// # Errors
-/// [`Error::NoProbes`] without probes, [`Error::Model`] if the engine fails.
+/// [`Error::NoProbes`] without probes, [`Error::Model`] if the engine fails, [`Error::Stopped`].
 ///
 /// # Determinism
 /// Control set *c* draws from ChaCha8 under the seed, stream 2⁶⁴ − 1 − *c*, layer by layer upwards: one step of a Fisher–Yates shuffle of the layer's
@@ -57,7 +57,7 @@ pub fn health(
     probes: &[Probe],
     scores: &RetrievalScores,
     options: &HealthOptions<'_>,
-    on_progress: &(dyn Fn(u64) + Sync),
+    watch: &dyn Watch,
 ) -> Result<Health, Error> {
     let measured = &probes[..probes.len().min(HEALTH_PROBES)];
     if measured.is_empty() {
@@ -68,12 +68,13 @@ pub fn health(
         (0..CONTROLS).map(|index| control_set(options, heads, index as u64)).collect::<Result<Vec<_>, _>>()?;
     let sets = [HeadSet::default(), options.set.clone()].into_iter().chain(controls.iter().cloned());
     let masks: Vec<HeadMask> = sets.map(|set| HeadMask { set, kind: options.mask }).collect();
-    let accuracies = each_probe(engine, measured, |probe| {
+    let (kind, passes) = (format!("predictions under {masks:?}"), masks.len() as u64);
+    let measuring = Measuring { engine, kind, values: masks.len(), passes, watch };
+    let accuracies = measuring.each(measured, |probe| {
         let predicted = engine.predictions(&probe.ids, probe.query_rows(), &masks)?;
         let targets = &probe.ids[probe.answer()];
         let accuracy = |row: &Vec<u32>| share(row.iter().zip(targets).map(|(a, b)| a == b));
-        on_progress(masks.len() as u64);
-        Ok(predicted.iter().map(accuracy).collect::<Vec<f64>>())
+        Ok(predicted.iter().map(accuracy).collect())
     })?; // (probe, mask)
     let accuracy = |mask: usize| mean(accuracies.iter().map(|probe| probe[mask]));
     let mut health = Health {

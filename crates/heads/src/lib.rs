@@ -22,6 +22,7 @@ mod retrieval;
 mod search;
 mod sentences;
 mod vocabulary;
+mod watch;
 
 pub use config::{HeadsConfig, Sentences};
 pub use error::{Error, Weakness};
@@ -33,3 +34,4 @@ pub use retrieval::{RetrievalScores, head_set, retrieval_scores};
 pub use search::{FindOptions, find_heads, forward_passes};
 pub use sentences::{MAX_SENTENCE_TOKENS, bundled_sentences, extract_sentences};
 pub use vocabulary::Vocabulary;
+pub use watch::Watch;

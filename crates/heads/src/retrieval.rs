@@ -3,10 +3,10 @@
 use headwater_model::{AttentionArgmax, Concurrency, Engine};
 use headwater_record::heads::Rule;
 use headwater_record::statistics::spearman;
-use headwater_record::{HeadId, HeadSet};
+use headwater_record::{ContentHash, HeadId, HeadSet};
 use rayon::prelude::*;
 
-use crate::{Error, Probe};
+use crate::{Error, Probe, Watch};
 
 /// How strongly each head copies, probe by probe.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,10 +50,10 @@ impl RetrievalScores {
 ///
 /// For answer token *i* the head's row is query position *i* − 1; it copies if the visible position it looks at most holds the id of token *i* and,
 /// under [`Rule::NeedleSpan`], lies inside the value. A probe's score is the share of answer tokens copied.
-/// `on_progress` is told of each forward pass.
+/// `watch` is told of each forward pass.
 ///
 /// # Errors
-/// [`Error::NoProbes`] without probes, [`Error::Model`] if the engine fails.
+/// [`Error::NoProbes`] without probes, [`Error::Model`] if the engine fails, [`Error::Stopped`].
 ///
 /// # Determinism
 /// Each probe alone, sums in f64 in the order of probes.
@@ -64,18 +64,21 @@ pub fn retrieval_scores(
     engine: &dyn Engine,
     probes: &[Probe],
     rule: Rule,
-    on_progress: &(dyn Fn(u64) + Sync),
+    watch: &dyn Watch,
 ) -> Result<RetrievalScores, Error> {
     if probes.is_empty() {
         return Err(Error::NoProbes);
     }
     let (layers, heads) = (engine.shape().layers, engine.shape().heads);
-    let by_probe = each_probe(engine, probes, |probe| {
+    let kind = match rule {
+        Rule::NeedleSpan => "retrieval, needle span",
+        Rule::Visible => "retrieval, visible",
+    };
+    let measuring = Measuring { engine, kind: kind.to_owned(), values: layers * heads, passes: 1, watch };
+    let by_probe = measuring.each(probes, |probe| {
         let argmax = engine.attention_argmax(&probe.ids, probe.query_rows())?;
         let addresses = (0..layers).flat_map(|layer| (0..heads).map(move |head| (layer, head)));
-        let copied = addresses.map(|address| copied_share(probe, rule, &argmax, address)).collect();
-        on_progress(1);
-        Ok(copied)
+        Ok(addresses.map(|address| copied_share(probe, rule, &argmax, address)).collect())
     })?;
     Ok(RetrievalScores {
         heads,
@@ -84,16 +87,55 @@ pub fn retrieval_scores(
     })
 }
 
-/// Measures every probe, on all threads if the engine runs a window on each; results are in the order of probes.
-pub(crate) fn each_probe<T: Send>(
-    engine: &dyn Engine,
-    probes: &[Probe],
-    measure: impl Fn(&Probe) -> Result<T, headwater_model::Error> + Sync,
-) -> Result<Vec<T>, Error> {
-    let measured = |(index, probe)| measure(probe).map_err(|source| Error::Model { probe: index, source });
-    match engine.concurrency() {
-        Concurrency::WindowPerThread => probes.par_iter().enumerate().map(measured).collect(),
-        Concurrency::OneWindow => probes.iter().enumerate().map(measured).collect(),
+/// How probes are measured.
+pub(crate) struct Measuring<'a> {
+    pub(crate) engine: &'a dyn Engine,
+    /// What is measured, with all that it depends on beside probe and engine.
+    pub(crate) kind: String,
+    /// Numbers that a probe gives.
+    pub(crate) values: usize,
+    /// Forward passes that a probe takes.
+    pub(crate) passes: u64,
+    pub(crate) watch: &'a dyn Watch,
+}
+
+impl Measuring<'_> {
+    /// Measures every probe that was not measured before, on all threads if the engine runs a window on each; results are in the order of
+    /// probes.
+    pub(crate) fn each(
+        &self,
+        probes: &[Probe],
+        measure: impl Fn(&Probe) -> Result<Vec<f64>, headwater_model::Error> + Sync,
+    ) -> Result<Vec<Vec<f64>>, Error> {
+        let measured = |(index, probe)| {
+            let name = self.name(probe);
+            let kept = self.watch.find(&name).filter(|kept| kept.len() == self.values);
+            let values = match kept {
+                Some(kept) => kept,
+                None if self.watch.is_over() => return Err(Error::Stopped),
+                None => {
+                    let values = measure(probe).map_err(|source| Error::Model { probe: index, source })?;
+                    self.watch.keep(name, &values);
+                    values
+                }
+            };
+            self.watch.advance(self.passes);
+            Ok(values)
+        };
+        match self.engine.concurrency() {
+            Concurrency::WindowPerThread => probes.par_iter().enumerate().map(measured).collect(),
+            Concurrency::OneWindow => probes.iter().enumerate().map(measured).collect(),
+        }
+    }
+
+    /// The name of what is measured of a probe.
+    fn name(&self, probe: &Probe) -> ContentHash {
+        let numerics = self.engine.numerics();
+        let ids: Vec<u8> = probe.ids.iter().flat_map(|id| id.to_le_bytes()).collect();
+        let places = format!("{} {:?}", probe.answer_start, probe.needle);
+        let computes = [&numerics.engine, &numerics.device, &numerics.precision, &numerics.instructions];
+        let fields = [&ids, places.as_bytes(), self.kind.as_bytes()].into_iter();
+        ContentHash::of_fields(fields.chain(computes.map(|text| text.as_bytes())))
     }
 }
 

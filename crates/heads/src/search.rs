@@ -5,7 +5,7 @@ use headwater_record::heads::HeadSearch;
 use headwater_record::{ContentHash, HeadsFile};
 
 use crate::{
-    Error, HEALTH_PROBES, HeadsConfig, HealthOptions, MASKS_PER_PROBE, ProbeSettings, Sentences, Vocabulary,
+    Error, HEALTH_PROBES, HeadsConfig, HealthOptions, MASKS_PER_PROBE, ProbeSettings, Sentences, Vocabulary, Watch,
     build_probes, bundled_sentences, head_set, health, retrieval_scores, weakness,
 };
 
@@ -22,17 +22,17 @@ pub struct FindOptions<'a> {
     pub corpus_sentences: &'a [String],
 }
 
-/// Returns the number of forward passes that [`find_heads`] makes, and so the sum of what it reports as progress.
+/// Returns the number of forward passes that [`find_heads`] makes, and so the sum of what it tells its [`Watch`].
 #[must_use]
 pub fn forward_passes(config: &HeadsConfig) -> u64 {
     config.probes.saturating_add(config.probes.min(HEALTH_PROBES) * MASKS_PER_PROBE) as u64
 }
 
-/// Finds the retrieval heads of `model`.
+/// Finds the retrieval heads of `model`. Probes that `watch` has measurements of are not measured again.
 ///
 /// # Errors
 /// [`Error::WeakHeads`] with all numbers if the head set is not healthy, unless `allow_weak`; [`Error::Config`], [`Error::BeyondModel`] and those of
-/// [`build_probes`] for settings that do not work out; [`Error::Model`] if the model fails.
+/// [`build_probes`] for settings that do not work out; [`Error::Model`] if the model fails; [`Error::Stopped`].
 ///
 /// # Determinism
 /// The same inputs give the same file for any number of threads: each probe is measured alone, and means are taken in order.
@@ -40,7 +40,7 @@ pub fn find_heads(
     model: &Model,
     config: &HeadsConfig,
     options: &FindOptions<'_>,
-    on_progress: &(dyn Fn(u64) + Sync),
+    watch: &dyn Watch,
 ) -> Result<HeadsFile, Error> {
     let tokenizer = model.tokenizer();
     let subject = Subject {
@@ -48,7 +48,7 @@ pub fn find_heads(
         vocabulary: Vocabulary { tokenise: &|text| tokenizer.encode_with_spans(text), bos: tokenizer.bos() },
         weights: model.weights_hash(),
     };
-    subject.search(config, options, on_progress)
+    subject.search(config, options, watch)
 }
 
 /// A model taken apart into what the search needs.
@@ -59,12 +59,7 @@ struct Subject<'a> {
 }
 
 impl Subject<'_> {
-    fn search(
-        &self,
-        config: &HeadsConfig,
-        options: &FindOptions<'_>,
-        on_progress: &(dyn Fn(u64) + Sync),
-    ) -> Result<HeadsFile, Error> {
+    fn search(&self, config: &HeadsConfig, options: &FindOptions<'_>, watch: &dyn Watch) -> Result<HeadsFile, Error> {
         config.validate()?;
         let model_context = self.engine.shape().context_tokens;
         if config.context_tokens > model_context {
@@ -76,11 +71,11 @@ impl Subject<'_> {
             Sentences::Corpus => options.corpus_sentences.iter().map(String::as_str).collect(),
         };
         let probes = build_probes(&sentences, &self.vocabulary, &ProbeSettings::new(config, options.seed))?;
-        let scores = retrieval_scores(self.engine, &probes, config.rule, on_progress)?;
+        let scores = retrieval_scores(self.engine, &probes, config.rule, watch)?;
         let means = scores.mean();
         let heads = head_set(&means, config.fraction)?;
         let measure = HealthOptions { set: &heads, mask: options.mask, seed: options.seed };
-        let health = health(self.engine, &probes, &scores, &measure, on_progress)?;
+        let health = health(self.engine, &probes, &scores, &measure, watch)?;
         let weakness = weakness(&health);
         let search = HeadSearch {
             probes: config.probes,

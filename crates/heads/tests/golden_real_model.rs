@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use headwater_heads::{
-    FindOptions, HEALTH_PROBES, HeadsConfig, HealthOptions, Probe, ProbeSettings, RetrievalScores, Vocabulary,
+    FindOptions, HEALTH_PROBES, HeadsConfig, HealthOptions, Probe, ProbeSettings, RetrievalScores, Vocabulary, Watch,
     build_probes, bundled_sentences, find_heads, forward_passes, health, retrieval_scores,
 };
 use headwater_model::{EngineOptions, HeadMask, MaskKind, Model, ModelPaths, Precision};
@@ -87,7 +88,7 @@ fn float32_agrees_within_one_answer_token() {
     for (rule, expected) in
         [(Rule::NeedleSpan, &golden.retrieval_score_needle_span), (Rule::Visible, &golden.retrieval_score_visible)]
     {
-        let scores = retrieval_scores(model.engine(), &probes, rule, &|_| ()).expect("scores");
+        let scores = retrieval_scores(model.engine(), &probes, rule, &()).expect("scores");
         let worst = differences(&scores, expected).into_iter().fold(0.0, f64::max);
         println!("{rule:?}: worst difference {worst:.2e}");
         assert!(worst <= one_token, "{rule:?}: {worst} > {one_token}");
@@ -96,7 +97,7 @@ fn float32_agrees_within_one_answer_token() {
     let scores = needle_span.expect("scored under both rules");
     let set = HeadSet::default();
     let options = HealthOptions { set: &set, mask: MaskKind::CausalUniform, seed: 0 };
-    let measured = health(model.engine(), &probes, &scores, &options, &|_| ()).expect("health");
+    let measured = health(model.engine(), &probes, &scores, &options, &()).expect("health");
     // The golden value was averaged in float32.
     let difference = (measured.intact_accuracy - golden.teacher_forced_accuracy).abs();
     assert!(difference < 1e-6, "{} against {}", measured.intact_accuracy, golden.teacher_forced_accuracy);
@@ -107,7 +108,7 @@ fn float32_agrees_within_one_answer_token() {
 fn bf16_agrees_within_its_tolerance() {
     let Some((model, golden)) = inputs(Precision::Bf16) else { return };
     let probes = golden.probes();
-    let scores = retrieval_scores(model.engine(), &probes, Rule::NeedleSpan, &|_| ()).expect("scores");
+    let scores = retrieval_scores(model.engine(), &probes, Rule::NeedleSpan, &()).expect("scores");
     let differences = differences(&scores, &golden.retrieval_score_needle_span);
     let worst = differences.iter().copied().fold(0.0, f64::max);
     let mean = differences.iter().sum::<f64>() / differences.len() as f64;
@@ -130,18 +131,25 @@ fn the_golden_text_has_the_golden_tokens() {
     }
 }
 
+/// Counts forward passes.
+#[derive(Default)]
+struct Passes(AtomicU64);
+
+impl Watch for Passes {
+    fn advance(&self, passes: u64) {
+        self.0.fetch_add(passes, Ordering::Relaxed);
+    }
+}
+
 /// The CPU preset finds heads that carry retrieval: intact ≥ 0.9, masked ≤ 0.35, and as many other heads of the same layers do not: the median
 /// of 16 draws ≥ 0.8.
 #[test]
 fn the_cpu_preset_is_healthy() {
     let Some((model, _)) = inputs(Precision::Bf16) else { return };
     let config = HeadsConfig::default();
-    let passes = std::sync::atomic::AtomicU64::new(0);
-    let on_progress = |more| {
-        passes.fetch_add(more, std::sync::atomic::Ordering::Relaxed);
-    };
-    let file = find_heads(&model, &config, &FindOptions::default(), &on_progress).expect("a healthy head set");
-    assert_eq!(passes.into_inner(), forward_passes(&config));
+    let passes = Passes::default();
+    let file = find_heads(&model, &config, &FindOptions::default(), &passes).expect("a healthy head set");
+    assert_eq!(passes.0.into_inner(), forward_passes(&config));
     let (health, search) = (file.health.expect("measured"), file.search.expect("found"));
     println!("{:?}\n{health:?}\nreachable {}", file.heads, search.reachable);
     assert_eq!(file.heads.as_slice().len(), 14);

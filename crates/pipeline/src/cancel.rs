@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Asks the stages of a pipeline to stop. Clones share one state, so that another thread can ask.
 ///
-/// Scoring stops between two windows and keeps every finished unit; tokenising stops between two batches and keeps every finished
+/// The search for heads stops between two probes and keeps what it measured; scoring stops between two windows and keeps every finished unit; tokenising stops between two batches and keeps every finished
 /// file; a measurement of speed or of int8 stops between two windows and leaves nothing. All end with
 /// [`Error::Cancelled`](crate::Error::Cancelled). Other stages do not look at the token: see [`CancelToken::is_watched`].
 #[derive(Clone, Debug, Default)]

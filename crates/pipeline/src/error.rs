@@ -101,6 +101,20 @@ pub enum Error {
         /// The pipeline.
         pipeline: String,
     },
+    /// A run without a score.
+    #[error("{output} has no scores yet: run `headwater score {pipeline}` first")]
+    NotScored {
+        /// The run's output.
+        output: String,
+        /// The pipeline.
+        pipeline: String,
+    },
+    /// Runs to put on one page that are not two.
+    #[error("`report --compare` puts two runs on one page, and was given {pipelines}: name two pipelines")]
+    NotTwoRuns {
+        /// How many were given.
+        pipelines: usize,
+    },
     /// There is no head set to score with.
     #[error("{output} has no heads.json yet: run `headwater heads {pipeline}` first")]
     NoHeads {

@@ -6,6 +6,8 @@ use headwater_record::run::Numerics;
 use headwater_record::{ByteCount, TokenCount};
 use serde::Serialize;
 
+use crate::text::format::duration;
+
 /// Receives what a pipeline tells of its work, from any thread.
 ///
 /// Warnings do not pass here: they are [`tracing`] events of level `WARN`.
@@ -94,6 +96,20 @@ pub enum Event {
         /// Spearman's rank correlation of their influences.
         correlation: f64,
     },
+    /// About how long the run takes on this machine.
+    Forecast {
+        /// Forward passes over probes, to find the head set; 0 if it is known.
+        probe_passes: u64,
+        /// Tokens to score, estimated.
+        tokens: TokenCount,
+        /// Time for both.
+        seconds: u64,
+    },
+    /// An earlier search for heads was stopped and left measurements.
+    ProbesFound {
+        /// How many.
+        measurements: u64,
+    },
     /// Some of the work was done by an earlier start.
     Resumed {
         /// Units that have a sidecar.
@@ -163,7 +179,8 @@ impl Event {
         match self {
             Self::Planned { .. } => "plan",
             Self::ModelLoaded { .. } => "model",
-            Self::HeadsKnown { .. } => "heads",
+            Self::HeadsKnown { .. } | Self::ProbesFound { .. } => "heads",
+            Self::Forecast { .. } => "run",
             Self::Fidelity { .. } => "int8",
             Self::Resumed { .. } | Self::Fetched { .. } => "score",
             Self::Relabelled { .. } => "relabel",
@@ -195,6 +212,16 @@ impl fmt::Display for Event {
                 f,
                 "ranks {documents} documents of this corpus as bf16 does, with Spearman's correlation {correlation:.4}"
             ),
+            Self::Forecast { probe_passes, tokens, seconds } => {
+                write!(f, "about {} on this machine: ", duration(*seconds as f64 / 3600.0))?;
+                if *probe_passes > 0 {
+                    write!(f, "{probe_passes} forward passes to find the heads, then ")?;
+                }
+                write!(f, "about {tokens} tokens to score; `headwater bench` measures it better")
+            }
+            Self::ProbesFound { measurements } => {
+                write!(f, "goes on with an earlier search: {measurements} probes need not be measured again")
+            }
             Self::Resumed { units } => write!(f, "{units} units were done before"),
             Self::Fetched { read_bytes, needed_bytes, requests, retries } => {
                 write!(f, "{read_bytes} read for {needed_bytes} of text, id and domain columns")?;

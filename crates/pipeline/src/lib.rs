@@ -15,6 +15,7 @@
 //! | [`Pipeline::compare`] | says what several rules would keep |
 //! | [`Pipeline::tokens`], [`Pipeline::recipe`] | writes token files and trainers' configs |
 //! | [`Pipeline::report`] | writes one page of everything that is known |
+//! | [`Pipeline::compare_runs`] | writes one page of two runs |
 //! | [`Pipeline::status`], [`Pipeline::bench`] | says how far a run is, and how fast this machine scores |
 //!
 //! Results are values that serialise; [`text`] renders them for people.

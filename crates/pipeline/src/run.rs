@@ -43,6 +43,7 @@ impl Pipeline {
         self.rehearse_tokens()?;
         let plan = self.plan_for(options.on_change)?;
         let model = self.load_model()?;
+        self.tell_forecast(&plan, &model);
         let request =
             HeadsRequest { allow_weak: options.allow_weak_heads, find_again: options.on_change == OnChange::Rescore };
         let heads = self.heads_of(&model, &plan, request)?;

@@ -2,10 +2,13 @@
 
 pub(crate) mod bench;
 mod compare;
+mod compare_runs;
 mod fidelity;
+mod forecast;
 pub(crate) mod heads;
 pub(crate) mod model;
 pub(crate) mod plan;
+mod probe_journal;
 mod recipe;
 mod relabel;
 mod report;

@@ -2,7 +2,7 @@
 
 mod bench;
 mod comparison;
-mod format;
+pub(crate) mod format;
 mod plan;
 mod schedule;
 mod selection;

@@ -74,3 +74,25 @@ pub struct Example {
     /// Its first line that is not blank; `None` if its text was not read.
     pub first_line: Option<String>,
 }
+
+/// What two runs have in common.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunOverlap {
+    /// Shards of the plan of each.
+    pub shards: [u64; 2],
+    /// Shards that both have, by identity.
+    pub common_shards: u64,
+    /// By domain of the second run; empty without a common shard.
+    pub domains: Vec<DomainOverlap>,
+}
+
+/// What two runs both keep of one domain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DomainOverlap {
+    /// Name of the domain.
+    pub domain: String,
+    /// Documents that both keep.
+    pub shared_documents: u64,
+    /// Their tokens, as the second run counts them.
+    pub shared_tokens: TokenCount,
+}

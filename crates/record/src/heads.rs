@@ -1,5 +1,7 @@
 //! Attention heads, head sets and `heads.json`.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -116,6 +118,15 @@ pub struct HeadsFile {
     /// What masking the set does to the probes; absent for a pinned set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<Health>,
+}
+
+/// `heads-partial.json`: what an unfinished search has measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MeasuredProbes {
+    /// SHA-256 of the weights.
+    pub weights: ContentHash,
+    /// What each probe gave, by a hash of the probe and of what was measured how.
+    pub measured: BTreeMap<ContentHash, Vec<f64>>,
 }
 
 /// How a head set was found.

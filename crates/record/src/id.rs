@@ -56,7 +56,7 @@ impl From<ShardId> for String {
     }
 }
 
-/// The name of a unit: a row range inside one row group of one shard.
+/// The name of a unit: a range of rows of one shard.
 ///
 /// Its text form names the unit's sidecar: `<shard>-g<row group>-r<first row>-n<rows>`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

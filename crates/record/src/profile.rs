@@ -21,6 +21,8 @@ pub struct Profile {
     pub selection: ContentHash,
     /// Name of the rank that cuts and kept documents are by.
     pub rank: String,
+    /// What a fraction is a fraction of: `documents`, `tokens` or `token-budget`; `upsample` where documents are repeated by quality.
+    pub by: String,
     /// The domains with the most documents, by name.
     pub domains: Vec<DomainProfile>,
     /// Domains that are not among [`Profile::domains`].
@@ -40,6 +42,8 @@ pub struct DomainProfile {
     pub tokens: TokenCount,
     /// Documents that could be ranked.
     pub ranked_documents: u64,
+    /// The fraction that is asked for.
+    pub fraction: f64,
     /// Documents that are kept.
     pub kept_documents: u64,
     /// Their tokens.
@@ -48,6 +52,8 @@ pub struct DomainProfile {
     pub cut: Option<f64>,
     /// How sure it is.
     pub certainty: Option<Certainty>,
+    /// What other fractions would keep, in whole per cents from nothing to everything; empty where documents are repeated by quality.
+    pub cuts: Vec<CutPoint>,
     /// What the rank is by, over all ranked documents.
     pub value: Histogram,
     /// Length, base loss and compression, in this order.
@@ -58,6 +64,21 @@ pub struct DomainProfile {
     pub correction: Option<Correction>,
     /// Documents to look at: by the selection's rank, by influence and by corrected influence, each rank once.
     pub samples: Vec<SampleSet>,
+}
+
+/// What a domain keeps at one fraction.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CutPoint {
+    /// The fraction that is asked for.
+    pub fraction: f64,
+    /// Documents kept.
+    pub documents: u64,
+    /// Their tokens.
+    pub tokens: TokenCount,
+    /// The value of the last document kept; `None` where nothing is kept or there is no single cut.
+    pub value: Option<f64>,
+    /// Its standard error; `None` with too few documents.
+    pub stderr: Option<f64>,
 }
 
 /// What is drawn along one direction.
@@ -113,7 +134,7 @@ pub struct Density {
     pub spearman: f64,
 }
 
-/// Documents at four places of one ranking.
+/// Documents at the places of one ranking.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SampleSet {
     /// Name of the rank.
@@ -126,6 +147,8 @@ pub struct SampleSet {
     pub below: Vec<Sample>,
     /// The last.
     pub bottom: Vec<Sample>,
+    /// One at every twentieth of the ranking, best first; of the selection's own rank alone.
+    pub spread: Vec<Sample>,
 }
 
 /// A document to be looked at.
@@ -149,6 +172,11 @@ pub struct Sample {
     pub compression: f32,
     /// Tokens.
     pub tokens: u32,
+    /// Whether the selection keeps it.
+    pub is_kept: bool,
+    /// The first of the domain's [`DomainProfile::cuts`] that keeps it; `None` if there are none, if a domain has several cuts at once,
+    /// or if it cannot be ranked.
+    pub kept_from: Option<usize>,
     /// The beginning of the text; `None` if it could not be read.
     pub text: Option<String>,
     /// Whether the text is cut off.

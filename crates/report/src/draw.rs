@@ -1,12 +1,29 @@
 //! The few marks that the pictures share: page, label, line, box.
+//!
+//! Every mark has a colour of its own, for programs that read no style, and a class, by which [`PICTURE_STYLE`] gives it another one in
+//! the dark. A picture that is a file carries the style; the page, whose policy forbids styles of others, holds it once.
 
 use svg::Document;
-use svg::node::element::{Description, Line, Rectangle, Text, Title};
+use svg::node::element::{Description, Line, Rectangle, Style, Text, Title};
+
+/// Colours of pictures in the dark.
+pub(crate) const PICTURE_STYLE: &str = include_str!("picture.css");
+
+/// A colour with the class that changes it in the dark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Colour {
+    pub(crate) light: &'static str,
+    pub(crate) class: &'static str,
+}
 
 /// Text colour, dark enough for any size on white.
-pub(crate) const INK: &str = "#1f2933";
+pub(crate) const INK: Colour = Colour { light: "#1f2933", class: "p-ink" };
 /// Colour of axes and secondary text.
-pub(crate) const MUTED: &str = "#52606d";
+pub(crate) const MUTED: Colour = Colour { light: "#52606d", class: "p-muted" };
+/// Lines of a grid.
+pub(crate) const GRID: Colour = Colour { light: "#d5dbe1", class: "p-grid" };
+/// What is behind everything.
+const PAPER: Colour = Colour { light: "#ffffff", class: "paper" };
 
 /// An empty white page of `width` × `height` pixels that scales to its container, with a title and the same in words.
 pub(crate) fn page((width, height): (f64, f64), title: &str, words: &str) -> Document {
@@ -18,17 +35,28 @@ pub(crate) fn page((width, height): (f64, f64), title: &str, words: &str) -> Doc
         .set("role", "img")
         .add(Title::new(title))
         .add(Description::new().add(svg::node::Text::new(words)))
-        .add(filled((0.0, 0.0), (width, height), "#ffffff").set("class", "paper"))
+        .add(coloured((0.0, 0.0), (width, height), PAPER))
+}
+
+/// A picture as a file of its own.
+pub(crate) fn alone(picture: Document) -> String {
+    picture.add(Style::new(PICTURE_STYLE)).to_string()
 }
 
 /// A label; `anchor` is `start`, `middle` or `end`.
-pub(crate) fn label(content: impl Into<String>, at: (f64, f64), anchor: &str, size: u32, colour: &str) -> Text {
+pub(crate) fn label(content: impl Into<String>, at: (f64, f64), anchor: &str, size: u32, colour: Colour) -> Text {
     Text::new(content)
         .set("x", round(at.0))
         .set("y", round(at.1))
         .set("text-anchor", anchor)
         .set("font-size", size)
-        .set("fill", colour)
+        .set("fill", colour.light)
+        .set("class", colour.class)
+}
+
+/// A filled box with a colour for the dark.
+pub(crate) fn coloured(at: (f64, f64), size: (f64, f64), colour: Colour) -> Rectangle {
+    filled(at, size, colour.light).set("class", colour.class)
 }
 
 /// A filled box.
@@ -42,13 +70,14 @@ pub(crate) fn filled(at: (f64, f64), size: (f64, f64), colour: &str) -> Rectangl
 }
 
 /// A thin line.
-pub(crate) fn line(from: (f64, f64), to: (f64, f64), colour: &str) -> Line {
+pub(crate) fn line(from: (f64, f64), to: (f64, f64), colour: Colour) -> Line {
     Line::new()
         .set("x1", round(from.0))
         .set("y1", round(from.1))
         .set("x2", round(to.0))
         .set("y2", round(to.1))
-        .set("stroke", colour)
+        .set("stroke", colour.light)
+        .set("class", colour.class)
 }
 
 /// Pixels to two decimals, so that the last bits of a float never reach the file.

@@ -26,6 +26,8 @@ pub(crate) enum Lines {
 pub(crate) struct Excerpt {
     /// What may be shown, not yet escaped.
     pub(crate) text: String,
+    /// Bytes that it takes once escaped.
+    pub(crate) bytes: usize,
     /// Whether something of the text is missing.
     pub(crate) is_cut_off: bool,
 }
@@ -36,18 +38,19 @@ pub(crate) fn excerpt(text: &str, lines: Lines, (characters, bytes): (usize, usi
     for (at, character) in text.chars().enumerate() {
         let before = shown.len();
         push(&mut shown, character, lines);
-        cost += shown[before..].chars().map(escaped_bytes).sum::<usize>();
-        if at >= characters || cost > bytes {
+        let added = shown[before..].chars().map(escaped_bytes).sum::<usize>();
+        if at >= characters || cost + added > bytes {
             shown.truncate(before);
-            return Excerpt { text: shown, is_cut_off: true };
+            return Excerpt { text: shown, bytes: cost, is_cut_off: true };
         }
+        cost += added;
     }
-    Excerpt { text: shown, is_cut_off: false }
+    Excerpt { text: shown, bytes: cost, is_cut_off: false }
 }
 
 /// A name, path or id on one line, shortened if it is very long. Plain text: for attributes and for pictures.
 pub(crate) fn name(text: &str) -> String {
-    let Excerpt { mut text, is_cut_off } = excerpt(text, Lines::Shown, (NAME_CHARACTERS, NAME_BYTES));
+    let Excerpt { mut text, is_cut_off, .. } = excerpt(text, Lines::Shown, (NAME_CHARACTERS, NAME_BYTES));
     if is_cut_off {
         text.push('…');
     }
@@ -105,7 +108,7 @@ mod tests {
     fn nothing_hides() {
         let text = excerpt("a\0\u{1b}[1m\u{7f}\u{85}\u{202e}b\u{feff}\u{e0041}\u{ffff}\n\tc", Lines::Kept, (99, 999));
         let shown = "a␀␛[1m␡⟨U+0085⟩⟨U+202E⟩b⟨U+FEFF⟩⟨U+E0041⟩⟨U+FFFF⟩\n\tc";
-        assert_eq!(text, Excerpt { text: shown.to_owned(), is_cut_off: false });
+        assert_eq!(text, Excerpt { text: shown.to_owned(), bytes: shown.len(), is_cut_off: false });
         assert_eq!(name("a\r\n\tb"), "a␍␊␉b");
     }
 
@@ -117,9 +120,11 @@ mod tests {
     #[test]
     fn excerpts_end_at_characters_or_at_escaped_bytes() {
         let cut = |text: &str, limits| excerpt(text, Lines::Kept, limits);
-        assert_eq!(cut("abc", (3, 3)), Excerpt { text: "abc".to_owned(), is_cut_off: false });
-        assert_eq!(cut("abcd", (3, 99)), Excerpt { text: "abc".to_owned(), is_cut_off: true });
-        assert_eq!(cut("a<b", (9, 4)), Excerpt { text: "a".to_owned(), is_cut_off: true });
+        let shown = |text: &str, is_cut_off| Excerpt { text: text.to_owned(), bytes: text.len(), is_cut_off };
+        assert_eq!(cut("abc", (3, 3)), shown("abc", false));
+        assert_eq!(cut("abcd", (3, 99)), shown("abc", true));
+        assert_eq!(cut("a<b", (9, 4)), shown("a", true));
+        assert_eq!(cut("<\"&", (9, 99)).bytes, 15);
         assert_eq!(cut("ééé", (9, 5)).text, "éé");
         let long = name(&"x".repeat(1 << 20));
         assert_eq!(long.chars().count(), NAME_CHARACTERS + 1);

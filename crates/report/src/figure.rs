@@ -14,7 +14,7 @@ use maud::{Markup, PreEscaped, html};
 
 pub(crate) use bars::{Bar, bars};
 pub(crate) use density::density;
-pub(crate) use histogram::{Cut, against_all, distribution};
+pub(crate) use histogram::{Cut, against_all, distribution, place};
 pub(crate) use steps::{Step, steps};
 
 /// A figure: a picture and its description.
@@ -24,15 +24,23 @@ pub(crate) struct Figure {
     pub(crate) title: String,
     /// What stands under the title.
     pub(crate) caption: Option<Markup>,
-    /// The drawing, with its own text alternative.
+    /// The drawing, with its own text alternative; empty if there is nothing to draw.
     pub(crate) drawing: String,
     /// Class of the figure.
     pub(crate) class: &'static str,
 }
 
 impl Figure {
+    /// A figure that would have nothing but its axes.
+    pub(crate) fn of_nothing(title: String) -> Self {
+        Self { title, caption: None, drawing: String::new(), class: "nothing" }
+    }
+
     /// The figure as HTML.
     pub(crate) fn markup(&self) -> Markup {
+        if self.drawing.is_empty() {
+            return html! { div.nothing { b { bdi { (self.title) } } p.about { "No documents: there is nothing to draw." } } };
+        }
         html! {
             figure class=(self.class) {
                 figcaption {

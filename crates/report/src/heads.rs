@@ -2,9 +2,10 @@
 
 use headwater_record::heads::{HeadSearch, HeadsFile, Rule};
 use svg::Document;
-use svg::node::element::Title;
+use svg::node::element::{Group, Rectangle, Title};
 
-use crate::draw::{INK, MUTED, filled, label, line, page, round};
+use crate::draw::{INK, MUTED, alone, filled, label, line, page, round};
+use crate::numbers::grouped;
 
 /// Light to dark, monotone in lightness, so that it reads without colour vision and in print.
 const SCALE: [(f64, f64, f64); 5] =
@@ -26,6 +27,11 @@ const LEGEND: f64 = 96.0;
 /// Retrieval score: share of a probe's answer tokens that a head copies, in `[0, 1]`; the scale ends at the highest.
 #[must_use]
 pub fn heads_svg(file: &HeadsFile) -> String {
+    alone(heads_picture(file))
+}
+
+/// The same without a style of its own.
+pub(crate) fn heads_picture(file: &HeadsFile) -> Document {
     let none = Vec::new();
     let scores = file.search.as_ref().map_or(&none, |search| &search.scores);
     let set = file.heads.as_slice();
@@ -40,6 +46,7 @@ pub fn heads_svg(file: &HeadsFile) -> String {
         page((WIDTH, height.max(TOP + 260.0)), "Retrieval heads", &in_words(file, (layers, heads), highest))
             .add(label("Retrieval score of every head", (LEFT, 28.0), "start", 18, INK).set("font-weight", 600))
             .add(label(caption(file), (LEFT, 50.0), "start", 12, MUTED));
+    let mut cells = Group::new().set("class", "p-heat");
     for layer in 0..layers {
         for head in 0..heads {
             let score = scores.get(layer).and_then(|row| row.get(head)).copied();
@@ -47,16 +54,21 @@ pub fn heads_svg(file: &HeadsFile) -> String {
             let shown = score.map_or_else(|| "no score".to_owned(), |score| format!("{score:.3}"));
             let square =
                 filled(at, (cell.0 - 1.0, cell.1 - 1.0), &score.map_or("#eeeeee".into(), |s| shade(s, highest)));
-            picture = picture.add(square.add(Title::new(format!("layer {layer}, head {head}: {shown}"))));
+            cells = cells.add(square.add(Title::new(format!("layer {layer}, head {head}: {shown}"))));
         }
     }
+    picture = picture.add(cells);
     for id in set {
         let at = (LEFT + cell.0 * f64::from(id.head), TOP + cell.1 * f64::from(id.layer));
-        let outline = filled(at, (cell.0 - 1.0, cell.1 - 1.0), "none").set("stroke", OUTLINE).set("stroke-width", 2.5);
-        picture = picture.add(outline);
+        picture = picture.add(outline(at, (cell.0 - 1.0, cell.1 - 1.0)));
     }
     let picture = axes(picture, (layers, heads), cell);
-    legend(picture, if scores.is_empty() { None } else { Some(highest) }).to_string()
+    legend(picture, if scores.is_empty() { None } else { Some(highest) })
+}
+
+/// The frame of a masked head.
+fn outline(at: (f64, f64), size: (f64, f64)) -> Rectangle {
+    filled(at, size, "none").set("stroke", OUTLINE).set("stroke-width", 2.5).set("class", "p-masked")
 }
 
 /// What the picture shows, for who cannot see it; the set by layer and head, as far as it is short.
@@ -77,7 +89,8 @@ fn caption(file: &HeadsFile) -> String {
             Rule::NeedleSpan => "needle-span",
             Rule::Visible => "visible",
         };
-        format!("{} probes of {} tokens, rule {rule}, seed {}", search.probes, search.context_tokens, search.seed)
+        let (probes, tokens) = (grouped(search.probes as u64), grouped(search.context_tokens as u64));
+        format!("{probes} probes of {tokens} tokens, rule {rule}, seed {}", search.seed)
     };
     let found = file.search.as_ref().map_or_else(|| "pinned set".to_owned(), search);
     format!("{model} · {found} · {} heads masked", file.heads.as_slice().len())
@@ -113,11 +126,12 @@ fn axes(mut picture: Document, (layers, heads): (usize, usize), cell: (f64, f64)
 fn legend(mut picture: Document, highest: Option<f64>) -> Document {
     let x = WIDTH - LEGEND;
     if let Some(highest) = highest {
+        let mut bars = Group::new().set("class", "p-heat");
         for step in 0..50_u32 {
             let share = f64::from(49 - step) / 49.0;
-            let bar = filled((x, TOP + 16.0 + 3.0 * f64::from(step)), (16.0, 3.2), &shade(share, 1.0));
-            picture = picture.add(bar);
+            bars = bars.add(filled((x, TOP + 16.0 + 3.0 * f64::from(step)), (16.0, 3.2), &shade(share, 1.0)));
         }
+        picture = picture.add(bars);
         picture = picture.add(label("score", (x, TOP + 6.0), "start", 12, INK));
         for (share, y) in [(1.0, 20.0), (0.5, 95.0), (0.0, 168.0)] {
             let tick = line((x + 16.0, TOP + y - 4.0), (x + 20.0, TOP + y - 4.0), MUTED);
@@ -125,8 +139,13 @@ fn legend(mut picture: Document, highest: Option<f64>) -> Document {
             picture = picture.add(tick).add(value);
         }
     }
-    let key = filled((x + 1.0, TOP + 188.0), (14.0, 14.0), "none").set("stroke", OUTLINE).set("stroke-width", 2.5);
-    picture.add(key).add(label("masked", (x + 24.0, TOP + 200.0), "start", 12, INK))
+    picture.add(outline((x + 1.0, TOP + 188.0), (14.0, 14.0))).add(label(
+        "masked",
+        (x + 24.0, TOP + 200.0),
+        "start",
+        12,
+        INK,
+    ))
 }
 
 #[cfg(test)]

@@ -70,6 +70,22 @@ pub(crate) fn measured(number: f64, stderr: Option<f64>) -> String {
     format!("{}{:.digits$} ± {stderr:.digits$}", sign(number), number.abs())
 }
 
+/// A cut and its standard error, which is never left out: `0.1234 ± 0.0012`, `0.1234 ± ?`.
+pub(crate) fn cut(value_of_last: f64, stderr: Option<f64>) -> String {
+    let known = stderr.filter(|stderr| stderr.is_finite() && *stderr > 0.0);
+    known.map_or_else(|| format!("{} ± ?", value(value_of_last)), |stderr| measured(value_of_last, Some(stderr)))
+}
+
+/// How often something is read: `0.42`, `12.5`, `1,234`.
+pub(crate) fn times_read(times: f64) -> String {
+    match times {
+        _ if !times.is_finite() => UNKNOWN.to_owned(),
+        _ if times >= 100.0 => thousands(times),
+        _ if times >= 10.0 => format!("{times:.1}"),
+        _ => format!("{times:.2}"),
+    }
+}
+
 /// A large number in short: `1.2M`, `750.0B`.
 pub(crate) fn short(number: f64) -> String {
     let units = [(1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")];
@@ -136,6 +152,11 @@ fn decimals(size: f64, significant: usize) -> usize {
     digits
 }
 
+/// The nearest whole number with its thousands apart.
+pub(crate) fn whole(number: f64) -> String {
+    format!("{}{}", sign(number), thousands(number.abs()))
+}
+
 /// A whole number of up to 15 digits with its thousands apart.
 fn thousands(size: f64) -> String {
     format!("{size:.0}").parse().map_or_else(|_| format!("{size:.0}"), grouped)
@@ -162,6 +183,7 @@ mod tests {
         assert_eq!(measured(0.123_456, Some(0.001_23)), "0.1235 ± 0.0012");
         assert_eq!(measured(0.5, None), "0.5000");
         assert_eq!(measured(-2.0, Some(0.5)), "−2.00 ± 0.50");
+        assert_eq!([cut(0.5, Some(0.01)), cut(0.5, None)], ["0.500 ± 0.010", "0.5000 ± ?"]);
     }
 
     #[test]
@@ -173,6 +195,11 @@ mod tests {
             ["20.0\u{a0}%", UNKNOWN, "0.33\u{a0}%", "under 0.01\u{a0}%"]
         );
         assert_eq!([short(1e12), short(1_234.0), short(12.0)], ["1.0T", "1.2k", "12"]);
+    }
+
+    #[test]
+    fn passes_read_easily() {
+        assert_eq!([0.421, 12.54, 1_234.4, f64::NAN].map(times_read), ["0.42", "12.5", "1,234", UNKNOWN]);
     }
 
     #[test]

@@ -5,8 +5,10 @@
 //! script and style but the page's own. The page stays below [`MAX_PAGE_BYTES`] for a corpus of any size: counts are on grids, tables
 //! end after a number of rows, and texts of samples share what the rest leaves.
 
+mod compared;
 mod domain;
 mod domains;
+mod explorer;
 mod heads;
 mod inputs;
 mod notes;
@@ -17,6 +19,7 @@ mod rejects;
 mod samples;
 mod summary;
 mod table;
+mod texts;
 mod times;
 mod training;
 
@@ -25,6 +28,7 @@ use base64::engine::general_purpose::STANDARD;
 use headwater_record::ContentHash;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+pub use compared::{ComparedRun, render_comparison};
 pub use inputs::{Mixture, MixturePart, MixtureStage, PageInputs, PlannedSchedule};
 
 use crate::escape;
@@ -35,7 +39,7 @@ pub const MAX_PAGE_BYTES: usize = 3_000_000;
 /// Bytes kept free for what is counted only roughly.
 const SPARE_BYTES: usize = 20_000;
 
-const STYLE: &str = include_str!("page/page.css");
+const STYLE: &str = concat!(include_str!("page/page.css"), include_str!("picture.css"));
 const SCRIPT: &str = include_str!("page/page.js");
 
 /// A part of the page that the list of contents names.
@@ -69,18 +73,34 @@ pub fn render_page(inputs: &PageInputs<'_>) -> String {
         Section::of("provenance", "Provenance", provenance::provenance(inputs)),
     ];
     let rest: usize = before.iter().chain(&after).flatten().map(|section| section.body.0.len()).sum();
-    let frame = notes::notes(inputs).0.len() + summary::summary(inputs).0.len() + STYLE.len() + SCRIPT.len();
+    let frame = explorer::counts(inputs).0.len()
+        + notes::notes(inputs).0.len()
+        + summary::summary(inputs).0.len()
+        + STYLE.len()
+        + SCRIPT.len();
     let room = MAX_PAGE_BYTES.saturating_sub(rest + frame + SPARE_BYTES);
     let samples = Section::of("samples", "Documents to look at", samples::samples(inputs, room));
     let sections: Vec<Section> = before.into_iter().chain([samples]).chain(after).flatten().collect();
-    whole(inputs, &sections).into_string()
+    let title = escape::name(summary::run_name(&inputs.setting_text("/run/output")));
+    let top = html! { (summary::summary(inputs)) (notes::notes(inputs)) };
+    whole(&Frame { title: &title, counts: explorer::counts(inputs), top }, &sections).into_string()
 }
 
-fn whole(inputs: &PageInputs<'_>, sections: &[Section]) -> Markup {
+/// What stands around the sections of a page.
+struct Frame<'a> {
+    /// Of the window.
+    title: &'a str,
+    /// What the script looks up.
+    counts: Markup,
+    /// The title of the page, and what comes before all sections.
+    top: Markup,
+}
+
+fn whole(frame: &Frame<'_>, sections: &[Section]) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
-            (head(inputs))
+            (head(frame))
             body {
                 (patterns())
                 a.skip href="#content" { "Skip to the content" }
@@ -92,8 +112,7 @@ fn whole(inputs: &PageInputs<'_>, sections: &[Section]) -> Markup {
                     }
                 }
                 main #content tabindex="-1" {
-                    (summary::summary(inputs))
-                    (notes::notes(inputs))
+                    (frame.top)
                     @for section in sections {
                         section id=(section.id) aria-labelledby={ (section.id) "-title" } {
                             h2 id={ (section.id) "-title" } { (section.title) }
@@ -107,7 +126,7 @@ fn whole(inputs: &PageInputs<'_>, sections: &[Section]) -> Markup {
     }
 }
 
-fn head(inputs: &PageInputs<'_>) -> Markup {
+fn head(frame: &Frame<'_>) -> Markup {
     let hash = |text: &str| STANDARD.encode(ContentHash::of(text.as_bytes()).digest());
     let policy = format!(
         "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; img-src data:; base-uri 'none'; form-action 'none'",
@@ -122,7 +141,8 @@ fn head(inputs: &PageInputs<'_>) -> Markup {
             meta name="color-scheme" content="light dark";
             meta name="referrer" content="no-referrer";
             link rel="icon" href="data:,";
-            title { (escape::name(&inputs.setting_text("/run/output"))) " – Headwater report" }
+            (frame.counts)
+            title { (frame.title) " – Headwater report" }
             style { (PreEscaped(STYLE)) }
         }
     }

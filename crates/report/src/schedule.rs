@@ -4,23 +4,30 @@ use headwater_schedule::Schedule;
 use svg::Document;
 use svg::node::element::Polyline;
 
-use crate::draw::{INK, MUTED, filled, label, line, page, round};
-use crate::numbers::{rate, short};
+use crate::draw::{Colour, GRID, INK, MUTED, alone, coloured, label, line, page, round};
+use crate::numbers::{grouped, rate, short, whole};
 
 const SIZE: (f64, f64) = (800.0, 400.0);
 const PLOT: (f64, f64, f64, f64) = (84.0, 84.0, 692.0, 236.0);
 
-/// Colours of phases, in turn.
-const PHASES: [&str; 4] = ["#fde8d8", "#eef4f9", "#dcebdf", "#f3e8f5"];
+/// The colour of a phase, which is the same in every picture.
+fn phase_colour(name: &str) -> Colour {
+    match name {
+        "warm-up" | "ramp" => Colour { light: "#fde8d8", class: "p-warmup" },
+        "stable" | "hold" => Colour { light: "#eef4f9", class: "p-stable" },
+        "decay" => Colour { light: "#dcebdf", class: "p-decay" },
+        _ => Colour { light: "#f3e8f5", class: "p-phase" },
+    }
+}
 
 /// Colours and dashes of curves, told apart without colour too.
-const CURVES: [(&str, &str); 6] = [
-    ("#08519c", ""),
-    ("#b2480b", "8 4"),
-    ("#1b7837", "2 3"),
-    ("#762a83", "10 3 2 3"),
-    ("#8c510a", "5 2"),
-    ("#4d4d4d", "1 2"),
+const CURVES: [(Colour, &str); 6] = [
+    (Colour { light: "#08519c", class: "p-curve0" }, ""),
+    (Colour { light: "#b2480b", class: "p-curve1" }, "8 4"),
+    (Colour { light: "#1b7837", class: "p-curve2" }, "2 3"),
+    (Colour { light: "#762a83", class: "p-curve3" }, "10 3 2 3"),
+    (Colour { light: "#8c510a", class: "p-curve4" }, "5 2"),
+    (Colour { light: "#4d4d4d", class: "p-curve5" }, "1 2"),
 ];
 
 /// Columns of a legend.
@@ -61,13 +68,18 @@ impl PlottedCurve {
 /// `tokens_per_step` is sequence length × sequences a batch.
 #[must_use]
 pub fn schedule_svg(schedule: &Schedule, tokens_per_step: u64) -> String {
+    alone(schedule_picture(schedule, tokens_per_step))
+}
+
+/// The same without a style of its own.
+pub(crate) fn schedule_picture(schedule: &Schedule, tokens_per_step: u64) -> Document {
     let (left, top, width, height) = PLOT;
     let steps = schedule.steps() as f64;
     let x = |step: u64| left + width * step as f64 / steps;
     let mut picture = headed("Learning rate", &caption(schedule));
-    for (phase, colour) in schedule.phases().into_iter().zip(PHASES.iter().cycle()) {
+    for phase in schedule.phases() {
         let (from, to) = (x(phase.from), x(phase.to));
-        picture = picture.add(filled((from, top), (to - from, height), colour));
+        picture = picture.add(coloured((from, top), (to - from, height), phase_colour(phase.name)));
         if to - from >= NAMED_PHASE {
             picture = picture.add(label(phase.name, (f64::midpoint(from, to), top - 8.0), "middle", 12, INK));
         }
@@ -78,7 +90,7 @@ pub fn schedule_svg(schedule: &Schedule, tokens_per_step: u64) -> String {
         let share = f64::from(part) / 4.0;
         let (at, step) = (left + width * share, steps * share);
         let tokens = step * tokens_per_step as f64;
-        picture = picture.add(label(format!("{step:.0}"), (at, bottom + 20.0), "middle", 11, MUTED)).add(label(
+        picture = picture.add(label(whole(step), (at, bottom + 20.0), "middle", 11, MUTED)).add(label(
             short(tokens),
             (at, bottom + 36.0),
             "middle",
@@ -90,7 +102,6 @@ pub fn schedule_svg(schedule: &Schedule, tokens_per_step: u64) -> String {
         .add(label("learning rate", (left - 8.0, top - 8.0), "end", 11, INK))
         .add(label("steps", (left - 34.0, bottom + 20.0), "end", 11, INK))
         .add(label("tokens", (left - 34.0, bottom + 36.0), "end", 11, INK))
-        .to_string()
 }
 
 /// Draws several curves over the share of a run, with a legend. `value` says what is drawn upward, with its unit.
@@ -120,7 +131,7 @@ pub fn curves_svg(title: &str, value: &str, curves: &[PlottedCurve]) -> String {
     }
     let rows = curves.len().div_ceil(LEGEND_COLUMNS).saturating_sub(1) as f64;
     let tall = SIZE.1 + 16.0 * rows;
-    picture.set("viewBox", format!("0 0 {} {tall}", SIZE.0)).set("height", tall).to_string()
+    alone(picture.set("viewBox", format!("0 0 {} {tall}", SIZE.0)).set("height", tall))
 }
 
 /// A name that fits a column of a legend.
@@ -146,7 +157,7 @@ fn axes(mut picture: Document, highest: f64) -> Document {
         let share = f64::from(part) / 4.0;
         let (at, upward) = (left + width * share, y(highest * share, highest));
         picture = picture
-            .add(line((left, upward), (left + width, upward), "#d5dbe1"))
+            .add(line((left, upward), (left + width, upward), GRID))
             .add(label(rate(highest * share), (left - 8.0, upward + 4.0), "end", 11, MUTED))
             .add(line((at, bottom), (at, bottom + 5.0), MUTED));
     }
@@ -157,29 +168,30 @@ fn y(value: f64, highest: f64) -> f64 {
     PLOT.1 + PLOT.3 * (1.0 - value / (highest * 1.08))
 }
 
-fn drawn(picture: Document, curve: &PlottedCurve, highest: f64, (colour, dashes): (&str, &str)) -> Document {
+fn drawn(picture: Document, curve: &PlottedCurve, highest: f64, (colour, dashes): (Colour, &str)) -> Document {
     let point =
         |(share, value): &(f64, f64)| format!("{},{}", round(PLOT.0 + PLOT.2 * share), round(y(*value, highest)));
     let points: Vec<String> = curve.points.iter().map(point).collect();
     let polyline = Polyline::new()
         .set("points", points.join(" "))
         .set("fill", "none")
-        .set("stroke", colour)
+        .set("stroke", colour.light)
+        .set("class", colour.class)
         .set("stroke-width", 2.2);
     picture.add(if dashes.is_empty() { polyline } else { polyline.set("stroke-dasharray", dashes) })
 }
 
 fn caption(schedule: &Schedule) -> String {
     let (steps, warm, peak) = (schedule.steps(), schedule.warmup_steps(), rate(schedule.peak_lr()));
-    let warmup = if warm > 0 { format!(" · warm-up to step {warm}") } else { String::new() };
+    let warmup = if warm > 0 { format!(" · warm-up to step {}", grouped(warm)) } else { String::new() };
     let decay = match schedule.decay() {
         Some(decay) => {
             let end = rate(schedule.lr(steps));
-            format!(" · {} decay from step {} to {end}", decay.curve.name(), decay.start)
+            format!(" · {} decay from step {} to {end}", decay.curve.name(), grouped(decay.start))
         }
         None => format!(" · {}", schedule.kind()),
     };
-    format!("{steps} steps{warmup}{decay} · peak {peak}")
+    format!("{} steps{warmup}{decay} · peak {peak}", grouped(steps))
 }
 
 #[cfg(test)]
@@ -196,8 +208,22 @@ mod tests {
     #[test]
     fn phases_and_ends_are_marked() {
         let drawn = schedule_svg(&wsd(), 8_388_608);
-        for text in ["stable", "decay", "decay from step 89407", "warm-up to step 119", "119209", "1.0T", "750.0B"] {
+        for text in ["stable", "decay", "decay from step 89,407", "warm-up to step 119", "119,209", "1.0T", "750.0B"] {
             assert!(drawn.contains(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_phase_keeps_its_colour() {
+        let without_warmup = WsdSteps { steps: 1_000, warmup_steps: 0, decay_steps: 100 };
+        let without_warmup = Schedule::wsd(without_warmup, Shape::OneMinusSqrt, 4.0e-4, 0.0).unwrap();
+        for schedule in [wsd(), without_warmup] {
+            let drawn = schedule_svg(&schedule, 1);
+            for (name, class) in [("warm-up", "p-warmup"), ("stable", "p-stable"), ("decay", "p-decay")] {
+                let is_there = schedule.phases().iter().any(|phase| phase.name == name);
+                assert_eq!(drawn.contains(&format!("class=\"{class}\"")), is_there, "{name}");
+            }
+            assert!(!drawn.contains("class=\"p-phase\""), "a phase of these has no colour");
         }
     }
 

@@ -29,6 +29,8 @@ impl RunFolder {
     pub const HEADS: &'static str = "heads.json";
     /// A head set that was found and refused.
     pub const WEAK_HEADS: &'static str = "heads-weak.json";
+    /// What an unfinished search for heads has measured.
+    pub const PARTIAL_HEADS: &'static str = "heads-partial.json";
     /// The picture of the head set.
     pub const HEADS_PICTURE: &'static str = "heads.svg";
     /// The folder of all sidecars.
@@ -49,6 +51,8 @@ impl RunFolder {
     pub const SCHEDULE_PICTURE: &'static str = "schedule.svg";
     /// The page that shows the run.
     pub const REPORT: &'static str = "report.html";
+    /// The page that compares the run with another one.
+    pub const COMPARISON: &'static str = "comparison.html";
     /// Where the time of the process that ran last went.
     pub const METRICS: &'static str = "metrics.json";
 

@@ -1,6 +1,7 @@
 //! `heads.json`: the head set of a run.
 
 use headwater_record::HeadsFile;
+use headwater_record::heads::MeasuredProbes;
 use headwater_store::Created;
 
 use crate::{Result, RunFolder};
@@ -28,6 +29,30 @@ impl RunFolder {
     /// What the store says.
     pub fn write_heads(&self, heads: &HeadsFile) -> Result<()> {
         self.write_json(Self::HEADS, heads)
+    }
+
+    /// What an unfinished search has measured, if there is one.
+    ///
+    /// # Errors
+    /// [`crate::Error::Damaged`] if the file cannot be understood; what the store says.
+    pub fn measured_probes(&self) -> Result<Option<MeasuredProbes>> {
+        self.read_json(Self::PARTIAL_HEADS)
+    }
+
+    /// Keeps what an unfinished search has measured.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn write_measured_probes(&self, probes: &MeasuredProbes) -> Result<()> {
+        self.write_json(Self::PARTIAL_HEADS, probes)
+    }
+
+    /// Removes what a search has measured that is finished now.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn remove_measured_probes(&self) -> Result<()> {
+        Ok(self.place().remove(Self::PARTIAL_HEADS)?)
     }
 
     /// Keeps a head set that was refused, to be looked at or pinned.

@@ -1,4 +1,4 @@
-//! Time and resident memory of every rank and policy over 10^5, 10^6 and 10^7 sidecar rows on disk, reading included.
+//! Time and resident memory of every rank and policy, and of a report's profile, over 10^5, 10^6 and 10^7 sidecar rows on disk, reading included.
 //!
 //! `cargo bench --workspace --bench scale [-- ROWS]`; ROWS is the most, 10^7 unless given. It writes about 30 bytes a row into the folder
 //! for temporary files. Resident memory is read from `/proc`, so on Linux only. It fails if a selection takes more than a minute or the
@@ -18,7 +18,7 @@ use headwater_record::run::{Labels, Numerics, RunShard, RunSource, ScoringInputs
 use headwater_record::sidecar::{footer, schema};
 use headwater_record::{ByteCount, ContentHash, HeadSet, RunFile};
 use headwater_run::{RunFolder, Unit, units};
-use headwater_select::{By, Guards, RankBy, Rule, SelectConfig, StoredSidecars, cut};
+use headwater_select::{By, Guards, RankBy, Rule, SelectConfig, Sidecars, StoredSidecars, cut, profile};
 use headwater_store::{Place, Stores};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
@@ -227,21 +227,32 @@ fn main() -> Result<()> {
         let folder = tempfile::tempdir()?;
         let place = Stores::default().open(folder.path().to_str().ok_or("a temporary folder with a plain name")?)?;
         let (plan, run) = write_run(&place, rows)?;
-        for (name, config) in rules(rows)? {
+        let mut measure = |name: &'static str, keep: &dyn Fn(&StoredSidecars<'_>) -> Result<u64>| -> Result<()> {
             let began = Instant::now();
             let sidecars = StoredSidecars::open(&RunFolder::new(place.clone()), &run)?.with_shards(&plan);
-            let selection = cut(&sidecars, Rule { config: &config, seed: 0 }, &|_| ())?.file;
+            let kept = keep(&sidecars)?;
             let (seconds, peak) = (began.elapsed().as_secs_f64(), memory_kib("VmHWM"));
             let a_row = seconds / rows as f64;
             println!(
                 "{rows:>10} rows, {name:<16} {:>8} kept in {seconds:>6.2} s, peak so far {:>4} MiB, {:.2} × the time a row of the fewest",
-                selection.kept_documents(),
+                kept,
                 peak >> 10,
                 a_row / *first.entry(name).or_insert(a_row),
             );
             assert!(seconds <= MOST_SECONDS, "{name} took {seconds} s");
             assert!(peak <= MOST_KIB, "{name} took {peak} KiB");
+            Ok(())
+        };
+        for (name, config) in rules(rows)? {
+            let rule = Rule { config: &config, seed: 0 };
+            measure(name, &|sidecars| Ok(cut(sidecars, rule, &|_| ())?.file.kept_documents()))?;
         }
+        // a cut with every whole per cent, one of each other usual rank, and what the report counts
+        measure("profile", &|sidecars| {
+            let rule = Rule { config: &SelectConfig::default(), seed: 0 };
+            let profile = profile(sidecars, sidecars.units().len(), rule, &|_| ())?;
+            Ok(profile.domains.iter().map(|domain| domain.kept_documents).sum())
+        })?;
     }
     Ok(())
 }

@@ -16,7 +16,7 @@ use crate::rank::Rank;
 use crate::reservoir::{Reservoir, Samples};
 use crate::rows::UnitRows;
 use crate::scan::Scores;
-use crate::search::{COARSE_BITS, FINE_BITS, MOST_FINE, Ranked, Tally};
+use crate::search::{COARSE_BITS, FINE_BITS, MOST_FINE, Outcome, Ranked, Tally};
 use crate::strata::Strata;
 use crate::{Error, Result};
 
@@ -82,6 +82,13 @@ struct Counted {
     statuses: [u64; Status::ALL.len()],
     draws: Vec<u32>,
     rejected: Vec<RecordBatch>,
+}
+
+impl GroupCensus {
+    /// What a goal keeps that asks for all of it.
+    pub(crate) const fn everything(&self) -> Outcome {
+        Outcome { kept: self.ranked, cut: self.lowest, refused: None }
+    }
 }
 
 impl Ranking<'_> {
@@ -266,6 +273,24 @@ impl Census {
         let mut ranked = Tally::default();
         self.groups[self.groups_of(domain)].iter().for_each(|group| ranked.add(group.ranked));
         ranked
+    }
+
+    /// What could be ranked of each group of a domain.
+    pub(crate) fn ranked_groups(&self, domain: usize) -> Vec<Tally> {
+        self.groups[self.groups_of(domain)].iter().map(|group| group.ranked).collect()
+    }
+
+    /// The `most` domains with the most documents, those with as many by name.
+    pub(crate) fn largest(&self, most: usize) -> Vec<usize> {
+        let mut largest: Vec<usize> = self.index.values().copied().collect();
+        largest.sort_by_key(|domain| std::cmp::Reverse(self.domains[*domain].all.documents));
+        largest.truncate(most);
+        largest
+    }
+
+    /// The tokens that could be ranked, of all domains.
+    pub(crate) fn ranked_tokens(&self) -> u64 {
+        self.groups.iter().map(|group| group.ranked.tokens).sum()
     }
 }
 

@@ -36,34 +36,52 @@ pub(crate) fn certainties(ranking: &Ranking<'_>, census: &Census, outcomes: &[Ve
         outcomes[census.groups_of(at)].iter().for_each(|group| kept.add(last(group).kept));
         let share = kept.documents as f64 / census.ranked(at).documents.max(1) as f64;
         let single = ranking.strata.count() == 1;
-        let values = census.keys.get(&domain.name).map(|sample| {
-            let values: Vec<f64> = sample.drawn.iter().map(|key| ranking.rank.value(*key)).collect();
-            (values, sample.documents)
-        });
-        let cut_stderr =
-            values.filter(|_| single).and_then(|(values, documents)| cut_stderr(&values, documents, share));
+        let cut_stderr = CutErrors::of(ranking, census, &domain.name).filter(|_| single);
+        let cut_stderr = cut_stderr.and_then(|errors| errors.at(share));
         let Near { judged, within_one, within_two } = near;
         Certainty { judged, within_one, within_two, cut_stderr }
     };
     Ok(near.into_iter().enumerate().map(certainty).collect())
 }
 
-/// The standard error of the value above which `share` of `documents` lie, from a sample in random order: that of batches' own cuts, as
-/// it shrinks with the root of the number of documents.
-fn cut_stderr(sample: &[f64], documents: u64, share: f64) -> Option<f64> {
-    let batch_documents = sample.len() as f64 / BATCHES as f64;
-    if batch_documents * share.min(1.0 - share) < LEAST_SIDE {
-        return None;
+/// How sure any cut of a domain is, from a sample of it in random order.
+pub(crate) struct CutErrors {
+    /// The sample dealt into batches, each sorted.
+    batches: Vec<Vec<f64>>,
+    sampled: usize,
+    /// Documents that it is a sample of.
+    documents: u64,
+}
+
+impl CutErrors {
+    /// Those of a domain; `None` if it has no ranked document.
+    pub(crate) fn of(ranking: &Ranking<'_>, census: &Census, domain: &str) -> Option<Self> {
+        let sample = census.keys.get(domain)?;
+        let values: Vec<f64> = sample.drawn.iter().map(|key| ranking.rank.value(*key)).collect();
+        Some(Self::new(&values, sample.documents))
     }
-    let cut = |batch: usize| {
-        let mut values: Vec<f64> = sample.iter().skip(batch).step_by(BATCHES).copied().collect();
-        values.sort_unstable_by(f64::total_cmp);
-        quantile(&values, 1.0 - share)
-    };
-    let cuts: Vec<f64> = (0..BATCHES).map(cut).collect();
-    let centre = mean(&cuts);
-    let variance = cuts.iter().map(|cut| (cut - centre) * (cut - centre)).sum::<f64>() / (BATCHES - 1) as f64;
-    Some((variance * batch_documents / documents as f64).sqrt())
+
+    fn new(sample: &[f64], documents: u64) -> Self {
+        let batch = |batch: usize| {
+            let mut values: Vec<f64> = sample.iter().skip(batch).step_by(BATCHES).copied().collect();
+            values.sort_unstable_by(f64::total_cmp);
+            values
+        };
+        Self { batches: (0..BATCHES).map(batch).collect(), sampled: sample.len(), documents }
+    }
+
+    /// The standard error of the value above which `share` of the documents lie: that of batches' own cuts, as it shrinks with the
+    /// root of the number of documents.
+    pub(crate) fn at(&self, share: f64) -> Option<f64> {
+        let batch_documents = self.sampled as f64 / BATCHES as f64;
+        if batch_documents * share.min(1.0 - share) < LEAST_SIDE {
+            return None;
+        }
+        let cuts: Vec<f64> = self.batches.iter().map(|values| quantile(values, 1.0 - share)).collect();
+        let centre = mean(&cuts);
+        let variance = cuts.iter().map(|cut| (cut - centre) * (cut - centre)).sum::<f64>() / (BATCHES - 1) as f64;
+        Some((variance * batch_documents / self.documents as f64).sqrt())
+    }
 }
 
 fn near(ranking: &Ranking<'_>, census: &Census, outcomes: &[Vec<Outcome>]) -> Result<Vec<Near>> {
@@ -116,17 +134,18 @@ mod tests {
         let uniform: Vec<f64> = (0..20_000).map(|_| f64::from(rng.next_u32()) / f64::from(u32::MAX)).collect();
         // √(q (1 − q) / n) over the density, which is 1
         let expected = (0.2_f64 * 0.8 / 20_000.0).sqrt();
-        let got = cut_stderr(&uniform, 20_000, 0.2).unwrap();
+        let got = CutErrors::new(&uniform, 20_000).at(0.2).unwrap();
         assert!((0.6..1.7).contains(&(got / expected)), "{got} against {expected}");
-        let larger = cut_stderr(&uniform, 80_000, 0.2).unwrap();
+        let larger = CutErrors::new(&uniform, 80_000).at(0.2).unwrap();
         assert!((larger * 2.0 - got).abs() < 1e-12);
     }
 
     #[test]
     fn few_documents_tell_nothing() {
-        assert_eq!(cut_stderr(&[1.0; 99], 99, 0.2), None);
-        assert_eq!(cut_stderr(&[1.0; 10_000], 10_000, 0.001), None, "a batch has half a document above");
-        assert_eq!(cut_stderr(&[1.0; 10_000], 10_000, 1.0), None);
-        assert_eq!(cut_stderr(&[1.0; 200], 200, 0.5), Some(0.0));
+        let stderr = |documents: usize, share| CutErrors::new(&vec![1.0; documents], documents as u64).at(share);
+        assert_eq!(stderr(99, 0.2), None);
+        assert_eq!(stderr(10_000, 0.001), None, "a batch has half a document above");
+        assert_eq!(stderr(10_000, 1.0), None);
+        assert_eq!(stderr(200, 0.5), Some(0.0));
     }
 }

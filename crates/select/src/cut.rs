@@ -16,6 +16,7 @@ use crate::boundaries::boundaries;
 use crate::census::{Census, Ranking};
 use crate::certainty::certainties;
 use crate::config::{By, RankBy, SelectConfig};
+use crate::explore::{Exploration, Explored};
 use crate::goals::{DomainGoal, goals};
 use crate::guards;
 use crate::influence_column::InfluenceColumn;
@@ -71,7 +72,7 @@ pub struct Selection {
 /// DESIGN.md, "Selection". Departs: the first histogram takes 16 bits for up to 64 searches and 8 bits beyond; of the boundary buckets,
 /// documents are collected if they are few, and counted by 8 or 12 more bits if not, which bounds memory for the most domains allowed.
 pub fn cut(sidecars: &dyn Sidecars, rule: Rule<'_>, on_progress: &(dyn Fn(u64) + Sync)) -> Result<Selection> {
-    cut_listing(sidecars, rule, None, on_progress)
+    Ok(cut_listing(sidecars, rule, Beside::default(), on_progress)?.0)
 }
 
 /// Cuts every domain as [`cut()`] does, and in the same reading writes the rows that were not scored to `rejects`.
@@ -84,15 +85,33 @@ pub fn cut_with_rejects(
     rejects: &mut RejectsWriter,
     on_progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Selection> {
-    cut_listing(sidecars, rule, Some(rejects), on_progress)
+    let beside = Beside { rejects: Some(rejects), explored_domains: 0 };
+    Ok(cut_listing(sidecars, rule, beside, on_progress)?.0)
+}
+
+/// Cuts every domain as [`cut()`] does, and says what other fractions would keep of the `explored_domains` largest ones.
+pub(crate) fn cut_exploring(
+    sidecars: &dyn Sidecars,
+    rule: Rule<'_>,
+    explored_domains: usize,
+    on_progress: &(dyn Fn(u64) + Sync),
+) -> Result<(Selection, Explored)> {
+    cut_listing(sidecars, rule, Beside { explored_domains, rejects: None }, on_progress)
+}
+
+/// What is wanted beside the selection.
+#[derive(Default)]
+struct Beside<'a> {
+    rejects: Option<&'a mut RejectsWriter>,
+    explored_domains: usize,
 }
 
 fn cut_listing(
     sidecars: &dyn Sidecars,
     Rule { config, seed }: Rule<'_>,
-    rejects: Option<&mut RejectsWriter>,
+    Beside { rejects, explored_domains }: Beside<'_>,
     on_progress: &(dyn Fn(u64) + Sync),
-) -> Result<Selection> {
+) -> Result<(Selection, Explored)> {
     config.validate()?;
     let population = Population::new(config, seed)?;
     sidecars.will_read(&columns(config, &population));
@@ -105,15 +124,17 @@ fn cut_listing(
     let strata = Strata::cut(config.length_strata, &scores, &population)?;
     let ranking = Ranking { scores, rank: &*rank, population: &population, strata: &strata };
     let mut census = ranking.census(rejects)?;
-    let goals = goals(&census, config)?;
-    let outcomes = boundaries(&ranking, &mut census, &goals)?;
+    let mut goals = goals(&census, config)?;
+    let exploration = Exploration::begin(&mut goals, &census, config, explored_domains)?;
+    let mut outcomes = boundaries(&ranking, &mut census, &goals)?;
+    let explored = exploration.end(&ranking, &census, &mut outcomes);
     let certainties = certainties(&ranking, &census, &outcomes)?;
     let draft = Draft { ranking: &ranking, census: &census, goals: &goals, outcomes: &outcomes };
     let file = draft.file(config, seed, &certainties)?;
     let cuts = draft.cuts();
     let index = census.index;
     let membership = Membership { index, strata, cuts, rank, population };
-    Ok(Selection { file, membership, influence_column: config.influence_column.clone() })
+    Ok((Selection { file, membership, influence_column: config.influence_column.clone() }, explored))
 }
 
 /// The sidecar columns that a selection reads again and again.
@@ -258,10 +279,7 @@ impl Draft<'_> {
     /// What every group keeps, as [`Membership`] asks it.
     fn cuts(&self) -> Vec<Vec<Option<Cut>>> {
         let units = self.ranking.scores.sidecars.units();
-        let cut = |outcome: &Outcome| {
-            outcome.cut.map(|cut| Cut { key: cut.key, address: units[cut.unit].address(cut.offset) })
-        };
-        self.outcomes.iter().map(|group| group.iter().map(cut).collect()).collect()
+        self.outcomes.iter().map(|group| group.iter().map(|outcome| Cut::of(outcome, units)).collect()).collect()
     }
 }
 

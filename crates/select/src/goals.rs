@@ -16,16 +16,16 @@ pub(crate) struct DomainGoal {
     pub(crate) groups: Vec<Vec<Goal>>,
     /// The fraction of it that was asked for, to be shown.
     pub(crate) fraction: f64,
-    /// Tokens that all groups together may keep, where tokens are counted.
-    pub(crate) tokens: Option<u64>,
+    /// For each of the nested goals, the tokens that all groups together may keep, where tokens are counted.
+    pub(crate) tokens: Vec<Option<u64>>,
 }
 
 /// What every domain is to keep.
 pub(crate) fn goals(census: &Census, config: &SelectConfig) -> Result<Vec<DomainGoal>> {
     validate_overrides(census, config)?;
-    let total: u64 = (0..census.domains.len()).map(|domain| census.ranked(domain).tokens).sum();
+    let total = census.ranked_tokens();
     let goals = (0..census.domains.len()).map(|at| {
-        let groups: Vec<Tally> = census.groups[census.groups_of(at)].iter().map(|group| group.ranked).collect();
+        let groups = census.ranked_groups(at);
         let ranked = census.ranked(at);
         if config.by == By::Upsample {
             return nested(&groups, &config.upsample.clone().unwrap_or_default());
@@ -36,28 +36,42 @@ pub(crate) fn goals(census: &Census, config: &SelectConfig) -> Result<Vec<Domain
         if written > 0.0 || matches!(share, Share::TokenCount(_) | Share::Budget(_)) {
             refuse_empty(census, at, &config.rank)?;
         }
-        let by_tokens = |fraction, of: &dyn Fn(u64) -> u64| DomainGoal {
-            groups: split(&groups, |tally| tally.tokens, of).into_iter().map(|part| vec![Goal::Tokens(part)]).collect(),
-            fraction,
-            tokens: Some(of(ranked.tokens)),
+        let fraction = match share {
+            Share::Documents(_) | Share::Tokens(_) => written,
+            Share::TokenCount(part) => ratio(part, ranked.tokens),
+            Share::Budget(part) => ratio(part, total),
         };
-        Ok(match share {
-            Share::Documents(part) => DomainGoal {
-                groups: split(&groups, |tally| tally.documents, &|count| part.round_half_up(count))
-                    .into_iter()
-                    .map(|part| vec![Goal::Documents(part)])
-                    .collect(),
-                fraction: written,
-                tokens: None,
-            },
-            Share::Tokens(part) => by_tokens(written, &|count| part.floor(count)),
-            Share::TokenCount(part) => {
-                by_tokens(ratio(part, ranked.tokens), &|count| floor_share(part, count, ranked.tokens))
-            }
-            Share::Budget(part) => by_tokens(ratio(part, total), &|count| floor_share(part, count, total)),
-        })
+        let mut goal = DomainGoal { groups: vec![Vec::new(); groups.len()], fraction, tokens: Vec::new() };
+        goal.ask(share, &groups, total);
+        Ok(goal)
     });
     goals.collect()
+}
+
+impl DomainGoal {
+    /// Asks for a share of the domain, of whose groups these could be ranked, beside what was asked before; `total` is the tokens of
+    /// all domains.
+    pub(crate) fn ask(&mut self, share: Share, groups: &[Tally], total: u64) {
+        let domain_tokens: u64 = groups.iter().map(|group| group.tokens).sum();
+        let (parts, tokens) = match share {
+            Share::Documents(part) => {
+                let parts = split(groups, |tally| tally.documents, &|count| part.round_half_up(count));
+                (parts.into_iter().map(Goal::Documents).collect(), None)
+            }
+            Share::Tokens(part) => of_tokens(groups, &|count| part.floor(count)),
+            Share::TokenCount(part) => of_tokens(groups, &|count| floor_share(part, count, domain_tokens)),
+            Share::Budget(part) => of_tokens(groups, &|count| floor_share(part, count, total)),
+        };
+        self.groups.iter_mut().zip(parts).for_each(|(goals, part): (_, Goal)| goals.push(part));
+        self.tokens.push(tokens);
+    }
+}
+
+/// What each group is asked for, and all of them together, where tokens are counted.
+fn of_tokens(groups: &[Tally], of: &dyn Fn(u64) -> u64) -> (Vec<Goal>, Option<u64>) {
+    let parts = split(groups, |tally| tally.tokens, of);
+    let sum = parts.iter().sum();
+    (parts.into_iter().map(Goal::Tokens).collect(), Some(sum))
 }
 
 /// Refuses overrides of domains that are not there.
@@ -106,7 +120,7 @@ fn split(groups: &[Tally], size: impl Fn(&Tally) -> u64, of: &dyn Fn(u64) -> u64
 fn nested(groups: &[Tally], config: &UpsampleConfig) -> Result<DomainGoal> {
     let goals = |group: &Tally| Ok(config.goals(group.tokens)?.into_iter().map(Goal::Tokens).collect());
     let groups = groups.iter().map(goals).collect::<Result<_>>()?;
-    Ok(DomainGoal { groups, fraction: 1.0 - config.drop, tokens: None })
+    Ok(DomainGoal { groups, fraction: 1.0 - config.drop, tokens: Vec::new() })
 }
 
 /// `part / whole`, at most 1, to be shown.

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use headwater_record::DocumentAddress;
 use headwater_record::sidecar::column;
+use headwater_run::Unit;
 
 use crate::population::{Eligibility, Population};
 use crate::rank::Rank;
 use crate::rows::UnitRows;
+use crate::search::Outcome;
 use crate::strata::Strata;
 use crate::{Error, Result};
 
@@ -55,6 +57,11 @@ impl Membership {
 
     /// The ranked documents of a unit, in order.
     pub(crate) fn members(&self, rows: &UnitRows<'_>) -> Result<Vec<Member>> {
+        self.members_under(&self.cuts, rows)
+    }
+
+    /// The same under other nested cuts of the same ranking: by group, the one that keeps least first.
+    pub(crate) fn members_under(&self, cuts: &[Vec<Option<Cut>>], rows: &UnitRows<'_>) -> Result<Vec<Member>> {
         let (population_rows, keys) = (self.population.rows(rows)?, self.rank.keys(rows)?);
         let names = &population_rows.domains.names;
         let domains = names
@@ -69,7 +76,8 @@ impl Membership {
             let group = domains[of] * self.strata.count() + self.strata.of(&names[of], tokens);
             let keeps =
                 |cut: &Option<Cut>| cut.as_ref().is_some_and(|cut| cut.keeps(key, || rows.unit.address(row as u64)));
-            let bucket = self.cuts[group].iter().position(keeps);
+            let first = cuts[group].partition_point(|cut| !keeps(cut));
+            let bucket = (first < cuts[group].len()).then_some(first);
             members.push(Member { row, domain, key, tokens, influence: population_rows.influence[row], bucket });
         }
         Ok(members)
@@ -77,6 +85,11 @@ impl Membership {
 }
 
 impl Cut {
+    /// The cut of what a goal keeps.
+    pub(crate) fn of(outcome: &Outcome, units: &[Unit]) -> Option<Self> {
+        outcome.cut.map(|cut| Self { key: cut.key, address: units[cut.unit].address(cut.offset) })
+    }
+
     fn keeps(&self, key: u32, address: impl FnOnce() -> DocumentAddress) -> bool {
         key > self.key || (key == self.key && address() <= self.address)
     }

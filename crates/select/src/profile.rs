@@ -15,7 +15,8 @@ use headwater_record::profile::{DomainProfile, Profile};
 use crate::compare::{NamedSelection, compare_cut, will_read};
 use crate::config::{RankBy, SelectConfig};
 use crate::correction::{COLUMNS, Observation, observations};
-use crate::cut::{Rule, cut};
+use crate::cut::{Rule, cut, cut_exploring};
+use crate::explore::Explored;
 use crate::population::Population;
 use crate::rank::{Corrected, Rank};
 use crate::reservoir::{Samples, sample};
@@ -56,7 +57,7 @@ pub fn profile(
     let scores = Scores { sidecars, on_progress };
     let population = Population::new(config, seed)?;
     sidecars.will_read(&COLUMNS);
-    let arms = arms(sidecars, rule, on_progress)?;
+    let (arms, explored) = arms(sidecars, rule, on_progress)?;
     let chosen = &arms[0];
     let corrected = Corrected::fit(&scores, &population)?;
     let file = &chosen.selection.file;
@@ -72,7 +73,7 @@ pub fn profile(
     });
     let grids: BTreeMap<Arc<str>, Grids> = grids.collect();
     let mut counts = counting::count(&scores, &population, Rankings { arms: &arms, corrected: &corrected }, &grids)?;
-    let mut sets = samples::sets(&scores, &arms, &corrected, &counts)?;
+    let mut sets = samples::sets(&scores, Rankings { arms: &arms, corrected: &corrected }, &explored, &counts)?;
     let domains = file.domains.iter().filter_map(|domain| {
         let name: Arc<str> = Arc::from(domain.domain.as_str());
         let (grids, counts) = (grids.get(&name)?, counts.remove(&name)?);
@@ -82,10 +83,12 @@ pub fn profile(
             documents: domain.documents,
             tokens: domain.tokens,
             ranked_documents: domain.ranked_documents,
+            fraction: domain.fraction,
             kept_documents: domain.kept_documents,
             kept_tokens: domain.kept_tokens,
             cut: domain.cut.as_ref().map(|cut| cut.value),
             certainty: domain.certainty,
+            cuts: explored.points.get(&name).cloned().unwrap_or_default(),
             value,
             controls,
             densities,
@@ -101,36 +104,35 @@ pub fn profile(
         statuses: file.statuses.clone(),
         selection: file.hash,
         rank: file.rank.clone(),
+        by: file.by.clone(),
         left_out: (file.domains.len() - domains.len()) as u64,
         domains,
         comparison,
     })
 }
 
-/// The selection by `config`, and then by each of the usual ranks that it is not by. One of these that cannot be cut, as where a rank
-/// keeps too few tokens for a target, is left out with a warning.
+/// The selection by `config` with what other fractions would keep, and then that by each of the usual ranks that it is not by. One of
+/// these that cannot be cut, as where a rank keeps too few tokens for a target, is left out with a warning.
 fn arms(
     sidecars: &dyn Sidecars,
     Rule { config, seed }: Rule<'_>,
     on_progress: &(dyn Fn(u64) + Sync),
-) -> Result<Vec<NamedSelection>> {
+) -> Result<(Vec<NamedSelection>, Explored)> {
     let others = USUAL.into_iter().filter(|rank| *rank != config.rank);
     let others = others.map(|rank| SelectConfig { rank, rank_sum: BTreeMap::new(), ..config.clone() });
     let others: Vec<SelectConfig> = others.collect();
     std::iter::once(config).chain(&others).try_for_each(|config| will_read(sidecars, Rule { config, seed }))?;
-    let arm = |config: &SelectConfig| -> Result<NamedSelection> {
-        let selection = cut(sidecars, Rule { config, seed }, on_progress)?;
-        Ok(NamedSelection { name: config.rank.to_string(), selection })
-    };
-    let mut arms = vec![arm(config)?];
+    let named = |config: &SelectConfig, selection| NamedSelection { name: config.rank.to_string(), selection };
+    let (selection, explored) = cut_exploring(sidecars, Rule { config, seed }, MOST_DOMAINS, on_progress)?;
+    let mut arms = vec![named(config, selection)];
     for config in &others {
-        match arm(config) {
-            Ok(other) => arms.push(other),
+        match cut(sidecars, Rule { config, seed }, on_progress) {
+            Ok(selection) => arms.push(named(config, selection)),
             Err(error) if error.is_transient() => return Err(error),
             Err(error) => tracing::warn!("rank `{}` is left out of the comparison: {error}", config.rank),
         }
     }
-    Ok(arms)
+    Ok((arms, explored))
 }
 
 /// A sample of every domain's ranked documents.

@@ -79,14 +79,6 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// A store holds an object whose key cannot be a path, as it has `..` or empty parts.
-    #[error("{path}: a key below cannot be a path; rename that object or choose narrower paths")]
-    UnusableKey {
-        /// What was listed.
-        path: String,
-        /// The key, and what is wrong with it.
-        source: Cause,
-    },
     /// A web server was asked to store or list something.
     #[error("{path}: web servers can only be read, one file at a time; {operation} needs a folder or an object store")]
     ReadOnly {
@@ -274,7 +266,6 @@ impl Error {
             Store::Precondition { .. } => Self::Changed { path },
             // 409: another operation on the object is under way
             Store::AlreadyExists { source, .. } => Self::Unavailable { path, source },
-            Store::InvalidPath { source } => Self::UnusableKey { path, source: source.into() },
             Store::PermissionDenied { source, .. } | Store::Unauthenticated { source, .. } => {
                 Self::PermissionDenied { path, source }
             }

@@ -105,6 +105,16 @@ impl Client {
         outcome.map(drop).map_err(|error| Error::store(self.url(key), error))
     }
 
+    /// Removes an object, which need not exist.
+    pub(crate) fn remove(&self, key: &str) -> Result<()> {
+        self.check_full_store(key, "deleting")?;
+        let (store, path) = (self.store(), self.path(key)?);
+        match wait(async move { store.delete(&path).await })? {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(Error::store(self.url(key), error)),
+        }
+    }
+
     /// Writes a whole object unless there is one.
     pub(crate) fn create(&self, key: &str, bytes: &Bytes) -> Result<Created> {
         self.check_full_store(key, "writing")?;
@@ -163,10 +173,27 @@ impl Client {
             let listed = wait(async move { store.list(Some(&path)).try_collect::<Vec<_>>().await })?;
             match listed {
                 Err(error) if WireFailure::of(&error).is_some_and(WireFailure::is_cut) && pause <= LAST_PAUSE => {}
-                outcome => return outcome.map_err(|error| Error::store(self.url(key), error)),
+                outcome => {
+                    self.warn_of_left_out(key);
+                    return outcome.map_err(|error| Error::store(self.url(key), error));
+                }
             }
             std::thread::sleep(pause);
             pause *= 2;
+        }
+    }
+
+    /// Says which keys below `key` a listing left out.
+    fn warn_of_left_out(&self, key: &str) {
+        let left_out = self.counters.left_out.take();
+        if let Some(example) = left_out.first() {
+            let (folder, objects) = (self.url(key), left_out.len());
+            tracing::warn!(
+                folder,
+                objects,
+                example,
+                "keys with an empty, `.` or `..` part are left out; rename the objects"
+            );
         }
     }
 

@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// Totals since a [`Stores`](crate::Stores) was made.
@@ -62,8 +63,26 @@ pub(crate) struct Counters {
     pub(crate) server_errors: Counter,
     pub(crate) lost: Counter,
     pub(crate) cut: Counter,
+    pub(crate) left_out: LeftOutKeys,
     read_bytes: Counter,
     waited_nanos: Counter,
+}
+
+/// Keys that were left out of listings, as no path can name them.
+#[derive(Debug, Default)]
+pub(crate) struct LeftOutKeys(Mutex<Vec<String>>);
+
+impl LeftOutKeys {
+    /// Notes keys; those that end in `/` stand for folders and are no loss.
+    pub(crate) fn note(&self, keys: Vec<String>) {
+        let objects = keys.into_iter().filter(|key| !key.ends_with('/'));
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(objects);
+    }
+
+    /// The keys since the last time.
+    pub(crate) fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl Counters {

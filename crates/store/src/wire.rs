@@ -6,6 +6,7 @@
 //! that makes an instance ask for its role in the older way.
 
 mod failure;
+mod listing;
 
 use std::sync::Arc;
 
@@ -64,6 +65,7 @@ impl HttpService for Counting {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let sent = Sent::new(request.method(), request.uri());
         let ends_upload = ends_upload(&request);
+        let lists_keys = request.method() == Method::GET && listing::asks_for_list(request.uri());
         let asks_for_role = request.method() == Method::PUT && request.uri().path() == "/latest/api/token";
         self.counters.requests.add(1);
         self.counters.sent_bytes.add(request.body().content_length() as u64);
@@ -82,6 +84,12 @@ impl HttpService for Counting {
                 } else {
                     Ok(HttpResponse::from_parts(parts, document.into()))
                 }
+            }
+            status if status.is_success() && lists_keys => {
+                let (document, keys) = listing::without_unusable_keys(&body.bytes().await?);
+                self.counters.left_out.note(keys);
+                parts.headers.remove(http::header::CONTENT_LENGTH);
+                Ok(HttpResponse::from_parts(parts, document.into()))
             }
             StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED => {
                 let Explanation { code, message } = Explanation::read(&parts.headers, &document(body).await);

@@ -9,6 +9,7 @@ mod gguf;
 mod heads_file;
 mod panics;
 mod pipeline;
+mod rows;
 mod scratch;
 mod shard;
 mod sidecar;
@@ -18,6 +19,7 @@ pub use gguf::gguf;
 pub use heads_file::heads_file;
 pub use panics::keep_quiet;
 pub use pipeline::pipeline;
+pub use rows::rows;
 pub use shard::shard;
 pub use sidecar::sidecar;
 pub use unit_name::unit_name;
@@ -64,6 +66,11 @@ mod tests {
     #[test]
     fn gguf() -> io::Result<()> {
         replay("gguf", super::gguf)
+    }
+
+    #[test]
+    fn rows() -> io::Result<()> {
+        replay("rows", super::rows)
     }
 
     #[test]

@@ -11,12 +11,15 @@ use parquet::errors::ParquetError;
 use parquet::file::page_index::offset_index::PageLocation;
 use parquet::file::properties::WriterProperties;
 
-use super::{Wanted, open, read_unit};
+use super::row_groups::RowGroups;
+use super::{UnitStart, Wanted, open, read_unit};
 use crate::chunks::{Chunks, StoredChunk, StoredShard};
 use crate::footers::Footers;
 use crate::groups::Groups;
 use crate::traced::Traced;
-use crate::{Columns, Document, Domain, Plan, PlanOptions, Result, SourceConfig, footer, offset_index, units};
+use crate::{
+    Columns, Document, DocumentText, Domain, Plan, PlanOptions, Result, SourceConfig, footer, offset_index, units,
+};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -48,10 +51,10 @@ fn trace(traced: &Traced, index: usize, wanted: Wanted) -> Result<Trace, Box<dyn
     let footer = footer::read("x.parquet", traced)?;
     let groups = Groups::of(&footer.metadata, 1, &[]);
     let units: Vec<UnitKey> = units::cut(&footer.id, &groups, 50_000);
-    let span = groups.span(&units[index]).ok_or("no such rows")?;
     let columns = Columns { text: "text".into(), id: None, domain: Domain::Constant("d".into()) };
     traced.take_asked();
-    let documents = open(traced, None, &footer.metadata, (&columns, wanted), (&units[index], span, "x"))?;
+    let row_groups = RowGroups::new(traced.clone(), Arc::clone(&footer.metadata), columns, wanted);
+    let documents = open(row_groups, None, &groups, (&units[index], "x"))?;
     let documents = documents.collect::<Result<Vec<_>>>()?;
     let (start, length) = footer.metadata.row_group(0).column(1).byte_range();
     let asked = traced.take_asked();
@@ -138,6 +141,7 @@ fn an_offset_index_whose_rows_are_shifted_is_passed_over() -> Outcome {
 }
 
 /// A shard whose column chunks are fetched in tiny pieces.
+#[derive(Clone)]
 struct TinyPieces(StoredShard, u64);
 
 impl Chunks for TinyPieces {
@@ -145,6 +149,10 @@ impl Chunks for TinyPieces {
 
     fn chunk(&self, range: Range<u64>, _piece_bytes: u64) -> Result<StoredChunk, ParquetError> {
         self.0.chunk(range, self.1)
+    }
+
+    fn begin(&self, chunk: &StoredChunk) -> Result<u64, ParquetError> {
+        self.0.begin(chunk)
     }
 
     fn bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
@@ -156,8 +164,8 @@ impl Chunks for TinyPieces {
     }
 }
 
-/// A plan of one shard, of four row groups with and without dictionaries, in a place of memory.
-fn planned(name: &str) -> Result<Plan, Box<dyn std::error::Error>> {
+/// A plan of one shard with row groups of `group_rows` rows, with and without dictionaries, in a place of memory.
+fn planned(name: &str, group_rows: usize) -> Result<Plan, Box<dyn std::error::Error>> {
     let texts = (0..ROWS).map(|row| format!("{row} {}", "word ".repeat(row % 90)));
     let kinds = (0..ROWS).map(|row| ["prose", "code", "tables"][row / 7 % 3]);
     let batch = RecordBatch::try_from_iter([
@@ -165,7 +173,7 @@ fn planned(name: &str) -> Result<Plan, Box<dyn std::error::Error>> {
         ("domain", Arc::new(StringArray::from_iter_values(kinds))),
     ])?;
     let properties = WriterProperties::builder()
-        .set_max_row_group_row_count(Some(ROWS / 4))
+        .set_max_row_group_row_count(Some(group_rows))
         .set_data_page_size_limit(3000)
         .set_write_batch_size(16)
         .build();
@@ -187,32 +195,34 @@ fn planned(name: &str) -> Result<Plan, Box<dyn std::error::Error>> {
 }
 
 #[test]
-fn documents_are_the_same_however_small_the_pieces() -> Outcome {
-    let plan = planned("pieces")?;
-    let (source, shard) = (&plan.sources[0], &plan.sources[0].shards[0]);
-    let whole: Vec<Document> = shard
-        .units
-        .iter()
-        .map(|unit| read_unit(shard, &source.columns, unit)?.collect())
-        .collect::<Result<Vec<Vec<_>>>>()?
-        .concat();
-    assert!(whole.len() == ROWS && shard.units.len() > 12);
-    for piece_bytes in [64, 700, 5000] {
-        for first in [0, 1, 5] {
+fn documents_are_the_same_however_small_the_pieces_and_the_row_groups() -> Outcome {
+    let mut all: Option<Vec<Document>> = None;
+    for group_rows in [ROWS / 4, 45, 1] {
+        let plan = planned(&format!("pieces{group_rows}"), group_rows)?;
+        let (source, shard) = (&plan.sources[0], &plan.sources[0].shards[0]);
+        let whole: Vec<Document> = shard
+            .units
+            .iter()
+            .map(|unit| read_unit(shard, &source.columns, unit)?.collect())
+            .collect::<Result<Vec<Vec<_>>>>()?
+            .concat();
+        assert!(whole.len() == ROWS && shard.units.len() > 12, "{} units", shard.units.len());
+        assert!(all.get_or_insert_with(|| whole.clone()) == &whole, "row groups of {group_rows} rows");
+        for (piece_bytes, first) in [64, 700, 5000].into_iter().flat_map(|bytes| [0, 1, 5].map(|first| (bytes, first)))
+        {
             let stored = TinyPieces(shard.open()?, piece_bytes);
             let footer = shard.footer(&stored.0)?;
             let mut documents: Option<super::UnitDocuments> = None;
             let mut read = Vec::new();
             // one unit goes on where the one before it ended, or skips what another has
             for unit in shard.units[first..].iter().step_by(first.max(1)) {
-                let span = shard.groups.span(unit).ok_or("no such rows")?;
                 let gone_on = documents.take().and_then(|mut before| before.advance_to(unit).then_some(before));
-                let mut now = match gone_on {
-                    Some(now) => now,
-                    None => {
-                        open(&stored, None, &footer, (&source.columns, Wanted::Documents), (unit, span, "a.parquet"))?
-                    }
+                let anew = || {
+                    let columns = source.columns.clone();
+                    let row_groups = RowGroups::new(stored.clone(), Arc::clone(&footer), columns, Wanted::Documents);
+                    open(row_groups, None, &shard.groups, (unit, "a.parquet"))
                 };
+                let mut now = gone_on.map_or_else(anew, Ok)?;
                 read.extend(now.by_ref().collect::<Result<Vec<Document>>>()?);
                 documents = Some(now);
             }
@@ -228,8 +238,31 @@ fn documents_are_the_same_however_small_the_pieces() -> Outcome {
 }
 
 #[test]
+fn any_rows_are_read_across_row_groups() -> Outcome {
+    let plan = planned("rows", 45)?;
+    let (columns, shard) = (&plan.sources[0].columns, &plan.sources[0].shards[0]);
+    for rows in [0..1, 44..46, 45..90, 30..200, 1_990..2_000, 0..2_000] {
+        for wanted in [Wanted::Documents, Wanted::Sample] {
+            let unit = shard.unit_of(rows.clone()).ok_or("no such rows")?;
+            let documents = UnitStart::new(shard, columns, &unit).with_wanted(wanted).open()?;
+            let documents = documents.collect::<Result<Vec<Document>>>()?;
+            assert!(documents.iter().map(|document| document.row).eq(rows.clone()), "{rows:?}");
+            let begins = |document: &Document| match &document.text {
+                DocumentText::Text(text) => text.starts_with(&format!("{} ", document.row)),
+                _ => false,
+            };
+            assert!(documents.iter().all(begins), "{rows:?}, {wanted:?}");
+        }
+    }
+    assert!(shard.unit_of(1_999..2_001).is_none() && shard.unit_of(2_000..2_001).is_none());
+    let foreign = UnitKey { row_group: 3, ..shard.unit_of(0..1).ok_or("no rows")? };
+    assert!(matches!(read_unit(shard, columns, &foreign), Err(crate::Error::ForeignUnit { .. })));
+    Ok(())
+}
+
+#[test]
 fn footers_that_a_plan_had_no_room_for_are_read_again() -> Outcome {
-    let mut plan = planned("footers")?;
+    let mut plan = planned("footers", ROWS / 4)?;
     let source = &mut plan.sources[0];
     let whole = |source: &crate::PlannedSource| -> Result<Vec<Document>> {
         let units = source.units().map(|(shard, unit)| read_unit(shard, &source.columns, unit)?.collect());

@@ -14,8 +14,8 @@ fn measure(engine: &FakeEngine, set: &HeadSet, probes: usize) -> Result<Health, 
     let all: Vec<&str> = bundled_sentences().collect();
     let settings = ProbeSettings { probes, shots: 3, context_tokens: 1500, seed: 5 };
     let probes = build_probes(&all, &vocabulary(None), &settings)?;
-    let scores = retrieval_scores(engine, &probes, headwater_record::heads::Rule::NeedleSpan, &|_| ())?;
-    health(engine, &probes, &scores, &HealthOptions { set, mask: MaskKind::Zero, seed: 9 }, &|_| ())
+    let scores = retrieval_scores(engine, &probes, headwater_record::heads::Rule::NeedleSpan, &())?;
+    health(engine, &probes, &scores, &HealthOptions { set, mask: MaskKind::Zero, seed: 9 }, &())
 }
 
 #[test]

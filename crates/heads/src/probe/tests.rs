@@ -182,7 +182,7 @@ fn a_head_that_copies_the_golden_probes_reaches_what_is_reachable() -> Result<()
     let Some(golden) = golden() else { return Ok(()) };
     let probes: Vec<Probe> = golden["probes"].as_array().expect("probes").iter().map(golden_probe).collect();
     let engine = crate::fake::FakeEngine::new(&[((1, 2), crate::fake::Role::Copies)]);
-    let scores = retrieval_scores(&engine, &probes, headwater_record::heads::Rule::NeedleSpan, &|_| ())?;
+    let scores = retrieval_scores(&engine, &probes, headwater_record::heads::Rule::NeedleSpan, &())?;
     // Two tokens of each answer differ from the JSON's: the first, by its space, and the last, by the quote after it.
     let expected = probes.iter().map(|probe| 1.0 - 2.0 / probe.answer().len() as f64).sum::<f64>() / 6.0;
     assert!((scores.mean()[1][2] - expected).abs() < 1e-12);

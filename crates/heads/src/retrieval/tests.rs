@@ -14,7 +14,7 @@ fn probes(count: usize) -> Vec<Probe> {
 fn a_copying_head_scores_and_its_neighbour_by_one_does_not() -> Result<(), Error> {
     let engine = FakeEngine::new(&[((0, 1), Role::Copies), ((3, 4), Role::OffByOne)]);
     for rule in [Rule::NeedleSpan, Rule::Visible] {
-        let scores = retrieval_scores(&engine, &probes(6), rule, &|_| ())?;
+        let scores = retrieval_scores(&engine, &probes(6), rule, &())?;
         let means = scores.mean();
         assert_eq!((means.len(), means[0].len()), (4, 5));
         assert!(means[0][1] > 0.7 && means[0][1] <= scores.reachable(), "{} of {}", means[0][1], scores.reachable());

@@ -1,4 +1,8 @@
+use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use headwater_record::heads::Rule;
 
 use super::*;
 use crate::fake::{FakeEngine, Role, vocabulary};
@@ -12,11 +16,68 @@ fn config() -> HeadsConfig {
 
 fn search(engine: &FakeEngine, config: &HeadsConfig, options: &FindOptions<'_>) -> Result<(HeadsFile, u64), Error> {
     let subject = Subject { engine, vocabulary: vocabulary(Some(3)), weights: ContentHash::of(b"weights") };
-    let passes = AtomicU64::new(0);
-    let file = subject.search(config, options, &|more| {
-        passes.fetch_add(more, Ordering::Relaxed);
-    })?;
-    Ok((file, passes.into_inner()))
+    let memory = Memory { most: usize::MAX, ..Memory::default() };
+    let file = subject.search(config, options, &memory)?;
+    Ok((file, memory.passes.into_inner()))
+}
+
+/// Remembers what is measured and stops after `most` measurements.
+#[derive(Default)]
+struct Memory {
+    most: usize,
+    kept: Mutex<BTreeMap<ContentHash, Vec<f64>>>,
+    passes: AtomicU64,
+}
+
+impl Watch for Memory {
+    fn advance(&self, passes: u64) {
+        self.passes.fetch_add(passes, Ordering::Relaxed);
+    }
+
+    fn find(&self, name: &ContentHash) -> Option<Vec<f64>> {
+        self.kept.lock().expect("no search panics").get(name).cloned()
+    }
+
+    fn keep(&self, name: ContentHash, measured: &[f64]) {
+        self.kept.lock().expect("no search panics").insert(name, measured.to_vec());
+    }
+
+    fn is_over(&self) -> bool {
+        self.kept.lock().expect("no search panics").len() >= self.most
+    }
+}
+
+#[test]
+fn a_search_that_was_stopped_measures_only_the_rest() -> Result<(), Error> {
+    let engine = FakeEngine::new(&COPYING);
+    let subject = |engine| Subject { engine, vocabulary: vocabulary(Some(3)), weights: ContentHash::of(b"weights") };
+    let options = FindOptions { seed: 4, ..FindOptions::default() };
+    let (whole, all) = search(&engine, &config(), &options)?;
+    let mut memory = Memory { most: 2, ..Memory::default() };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread can be had");
+    let stopped = pool.install(|| subject(&engine).search(&config(), &options, &memory));
+    assert!(matches!(stopped, Err(Error::Stopped)), "{stopped:?}");
+    let kept = memory.kept.lock().expect("no search panics").len();
+    assert_eq!(kept, 2);
+    // the rest, and then nothing: health measures each probe five times in one go
+    for (most, left) in [(usize::MAX, all - 2), (0, 0)] {
+        memory = Memory { most, passes: AtomicU64::new(0), ..memory };
+        let before = engine.passes.load(Ordering::Relaxed);
+        assert_eq!(subject(&engine).search(&config(), &options, &memory)?, whole);
+        assert_eq!(engine.passes.load(Ordering::Relaxed) - before, left);
+        assert_eq!(memory.passes.load(Ordering::Relaxed), all, "progress counts what was found");
+    }
+    // another mask, rule or seed shares nothing that depends on it
+    for (rule, mask, seed) in [
+        (Rule::Visible, MaskKind::CausalUniform, 4),
+        (Rule::NeedleSpan, MaskKind::Zero, 4),
+        (Rule::NeedleSpan, MaskKind::CausalUniform, 5),
+    ] {
+        let (config, options) = (HeadsConfig { rule, ..config() }, FindOptions { mask, seed, ..options });
+        let search = subject(&engine).search(&config, &options, &memory);
+        assert!(matches!(search, Err(Error::Stopped)), "{rule:?} {mask:?} {seed}: {search:?}");
+    }
+    Ok(())
 }
 
 #[test]

@@ -11,6 +11,7 @@ use headwater_report::heads_svg;
 use headwater_run::RunFolder;
 use headwater_store::Created;
 
+use super::probe_journal::ProbeJournal;
 use crate::events::ProbeAccuracy;
 use crate::{Error, Event, Pipeline, Result};
 
@@ -39,7 +40,7 @@ impl Pipeline {
     /// Finds the head set, or reads and checks the one that is there.
     ///
     /// # Errors
-    /// [`Error::OtherHeads`], [`Error::WeakHeads`], what is wrong with a pinned set, and the errors of the model and the store.
+    /// [`Error::OtherHeads`], [`Error::WeakHeads`], [`Error::Cancelled`], what is wrong with a pinned set, and the errors of the model and the store.
     pub fn heads(&self, request: HeadsRequest) -> Result<HeadsFile> {
         self.place().ensure_writable()?;
         let plan = match self.config.heads.sentences {
@@ -59,6 +60,7 @@ impl Pipeline {
             Some(stored) if request.find_again && !self.differences(&stored, model)?.is_empty() => {
                 let file = self.make_heads(model, plan, request.allow_weak)?;
                 self.folder.write_heads(&file)?;
+                self.folder.remove_measured_probes()?;
                 file
             }
             Some(stored) => self.agreed(stored, model)?,
@@ -140,7 +142,9 @@ impl Pipeline {
     /// Makes `heads.json` unless another worker was first: then its set is the run's.
     fn first_heads(&self, model: &Model, plan: &Plan, allow_weak: bool) -> Result<HeadsFile> {
         let file = self.make_heads(model, plan, allow_weak)?;
-        match self.folder.create_heads(&file)? {
+        let created = self.folder.create_heads(&file)?;
+        self.folder.remove_measured_probes()?;
+        match created {
             Created::New => Ok(file),
             Created::AlreadyThere => {
                 self.read_heads(model)?.ok_or_else(|| Error::Vanished { path: self.place().describe(RunFolder::HEADS) })
@@ -166,13 +170,22 @@ impl Pipeline {
             corpus_sentences: &corpus_sentences,
         };
         let step = self.step("heads", "forward passes", Some(forward_passes(config)));
-        let found = find_heads(model, config, &options, &|passes| step.advance(passes));
+        let journal = ProbeJournal::open(self, model.weights_hash(), step)?;
+        let watched = self.environment.cancel.watch();
+        let found = find_heads(model, config, &options, &journal);
+        drop(watched);
         match found {
             Ok(file) => {
-                step.finish();
+                journal.finish();
                 Ok(file)
             }
+            Err(headwater_heads::Error::Stopped) => {
+                journal.keep_all();
+                Err(Error::Cancelled)
+            }
             Err(headwater_heads::Error::WeakHeads { weakness, file }) => {
+                // the same search may be allowed next
+                journal.keep_all();
                 self.folder.write_weak_heads(&file)?;
                 let path = self.place().describe(RunFolder::WEAK_HEADS);
                 Err(Error::WeakHeads { path, source: Box::new(headwater_heads::Error::WeakHeads { weakness, file }) })

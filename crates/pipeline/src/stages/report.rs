@@ -3,10 +3,11 @@
 use bytes::Bytes;
 use headwater_corpus::Plan;
 use headwater_record::profile::Profile;
+use headwater_record::tokens::TextPart;
 use headwater_record::{RunFile, SelectionFile};
 use headwater_report::{Mixture, MixturePart, MixtureStage, PageInputs, PlannedSchedule, render_page};
 use headwater_run::RunFolder;
-use headwater_select::{Mixtures, Rule, StoredSidecars, profile};
+use headwater_select::{Mixtures, Rule, SelectedWeight, StoredSidecars, profile};
 
 use crate::error::chain;
 use crate::{Arm, Class, Error, Pipeline, Result};
@@ -48,7 +49,10 @@ impl Pipeline {
             profile => profile.map_err(|error| refused("the scores", error)).ok().flatten().flatten(),
         };
         let recipes = self.rehearse_recipe().map_err(|error| refused("the learning rate", error)).ok();
-        let mixture = selection.as_ref().map(|selection| self.mixture(selection)).transpose();
+        let planned = recipes
+            .as_ref()
+            .map(|recipes| PlannedSchedule { schedule: &recipes.schedule, tokens_per_step: recipes.tokens_per_step });
+        let mixture = selection.as_ref().map(|selection| self.mixture(selection, planned)).transpose();
         let mixture = mixture.map_err(|error| refused("the mixture", error)).ok().flatten();
         let html = render_page(&PageInputs {
             pipeline: &self.command_line,
@@ -57,10 +61,7 @@ impl Pipeline {
             profile: profile.as_ref(),
             selection: selection.as_ref(),
             mixture: mixture.as_ref(),
-            schedule: recipes.as_ref().map(|recipes| PlannedSchedule {
-                schedule: &recipes.schedule,
-                tokens_per_step: recipes.tokens_per_step,
-            }),
+            schedule: planned,
             metrics: metrics.as_ref(),
             warnings: &warnings,
         });
@@ -68,13 +69,22 @@ impl Pipeline {
         Ok(RunFolder::REPORT.to_owned())
     }
 
-    /// Profiles the sidecars that there are; nothing before the first.
-    fn profile(&self, run: &RunFile, plan: Option<&Plan>) -> Result<Option<Profile>> {
+    /// The sidecars that there are, and how many are missing.
+    pub(crate) fn scored_sidecars<'a>(
+        &'a self,
+        run: &RunFile,
+        plan: Option<&'a Plan>,
+    ) -> Result<(StoredSidecars<'a>, usize)> {
         let (sidecars, missing) = StoredSidecars::open_partly(&self.folder, run)?;
-        let sidecars = match plan {
-            Some(plan) => sidecars.with_shards(plan),
-            None => sidecars,
-        };
+        Ok(match plan {
+            Some(plan) => (sidecars.with_shards(plan), missing),
+            None => (sidecars, missing),
+        })
+    }
+
+    /// Profiles the sidecars that there are; nothing before the first.
+    pub(crate) fn profile(&self, run: &RunFile, plan: Option<&Plan>) -> Result<Option<Profile>> {
+        let (sidecars, missing) = self.scored_sidecars(run, plan)?;
         let scored = headwater_select::Sidecars::units(&sidecars).len();
         if scored == 0 {
             return Ok(None);
@@ -86,21 +96,45 @@ impl Pipeline {
         Ok(Some(profile?))
     }
 
-    fn mixture(&self, selection: &SelectionFile) -> Result<Mixture> {
+    fn mixture(&self, selection: &SelectionFile, planned: Option<PlannedSchedule<'_>>) -> Result<Mixture> {
         let Mixtures { stable, decay } = Mixtures::new(selection, self.config.mixture)?;
-        let stage = |name: &str, mixture: &headwater_select::Mixture| MixtureStage {
+        let stage = |name: &str, mixture: &headwater_select::Mixture, weight: SelectedWeight| MixtureStage {
             name: name.to_owned(),
             parts: mixture
                 .parts(selection)
                 .into_iter()
-                .map(|(part, weight)| MixturePart { name: part.name(), weight })
+                .map(|(part, weight)| MixturePart { name: part.name(), weight, tokens: part_tokens(selection, part) })
                 .collect(),
+            tokens: None,
+            selected_weight: match weight {
+                SelectedWeight::Concatenate => None,
+                SelectedWeight::Weight(weight) => Some(weight),
+            },
             arithmetic: mixture.arithmetic.clone(),
         };
-        let stages = match &decay {
-            None => vec![stage("throughout", &stable)],
-            Some(decay) => vec![stage("until the decay", &stable), stage("while the rate decays", decay)],
+        let mut stages = match decay.as_ref().zip(self.config.mixture.decay) {
+            None => vec![stage("throughout", &stable, self.config.mixture.selected)],
+            Some((decay, weight)) => vec![
+                stage("until the decay", &stable, self.config.mixture.selected),
+                stage("while the rate decays", decay, weight),
+            ],
         };
+        if let Some(PlannedSchedule { schedule, tokens_per_step }) = planned {
+            let tokens = |steps: u64| Some(steps as f64 * tokens_per_step as f64);
+            let start = if stages.len() > 1 { schedule.decay_start() } else { schedule.steps() };
+            for (stage, steps) in stages.iter_mut().zip([start, schedule.steps() - start]) {
+                stage.tokens = tokens(steps);
+            }
+        }
         Ok(Mixture { stages })
+    }
+}
+
+/// Tokens of one pass over a part.
+fn part_tokens(selection: &SelectionFile, part: TextPart) -> u64 {
+    match part {
+        TextPart::Corpus => selection.tokens().0,
+        TextPart::Selected => selection.kept_tokens().0,
+        TextPart::Bucket(index) => selection.buckets.get(index).map_or(0, |bucket| bucket.tokens.0),
     }
 }

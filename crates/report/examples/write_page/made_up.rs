@@ -4,16 +4,18 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::Arc;
 
-use headwater_record::comparison::{Arm, Comparison, DomainComparison, Example, Kept};
+use headwater_record::comparison::{Arm, Comparison, DomainComparison, DomainOverlap, Example, Kept, RunOverlap};
 use headwater_record::heads::{HeadSearch, Health, Rule};
-use headwater_record::profile::{DomainProfile, Profile, Sample, SampleSet, Scale};
+use headwater_record::profile::{CutPoint, DomainProfile, Histogram, Profile, Sample, SampleSet, Scale};
 use headwater_record::run::{Labels, Numerics, RunShard, RunSource, SEMANTICS, ScoringInputs, SkippedShard};
 use headwater_record::selection::{Bucket, Certainty, Correction, DomainSelection, Nuisance, RankedDocument, Stratum};
 use headwater_record::{
     ContentHash, DocumentAddress, HeadId, HeadSet, HeadsFile, Metrics, RunFile, SelectionFile, ShardId, TokenCount,
     UnitKey,
 };
-use headwater_report::{Mixture, MixturePart, MixtureStage, PageInputs, PlannedSchedule};
+use headwater_report::{
+    ComparedRun, Mixture, MixturePart, MixtureStage, PageInputs, PlannedSchedule, render_comparison,
+};
 use headwater_schedule::{Curve, Schedule, WsdSteps};
 use serde_json::json;
 
@@ -47,6 +49,33 @@ impl MadeUp {
             schedule: Some(PlannedSchedule { schedule: &self.schedule, tokens_per_step: 8192 * 1024 }),
             metrics: Some(&self.metrics),
             warnings: &self.warnings,
+        }
+    }
+}
+
+impl MadeUp {
+    /// A page of this run and another one.
+    pub(crate) fn against(&self, other: &Self) -> String {
+        let domain = |domain: &DomainProfile| DomainOverlap {
+            domain: domain.domain.clone(),
+            shared_documents: domain.kept_documents / 3,
+            shared_tokens: TokenCount(domain.kept_tokens.0 / 3),
+        };
+        let overlap = RunOverlap {
+            shards: [25, 30],
+            common_shards: 20,
+            domains: other.profile.domains.iter().map(domain).collect(),
+        };
+        render_comparison([self.compared(), other.compared()], &overlap)
+    }
+
+    fn compared(&self) -> ComparedRun<'_> {
+        ComparedRun {
+            pipeline: "pipelines/made-up.toml",
+            config: &self.run.config,
+            run: &self.run,
+            heads: Some(&self.heads),
+            profile: &self.profile,
         }
     }
 }
@@ -92,11 +121,13 @@ pub(crate) fn upsampled() -> Result<MadeUp> {
         tokens: TokenCount(6_100_000),
     };
     made.selection.by = "upsample".to_owned();
+    made.profile.by = made.selection.by.clone();
     made.selection.buckets = (0..7).map(bucket).collect();
     for (domain, profiled) in made.selection.domains.iter_mut().zip(&mut made.profile.domains) {
         (domain.certainty, profiled.cut, profiled.certainty) = (None, None, None);
+        profiled.cuts = Vec::new();
         for set in &mut profiled.samples {
-            (set.above, set.below) = (Vec::new(), Vec::new());
+            (set.above, set.below, set.spread) = (Vec::new(), Vec::new(), Vec::new());
         }
         let stratum = |at: u32| Stratum {
             from_tokens: 32 << (2 * at),
@@ -132,6 +163,7 @@ pub(crate) fn maximal() -> Result<MadeUp> {
 fn made_up(extent: Extent) -> Result<MadeUp> {
     let domains: Vec<DomainProfile> = (0..extent.domains).map(|at| profiled(at, &extent)).collect();
     let heads = heads(extent.shape)?;
+    let mixture = mixture(&domains);
     let statuses: BTreeMap<String, u64> = [
         ("scored".to_owned(), extent.documents * 4 / 5),
         ("short".to_owned(), extent.documents / 6),
@@ -149,12 +181,13 @@ fn made_up(extent: Extent) -> Result<MadeUp> {
             scored_units: 412,
             statuses,
             rank: extent.rank.to_owned(),
+            by: "documents".to_owned(),
             left_out: 0,
             comparison: comparison(&domains, extent.rank),
             domains,
         },
         heads,
-        mixture: mixture(),
+        mixture,
         schedule: Schedule::wsd(
             WsdSteps { steps: 119_209, warmup_steps: 119, decay_steps: 29_802 },
             Curve::OneMinusSqrt,
@@ -206,10 +239,12 @@ fn profiled(at: usize, extent: &Extent) -> DomainProfile {
         documents,
         tokens: TokenCount(documents * 1180),
         ranked_documents: ranked,
+        fraction: 0.2,
         kept_documents: kept,
-        kept_tokens: TokenCount(kept * 1320),
+        kept_tokens: TokenCount(kept * 1440),
         cut: Some(cut),
         certainty: Some(certainty(kept, cut)),
+        cuts: cuts(&ranked_by.cut_at(cut, ranked), ranked),
         value: ranked_by.cut_at(cut, ranked),
         controls: vec![
             length.histogram((ranked, kept), length.mean + 0.15),
@@ -225,6 +260,27 @@ fn profiled(at: usize, extent: &Extent) -> DomainProfile {
             .map(|(set, rank)| samples(rank, 100 * set + 1000 * at, cut, extent))
             .collect(),
     }
+}
+
+/// What every whole per cent keeps, with the value found in the histogram.
+fn cuts(value: &Histogram, ranked: u64) -> Vec<CutPoint> {
+    let above = |documents: u64| {
+        let mut left = documents;
+        let bins = value.edges.windows(2).zip(&value.all).rev();
+        bins.into_iter().find_map(|(edges, count)| {
+            let is_here = left <= *count;
+            left = left.saturating_sub(*count);
+            is_here.then_some(edges[0])
+        })
+    };
+    let point = |step: u64| CutPoint {
+        fraction: step as f64 / 100.0,
+        documents: ranked * step / 100,
+        tokens: TokenCount(ranked * step / 100 * (1_500 - 3 * step)),
+        value: (step > 0).then(|| above(ranked * step / 100).unwrap_or(value.edges[0])),
+        stderr: (1..100).contains(&step).then_some(0.002),
+    };
+    (0..=100).map(point).collect()
 }
 
 fn certainty(kept: u64, cut: f64) -> Certainty {
@@ -255,15 +311,23 @@ fn correction(documents: u64, shift: f64) -> Correction {
 }
 
 fn samples(rank: &str, seed: usize, cut: f64, extent: &Extent) -> SampleSet {
-    let place = |first: usize, value: f64| -> Vec<Sample> {
-        (0..extent.samples).map(|at| sample(seed + first + at, value * (1.0 - 0.02 * at as f64), extent.text)).collect()
+    let place = |first: usize, value: f64, (from, each): (usize, usize), count: usize| -> Vec<Sample> {
+        (0..count)
+            .map(|at| Sample {
+                is_kept: from + each * at <= 20,
+                kept_from: Some(from + each * at),
+                ..sample(seed + first + at, value * (1.0 - 0.02 * at as f64), extent.text)
+            })
+            .collect()
     };
+    let own = if rank == extent.rank { 19 } else { 0 };
     SampleSet {
         rank: rank.to_owned(),
-        top: place(0, cut.mul_add(5.0, 0.3)),
-        above: place(20, cut * 1.02),
-        below: place(40, cut * 0.98),
-        bottom: place(60, cut * 0.05),
+        top: place(0, cut.mul_add(5.0, 0.3), (1, 0), extent.samples),
+        above: place(20, cut * 1.02, (20, 0), extent.samples),
+        below: place(40, cut * 0.98, (21, 0), extent.samples),
+        bottom: place(60, cut * 0.05, (100, 0), extent.samples),
+        spread: place(80, cut * 1.5, (5, 5), own),
     }
 }
 
@@ -283,6 +347,8 @@ fn sample(at: usize, value: f64, text: fn(usize) -> String) -> Sample {
         loss_base: 1.4 + spread / 60.0,
         compression: 1.6 + spread / 70.0,
         tokens: 40 + u32::try_from(at * 7919 % 4000).unwrap_or(0),
+        is_kept: false,
+        kept_from: None,
         is_cut_off: text.len() > 4000,
         text: (!at.is_multiple_of(13)).then_some(text),
     }
@@ -493,19 +559,24 @@ fn comparison(domains: &[DomainProfile], rank: &str) -> Comparison {
     Comparison { domains: domains.iter().map(of_domain).collect(), arms }
 }
 
-fn mixture() -> Mixture {
-    let stage = |name: &str, selected: f64, arithmetic: &str| MixtureStage {
+fn mixture(domains: &[DomainProfile]) -> Mixture {
+    let sum = |of: fn(&DomainProfile) -> TokenCount| domains.iter().map(|domain| of(domain).0).sum::<u64>();
+    let (corpus, kept) = (sum(|domain| domain.tokens), sum(|domain| domain.kept_tokens));
+    let weight = kept as f64 / (corpus + kept) as f64;
+    let stage = |name: &str, tokens: f64, selected: f64, arithmetic: &str| MixtureStage {
         name: name.to_owned(),
-        parts: [("corpus", 1.0 - selected), ("selected", selected)]
-            .map(|(name, weight)| MixturePart { name: name.to_owned(), weight })
+        parts: [("corpus", 1.0 - selected, corpus), ("selected", selected, kept)]
+            .map(|(name, weight, tokens)| MixturePart { name: name.to_owned(), weight, tokens })
             .into(),
+        tokens: Some(tokens),
+        selected_weight: (selected > 0.5).then_some(selected),
         arithmetic: arithmetic.to_owned(),
     };
-    let concatenated = "selected / (corpus + selected) = 247.5M / (1.2B + 247.5M) = 0.1713";
+    let concatenated = format!("selected / (corpus + selected) = {kept} / ({corpus} + {kept}) = {weight:.4}");
     Mixture {
         stages: vec![
-            stage("until the decay", 0.1713, concatenated),
-            stage("while the rate decays", 0.6, "mixture.decay = 0.6"),
+            stage("until the decay", 3.0e9, weight, &concatenated),
+            stage("while the rate decays", 2.5e9, 0.6, "mixture.decay = 0.6"),
         ],
     }
 }

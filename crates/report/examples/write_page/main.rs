@@ -3,7 +3,7 @@
 //!     cargo run -p headwater-report --example write_page -- FOLDER
 //!
 //! `full.html` has everything, hostile documents included; `upsampled.html` repeats documents by quality and has no single cut;
-//! `partial.html` knows only `run.json`, `empty.html` nothing; `maximal.html` is as large as a page gets.
+//! `compared.html` puts these two side by side; `partial.html` knows only `run.json`, `empty.html` nothing; `maximal.html` is as large as a page gets.
 
 mod hostile;
 mod made_up;
@@ -26,6 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         ("partial", render_page(&partial)),
         ("empty", render_page(&PageInputs::default())),
         ("maximal", render_page(&maximal.inputs())),
+        ("compared", full.against(&upsampled)),
     ];
     for (name, html) in pages {
         std::fs::write(folder.join(format!("{name}.html")), html)?;

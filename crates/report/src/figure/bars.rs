@@ -33,6 +33,9 @@ pub(crate) struct Bar {
 
 /// Draws bars along one axis that begins at zero; one of per cent ends at 100.
 pub(crate) fn bars(title: &str, axis: &Axis, bars: &[Bar]) -> Figure {
+    if bars.is_empty() {
+        return Figure::of_nothing(title.to_owned());
+    }
     let shown = &bars[..bars.len().min(MOST_BARS)];
     let least = if axis.unit == "%" { 100.0 } else { 0.0 };
     let highest = shown.iter().map(|bar| bar.value).filter(|value| value.is_finite()).fold(least, f64::max);

@@ -25,10 +25,13 @@ pub(crate) fn density(density: &Density, of: &str) -> Figure {
     if boxes(density) > MOST_BOXES {
         return self::density(&coarser(density), of);
     }
+    let title = format!("{} against {}", capital(&density.y.title), density.x.title);
+    if most(density) == 0 {
+        return Figure::of_nothing(title);
+    }
     let ends = |edges: &[f64]| (edges.first().copied().unwrap_or(0.0), edges.last().copied().unwrap_or(1.0));
     let x = Ruler::new(ends(&density.x_edges), density.x.scale, (LEFT, WIDTH - RIGHT));
     let y = Ruler::new(ends(&density.y_edges), density.y.scale, (HEIGHT - BELOW, TOP));
-    let title = format!("{} against {}", capital(&density.y.title), density.x.title);
     let (across, upward) = (axis_title(&density.x), axis_title(&density.y));
     let words = format!("{across} to the right, {upward} upward, for {of}. {}", in_words(density));
     let mut picture = axes(paper(HEIGHT, &title, &words), (&x, &y), (&across, &upward), HEIGHT);
@@ -42,6 +45,9 @@ pub(crate) fn density(density: &Density, of: &str) -> Figure {
         medians(density).iter().map(|(right, up)| format!("{} {}", tenth(x.at(*right)), tenth(y.at(*up)))).collect();
     for class in ["halo", "median"] {
         picture = picture.add(Polyline::new().set("points", line.join(" ")).set("class", class));
+    }
+    if let Some((right, up)) = medians(density).last() {
+        picture = picture.add(text("median", (x.at(*right).min(WIDTH - RIGHT - 4.0), y.at(*up) - 6.0), "median end"));
     }
     let caption = html! { "R² " b { (correlation(density.r2)) } ", Spearman " b { (correlation(density.spearman)) } };
     Figure { title, caption: Some(caption), drawing: legend(picture, most).to_string(), class: "density" }

@@ -3,13 +3,13 @@
 use headwater_record::profile::{Histogram, Scale};
 use maud::html;
 use svg::Document;
-use svg::node::element::{Path, Rectangle};
+use svg::node::element::{Group, Path, Rectangle};
 
 use super::Figure;
 use super::axis::Ruler;
 use super::frame::{BELOW, HEIGHT, LEFT, RIGHT, TOP, WIDTH, axes, axis_title, capital, paper, rule, tenth, text};
 use crate::draw::round;
-use crate::numbers::{grouped, measured, share, value};
+use crate::numbers::{self, grouped, share, value};
 
 /// How much higher than the highest bin a drawing is, so that the cut's name has its place.
 const HEADROOM: f64 = 1.12;
@@ -28,13 +28,16 @@ pub(crate) fn distribution(histogram: &Histogram, cut: Option<Cut>, of: &str) ->
     let highest = histogram.all.iter().copied().max().unwrap_or(0) as f64;
     let (x, y) = rulers(histogram, highest);
     let (all, kept): (u64, u64) = (histogram.all.iter().sum(), histogram.kept.iter().sum());
+    if all == 0 {
+        return Figure::of_nothing(format!("{} of documents", capital(&histogram.axis.title)));
+    }
     let what = axis_title(&histogram.axis);
     let mut words =
         format!("Of {} ranked documents of {of}, {} are kept ({}).", grouped(all), grouped(kept), share(kept, all));
     words += &median(&histogram.edges, &histogram.all)
         .map_or_else(String::new, |at| format!(" Half of all lie above {}.", value(at)));
     if let Some(cut) = cut {
-        words += &format!(" The cut is at {}.", measured(cut.value, cut.stderr));
+        words += &format!(" The cut is at {}.", numbers::cut(cut.value, cut.stderr));
     }
     let with_cut_named = if cut.is_some() { ", with the cut" } else { "" };
     let title = format!("{} of documents{with_cut_named}", capital(&histogram.axis.title));
@@ -44,9 +47,21 @@ pub(crate) fn distribution(histogram: &Histogram, cut: Option<Cut>, of: &str) ->
         .add(outline(&histogram.edges, &heights(&histogram.all), (&x, &y)).set("class", "all"))
         .add(outline(&histogram.edges, &heights(&histogram.kept), (&x, &y)).set("class", "kept"));
     if let Some(cut) = cut {
-        picture = with_cut(picture, cut, &x);
+        picture = with_cut(picture, cut, &x).add(tried());
     }
     Figure { title, caption: None, drawing: legend(picture).to_string(), class: "histogram" }
+}
+
+/// Where a value is in the picture of a distribution, in pixels from the left.
+pub(crate) fn place(histogram: &Histogram, value: f64) -> f64 {
+    tenth(rulers(histogram, 0.0).0.at(value))
+}
+
+/// A second cut, which the script of the page moves and shows.
+fn tried() -> Group {
+    let bottom = HEIGHT - BELOW;
+    let mark = Group::new().set("class", "tried").set("visibility", "hidden");
+    mark.add(rule((0.0, TOP - 4.0), (0.0, bottom), "tried")).add(text("tried", (5.0, TOP + 24.0), "tried"))
 }
 
 /// Draws what is kept against everything, each as shares of its own documents.
@@ -55,6 +70,10 @@ pub(crate) fn against_all(histogram: &Histogram, of: &str) -> Figure {
         let total = counts.iter().sum::<u64>().max(1) as f64;
         counts.iter().map(|count| 100.0 * *count as f64 / total).collect::<Vec<_>>()
     };
+    let title = format!("Kept against all by {}", histogram.axis.title);
+    if histogram.all.iter().all(|count| *count == 0) {
+        return Figure::of_nothing(title);
+    }
     let (all, kept) = (shares(&histogram.all), shares(&histogram.kept));
     let highest = all.iter().chain(&kept).copied().fold(0.0, f64::max);
     let (x, y) = rulers(histogram, highest);
@@ -62,7 +81,6 @@ pub(crate) fn against_all(histogram: &Histogram, of: &str) -> Figure {
     let middle = |counts| median(&histogram.edges, counts).map_or_else(|| "none".to_owned(), value);
     let medians = (middle(&histogram.all), middle(&histogram.kept));
     let unit = if histogram.axis.unit.is_empty() { "" } else { " " }.to_owned() + &histogram.axis.unit;
-    let title = format!("Kept against all by {}", histogram.axis.title);
     let words = format!(
         "Shares of documents of {of} by {what}. The median of all is {}{unit}, that of the kept is {}{unit}.",
         medians.0, medians.1
@@ -137,7 +155,7 @@ fn with_cut(mut picture: Document, cut: Cut, x: &Ruler) -> Document {
     let (label_at, class) = if is_left { (at - 5.0, "cut end") } else { (at + 5.0, "cut") };
     let name = if x.holds(cut.value) { "cut" } else { "cut beyond, at" };
     picture.add(rule((at, TOP - 4.0), (at, bottom), "cut")).add(text(
-        format!("{name} {}", measured(cut.value, cut.stderr)),
+        format!("{name} {}", numbers::cut(cut.value, cut.stderr)),
         (label_at, TOP + 8.0),
         class,
     ))
@@ -178,7 +196,7 @@ mod tests {
         assert!(drawn.contains("Of 16 ranked documents of a &lt;b&gt;, 8 are kept (50.0\u{a0}%)."), "{drawn}");
         assert!(drawn.contains("class=\"band\""));
         let beyond = distribution(&histogram(), Some(Cut { value: 9.0, stderr: None }), "d").drawing;
-        assert!(beyond.contains("cut beyond, at 9.000") && !beyond.contains("class=\"band\""));
+        assert!(beyond.contains("cut beyond, at 9.000 ± ?") && !beyond.contains("class=\"band\""));
     }
 
     #[test]
@@ -186,6 +204,15 @@ mod tests {
         let drawn = distribution(&histogram(), None, "d").drawing;
         let path = drawn.split("class=\"all\" d=\"").nth(1).and_then(|rest| rest.split('"').next());
         assert_eq!(path.map(|path| (path.matches('M').count(), path.matches('Z').count())), Some((2, 2)), "{drawn}");
+    }
+
+    #[test]
+    fn without_documents_there_are_no_axes() {
+        let nothing = Histogram { all: vec![0; 4], kept: vec![0; 4], ..histogram() };
+        for figure in [distribution(&nothing, None, "d"), against_all(&nothing, "d")] {
+            let shown = figure.markup().into_string();
+            assert!(shown.contains("nothing to draw") && !shown.contains("<svg"), "{shown}");
+        }
     }
 
     #[test]

@@ -24,6 +24,9 @@ pub(crate) struct Step {
 
 /// Draws the repetitions of every stretch, best first.
 pub(crate) fn steps(title: &str, steps: &[Step]) -> Figure {
+    if steps.is_empty() {
+        return Figure::of_nothing(title.to_owned());
+    }
     let highest = steps.iter().map(|step| step.repeat).fold(1.0, f64::max);
     let x = Ruler::new((0.0, 100.0), Scale::Linear, (LEFT, WIDTH - RIGHT));
     let y = Ruler::new((0.0, highest * 1.12), Scale::Linear, (HEIGHT - BELOW, TOP));

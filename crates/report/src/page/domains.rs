@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use super::PageInputs;
 use super::table::{number, scrolled};
 use crate::escape::named;
-use crate::numbers::{UNKNOWN, grouped, measured, share};
+use crate::numbers::{self, UNKNOWN, grouped, share};
 
 /// Rows of the table.
 const MOST_ROWS: usize = 200;
@@ -58,7 +58,7 @@ pub(super) fn table(inputs: &PageInputs<'_>) -> Option<Markup> {
     Some(html! {
         p.about {
             "A cut is the value of the last document kept. Its standard error (s.e.) tells how far it would move with another sample of the "
-            "domain. “Within” is the share of kept documents whose own value lies within so many of its standard errors from the cut: "
+            "domain; “?” where there are too few documents to tell. “Within” is the share of kept documents whose own value lies within so many of its standard errors from the cut: "
             "those might as well have been dropped."
         }
         (scrolled("All domains", &table))
@@ -96,7 +96,7 @@ impl<'a> Row<'a> {
         let count = |count: u64| number(count as f64, grouped(count));
         let part = |part: u64, whole: u64| number(part as f64 / whole.max(1) as f64, share(part, whole));
         let stderr = self.certainty.and_then(|certainty| certainty.cut_stderr);
-        let cut = self.cut.map_or_else(|| UNKNOWN.to_owned(), |cut| measured(cut, stderr));
+        let cut = self.cut.map_or_else(|| UNKNOWN.to_owned(), |cut| numbers::cut(cut, stderr));
         let judged = self.certainty.map_or(0, |certainty| certainty.judged);
         html! {
             tr {

@@ -8,7 +8,7 @@ use maud::{Markup, PreEscaped, html};
 use super::PageInputs;
 use super::table::facts;
 use crate::figure::{Bar, bars};
-use crate::heads_svg;
+use crate::heads::heads_picture;
 use crate::numbers::{correlation, grouped, percent};
 
 /// Heads of the largest model that is drawn; a picture of more would fill the page.
@@ -22,13 +22,18 @@ pub(super) fn heads(inputs: &PageInputs<'_>) -> Option<Markup> {
             @if let Some(health) = &file.health { (health_figure(health).markup()) }
             div.beside.wide { (numbers(file)) }
         }
-        @if drawn_heads(file) <= MOST_HEADS {
+        @if is_drawn(file, 1) {
             figure.picture {
                 figcaption { b { "Retrieval score of every head" } span.under { "Share of a probe's answer tokens that a head copies; the masked heads are outlined." } }
-                div.scroll role="region" tabindex="0" aria-label="Retrieval score of every head" { (PreEscaped(heads_svg(file))) }
+                div.scroll role="region" tabindex="0" aria-label="Retrieval score of every head" { (PreEscaped(heads_picture(file).to_string())) }
             }
         } @else { p.about { "The model has too many heads to be drawn here; heads.svg shows them." } }
     })
+}
+
+/// Whether the heat map is small enough for a page with `pictures` of its kind.
+pub(super) fn is_drawn(file: &HeadsFile, pictures: usize) -> bool {
+    drawn_heads(file) <= MOST_HEADS / pictures
 }
 
 /// Cells of the heat map.
@@ -71,7 +76,7 @@ fn numbers(file: &HeadsFile) -> Markup {
             ("probes", html! { (search.probes) " of " (grouped(search.context_tokens as u64)) " tokens, " (search.shots) " shots, seed " (search.seed) }),
             ("sentences", html! { (crate::escape::named(&search.sentences)) }),
             ("share of heads", html! { (percent(search.fraction)) }),
-            ("highest score in reach", html! { (correlation(search.reachable)) }),
+            ("highest score in reach", html! { (correlation(search.reachable)) " (answer tokens that some head could copy: the first often differs from its twin)" }),
         ]),
         None => rows.push(("found by", html! { "nothing: the set is pinned" })),
     }

@@ -6,6 +6,9 @@ use headwater_record::profile::Profile;
 use headwater_record::{HeadsFile, Metrics, RunFile, SelectionFile};
 use headwater_schedule::Schedule;
 
+/// Passes beyond which repeated tokens teach less and less (Muennighoff et al. 2023, arXiv 2305.16264).
+pub(crate) const MOST_PASSES: f64 = 4.0;
+
 /// What is known of a run. The page names each part that is `None`, with the command that makes it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PageInputs<'a> {
@@ -52,8 +55,30 @@ pub struct MixtureStage {
     pub name: String,
     /// What is read; the weights sum to 1.
     pub parts: Vec<MixturePart>,
+    /// Tokens that are read in it; `None` if the length of the run is not known.
+    pub tokens: Option<f64>,
+    /// The share of what is selected, where it is set; `None` where the subset is appended to the corpus, so that its size decides.
+    pub selected_weight: Option<f64>,
     /// How the weights are computed, for people.
     pub arithmetic: String,
+}
+
+impl Mixture {
+    /// How often the run reads each token of a part; `None` if the part is empty or the length of the run is not known.
+    pub(crate) fn passes(&self, name: &str) -> Option<f64> {
+        let part = |stage: &MixtureStage| stage.parts.iter().find(|part| part.name == name).cloned();
+        let tokens = self.stages.iter().find_map(part)?.tokens;
+        let read = |stage: &MixtureStage| Some(stage.tokens? * part(stage).map_or(0.0, |part| part.weight));
+        let read = self.stages.iter().map(read).sum::<Option<f64>>()?;
+        (tokens > 0).then(|| read / tokens as f64)
+    }
+
+    /// The part that is read most often, with its passes; `None` if no part's are known.
+    pub(crate) fn most_read(&self) -> Option<(&str, f64)> {
+        let parts = self.stages.iter().flat_map(|stage| &stage.parts);
+        let passes = parts.filter_map(|part| Some((part.name.as_str(), self.passes(&part.name)?)));
+        passes.max_by(|one, other| one.1.total_cmp(&other.1))
+    }
 }
 
 /// A part of a mixture.
@@ -63,6 +88,8 @@ pub struct MixturePart {
     pub name: String,
     /// Share of the tokens that are trained on.
     pub weight: f64,
+    /// Tokens of one pass over it.
+    pub tokens: u64,
 }
 
 impl PageInputs<'_> {

@@ -4,8 +4,9 @@ use headwater_record::Status;
 use maud::{Markup, html};
 
 use super::PageInputs;
+use super::inputs::MOST_PASSES;
 use crate::escape::{name, named};
-use crate::numbers::{correlation, counted, grouped, percent};
+use crate::numbers::{correlation, counted, grouped, percent, times_read};
 
 /// Unusable rows that a run may have unless its pipeline says otherwise.
 const MOST_REJECTS: f64 = 0.01;
@@ -64,6 +65,7 @@ fn warnings(inputs: &PageInputs<'_>) -> Vec<String> {
         other_heads(inputs),
         other_selection(inputs),
         nuisances(inputs),
+        passes(inputs),
     ];
     own.into_iter().flatten().chain(inputs.warnings.iter().map(|warning| name(warning))).collect()
 }
@@ -114,6 +116,17 @@ fn other_selection(inputs: &PageInputs<'_>) -> Option<String> {
              distributions and samples show what the pipeline would select now (by {shown}). Select again."
         )
     })
+}
+
+/// A run that reads some part again and again.
+fn passes(inputs: &PageInputs<'_>) -> Option<String> {
+    let (part, passes) = inputs.mixture?.most_read().filter(|(_, passes)| *passes > MOST_PASSES)?;
+    Some(format!(
+        "Training would read each token of “{}” {} times: beyond about four passes, repeated tokens teach little. Keep more, give that part less \
+         weight, or train on fewer tokens ([recipe] tokens).",
+        name(part),
+        times_read(passes)
+    ))
 }
 
 /// Influence that mostly follows loss, compression and length is worth a word, unless the selection corrects for them.

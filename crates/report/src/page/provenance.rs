@@ -112,7 +112,7 @@ fn skipped(run: &RunFile) -> Markup {
 }
 
 /// The leaves of the configuration as dotted keys with their values.
-fn flatten(prefix: &str, value: &Value, settings: &mut Vec<(String, String)>) {
+pub(super) fn flatten(prefix: &str, value: &Value, settings: &mut Vec<(String, String)>) {
     let below = |key: &str| if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") };
     match value {
         Value::Object(fields) if !fields.is_empty() => {

@@ -14,7 +14,8 @@ pub(super) fn summary(inputs: &PageInputs<'_>) -> Markup {
     html! {
         header.top id="top" {
             p.kicker { "Headwater report" }
-            h1 { @if output.is_empty() { "A run that has not begun" } @else { (named(&output)) } }
+            h1 { @if output.is_empty() { "A run that has not begun" } @else { (named(run_name(&output))) } }
+            @if !(inputs.pipeline.is_empty() && output.is_empty()) { p.path { @for (at, path) in [inputs.pipeline, output.as_str()].into_iter().filter(|path| !path.is_empty()).enumerate() { @if at > 0 { " → " } code { (named(path)) } } } }
             p.lead {
                 @if let Some(run) = inputs.run {
                     "Begun " time datetime=(run.began) { (named(&run.began)) }
@@ -23,9 +24,21 @@ pub(super) fn summary(inputs: &PageInputs<'_>) -> Markup {
                 }
                 @if let Some(selection) = inputs.selection { " Selection " code { (selection.hash.short(16)) } "." }
             }
+            @if inputs.profile.is_some() || inputs.selection.is_some() {
+                p.about {
+                    b { "Influence" } " is how much worse the model predicts a document without its retrieval heads, as a share of its loss: high where it "
+                    "must look back to what the document said before. " b { "Corrected influence" } " is what of it base loss, compression and length do "
+                    "not explain."
+                }
+            }
             ul.tiles { @for tile in tiles(inputs) { li { (tile) } } }
         }
     }
+}
+
+/// The last part of the path of a run's output: what the run is called.
+pub(super) fn run_name(output: &str) -> &str {
+    output.trim_end_matches('/').rsplit('/').next().unwrap_or(output)
 }
 
 fn tile(what: &str, shown: &str, under: &Markup) -> Markup {
@@ -90,6 +103,6 @@ fn certainty(selection: &SelectionFile) -> Option<Markup> {
     let known: Vec<Certainty> = selection.domains.iter().filter_map(|domain| domain.certainty).collect();
     let total = |of: fn(&Certainty) -> u64| known.iter().map(of).sum::<u64>();
     let (judged, one, two) = (total(|c| c.judged), total(|c| c.within_one), total(|c| c.within_two));
-    let under = html! { "within one standard error, " (share(two, judged)) " within two" };
+    let under = html! { "of kept documents lie within one standard error of their value from the cut, so that noise alone may have kept them; " (share(two, judged)) " within two" };
     (judged > 0).then(|| tile("kept near the cut", &percent(one as f64 / judged as f64), &under))
 }

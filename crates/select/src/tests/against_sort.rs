@@ -157,12 +157,13 @@ fn random_value(seed: u64, address: &DocumentAddress) -> f64 {
     f64::from(word) / 4_294_967_296.0
 }
 
-/// Whether a domain with scored documents has lost all of them to the guards, which is an error of its own.
+/// Whether a domain with scored documents has lost all of them to the guards and for lack of a value, which is an error of its own.
 fn is_emptied(config: &SelectConfig, shards: &[Shard]) -> bool {
     let mut left: BTreeMap<&str, bool> = BTreeMap::new();
     for (_, line) in shards.iter().flat_map(Shard::lines) {
         if line.influence.is_some_and(f32::is_finite) {
-            let passes = config.guards.min_tokens.is_none_or(|least| line.tokens >= least);
+            let has_value = config.rank != RankBy::Loss || line.loss.is_some_and(f32::is_finite);
+            let passes = has_value && config.guards.min_tokens.is_none_or(|least| line.tokens >= least);
             *left.entry(&line.domain).or_default() |= passes;
         }
     }

@@ -5,10 +5,11 @@
 use std::collections::BTreeSet;
 
 use headwater_record::DocumentAddress;
+use proptest::prelude::*;
 
 use super::correcting::planted;
 use super::{InMemory, Line, Shard, kept, no_progress};
-use crate::{By, NamedRule, RankBy, Rule, SelectConfig, compare, cut, profile};
+use crate::{By, NamedRule, RankBy, Rule, SelectConfig, compare, cut, overlap, profile};
 
 fn ranked_by(rank: RankBy, fraction: f64) -> SelectConfig {
     SelectConfig { rank, fraction, ..SelectConfig::default() }
@@ -110,4 +111,70 @@ fn the_largest_domains_are_shown() {
     let expected: Vec<String> = (0..12).map(|domain| format!("domain {domain:02}")).collect();
     assert_eq!((shown, profile.left_out), (expected.iter().map(String::as_str).collect(), 8));
     assert_eq!(profile.comparison.domains.len(), 12);
+}
+
+proptest! {
+    #[test]
+    fn explored_fractions_keep_what_selections_at_them_keep(
+        lines in prop::collection::vec((0_u32..2, prop_oneof![Just(0.5_f32), 0.0_f32..1.0], 1_u32..50), 1..60),
+        by in prop::sample::select(vec![By::Documents, By::Tokens]),
+        length_strata in prop::sample::select(vec![1, 3]),
+        percent in prop::sample::select(vec![0_u32, 1, 2, 5, 10, 29, 50, 57, 99, 100]),
+    ) {
+        let lines: Vec<Line> = lines
+            .into_iter()
+            .map(|(domain, influence, tokens)| Line::scored(&format!("domain {domain}"), influence, tokens))
+            .collect();
+        let units = lines.chunks(7).map(<[Line]>::to_vec).collect();
+        let sidecars = InMemory::new(vec![Shard { source: "web".into(), path: "a.parquet".into(), units }]).unwrap();
+        let config = SelectConfig { by, length_strata, ..SelectConfig::default() };
+        let profile = profile(&sidecars, 1, Rule { config: &config, seed: 3 }, &no_progress).unwrap();
+        let config = SelectConfig { fraction: f64::from(percent) / 100.0, ..config };
+        let selection = cut(&sidecars, Rule { config: &config, seed: 3 }, &no_progress).unwrap();
+        let kept = kept(&selection, &sidecars);
+        for (shown, selected) in profile.domains.iter().zip(&selection.file.domains) {
+            prop_assert_eq!(&shown.domain, &selected.domain);
+            let point = shown.cuts[percent as usize];
+            prop_assert_eq!((point.documents, point.tokens), (selected.kept_documents, selected.kept_tokens));
+            prop_assert_eq!(point.value, selected.cut.as_ref().map(|cut| cut.value));
+            let kept = kept.get(&shown.domain).and_then(|buckets| buckets.get(&0)).cloned().unwrap_or_default();
+            if length_strata > 1 {
+                prop_assert!(shown.samples.iter().flat_map(|set| &set.top).all(|sample| sample.kept_from.is_none()));
+                continue;
+            }
+            let sets = shown.samples.iter();
+            let samples = sets.flat_map(|set| [&set.top, &set.above, &set.below, &set.bottom, &set.spread]).flatten();
+            for sample in samples {
+                let is_kept = sample.kept_from.is_some_and(|from| from <= percent as usize);
+                prop_assert_eq!(is_kept, kept.contains(&sample.address));
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_two_runs_share_is_what_their_sets_share(
+        influences in prop::collection::vec((0.0_f32..1.0, 0.0_f32..1.0, 1_u32..50), 1..300),
+        units in (1_usize..90, 1_usize..90),
+        fractions in (0.0_f64..=1.0, 0.0_f64..=1.0),
+    ) {
+        let run = |influence: &dyn Fn(&(f32, f32, u32)) -> f32, rows: usize| {
+            let lines: Vec<Line> = influences.iter().map(|line| Line::scored("web", influence(line), line.2)).collect();
+            let units = lines.chunks(rows).map(<[Line]>::to_vec).collect();
+            InMemory::new(vec![Shard { source: "web".into(), path: "a.parquet".into(), units }]).unwrap()
+        };
+        let runs = [run(&|line| line.0, units.0), run(&|line| line.1, units.1)];
+        let configs = [fractions.0, fractions.1].map(|fraction| ranked_by(RankBy::Influence, fraction));
+        let sets = [0, 1].map(|at| {
+            let selection = cut(&runs[at], Rule { config: &configs[at], seed: 3 }, &no_progress).unwrap();
+            kept(&selection, &runs[at]).remove("web").and_then(|mut buckets| buckets.remove(&0)).unwrap_or_default()
+        });
+        let rule = |at: usize| (&runs[at] as &dyn crate::Sidecars, Rule { config: &configs[at], seed: 3 });
+        let found = overlap([rule(0), rule(1)], &no_progress).unwrap();
+        let both: Vec<&DocumentAddress> = sets[0].intersection(&sets[1]).collect();
+        let tokens: u64 = both.iter().map(|address| u64::from(influences[address.row as usize].2)).sum();
+        let counted = found.first().map_or((0, 0), |domain| (domain.shared_documents, domain.shared_tokens.0));
+        prop_assert_eq!(counted, (both.len() as u64, tokens));
+    }
 }

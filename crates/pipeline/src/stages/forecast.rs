@@ -1,0 +1,85 @@
+//! How long a run takes, told before its long stages begin.
+
+use std::time::{Duration, Instant};
+
+use headwater_corpus::Plan;
+use headwater_heads::{forward_passes, placeholder_heads};
+use headwater_model::{Concurrency, HeadMask, Model};
+use headwater_record::TokenCount;
+use headwater_score::LongDocuments;
+
+use crate::estimate::{ASSUMED_BYTES_PER_TOKEN, tokens};
+use crate::measurement::{Known, Settings};
+use crate::{Event, Pipeline};
+
+/// Tokens of the window that is timed, where each thread takes one and where all share one.
+const THREAD_TOKENS: usize = 256;
+const SHARED_TOKENS: usize = 1024;
+
+impl Pipeline {
+    /// Tells about how long a search for heads, unless they are known, and scoring all of `plan` take on this machine: by what
+    /// [`Pipeline::bench`] measured here, or else by one short window a thread. Tells nothing if that fails: the stages will say why.
+    pub(crate) fn tell_forecast(&self, plan: &Plan, model: &Model) {
+        if matches!(self.folder.run_file(), Ok(None))
+            && let Some(forecast) = self.forecast(plan, model)
+        {
+            self.tell(&forecast);
+        }
+    }
+
+    fn forecast(&self, plan: &Plan, model: &Model) -> Option<Event> {
+        let (config, shape) = (&self.config, model.shape());
+        let set = placeholder_heads(shape.layers, shape.heads, config.heads.fraction).ok()?;
+        let mask = HeadMask { set, kind: config.score.mask };
+        let known = self.measurement_cache().and_then(|cache| Known::find(&cache, &Settings::of(config))).ok()?;
+        let text = plan.sources.iter().map(|source| source.text_bytes()).sum();
+        let all = tokens(text, known.bytes_per_token.unwrap_or(ASSUMED_BYTES_PER_TOKEN)).0;
+        let rows: u64 = plan.sources.iter().flat_map(|source| source.units()).map(|(_, unit)| unit.rows).sum();
+        let window = config.score.window_tokens;
+        let scored = match config.score.long_documents {
+            LongDocuments::All => all,
+            LongDocuments::First => all.min(rows.saturating_mul(window as u64)),
+        };
+        let speed = known.here.map(|measurement| measurement.speed);
+        let timed = flops_per_second(model, &mask)?;
+        // windows are as long as documents are on average, at most as long as windows may be
+        let length = usize::try_from(scored / rows.max(1)).unwrap_or(window).clamp(1, window);
+        let scoring = match speed {
+            Some(speed) => 3600.0 * speed.hours(text),
+            None => scored as f64 / length as f64 * shape.losses_flops(length, &mask) / timed,
+        };
+        let is_searched = config.heads.file.is_none() && matches!(self.folder.heads(), Ok(None));
+        let passes = if is_searched { forward_passes(&config.heads) } else { 0 };
+        let searching = passes as f64 * shape.losses_flops(config.heads.context_tokens, &HeadMask::default()) / timed;
+        let seconds = Duration::try_from_secs_f64(searching + scoring).ok()?.as_secs();
+        Some(Event::Forecast { probe_passes: passes, tokens: TokenCount(scored), seconds })
+    }
+}
+
+/// Operations a second with which `model` scores short windows; `None` if it cannot.
+fn flops_per_second(model: &Model, mask: &HeadMask) -> Option<f64> {
+    let (engine, shape) = (model.engine(), model.shape());
+    let (windows, most) = match engine.concurrency() {
+        Concurrency::WindowPerThread => (rayon::current_num_threads(), THREAD_TOKENS),
+        Concurrency::OneWindow => (1, SHARED_TOKENS),
+    };
+    let length = most.min(shape.context_tokens);
+    let window = |length: usize| -> Vec<u32> { (0_u32..).take(length).map(|id| id % 50).collect() };
+    let score = |length: usize| {
+        let window = window(length);
+        match engine.concurrency() {
+            Concurrency::WindowPerThread => {
+                rayon::broadcast(|_| engine.losses(&window, mask).is_ok()).into_iter().all(|is_ok| is_ok)
+            }
+            Concurrency::OneWindow => engine.losses(&window, mask).is_ok(),
+        }
+    };
+    // weights are read from the disk the first time
+    if !score(length.min(16)) {
+        return None;
+    }
+    let began = Instant::now();
+    let is_scored = score(length);
+    let seconds = began.elapsed().as_secs_f64();
+    (is_scored && seconds > 0.0).then(|| windows as f64 * shape.losses_flops(length, mask) / seconds)
+}
