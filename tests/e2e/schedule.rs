@@ -128,6 +128,34 @@ fn a_schedule_is_exported_to_a_trainer() -> Outcome {
 }
 
 #[test]
+fn numbers_are_written_as_people_write_them() -> Outcome {
+    let site = Site::new()?;
+    let show = |more: &[&'static str]| site.headwater(&[&["schedule", "show"], more].concat());
+    show(&["wsd:decay={steps=2k}", "--steps", "20k"])?.prints(&["wsd: 20,000 steps", "18,000"]);
+    show(&["wsd", "--tokens", "1T", "--rows", "1e1"])?.prints(&["wsd: 119,209 steps"]);
+    show(&["wsd", "--steps", "20q"])?.says(1, &["`20q` is not a whole number", "20k"]);
+    show(&["wsd", "--steps", "0"])?.says(1, &["at least 1"]);
+    site.headwater(&["schedule", "branch", "wsd", "--at-tokens", "500B"])?.prints(&["59,605"]);
+    Ok(())
+}
+
+#[test]
+fn help_lists_kinds_shapes_and_keys() -> Outcome {
+    let site = Site::new()?;
+    let help = site.headwater(&["schedule", "show", "--help"])?;
+    help.prints(&["wsd-s", "periods", "mirror-cosine", "half_life", "{steps=2000}"]);
+    Ok(())
+}
+
+#[test]
+fn the_schema_is_json_and_the_reference_a_page() -> Outcome {
+    let site = Site::new()?;
+    site.headwater(&["schema"])?.prints(&["\"$schema\"", "\"long_documents\""]);
+    site.headwater(&["schema", "--markdown"])?.prints(&["# Reference of all keys", "## `[run]`"]);
+    Ok(())
+}
+
+#[test]
 fn wrong_schedules_are_explained() -> Outcome {
     let site = Site::new()?;
     for (schedule, parts) in [

@@ -30,6 +30,8 @@ fn settings_are_refused_before_anything_is_scored() -> Outcome {
     refused(&site, &["select.rank=influense"], &["did you mean `influence`?"])?;
     refused(&site, &["recipe.trainers=[\"nanotrom\"]"], &["nanotrom", "did you mean `nanotron`?"])?;
     refused(&site, &["recipe.preset=lama-7b"], &["lama-7b", "llama-7b"])?;
+    refused(&site, &["recipe.trainers=hf"], &["`recipe.trainers`: write a list in brackets"])?;
+    refused(&site, &["heads.probes=many"], &["`heads.probes`: `many` is not a whole number", "20k"])?;
     refused(&site, &["recipe.tokens=-5"], &["tokens"])?;
     refused(&site, &["schedule.decay=1.5"], &["decay"])?;
     refused(&site, &["mixture.selected=1.5"], &["selected", "1.5"])?;
@@ -89,7 +91,7 @@ fn sources_are_checked() -> Outcome {
             ["both give a shard `0.parquet`", "remove one"],
         ),
         ("name = \"a\"\npath = [\"corpus/web\"]", ["unknown key `path`", "did you mean `paths`?"]),
-        ("paths = [\"corpus/web\"]", ["missing field `name`", "pipeline.toml:5"]),
+        ("paths = [\"corpus/web\"]", ["the key `name` is missing", "pipeline.toml:5"]),
     ];
     let site = Site::new()?;
     fs_err::create_dir(site.path("again"))?;
@@ -138,7 +140,7 @@ fn usage_errors_are_the_users() -> Outcome {
     site.headwater(&["model", "fetch", "nonesuch"])?
         .says(1, &["`nonesuch` is not a model", "smollm2-135m-instruct-q4"]);
     site.write("empty.toml", "")?;
-    site.headwater(&["run", "empty.toml"])?.says(1, &["empty.toml", "missing field `run`"]);
+    site.headwater(&["run", "empty.toml"])?.says(1, &["empty.toml", "the table [run] is missing: write [run]"]);
     site.write("broken.toml", "[run\noutput = 1\n")?;
     site.headwater(&["run", "broken.toml"])?.says(1, &["broken.toml:1"]);
     fs_err::write(site.path("binary.toml"), [0xff, 0xfe, 0])?;

@@ -1,11 +1,12 @@
 //! The command line.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use headwater_pipeline::{OnChange, Part};
+use headwater_pipeline::{OnChange, Part, number, schema};
 
 /// Choose what a language model is pretrained on: score every document by how much a small model's loss rises when its
 /// retrieval heads are masked, and keep the best of each domain.
@@ -61,6 +62,12 @@ pub(crate) enum Command {
     /// Model files.
     #[command(subcommand)]
     Model(ModelCommand),
+    /// Print the JSON Schema of pipelines, by which editors complete and check them.
+    Schema {
+        /// Print docs/reference.md instead: every key with its type, default and meaning.
+        #[arg(long)]
+        markdown: bool,
+    },
     /// Print shell completions.
     Completions {
         /// The shell.
@@ -139,7 +146,8 @@ pub(crate) struct RecipeArgs {
 /// such as `cosine` or `wsd:decay=0.2,shape=linear`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ScheduleCommand {
-    /// Show a schedule: sparkline, phases, and the learning rate at some steps.
+    /// Show a schedule: sparkline, phases, and the learning rate at some steps. --help lists kinds, shapes and keys.
+    #[command(after_long_help = schema::schedule_help())]
     Show(ShowArgs),
     /// Show several schedules side by side, and on one picture.
     Compare(CompareArgs),
@@ -155,13 +163,13 @@ pub(crate) enum ScheduleCommand {
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct RunSizeArgs {
     /// Steps of the run, instead of its tokens.
-    #[arg(long, conflicts_with = "tokens", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, conflicts_with = "tokens", value_parser = |text: &str| whole(text, 1..=u64::MAX))]
     pub(crate) steps: Option<u64>,
-    /// Tokens of the run, such as 1e12.
-    #[arg(long, allow_negative_numbers = true)]
+    /// Tokens of the run, such as 1e12 or 1T.
+    #[arg(long, allow_negative_numbers = true, value_parser = number::real)]
     pub(crate) tokens: Option<f64>,
     /// The highest learning rate.
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true, value_parser = number::real)]
     pub(crate) peak_lr: Option<f64>,
 }
 
@@ -175,7 +183,7 @@ pub(crate) struct ShowArgs {
     #[command(flatten)]
     pub(crate) output: OutputArgs,
     /// Rows of the table, about.
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    #[arg(long, default_value_t = 20, value_parser = |text: &str| whole(text, 1..=10_000))]
     pub(crate) rows: u64,
     /// Write a table of every boundary and about 2,000 steps: step,tokens,lr.
     #[arg(long, value_name = "FILE")]
@@ -223,7 +231,7 @@ pub(crate) struct RefineArgs {
     #[arg(long)]
     pub(crate) keep_edges: bool,
     /// Steps of the run that the schedule is for; by default as many as the log tells of.
-    #[arg(long, value_parser = clap::value_parser!(u64).range(2..=1_000_000_000))]
+    #[arg(long, value_parser = |text: &str| whole(text, 2..=1_000_000_000))]
     pub(crate) steps: Option<u64>,
     /// Write the schedule: step,lr_multiplier.
     #[arg(long, value_name = "FILE.csv")]
@@ -255,10 +263,10 @@ pub(crate) struct BranchArgs {
     #[command(flatten)]
     pub(crate) output: OutputArgs,
     /// Tokens after which the child leaves.
-    #[arg(long, required_unless_present = "at_step", conflicts_with = "at_step")]
+    #[arg(long, required_unless_present = "at_step", conflicts_with = "at_step", value_parser = number::real)]
     pub(crate) at_tokens: Option<f64>,
     /// Steps after which the child leaves.
-    #[arg(long)]
+    #[arg(long, value_parser = |text: &str| whole(text, 0..=u64::MAX))]
     pub(crate) at_step: Option<u64>,
     /// Length of the child's decay: a share of the child's steps, {steps=N} or {tokens=N}. By default the parent's share.
     #[arg(long, value_name = "LENGTH", allow_hyphen_values = true)]
@@ -419,6 +427,20 @@ impl ChangeArgs {
     }
 }
 
+/// Reads a whole number inside `range`.
+fn whole(text: &str, range: RangeInclusive<u64>) -> Result<u64, String> {
+    let count = number::whole(text).map_err(|error| error.to_string())?;
+    if range.contains(&count) {
+        return Ok(count);
+    }
+    let (least, most) = range.into_inner();
+    Err(if most == u64::MAX {
+        format!("at least {least} is needed")
+    } else {
+        format!("from {least} to {most} is possible")
+    })
+}
+
 /// Longest time that `bench` measures.
 const MOST_SECONDS: f64 = 86_400.0;
 
@@ -437,6 +459,17 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn numbers_are_read_as_people_write_them() {
+        assert_eq!((whole("20k", 1..=u64::MAX), whole("1e3", 1..=10_000)), (Ok(20_000), Ok(1000)));
+        for (text, range, said) in
+            [("0", 1..=u64::MAX, "at least 1"), ("1M", 1..=10_000, "from 1 to 10000"), ("x", 1..=2, "20k")]
+        {
+            let error = whole(text, range).expect_err(text);
+            assert!(error.contains(said), "{error}");
+        }
     }
 
     #[test]

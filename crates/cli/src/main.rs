@@ -16,7 +16,7 @@ use anyhow::{Result, bail};
 use clap::{CommandFactory, Parser};
 use etcetera::{BaseStrategy, choose_base_strategy};
 use headwater_pipeline::{
-    Arm, Environment, Event, HeadsRequest, Pipeline, RunOptions, ScoreRequest, Stores, Verdict, fetch_model,
+    Arm, Environment, Event, HeadsRequest, Pipeline, RunOptions, ScoreRequest, Stores, Verdict, fetch_model, schema,
     serve_metrics, text, write_tokenizer,
 };
 
@@ -132,6 +132,10 @@ fn run(command: &Command, environment: &Environment) -> Result<Outcome> {
         Command::Model(ModelCommand::Tokenizer { name, out, eos }) => {
             write_tokenizer(name, eos.as_deref(), out, environment)?;
             environment.events.event(&Event::Written { path: out.display().to_string() });
+            Outcome::Done
+        }
+        Command::Schema { markdown } => {
+            print(&if *markdown { schema::reference() } else { schema::json() })?;
             Outcome::Done
         }
         Command::Completions { shell } => {

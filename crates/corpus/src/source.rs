@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use headwater_record::ByteCount;
 use headwater_store::Place;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -12,28 +13,27 @@ pub(crate) const DEFAULT_ID: &str = "id";
 pub(crate) const DEFAULT_DOMAIN: &str = "domain";
 
 /// One `[[corpus]]` table.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SourceConfig {
-    /// Name; becomes a folder of the artefacts.
+    /// Name of the source, a folder name in the results: letters, digits, `_`, `-` and `.`.
     pub name: String,
-    /// Files of any name, folders (all `*.parquet`, `*.parq` and `*.pq` below, or else all JSON Lines, `*.jsonl`, `*.ndjson`, packed with
-    /// gzip or zstd or not) and patterns (`*`, `**`, `?`, `[]`, `{}`), on disk or as
-    /// URLs. What is hidden, as a part of its path begins with `_` or `.`, is left out.
+    /// Files, folders, patterns (`*`, `**`, `?`, `[]`, `{}`) and URLs. Of a folder all Parquet files are read, at any depth, or else all
+    /// JSON Lines. What begins with `_` or `.` is left out.
     pub paths: Vec<String>,
-    /// The column that holds the text.
+    /// Column with the text. Dots reach into structs, as in `content.text`.
     #[serde(default = "default_text")]
     pub text: String,
-    /// The column that holds ids, used if it exists; another name than `id` must exist. Empty for none.
+    /// Column with the id of a document, shown in reports. The default is used only if it exists; `""` for none.
     #[serde(default = "default_id")]
     pub id: String,
-    /// The column that holds domains, used if it exists; another name than `domain` must exist. Empty for none.
+    /// Column with the domain: documents are ranked inside each of its values. The default is used only if it exists; `""` for none.
     #[serde(default = "default_domain")]
     pub domain: String,
-    /// One domain for the whole source, in place of a column.
+    /// One domain for the whole source, instead of a column.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub domain_value: Option<String>,
-    /// Expected share of the source's units to plan, in (0, 1]. See [`crate::plan()`].
+    /// Share of the source that is scored, above 0 and at most 1; whole units are drawn at random.
     #[serde(default = "default_sample")]
     pub sample: f64,
 }
@@ -64,13 +64,13 @@ const fn default_sample() -> f64 {
 }
 
 /// What to do about a file that is no readable Parquet shard.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnBadShard {
     /// Stop with an error.
     #[default]
     Fail,
-    /// Go on without it and list it.
+    /// Continue without it, list it in `run.json`, and end with exit code 2.
     Skip,
 }
 

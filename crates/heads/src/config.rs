@@ -1,39 +1,41 @@
 //! The `[heads]` table of a pipeline.
 
 use headwater_record::heads::Rule;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
 /// How heads are sought. The default is the CPU preset; the paper's is 800 probes of 4,096 tokens.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct HeadsConfig {
-    /// Number of probes.
+    /// Number of probes (synthetic retrieval prompts), 2 to 100,000. The paper uses 800. More give a more reliable head set and take
+    /// longer.
     pub probes: usize,
-    /// Demonstrations a probe.
+    /// Solved examples in each probe before the question.
     pub shots: usize,
-    /// Prompt plus answer, at most, in tokens, BOS included.
+    /// Most tokens of a probe with its answer. The paper uses 4,096. At most the model's context.
     pub context_tokens: usize,
-    /// Share of all heads in the set, in (0, 1].
+    /// Share of all heads that is masked, above 0 and at most 1.
     pub fraction: f64,
-    /// What counts as a copy.
+    /// When a head counts as copying an answer token.
     pub rule: Rule,
-    /// Where the probes' sentences come from.
+    /// Where the sentences of the probes come from.
     pub sentences: Sentences,
-    /// A `heads.json` that pins a head set instead of finding one; the caller reads it.
+    /// A `heads.json` whose heads are used instead of finding them; `{"heads": [[layer, head], ...]}` is enough.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
 }
 
 /// Where the probes' sentences come from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Sentences {
-    /// The list that comes with the crate: English prose of the public domain.
+    /// A bundled list of English sentences in the public domain.
     #[default]
     Bundled,
-    /// The corpus itself, for models of other languages.
+    /// The corpus, for models of other languages.
     Corpus,
 }
 

@@ -4,18 +4,19 @@ use std::ops::Range;
 
 use headwater_record::HeadSet;
 use headwater_record::run::Numerics;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, ModelShape};
 
 /// What replaces the output of a masked head.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum MaskKind {
-    /// The head gives each visible position the same weight: its output at position *t* is the mean of its V over 0..=t.
+    /// The mean of its values over all positions up to the current one, as if it attended to all of them equally.
     #[default]
     CausalUniform,
-    /// The head's output is zero.
+    /// Zero.
     Zero,
 }
 

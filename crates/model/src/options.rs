@@ -1,22 +1,23 @@
 //! Settings of how a model runs.
 
 use headwater_kernels::Level;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The device of the native engine.
 pub(crate) const CPU: &str = "cpu";
 
 /// The numbers that the forward pass computes with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// float32 throughout.
     F32,
-    /// Weights and the inputs of every matrix product in bfloat16, sums in float32.
+    /// Weights and inputs of matrix products in bfloat16, sums in float32.
     #[default]
     Bf16,
-    /// The maps that follow a norm (Q, K, V, gate, up, vocabulary) and the embedding in int8, with a scale for each output and
-    /// token; the rest as in [`Self::Bf16`]. Native engine only.
+    /// The matrix products after a norm (Q, K, V, gate, up, vocabulary) and the embedding in int8, with a scale for each output and
+    /// token; the rest in bfloat16. Native engine only.
     Int8,
 }
 
@@ -33,15 +34,15 @@ impl Precision {
 }
 
 /// Which engine runs a model.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum EngineChoice {
-    /// The fastest that the device runs.
+    /// The fastest one that the device supports.
     #[default]
     Auto,
-    /// The fast one, on a CPU.
+    /// The fast one; CPU only.
     Native,
-    /// The portable one, on any device.
+    /// The portable one; any device.
     Candle,
 }
 

@@ -1,5 +1,6 @@
 //! A pipeline file: the tables of the stages, read with overrides and explained when they are wrong.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use headwater_corpus::{OnBadShard, PlanOptions, SourceConfig};
@@ -8,84 +9,88 @@ use headwater_model::{EngineChoice, Level, LevelError, Precision};
 use headwater_recipe::RecipeConfig;
 use headwater_record::ByteCount;
 use headwater_schedule::ScheduleConfig;
-use headwater_schedule::inline::toml_value;
 use headwater_score::ScoreConfig;
 use headwater_select::{MixtureConfig, SelectConfig};
 use headwater_tokens::TokensConfig;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use crate::explain::with_suggestion;
 use crate::extends::{EXTENDS, Extended};
+use crate::inline::{at_key, toml_value};
+use crate::written::Written;
 use crate::{Error, Result};
 
 /// A pipeline: what its TOML file says, with the defaults of what it leaves out.
 ///
 /// `run`, `corpus` and `model` are required. Reading refuses unknown keys.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PipelineConfig {
-    /// The output, and what holds for every stage.
+    /// Where the results go, and what holds for every stage.
     pub run: RunConfig,
-    /// The sources of documents.
+    /// The documents: one `[[corpus]]` table for each source.
     pub corpus: Vec<SourceConfig>,
-    /// The model that scores.
+    /// The language model that scores. A change gives other scores.
     pub model: ModelConfig,
-    /// How the head set is found.
+    /// How the retrieval heads are found. A change gives other scores.
     #[serde(default)]
     pub heads: HeadsConfig,
-    /// How documents are scored.
+    /// How documents are scored. A change gives other scores.
     #[serde(default)]
     pub score: ScoreConfig,
-    /// What is kept.
+    /// Which of the scored documents are kept.
     #[serde(default)]
     pub select: SelectConfig,
-    /// How much of the training data is selected.
+    /// How much of the training data is selected documents, and how much the whole corpus.
     #[serde(default)]
     pub mixture: MixtureConfig,
-    /// The learning rate.
+    /// The learning-rate schedule of the training run. See schedules.md for kinds and shapes.
     #[serde(default)]
     pub schedule: ScheduleConfig,
-    /// The training run.
+    /// The training run that configs are written for.
     #[serde(default)]
     pub recipe: RecipeConfig,
-    /// The token files.
+    /// Token files of the corpus and the subset, for trainers that do not read text.
     #[serde(default)]
     pub tokens: TokensConfig,
 }
 
 /// The `[run]` table.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RunConfig {
-    /// Where every artefact goes: a path or an object-store URL.
+    /// Where all results go: a folder, or `s3://`, `gs://` or `az://` with a bucket and a prefix. A run is continued if it is there
+    /// already.
     pub output: String,
-    /// Seed of probes, samples and random ranks.
+    /// Seed of everything that is drawn at random: probes, samples, random ranks. Another seed gives other heads and scores.
     #[serde(default)]
     pub seed: u64,
-    /// What to do about unreadable shards.
+    /// What happens when a file of the corpus cannot be read.
     #[serde(default)]
     pub on_bad_shard: OnBadShard,
-    /// Text that a unit should hold, instead of a 128th of its shard's, at least 32 KiB and at most 16 MiB.
+    /// Text of a unit, which is scored and saved as one piece and has one file of scores. Without it, a 128th of the text of the file that it is
+    /// part of, at least 32 KiB and at most 16 MiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit_bytes: Option<ByteCount>,
 }
 
 /// The `[model]` table.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ModelConfig {
-    /// A bundled name, a path, `hf:owner/name[@revision]` or `pip:package==version`.
+    /// A bundled model, a path, `hf:owner/name`, `hf:owner/name@revision` or `pip:package==version`.
     pub name: String,
-    /// Which engine runs it.
+    /// The implementation that runs the model.
     #[serde(default)]
     pub engine: EngineChoice,
-    /// The instructions that the native engine uses: `auto` or the name of a level.
+    /// Instruction set of the native engine: `auto` for the best of this processor, or one that all machines of a run have: `amx`,
+    /// `avx512-bf16`, `avx512`, `avx2`, `neon` or `plain`.
     #[serde(default)]
     pub instructions: InstructionsChoice,
-    /// `cpu`, `cuda:N` or `metal`.
+    /// `cpu`, `cuda:N` or `metal`. GPUs need a build with the feature `cuda` or `metal`.
     #[serde(default = "default_device")]
     pub device: String,
-    /// The numbers to compute with.
+    /// Number format of the forward pass.
     #[serde(default)]
     pub precision: Precision,
 }
@@ -94,6 +99,16 @@ pub struct ModelConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct InstructionsChoice(pub Option<Level>);
+
+impl JsonSchema for InstructionsChoice {
+    fn schema_name() -> Cow<'static, str> {
+        "InstructionsChoice".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string" })
+    }
+}
 
 impl TryFrom<String> for InstructionsChoice {
     type Error = LevelError;
@@ -129,9 +144,9 @@ impl PipelineConfig {
         }
         let mut table: toml::Table = files.to().map_err(|error| files.explain(&error))?;
         overrides.iter().try_for_each(|assignment| assign(&mut table, assignment))?;
-        serde_path_to_error::deserialize(toml::Value::Table(table)).map_err(|error| match as_written {
+        serde_path_to_error::deserialize(Written(toml::Value::Table(table))).map_err(|error| match as_written {
             Err(in_file) if in_file.message() == error.inner().message() => files.explain(&in_file),
-            _ => wrong(format!("--set: `{}`: {}", error.path(), with_suggestion(error.inner().message()))),
+            _ => wrong(format!("--set: {}", at_key(&error))),
         })
     }
 
@@ -204,6 +219,8 @@ fn assign(table: &mut toml::Table, assignment: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use headwater_schedule::Length;
+
     use super::*;
 
     const MINIMAL: &str = r#"
@@ -254,6 +271,74 @@ name = "m"
         assert_eq!(pipeline.corpus[0].sample, 0.25);
         assert_eq!(pipeline.score.window_tokens, 64);
         Ok(())
+    }
+
+    #[test]
+    fn numbers_are_read_as_people_write_them() -> Result<()> {
+        let text = format!(
+            "{MINIMAL}[recipe]\ntokens = \"1T\"\n[heads]\nprobes = 1e2\n[schedule]\ndecay = {{ steps = \"20k\" }}\n"
+        );
+        let set =
+            ["score.window_tokens=2k", "select.tokens=73.1B", "select.by=token-budget", "schedule.warmup={steps=1k}"];
+        let pipeline = load(&text, &set)?;
+        assert_eq!((pipeline.recipe.tokens, pipeline.heads.probes, pipeline.score.window_tokens), (1e12, 100, 2000));
+        assert_eq!(pipeline.select.tokens, Some(73.1e9));
+        let (warmup, decay) = (pipeline.schedule.warmup, pipeline.schedule.decay);
+        assert_eq!((warmup, decay), (Some(Length::Steps(1000)), Some(Length::Steps(20_000))));
+        assert_eq!(load(MINIMAL, &["run.unit_bytes=1e6", "run.seed=1_0"])?.run.unit_bytes, Some(ByteCount(1_000_000)));
+        Ok(())
+    }
+
+    #[test]
+    fn errors_say_what_to_write() {
+        for (from, to, said) in [
+            (
+                "[[corpus]]",
+                "[corpus]",
+                ":4: there may be several tables of this name: write [[corpus]], in double brackets",
+            ),
+            ("[run]", "[[run]]", ":2: there is one table of this name: write [run], in single brackets"),
+            (
+                "paths = [\"data/*.parquet\"]",
+                "paths = \"data\"",
+                ":6: write a list in brackets, such as [\"a\", \"b\"], not the text \"data\"",
+            ),
+            ("output = \"runs/x\"", "output = 3", ":3: write a text in quotes, not the number 3"),
+            ("output = \"runs/x\"", "seed = 3", ":2: the key `output` is missing: write output = "),
+            (
+                "[model]",
+                "[score]\nwindow_tokens = 1.5\n[model]",
+                ":8: write a whole number, such as 1000, 20k or 1e6, not the number 1.5",
+            ),
+            (
+                "[model]",
+                "[score]\nwindow_tokens = \"many\"\n[model]",
+                ":8: `many` is not a whole number: write it as 1000",
+            ),
+            ("[model]", "[score]\nmask = true\n[model]", ":8: write one of its names, in quotes"),
+            ("[model]", "[recipe]\ntrainers = \"hf\"\n[model]", ":8: write a list in brackets"),
+            ("[model]", "[recipe]\ntrainers = [\"hff\"]\n[model]", ":8: unknown value `hff`; did you mean `hf`?"),
+            (
+                "[model]",
+                "[schedule]\ndecay = { stepps = 1 }\n[model]",
+                ":8: unknown key `stepps`; did you mean `steps`?",
+            ),
+            (
+                "[model]",
+                "[schedule]\ndecay = [1]\n[model]",
+                ":8: write a fraction such as 0.25, { steps = 2000 } or { tokens = 1e10 }, not a list",
+            ),
+            ("[model]", "[schedule]\npoints = [[0, 1, 2]]\n[model]", ":8: write a list of 2 values in brackets, not "),
+            ("[model]", "[select]\nguards = 3\n[model]", ":8: write a table, such as { key = 1 }, not the number 3"),
+            ("[model]\nname = \"m\"\n", "", "the table [model] is missing: write [model]"),
+        ] {
+            let text = MINIMAL.replacen(from, to, 1);
+            assert_ne!(text, MINIMAL, "{from}");
+            let error = load(&text, &[]).expect_err(to).to_string();
+            assert!(error.contains(said), "{to}: {error}");
+        }
+        let error = load(MINIMAL, &["recipe.trainers=hf"]).expect_err("no list").to_string();
+        assert!(error.contains("`recipe.trainers`: write a list in brackets"), "{error}");
     }
 
     #[test]

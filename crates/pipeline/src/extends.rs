@@ -12,6 +12,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer, Error};
 
 use crate::explain::explain_file;
+use crate::written::Written;
 use crate::{Error as PipelineError, Result};
 
 /// The key that names the file to extend.
@@ -66,7 +67,7 @@ impl Extended {
             *merged.as_mut() = lay_over(std::mem::take(merged.get_mut()), table.into_inner(), &file.text);
         }
         merged.get_mut().remove(EXTENDS);
-        T::deserialize(Deserializer::from(merged))
+        T::deserialize(Written(Deserializer::from(merged)))
     }
 
     /// Names the file and line of an error of [`Extended::to`], and the nearest known key.

@@ -13,13 +13,13 @@ use headwater_record::TokenCount;
 use headwater_report::{PlottedCurve, curves_svg, schedule_svg};
 use headwater_schedule::refine::{RefineOptions, RefineSummary, Refined, SPOILT_EDGES, refine_log};
 use headwater_schedule::{
-    Batch, BranchPoint, BranchRequest, Kind, Length, NamedSchedule, RunLength, Schedule, ScheduleComparison,
-    ScheduleConfig, ScheduleSummary,
+    Batch, BranchPoint, BranchRequest, Kind, NamedSchedule, RunLength, Schedule, ScheduleComparison, ScheduleConfig,
+    ScheduleSummary,
 };
 use serde::Serialize;
 
-use crate::explain::with_suggestion;
 use crate::extends::Extended;
+use crate::inline;
 use crate::{Environment, Error, Event, Result};
 
 pub use headwater_recipe::{RunSize, Trainer};
@@ -216,7 +216,7 @@ pub fn compare(names: &[String], size: &RunSize) -> Result<ComparedSchedules> {
 pub fn branch(name: &str, size: &RunSize, options: &BranchOptions) -> Result<Branch> {
     let parent = resolved(name, size)?;
     let at = options.at_step.map_or(BranchPoint::Tokens(options.at_tokens.unwrap_or(0.0)), BranchPoint::Step);
-    let decay = options.decay.as_deref().map(decay_length).transpose()?;
+    let decay = options.decay.as_deref().map(|text| inline::length("--decay", text)).transpose()?;
     let plan = BranchPlan::new(&parent, &BranchRequest { at, decay })?;
     let recipe_command = if is_file(name) {
         let set: Vec<_> = plan.assignments()?.iter().map(|set| format!("--set {}", quoted(set))).collect();
@@ -273,7 +273,11 @@ pub fn write_file(path: &Path, content: String, environment: &Environment) -> Re
 
 /// Reads a schedule and resolves it for a run of that size.
 fn resolved(name: &str, size: &RunSize) -> Result<TrainingRun> {
-    let tables = if is_file(name) { from_file(name)? } else { name.parse().map_err(|error| explained(name, error))? };
+    let tables = if is_file(name) {
+        from_file(name)?
+    } else {
+        TrainingTables { schedule: inline::schedule(name)?, ..TrainingTables::default() }
+    };
     Ok(tables.resolve(name, size)?)
 }
 
@@ -292,22 +296,6 @@ fn from_file(name: &str) -> Result<TrainingTables> {
     }
     let message = "has neither a [schedule] nor a [recipe] table and is no pipeline, so it says nothing of a schedule";
     Err(Error::ScheduleName { message: format!("{name} {message}") })
-}
-
-/// Adds the nearest known kind or key.
-fn explained(name: &str, error: headwater_schedule::Error) -> Error {
-    let headwater_schedule::Error::Inline { source, .. } = &error else { return error.into() };
-    let hint = if name.is_empty() || name.contains(':') { "" } else { "; a file must end in .toml" };
-    Error::ScheduleName { message: format!("`{name}` is no schedule: {}{hint}", with_suggestion(source.message())) }
-}
-
-fn decay_length(text: &str) -> Result<Length> {
-    text.parse().map_err(|error: headwater_schedule::Error| match &error {
-        headwater_schedule::Error::Inline { source, .. } => {
-            Error::ScheduleName { message: format!("--decay `{text}`: {}", source.message()) }
-        }
-        _ => error.into(),
-    })
 }
 
 /// As one word of a shell.
@@ -331,15 +319,5 @@ mod tests {
         let error = from_file(&path("child.toml")).expect_err("the key is unknown").to_string();
         assert!(error.contains("base.toml:2: unknown key `knid`; did you mean `kind`?"), "{error}");
         Ok(())
-    }
-
-    #[test]
-    fn mistakes_are_answered_with_what_is_near() {
-        let error = |text: &str| resolved(text, &RunSize::default()).expect_err("wrong").to_string();
-        let near = error("cosin");
-        assert!(near.contains("did you mean `cosine`?") && near.contains("; a file must end in .toml"), "{near}");
-        assert!(error("wsd:dcay=0.1").contains("did you mean `decay`?"), "{}", error("wsd:dcay=0.1"));
-        assert!(error("wsd:decay").contains("KEY=VALUE"));
-        assert!(error("wsd:decay=2000").contains("{ steps = n }"), "{}", error("wsd:decay=2000"));
     }
 }

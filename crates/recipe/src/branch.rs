@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_plan_says_all_that_the_child_needs() -> std::result::Result<(), Box<dyn std::error::Error>> {
-        let parent = "wsd".parse::<TrainingTables>()?.resolve("wsd", &RunSize::default())?;
+        let parent = TrainingTables::default().resolve("wsd", &RunSize::default())?;
         let request = BranchRequest { at: BranchPoint::Step(60_001), decay: Some(Length::Steps(1000)) };
         let plan = BranchPlan::new(&parent, &request)?;
         assert_eq!((plan.resume_step, plan.decay_steps, plan.end_step, plan.end_lr), (60_001, 1000, 61_001, 0.0));

@@ -1,6 +1,7 @@
 //! The `[recipe]` table of a pipeline.
 
 use headwater_schedule::Batch;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -9,7 +10,7 @@ use crate::{Error, Result};
 const MOST_STEP_TOKENS: u64 = 1 << 53;
 
 /// A trainer that a recipe can be written for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Trainer {
     /// huggingface/nanotron: one YAML file.
@@ -76,20 +77,21 @@ impl Trainer {
 ///
 /// # Source
 /// Defaults: AttentionInfluence (arXiv 2505.07293) §4, the 7B model trained on 1T tokens.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RecipeConfig {
-    /// Trainers to write a recipe for; none leaves `schedule.csv` alone.
+    /// Trainers that configs are written for. `[]` writes the schedule alone.
     pub trainers: Vec<Trainer>,
-    /// Name of a preset in `configs/presets`, or the path of a preset file that ends in `.toml`.
+    /// Model and machines: a preset (`llama-7b`, `llama-1.3b`, `llama-360m`, `llama-135m`, `llama-2m`), or the path of a preset file that
+    /// ends in `.toml`.
     pub preset: String,
-    /// Training tokens of the run; a whole number that may be written as a float.
+    /// Length of the run, in tokens.
     pub tokens: f64,
-    /// The highest learning rate.
+    /// Highest learning rate.
     pub peak_lr: f64,
-    /// Tokens a sequence.
+    /// Tokens of a training sequence.
     pub sequence_tokens: u64,
-    /// Sequences a step, over all devices.
+    /// Sequences in one optimiser step, over all devices.
     pub batch_sequences: u64,
 }
 

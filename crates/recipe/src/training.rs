@@ -1,7 +1,5 @@
 //! The tables of a pipeline that fix a training run's schedule, and that schedule resolved.
 
-use std::str::FromStr;
-
 use headwater_schedule::length::whole_number;
 use headwater_schedule::{BranchParent, RunLength, Schedule, ScheduleConfig};
 use headwater_select::MixtureConfig;
@@ -45,18 +43,6 @@ pub struct TrainingRun {
     pub schedule: Schedule,
 }
 
-impl FromStr for TrainingTables {
-    type Err = headwater_schedule::Error;
-
-    /// Reads a schedule in one word, such as `wsd:decay=0.2`; the other tables have their defaults.
-    ///
-    /// # Errors
-    /// As [`ScheduleConfig::from_str`].
-    fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
-        Ok(Self { schedule: text.parse()?, ..Self::default() })
-    }
-}
-
 impl TrainingTables {
     /// Resolves the schedule for a run of `size`; `name` stands for it in messages.
     ///
@@ -89,11 +75,14 @@ impl TrainingRun {
 
 #[cfg(test)]
 mod tests {
+    use headwater_schedule::Length;
+
     use super::*;
 
     #[test]
     fn the_size_that_is_asked_for_comes_first() -> std::result::Result<(), Box<dyn std::error::Error>> {
-        let tables: TrainingTables = "wsd:decay=0.5".parse()?;
+        let schedule = ScheduleConfig { decay: Some(Length::Fraction(0.5)), ..ScheduleConfig::default() };
+        let tables = TrainingTables { schedule, ..TrainingTables::default() };
         let run = tables.clone().resolve("wsd", &RunSize::default())?;
         assert_eq!((run.length.steps, run.schedule.peak_lr()), (119_209, 4.0e-4));
         assert_eq!(run.tables.recipe.tokens, 119_209.0 * 8_388_608.0);

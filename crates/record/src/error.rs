@@ -5,8 +5,22 @@
 #[non_exhaustive]
 pub enum Error {
     /// A byte count that is neither a number nor a number with a unit.
-    #[error("`{text}` is not a size: write a number of bytes or a number with KiB, MiB, GiB, KB, MB or GB")]
+    #[error(
+        "`{text}` is not a size: write a number of bytes, such as 4096 or 1e9, or a whole number with KiB, MiB, GiB, KB, MB or GB"
+    )]
     ByteCount {
+        /// What was given.
+        text: String,
+    },
+    /// A text that is not a whole number.
+    #[error("`{text}` is not a whole number: write it as 1000, 1_000, 1e3, 20k, 1.5M, 2B or 1T")]
+    WholeNumber {
+        /// What was given.
+        text: String,
+    },
+    /// A text that is not a number.
+    #[error("`{text}` is not a number: write it as 0.25, 4e-4, 1000, 20k or 1T")]
+    Number {
         /// What was given.
         text: String,
     },

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{ContentHash, Error};
@@ -91,13 +92,13 @@ impl From<HeadSet> for Vec<HeadId> {
 }
 
 /// Where a head's argmax must fall to count as a copy.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rule {
-    /// Inside the value's span in the JSON (Wu et al. 2024).
+    /// Its highest attention is on the same token inside the answer's place in the prompt (Wu et al. 2024).
     #[default]
     NeedleSpan,
-    /// On any visible position that holds the same token (AttentionInfluence §3, literally).
+    /// Its highest attention is on the same token anywhere before (AttentionInfluence §3, literally).
     Visible,
 }
 

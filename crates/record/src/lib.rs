@@ -5,6 +5,7 @@
 //!
 //! - [`id`]: shards, units, document addresses
 //! - [`measure`]: tokens and bytes
+//! - [`number`]: numbers as people write them
 //! - [`hash`]: content hashes
 //! - [`json`]: how artefacts are written
 //! - [`heads`]: attention heads and `heads.json`
@@ -26,6 +27,7 @@ pub mod id;
 pub mod json;
 pub mod measure;
 pub mod metrics;
+pub mod number;
 pub mod part;
 pub mod profile;
 pub mod run;

@@ -1,20 +1,22 @@
 //! Units of measure as types.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::iter::Sum;
 use std::ops::{Add, AddAssign};
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::Error;
+use crate::{Error, number};
 
 /// A number of tokens of the scoring model's tokenizer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct TokenCount(pub u64);
 
-/// A number of bytes. Reads `16MiB`, `1 GB`, `4096`.
+/// A number of bytes. Reads `16MiB`, `1 GB`, `4096`, `1e9`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct ByteCount(pub u64);
@@ -68,7 +70,7 @@ impl FromStr for ByteCount {
             .iter()
             .find_map(|(unit, scale)| trimmed.strip_suffix(unit).map(|number| (number, *scale)))
             .unwrap_or((trimmed, 1));
-        let number: u64 = number.trim().replace('_', "").parse().map_err(|_| wrong())?;
+        let number = number::whole(number).map_err(|_| wrong())?;
         number.checked_mul(scale).map(Self).ok_or_else(wrong)
     }
 }
@@ -106,18 +108,31 @@ impl fmt::Display for TokenCount {
     }
 }
 
+impl JsonSchema for ByteCount {
+    fn schema_name() -> Cow<'static, str> {
+        "ByteCount".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "title": "size", "type": ["integer", "string"], "minimum": 0 })
+    }
+}
+
 impl<'de> Deserialize<'de> for ByteCount {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         #[serde(untagged, expecting = "a number of bytes or a size such as \"16MiB\"")]
         enum Written {
             Number(u64),
+            Float(f64),
             Text(String),
         }
-        match Written::deserialize(deserializer)? {
-            Written::Number(bytes) => Ok(Self(bytes)),
-            Written::Text(text) => text.parse().map_err(serde::de::Error::custom),
-        }
+        let text = match Written::deserialize(deserializer)? {
+            Written::Number(bytes) => return Ok(Self(bytes)),
+            Written::Float(bytes) => bytes.to_string(),
+            Written::Text(text) => text,
+        };
+        text.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -127,7 +142,14 @@ mod tests {
 
     #[test]
     fn sizes_are_read_as_people_write_them() {
-        let cases = [("16MiB", 16 << 20), ("1 GiB", 1 << 30), ("4096", 4096), ("2 KB", 2000), ("1_000 B", 1000)];
+        let cases = [
+            ("16MiB", 16 << 20),
+            ("1 GiB", 1 << 30),
+            ("4096", 4096),
+            ("2 KB", 2000),
+            ("1_000 B", 1000),
+            ("1e9", 1_000_000_000),
+        ];
         for (text, bytes) in cases {
             assert_eq!(text.parse::<ByteCount>().ok(), Some(ByteCount(bytes)), "{text}");
         }

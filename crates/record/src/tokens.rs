@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ContentHash;
 
 /// A format of token files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TokenFormat {
     /// huggingface/datatrove, read by nanotron: `.ds` with index and metadata.
@@ -40,12 +41,12 @@ impl TokenFormat {
 pub const CORPUS_TOKENS: &str = "tokens/corpus";
 
 /// A part of the data that is trained on. [`SelectionFile::parts`](crate::SelectionFile::parts) says which there are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TextPart {
     /// The whole corpus.
     Corpus,
-    /// What was selected of it; in a configuration also all of its buckets.
+    /// The selected subset, with all of its buckets.
     Selected,
     /// One bucket of what was selected, by its index in [`SelectionFile::buckets`](crate::SelectionFile::buckets). Configurations
     /// do not name it.

@@ -169,19 +169,19 @@ mod tests {
     fn a_childs_table_makes_the_child() -> Result<(), Error> {
         let run = RunLength { steps: 119_209, batch: Batch { sequences: 1024, sequence_tokens: 8192 } };
         for (text, at) in [
-            ("wsd", 60_000),
-            ("wsd:shape=exponential,half_life=0.05,floor=0.01", 50_000),
-            ("wsd:shape=polynomial,exponent=2.5", 1_000),
-            ("constant", 119_209),
-            ("cosine", 119),
-            ("linear:floor=0.1", 119),
-            ("polynomial:exponent=2.0", 119),
-            ("inverse-sqrt:warmup=0.05", 60_000),
-            ("inverse-sqrt:timescale=0.1", 60_000),
-            ("power:shape=linear", 60_000),
-            ("infinite:cooldown=0.25,cooldown_shape=linear", 60_000),
+            ("kind = 'wsd'", 60_000),
+            ("kind = 'wsd'\nshape = 'exponential'\nhalf_life = 0.05\nfloor = 0.01", 50_000),
+            ("kind = 'wsd'\nshape = 'polynomial'\nexponent = 2.5", 1_000),
+            ("kind = 'constant'", 119_209),
+            ("kind = 'cosine'", 119),
+            ("kind = 'linear'\nfloor = 0.1", 119),
+            ("kind = 'polynomial'\nexponent = 2.0", 119),
+            ("kind = 'inverse-sqrt'\nwarmup = 0.05", 60_000),
+            ("kind = 'inverse-sqrt'\ntimescale = 0.1", 60_000),
+            ("kind = 'power'\nshape = 'linear'", 60_000),
+            ("kind = 'infinite'\ncooldown = 0.25\ncooldown_shape = 'linear'", 60_000),
         ] {
-            let config: ScheduleConfig = text.parse()?;
+            let config: ScheduleConfig = toml::from_str(text).expect("a schedule");
             let schedule = config.resolve(run, 4.0e-4)?;
             let parent = BranchParent { config: &config, schedule: &schedule, run };
             let request = BranchRequest { at: BranchPoint::Step(at), decay: Some(Length::Steps(10_000)) };
@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn a_fraction_is_one_of_the_childs_run() -> Result<(), Error> {
         let run = RunLength { steps: 1000, batch: Batch { sequences: 1, sequence_tokens: 10 } };
-        let config: ScheduleConfig = "wsd:warmup=0,decay=0.2".parse()?;
+        let config: ScheduleConfig = toml::from_str("warmup = 0\ndecay = 0.2").expect("a schedule");
         let schedule = config.resolve(run, 1.0)?;
         let parent = BranchParent { config: &config, schedule: &schedule, run };
         let steps = |at, decay| parent.branch(&BranchRequest { at, decay }).map(|child| child.schedule.steps());

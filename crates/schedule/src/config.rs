@@ -1,42 +1,43 @@
 //! The `[schedule]` table of a pipeline, before it is resolved to steps.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::form::{Decay, Form, Frame, Period, Point};
 use crate::length::rounded;
-use crate::{Curve, Error, Length, RunLength, Schedule, Shape};
+use crate::{Curve, Error, Length, Periods, RunLength, Schedule, Shape};
 
 /// Most periods of a schedule.
 const MOST_PERIODS: u64 = 10_000;
 
 /// Family of the schedule.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
-    /// Warm-up, stable, decay.
+    /// Warm-up, constant at the peak, decay at the end (warmup-stable-decay).
     #[default]
     Wsd,
-    /// Periods of WSD, each back at the peak.
+    /// Several periods of `wsd` without a new warm-up.
     WsdS,
-    /// Warm-up, then straight to the floor (D2Z with a floor of 0).
+    /// Falls linearly to the floor (D2Z with floor 0).
     Linear,
-    /// Warm-up, then half a cosine to the floor.
+    /// Falls to the floor along half a cosine.
     Cosine,
-    /// Warm-up, then (1 − p)^`exponent` to the floor.
+    /// Falls to the floor as (1 − p)^`exponent`.
     Polynomial,
-    /// Warm-up, then the peak to the end.
+    /// The peak to the end.
     Constant,
     /// Multiplied by `factor` at every milestone.
     MultiStep,
     /// Inverse square root of the step, then a decay.
     InverseSqrt,
-    /// A power of the tokens, then a decay.
+    /// A power of the tokens seen, then a decay.
     Power,
-    /// Cooldown to a held rate, then a decay.
+    /// Falls to a rate that is held, then a decay.
     Infinite,
-    /// Slow start, fast decay, by epochs.
+    /// By epochs: rises, then falls by a factor.
     SlowStart,
-    /// Triangular cycles.
+    /// Cycles that rise and fall linearly.
     Triangular,
     /// Straight lines between given points.
     Points,
@@ -80,8 +81,9 @@ impl Kind {
         }
     }
 
-    /// The keys that the kind takes, besides `kind`.
-    const fn keys(self) -> &'static [&'static str] {
+    /// Returns the keys that the kind takes, besides `kind`.
+    #[must_use]
+    pub const fn keys(self) -> &'static [&'static str] {
         match self {
             Self::Wsd => &["warmup", "decay", "shape", "half_life", "exponent", "floor"],
             Self::WsdS => &["warmup", "periods", "decay", "shape", "half_life", "exponent", "floor"],
@@ -99,16 +101,6 @@ impl Kind {
     }
 }
 
-/// Periods of [`Kind::WsdS`]: a number of equal ones, or the length of each.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged, expecting = "a number of equal periods, such as 4, or a list of lengths, such as [0.25, 0.25, 0.5]")]
-pub enum Periods {
-    /// So many, equal up to a step.
-    Equal(u64),
-    /// Their lengths, which together are the run.
-    Lengths(Vec<Length>),
-}
-
 /// The `[schedule]` table: `kind`, and the keys of that kind; the others must be absent.
 ///
 /// # Source
@@ -116,73 +108,74 @@ pub enum Periods {
 /// shape and floor, which follow the `SmolLM` configuration that it refers to (1-sqrt to 0). Milestones and factor: `DeepSeek`
 /// (arXiv 2401.02954) §3.1; coefficient and exponent: Power (arXiv 2408.13359); hold and cooldown: a quarter and a cosine are
 /// our choice.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ScheduleConfig {
-    /// Family.
+    /// The family of the schedule.
     pub kind: Kind,
-    /// Length of the linear warm-up; 0 for none. Default 0.001.
+    /// Length of the linear warm-up from 0; 0 for none. Default 0.001.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warmup: Option<Length>,
-    /// Length of the decay, which ends with the run; under `wsd-s` a fraction is one of each period. Default 0.25.
+    /// Length of the decay at the end of the run; under `wsd-s` at the end of each period, where a fraction is one of the period. Default
+    /// 0.25.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decay: Option<Length>,
-    /// Shape of the decay. Default `1-sqrt`.
+    /// How the decay falls. Default `1-sqrt`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shape: Option<Shape>,
-    /// Half-life of the shape `exponential`.
+    /// Length in which the rate halves, for shape `exponential`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub half_life: Option<Length>,
-    /// Exponent of `polynomial` (default 1) and of `power` (default −0.51).
+    /// Exponent of kind or shape `polynomial` (default 1), or of kind `power` (default −0.51).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exponent: Option<f64>,
-    /// The lowest learning rate after warm-up, as a fraction of the peak. Default 0.
+    /// Lowest rate after warm-up, as a fraction of the peak. Default 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub floor: Option<f64>,
-    /// Periods of `wsd-s`.
+    /// `wsd-s`: the number of equal periods, or a list with the length of each.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub periods: Option<Periods>,
-    /// Where `multi-step` multiplies. Default 0.8 and 0.9.
+    /// `multi-step`: where the rate is multiplied by `factor`. Default 0.8 and 0.9.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub milestones: Option<Vec<Length>>,
-    /// By what `multi-step` (default √0.1 = 0.316…) and `slow-start` (default 0.5) multiply.
+    /// Multiplier, above 0 and at most 1, of `multi-step` (default √0.1 = 0.316) and `slow-start` (default 0.5).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub factor: Option<f64>,
-    /// Timescale of `inverse-sqrt`. Default: the warm-up.
+    /// `inverse-sqrt`: T in √(T / (T + steps after warm-up)). Default: the length of the warm-up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timescale: Option<Length>,
-    /// The paper's a of `power`, which a batch's sequences multiply. Default 4.6.
+    /// `power`: factor a in a · sequences in a batch · tokens^`exponent`. Default 4.6.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub coefficient: Option<f64>,
-    /// Length of the cooldown of `infinite`. Default 0.25.
+    /// `infinite`: length of the first fall, from the peak to `hold`. Default 0.25.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cooldown: Option<Length>,
-    /// Shape of that cooldown. Default `cosine`.
+    /// `infinite`: how that falls. Default `cosine`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cooldown_shape: Option<Shape>,
-    /// The rate that `infinite` holds, as a fraction of the peak. Default 0.25.
+    /// `infinite`: the rate that is held, as a fraction of the peak. Default 0.25.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hold: Option<f64>,
-    /// Rate of the first epoch of `slow-start`; the peak is then base × ramp instead of the peak learning rate. Default:
-    /// peak / ramp.
+    /// `slow-start`: learning rate of the first epoch; the peak is then `base` × `ramp`, and `[recipe] peak_lr` is not used. Default:
+    /// peak / `ramp`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub base: Option<f64>,
-    /// Epochs of the ramp of `slow-start`. Default 5.
+    /// `slow-start`: epochs in which the rate rises. Default 5.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ramp: Option<u64>,
-    /// Epochs of `slow-start`. Default 10.
+    /// `slow-start`: epochs of the run, all equally long. Default 10.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epochs: Option<u64>,
-    /// Length of a cycle of `triangular`.
+    /// `triangular`: length of a cycle.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cycle: Option<Length>,
-    /// Share of a cycle that rises. Default 0.5.
+    /// `triangular`: share of a cycle in which the rate rises. Default 0.5.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rise: Option<f64>,
-    /// What each cycle's height is multiplied by after it. Default 1.
+    /// `triangular`: height of a cycle relative to the one before. Default 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub damping: Option<f64>,
-    /// `[fraction of the run, multiplier]` of `points`.
+    /// `points`: pairs `[fraction of the run, fraction of the peak]`, with straight lines between.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub points: Option<Vec<(f64, f64)>>,
 }

@@ -2,28 +2,29 @@
 
 use std::f64::consts::PI;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Name of the shape of a decay, as configurations write it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Shape {
-    /// 1 − p.
+    /// 1 − q, where q is the share of the decay that is done.
     Linear,
-    /// 1 − √p.
+    /// 1 − √q.
     #[default]
     #[serde(rename = "1-sqrt")]
     OneMinusSqrt,
-    /// (1 + cos πp) / 2.
+    /// (1 + cos πq) / 2.
     Cosine,
-    /// 1 − p².
+    /// 1 − q².
     #[serde(rename = "1-square")]
     OneMinusSquare,
-    /// 2 (1 − p) − (1 + cos πp) / 2.
+    /// 2 (1 − q) − (1 + cos πq) / 2.
     MirrorCosine,
-    /// Halves every `half_life`.
+    /// The rate halves every `half_life`, down to the floor at most.
     Exponential,
-    /// (1 − p) to the power `exponent`.
+    /// (1 − q)^`exponent`.
     Polynomial,
 }
 

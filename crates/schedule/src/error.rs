@@ -67,7 +67,7 @@ pub enum Error {
         example: &'static str,
     },
     /// A length given as a bare number that is no fraction.
-    #[error("{got} is not a fraction in [0, 1): write {{ steps = n }} or {{ tokens = n }} for a length")]
+    #[error("{got} is not a fraction in [0, 1): write {{ steps = 2000 }} or {{ tokens = 1e10 }} for a length")]
     Fraction {
         /// What was given.
         got: f64,
@@ -118,30 +118,6 @@ pub enum Error {
     /// A child run that would not decay.
     #[error("the child would not decay: give its decay a length, such as 0.1 or {{ steps = 1000 }}")]
     NoDecay,
-    /// Part of a schedule in one word that is no assignment.
-    #[error("`{got}` in `{text}` is not KEY=VALUE: write it as in wsd:decay=0.2,shape=linear")]
-    Assignment {
-        /// The whole.
-        text: String,
-        /// The part.
-        got: String,
-    },
-    /// A key given twice.
-    #[error("`{key}` stands twice in `{text}`")]
-    RepeatedKey {
-        /// The whole.
-        text: String,
-        /// The key.
-        key: String,
-    },
-    /// One word that is no schedule or no length.
-    #[error("`{text}` is no schedule or length")]
-    Inline {
-        /// The word.
-        text: String,
-        /// The key or value that is wrong.
-        source: Box<toml::de::Error>,
-    },
     /// A table that the TOML serializer refuses.
     #[error("the schedule cannot be written as TOML")]
     Toml {

@@ -1,6 +1,11 @@
 //! Lengths of phases and of the run: fractions, steps or tokens, resolved to steps.
 
-use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
+use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::Error;
 
@@ -8,8 +13,7 @@ use crate::Error;
 pub(crate) const EXACT: u64 = 1 << 53;
 
 /// The length of a phase: `0.25`, `{ steps = 2000 }` or `{ tokens = 1.0e10 }`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "WrittenLength", into = "WrittenLength")]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Length {
     /// Share of the run's steps, in `[0, 1)`.
     Fraction(f64),
@@ -19,46 +23,92 @@ pub enum Length {
     Tokens(u64),
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(untagged, expecting = "a length is a fraction in [0, 1), { steps = n } or { tokens = n }")]
-enum WrittenLength {
-    Fraction(f64),
-    Steps(WrittenSteps),
-    Tokens(WrittenTokens),
-}
+const STEPS: &str = "steps";
+const TOKENS: &str = "tokens";
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WrittenSteps {
-    steps: f64,
-}
+/// What a length may be, for messages.
+const FORMS: &str = "a fraction such as 0.25, { steps = 2000 } or { tokens = 1e10 }";
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WrittenTokens {
-    tokens: f64,
-}
-
-impl TryFrom<WrittenLength> for Length {
-    type Error = Error;
-
-    fn try_from(written: WrittenLength) -> Result<Self, Error> {
-        match written {
-            WrittenLength::Fraction(got) if (0.0..1.0).contains(&got) => Ok(Self::Fraction(got)),
-            WrittenLength::Fraction(got) => Err(Error::Fraction { got }),
-            WrittenLength::Steps(written) => whole_number(written.steps, "steps").map(Self::Steps),
-            WrittenLength::Tokens(written) => whole_number(written.tokens, "tokens").map(Self::Tokens),
-        }
+impl Serialize for Length {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (unit, count) = match *self {
+            Self::Fraction(fraction) => return serializer.serialize_f64(fraction),
+            Self::Steps(steps) => (STEPS, steps),
+            Self::Tokens(tokens) => (TOKENS, tokens),
+        };
+        let mut table = serializer.serialize_map(Some(1))?;
+        table.serialize_entry(unit, &(count as f64))?;
+        table.end()
     }
 }
 
-impl From<Length> for WrittenLength {
-    fn from(length: Length) -> Self {
-        match length {
-            Length::Fraction(fraction) => Self::Fraction(fraction),
-            Length::Steps(steps) => Self::Steps(WrittenSteps { steps: steps as f64 }),
-            Length::Tokens(tokens) => Self::Tokens(WrittenTokens { tokens: tokens as f64 }),
+impl JsonSchema for Length {
+    fn schema_name() -> Cow<'static, str> {
+        "Length".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "title": "length",
+            "anyOf": [
+                { "type": "number", "minimum": 0, "exclusiveMaximum": 1 },
+                {
+                    "type": "object",
+                    "properties": { STEPS: { "type": "integer", "minimum": 0 }, TOKENS: { "type": "integer", "minimum": 0 } },
+                    "minProperties": 1,
+                    "maxProperties": 1,
+                    "additionalProperties": false
+                }
+            ]
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Length {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Forms)
+    }
+}
+
+struct Forms;
+
+impl Forms {
+    fn fraction<E: de::Error>(got: f64) -> Result<Length, E> {
+        if (0.0..1.0).contains(&got) { Ok(Length::Fraction(got)) } else { Err(E::custom(Error::Fraction { got })) }
+    }
+}
+
+impl<'de> Visitor<'de> for Forms {
+    type Value = Length;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(FORMS)
+    }
+
+    fn visit_f64<E: de::Error>(self, got: f64) -> Result<Length, E> {
+        Self::fraction(got)
+    }
+
+    fn visit_i64<E: de::Error>(self, got: i64) -> Result<Length, E> {
+        Self::fraction(got as f64)
+    }
+
+    fn visit_u64<E: de::Error>(self, got: u64) -> Result<Length, E> {
+        Self::fraction(got as f64)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut table: A) -> Result<Length, A::Error> {
+        let Some(unit) = table.next_key::<String>()? else { return Err(de::Error::custom(format!("write {FORMS}"))) };
+        let count = |count, unit| whole_number(count, unit).map_err(de::Error::custom);
+        let length = match unit.as_str() {
+            STEPS => Length::Steps(count(table.next_value()?, STEPS)?),
+            TOKENS => Length::Tokens(count(table.next_value()?, TOKENS)?),
+            _ => return Err(de::Error::unknown_field(&unit, &[STEPS, TOKENS])),
+        };
+        if table.next_key::<String>()?.is_some() {
+            return Err(de::Error::custom("write one of steps and tokens, not both"));
         }
+        Ok(length)
     }
 }
 

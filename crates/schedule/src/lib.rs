@@ -16,7 +16,6 @@
 //! - [`BranchParent::branch`]: a child run that decays early
 //! - [`norms`] and [`refine`]: a schedule from the gradient norms that an earlier run logged (arXiv 2310.07831)
 //! - [`ScheduleSummary`], [`ScheduleComparison`], [`Schedule::sparkline`]: what there is to show
-//! - `"wsd:decay=0.2".parse::<ScheduleConfig>()`: a schedule in one word, see [`inline`]
 //!
 //! The learning rate of this crate is the canonical one: a function of completed steps, see [`Schedule::lr`]. Where a trainer counts
 //! otherwise, crate `recipe` says so and tabulates what that trainer does.
@@ -26,9 +25,9 @@ pub mod config;
 mod curve;
 mod error;
 mod form;
-pub mod inline;
 pub mod length;
 pub mod norms;
+mod periods;
 mod phases;
 pub mod refine;
 mod schedule;
@@ -37,11 +36,12 @@ mod summary;
 mod validate;
 
 pub use branch::{Branch, BranchParent, BranchPoint, BranchRequest};
-pub use config::{Kind, Periods, ScheduleConfig};
+pub use config::{Kind, ScheduleConfig};
 pub use curve::{Curve, Shape};
 pub use error::Error;
 pub use form::{Decay, Form, Frame, Period, Point};
 pub use length::{Batch, Length, RunLength};
+pub use periods::Periods;
 pub use phases::Phase;
 pub use schedule::{Schedule, WsdSteps};
 pub use summary::{ComparedSchedule, ComparisonRow, NamedSchedule, ScheduleComparison, ScheduleRow, ScheduleSummary};

@@ -1,18 +1,19 @@
 //! The `[score]` table of a pipeline.
 
 use headwater_model::MaskKind;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
 /// How documents longer than a window are treated.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LongDocuments {
-    /// Every window is scored.
+    /// All of them.
     #[default]
     All,
-    /// Only the first window is scored.
+    /// Only the first; the rest is not tokenised.
     First,
 }
 
@@ -28,18 +29,19 @@ impl LongDocuments {
 }
 
 /// The `[score]` table of a pipeline.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ScoreConfig {
-    /// Window length in tokens, without BOS; at most the model's context is used.
+    /// Tokens that the model sees together, at least 2; at most the model's context. Longer documents are cut into windows that are
+    /// scored independently.
     pub window_tokens: usize,
-    /// How documents longer than a window are treated.
+    /// Which windows of a document are scored.
     pub long_documents: LongDocuments,
-    /// What replaces the output of a masked head.
+    /// What a masked head outputs.
     pub mask: MaskKind,
-    /// Documents with fewer tokens are `short`.
+    /// Documents with fewer tokens are not scored and get the status `short`.
     pub min_tokens: usize,
-    /// Share of rows that may be null, not UTF-8 or non-finite before the exit code says so.
+    /// Share of rows, 0 to 1, that may be null, not UTF-8 or without a finite loss. Above it the exit code is 2.
     pub max_rejects: f64,
 }
 

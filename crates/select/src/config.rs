@@ -1,8 +1,10 @@
 //! The `[select]` table.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::fraction::Fraction;
@@ -76,6 +78,17 @@ impl fmt::Display for RankBy {
     }
 }
 
+impl JsonSchema for RankBy {
+    fn schema_name() -> Cow<'static, str> {
+        "RankBy".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let names = Self::NAMED.map(|(name, _)| name).join("|");
+        json_schema!({ "title": "rank", "type": "string", "pattern": format!("^({names}|{COLUMN}.+)$") })
+    }
+}
+
 impl TryFrom<String> for RankBy {
     type Error = Error;
 
@@ -103,17 +116,17 @@ impl From<RankBy> for String {
 }
 
 /// What a fraction is a fraction of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum By {
-    /// The domain's ranked documents.
+    /// `fraction` of the documents of each domain.
     #[default]
     Documents,
-    /// The tokens of the domain's ranked documents.
+    /// The best documents of each domain with `fraction` of its tokens.
     Tokens,
-    /// As tokens, with the fraction that `tokens` is of all ranked tokens.
+    /// The same share of the tokens of each domain, `tokens` in all.
     TokenBudget,
-    /// No fraction: the bottom is dropped and the rest repeated the more often the better it ranks, until `tokens` are reached.
+    /// All but the worst, the better ones repeated, until `tokens` are reached.
     Upsample,
 }
 
@@ -131,31 +144,34 @@ impl By {
 }
 
 /// The `[select]` table.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SelectConfig {
-    /// What documents are ranked by.
+    /// What documents are ranked by, inside their domain: `influence`; `corrected`, without what base loss, compression and length
+    /// explain; `loss`, lowest first; `random`; `column:NAME`, a numeric column of the corpus, greatest first, or
+    /// `column:NAME:ascending`; `rank-sum`.
     pub rank: RankBy,
-    /// The ranks that `rank-sum` adds up, each with its weight.
+    /// Ranks that `rank-sum` adds, each with its weight, such as `{ influence = 1.0, loss = 0.5 }`. A negative weight reverses a rank.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub rank_sum: BTreeMap<RankBy, f64>,
-    /// What a fraction is a fraction of.
+    /// How the number of kept documents is determined.
     pub by: By,
-    /// Share of each domain to keep; not used by a token budget or by upsampling.
+    /// Share of each domain that is kept, 0 to 1, by `documents` or `tokens`.
     pub fraction: f64,
-    /// Tokens over all domains: to keep, for a token budget; to train on, for upsampling.
+    /// Tokens over all domains: to keep under `token-budget`, to train on under `upsample`. Required there, an error elsewhere.
     pub tokens: Option<f64>,
-    /// How upsampling repeats.
+    /// How documents are repeated under `upsample`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upsample: Option<UpsampleConfig>,
-    /// Into how many stretches of document length a domain is cut, each of which keeps the same share; 1 if length plays no part.
+    /// Number of groups by document length, 1 to 100. The same share of each is kept, so that the lengths of the corpus are. 1 for no
+    /// groups.
     pub length_strata: u32,
-    /// What keeps scored documents out of the ranking.
+    /// Conditions that a scored document must meet to be ranked.
     #[serde(skip_serializing_if = "Guards::is_empty")]
     pub guards: Guards,
-    /// Whether the subset gets a trailing column with each row's influence, and its name.
+    /// Whether the subset gets a last column with the influence: `true` for the name `influence`, or another name.
     pub influence_column: InfluenceColumn,
-    /// Domains that are cut otherwise, by name.
+    /// Other settings for single domains, by name.
     pub domains: BTreeMap<String, DomainOverride>,
 }
 
@@ -178,14 +194,14 @@ impl Default for SelectConfig {
 
 /// `[select.domains.NAME]`: one of `fraction` and `tokens`, or guards, or both. A token budget does not shrink for the domains that
 /// are overridden.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DomainOverride {
-    /// Share of the domain to keep: of its documents if `select.by` is `documents`, else of its tokens.
+    /// Share of this domain that is kept, 0 to 1: of its documents if `by = "documents"`, else of its tokens. 0 leaves it out.
     pub fraction: Option<f64>,
-    /// Tokens to keep at most.
+    /// Most tokens of this domain that are kept, instead of `fraction`.
     pub tokens: Option<f64>,
-    /// Guards that replace those of `[select.guards]`, each on its own.
+    /// Guards of this domain. Each replaces the general guard of the same name.
     #[serde(skip_serializing_if = "Guards::is_empty")]
     pub guards: Guards,
 }

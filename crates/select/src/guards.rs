@@ -3,6 +3,7 @@
 //! A document that a guard keeps out is neither ranked nor counted when a fraction of the domain is taken.
 
 use headwater_record::sidecar::column;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::filter::Filter;
@@ -10,18 +11,18 @@ use crate::rows::UnitRows;
 use crate::{Error, Result};
 
 /// The `[select.guards]` table; a document must pass all of them.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Guards {
     /// Fewest tokens.
     pub min_tokens: Option<u32>,
     /// Most tokens.
     pub max_tokens: Option<u32>,
-    /// Highest compression, text bytes / compressed bytes.
+    /// Highest ratio of text bytes to compressed bytes (zstd). Tables and boilerplate have high ratios; 5 is a start.
     pub max_compression: Option<f64>,
-    /// Highest base loss, nats per target.
+    /// Highest base loss, in nats per token.
     pub max_loss: Option<f64>,
-    /// A condition on the columns of sidecars, in SQL.
+    /// A condition in SQL on the columns of the scores, such as `"bytes / tokens >= 2 AND id NOT LIKE '%/test.rs'"`.
     pub filter: Option<String>,
 }
 

@@ -1,7 +1,9 @@
 //! The column of influences that a subset may get.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -29,6 +31,16 @@ impl InfluenceColumn {
             Self::Yes => Some(DEFAULT_NAME),
             Self::Named(name) => Some(name),
         }
+    }
+}
+
+impl JsonSchema for InfluenceColumn {
+    fn schema_name() -> Cow<'static, str> {
+        "InfluenceColumn".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "title": "true, false or text", "type": ["boolean", "string"] })
     }
 }
 

@@ -1,19 +1,23 @@
 //! How much of a training run is corpus and how much is selected subset, by tokens.
 
+use std::borrow::Cow;
+
 use headwater_record::selection::Bucket;
 use headwater_record::tokens::TextPart;
 use headwater_record::{SelectionFile, TokenCount};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
 /// The `[mixture]` table.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MixtureConfig {
-    /// How much of the mixture is selected: `"concatenate"` or a weight.
+    /// Share of the training tokens that comes from the selected subset, 0 to 1. `"concatenate"`: as much as if the subset, with its
+    /// repetitions, were appended to the corpus.
     pub selected: SelectedWeight,
-    /// The same while the learning rate decays; absent if nothing changes then.
+    /// The same while the learning rate decays. Without it nothing changes then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decay: Option<SelectedWeight>,
 }
@@ -40,6 +44,19 @@ enum Written {
 #[serde(rename_all = "kebab-case")]
 enum Word {
     Concatenate,
+}
+
+impl JsonSchema for SelectedWeight {
+    fn schema_name() -> Cow<'static, str> {
+        "SelectedWeight".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "title": "`\"concatenate\"` or number",
+            "anyOf": [{ "const": "concatenate" }, { "type": "number", "minimum": 0, "maximum": 1 }]
+        })
+    }
 }
 
 impl From<Written> for SelectedWeight {

@@ -9,20 +9,21 @@
 //! The policy, the share dropped, the cap and the vigintiles are those of Olmo 3 (arXiv 2512.13961), which bounds the mean of the
 //! best bucket, too. Departs: its curve has two more parameters, a power times an exponential; one exponent meets cap and target.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::fraction::Fraction;
 use crate::{Error, Result};
 
 /// The `[select.upsample]` table.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct UpsampleConfig {
-    /// Share of each domain's ranked tokens that is dropped, from the bottom.
+    /// Share of each domain's tokens that is dropped, from the bottom of the ranking; 0 to below 1.
     pub drop: f64,
-    /// How often any document is read at most, on average.
+    /// How often the best documents are read, 1 or more.
     pub cap: f64,
-    /// Parts that the rest is cut into.
+    /// Parts of equal size that the rest is cut into, 1 to 100; the documents of one are read equally often.
     pub buckets: u32,
 }
 

@@ -1,7 +1,10 @@
 //! The `[tokens]` table of a pipeline.
 
+use std::borrow::Cow;
+
 use headwater_record::ByteCount;
 use headwater_record::tokens::{TextPart, TokenFormat};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -29,6 +32,16 @@ enum Written {
 
 const AUTO: &str = "auto";
 
+impl JsonSchema for TokenBytes {
+    fn schema_name() -> Cow<'static, str> {
+        "TokenBytes".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "title": "`\"auto\"`, 2 or 4", "enum": ["auto", 2, 4] })
+    }
+}
+
 impl TryFrom<Written> for TokenBytes {
     type Error = String;
 
@@ -54,25 +67,26 @@ impl From<TokenBytes> for Written {
 }
 
 /// The `[tokens]` table.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TokensConfig {
-    /// Formats to write; none writes nothing.
+    /// Formats that are written; `[]` for none.
     pub formats: Vec<TokenFormat>,
-    /// Which documents are written; of what is selected all buckets, where it has any.
+    /// What is written.
     pub parts: Vec<TextPart>,
-    /// What `[model] name` accepts, or the path of a `tokenizer.json`; the scoring model's own if left out.
+    /// The tokenizer of the model that is trained: what `[model] name` accepts, or the path of a `tokenizer.json`. Without it, the
+    /// scoring model's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokenizer: Option<String>,
-    /// The token after every document; see [`TokenizerSetup`](crate::TokenizerSetup) for what is taken if left out.
+    /// The token after every document. Without it `<|endoftext|>` or `<|end_of_text|>` if the tokenizer has one, else the model's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eos: Option<String>,
-    /// Bytes of a token; MDS has four in any case.
+    /// Bytes of a token: `"auto"` for 2 if the vocabulary allows, else 4. MDS always has 4.
     pub token_bytes: TokenBytes,
-    /// Tokens of a packed sample (MDS); those of the recipe if left out.
+    /// Tokens of a packed sample (MDS). Without it, `[recipe] sequence_tokens`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sequence_tokens: Option<u64>,
-    /// Text of the corpus that goes into one file.
+    /// Text of the corpus that goes into one token file.
     pub file_bytes: ByteCount,
 }
 

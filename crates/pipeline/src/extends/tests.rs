@@ -104,9 +104,12 @@ fn mistakes_are_found_in_the_file_where_they_stand() {
         assert!(text.starts_with("base.toml:1: "), "{text}");
         let text =
             wrong(&[("child.toml", child), ("base.toml", "[run]\n[model]\nname = \"m\"\n[[corpus]]\n")], overrides);
-        assert!(text.contains("missing field `name`") && text.starts_with("base.toml:4: "), "{text}");
+        assert!(text.contains("the key `name` is missing: ") && text.starts_with("base.toml:4: "), "{text}");
         let text = wrong(&[("child.toml", child), ("base.toml", "[[corpus]]\nname = \"a\"\npaths = []\n")], overrides);
-        assert!(text.contains("missing field `output`") && text.starts_with("child.toml:2: "), "{text}");
+        assert!(
+            text.contains("the key `output` is missing: write output = ") && text.starts_with("child.toml:2: "),
+            "{text}"
+        );
     }
     let text = wrong(&[("child.toml", child), ("base.toml", BASE)], &["select.fracton=0.5"]);
     assert_eq!(text, "--set: `select.fracton`: unknown key `fracton`; did you mean `fraction`?");

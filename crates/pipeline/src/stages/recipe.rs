@@ -15,6 +15,7 @@ use headwater_run::RunFolder;
 use headwater_select::Mixtures;
 use headwater_tokens::{MANIFEST_FILE, TokenFormat};
 
+use crate::explain::explain_file;
 use crate::{Arm, Error, Pipeline, Result};
 
 /// Folders and files of the output that are no place for recipes.
@@ -155,7 +156,12 @@ impl Pipeline {
             return Ok(Preset::named(name)?);
         }
         let text = fs_err::read_to_string(name).map_err(Error::ReadPreset)?;
-        Ok(Preset::parse(&text, name)?)
+        Preset::parse(&text, name).map_err(|error| match error {
+            headwater_recipe::Error::PresetSyntax { source, .. } => {
+                explain_file(Path::new(name), &text, source.span().map(|span| span.start), source.message())
+            }
+            other => other.into(),
+        })
     }
 }
 

@@ -64,9 +64,9 @@ fn a_base_makes_the_peak() {
 #[test]
 fn mistakes_say_what_to_write() {
     let error = |text: &str| toml::from_str::<ScheduleConfig>(text).unwrap_err().to_string();
-    assert!(error("warmup = 2000").contains("{ steps = n }"), "{}", error("warmup = 2000"));
+    assert!(error("warmup = 2000").contains("{ steps = 2000 }"), "{}", error("warmup = 2000"));
     assert!(error("warmup = { steps = 1.5 }").contains("whole number of steps"));
-    assert!(error("warmup = { epochs = 1 }").contains("{ tokens = n }"));
+    assert!(error("warmup = { epochs = 1 }").contains("expected `steps` or `tokens`"));
     assert!(error("decays = 0.1").contains("unknown field `decays`"));
     assert!(error("shape = \"sqrt\"").contains("1-sqrt"));
     assert!(error("periods = \"four\"").contains("a list of lengths"), "{}", error("periods = \"four\""));
