@@ -56,6 +56,12 @@ impl PlannedShard {
         })
     }
 
+    /// Plans units of `rows` rows each, the last of what is left, in place of those that [`plan()`](crate::plan()) made.
+    pub fn cut_by_rows(&mut self, rows: u64) {
+        let starts = (0..self.rows).step_by(usize::try_from(rows.max(1)).unwrap_or(usize::MAX));
+        self.units = starts.filter_map(|start| self.unit_of(start..self.rows.min(start + rows))).collect();
+    }
+
     /// Text in `unit`, a unit of this shard or a part of one, as the footer lets estimate it.
     ///
     /// # Units

@@ -15,7 +15,7 @@ use headwater_model::{
     WindowLosses,
 };
 use headwater_record::run::Numerics;
-use headwater_record::{ByteCount, ContentHash, RunFile};
+use headwater_record::{ContentHash, RunFile};
 use headwater_run::{RunFolder, SidecarRow};
 use headwater_store::Stores;
 use parquet::arrow::ArrowWriter;
@@ -147,6 +147,7 @@ pub(crate) struct Corpus {
     pub(crate) source: SourceConfig,
     pub(crate) plan: Plan,
     pub(crate) folder: RunFolder,
+    unit_rows: usize,
 }
 
 impl Corpus {
@@ -167,9 +168,9 @@ impl Corpus {
             domain_value: None,
             sample: 1.0,
         };
-        let planned = planned(&source, &stores);
+        let planned = planned(&source, &stores, unit_rows);
         let folder = RunFolder::new(stores.open("memory://run").expect("a name is given"));
-        Self { stores, source, plan: planned, folder }
+        Self { stores, source, plan: planned, folder, unit_rows }
     }
 
     /// Shards of documents that have these texts.
@@ -181,7 +182,7 @@ impl Corpus {
 
     /// Plans the same shards with another configuration.
     pub(crate) fn plan_as(&self, source: &SourceConfig) -> Plan {
-        planned(source, &self.stores)
+        planned(source, &self.stores, self.unit_rows)
     }
 
     /// The units of the plan.
@@ -202,10 +203,12 @@ impl Corpus {
     }
 }
 
-fn planned(source: &SourceConfig, stores: &Stores) -> Plan {
+fn planned(source: &SourceConfig, stores: &Stores, unit_rows: usize) -> Plan {
+    let plan = plan(std::slice::from_ref(source), &PlanOptions::default(), stores, &|_| {});
+    let mut plan = plan.expect("the shards are sound");
     // a row group is a unit, whatever its texts
-    let options = PlanOptions { unit_bytes: Some(ByteCount(1 << 40)), ..PlanOptions::default() };
-    plan(std::slice::from_ref(source), &options, stores, &|_| {}).expect("the shards are sound")
+    plan.sources.iter_mut().flat_map(|source| &mut source.shards).for_each(|shard| shard.cut_by_rows(unit_rows as u64));
+    plan
 }
 
 fn shard(texts: &[Option<String>], unit_rows: usize) -> Bytes {

@@ -16,7 +16,7 @@ use arrow::datatypes::Int32Type;
 use headwater_corpus::{Plan, PlanOptions, SourceConfig, plan};
 use headwater_record::run::{Labels, Numerics, RunShard, RunSource, ScoringInputs};
 use headwater_record::sidecar::{footer, schema};
-use headwater_record::{ByteCount, ContentHash, HeadSet, RunFile};
+use headwater_record::{ContentHash, HeadSet, RunFile};
 use headwater_run::{RunFolder, Unit, units};
 use headwater_select::{By, Guards, RankBy, Rule, SelectConfig, Sidecars, StoredSidecars, cut, profile};
 use headwater_store::{Place, Stores};
@@ -145,8 +145,8 @@ fn write_run(place: &Place, rows: u64) -> Result<(Plan, RunFile)> {
         domain_value: None,
         sample: 1.0,
     };
-    let options = PlanOptions { unit_bytes: Some(ByteCount(1 << 30)), ..PlanOptions::default() };
-    let plan = plan(&[source], &options, &Stores::default(), &|_| ())?;
+    let mut plan = plan(&[source], &PlanOptions::default(), &Stores::default(), &|_| ())?;
+    plan.sources[0].shards.iter_mut().for_each(|shard| shard.cut_by_rows(UNIT_ROWS as u64));
     let shards = plan.sources[0].shards.iter().map(|shard| RunShard {
         path: shard.path.clone(),
         id: shard.id.clone(),

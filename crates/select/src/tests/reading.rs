@@ -76,8 +76,8 @@ fn stored(unit_rows: usize, count: usize) -> Stored {
         domain_value: None,
         sample: 1.0,
     };
-    let options = PlanOptions { unit_bytes: Some(ByteCount(1 << 30)), ..PlanOptions::default() };
-    let plan = headwater_corpus::plan(&[source], &options, &stores, &no_progress).unwrap();
+    let mut plan = headwater_corpus::plan(&[source], &PlanOptions::default(), &stores, &no_progress).unwrap();
+    plan.sources[0].shards[0].cut_by_rows(unit_rows as u64);
     let shard = &plan.sources[0].shards[0];
     let planned = RunShard {
         path: shard.path.clone(),

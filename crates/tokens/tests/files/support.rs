@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use arrow::array::{ArrayRef, BinaryArray, RecordBatch};
 use headwater_corpus::{Plan, PlanOptions, SourceConfig, plan};
 use headwater_model::Tokenizer;
-use headwater_record::{ByteCount, TokensFile};
+use headwater_record::TokensFile;
 use headwater_store::{Place, Stores};
 use headwater_tokens::{
     PartPlan, Share, TextPart, TokenFormat, TokenWork, TokenizerSetup, TokensConfig, Watch, write_tokens,
@@ -69,6 +69,9 @@ pub(crate) fn shard(path: &Path, rows: Rows<'_>, group: usize) -> Outcome {
     Ok(())
 }
 
+/// Rows of a row group of [`Site::new`], and of a unit.
+const GROUP_ROWS: usize = 2;
+
 /// Shards on disk, and the place for what is made of them.
 pub(crate) struct Site {
     pub(crate) folder: TempDir,
@@ -81,7 +84,7 @@ impl Site {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let folder = tempfile::tempdir()?;
         for (name, rows) in sources {
-            shard(&folder.path().join(format!("{name}/0.parquet")), rows, 2)?;
+            shard(&folder.path().join(format!("{name}/0.parquet")), rows, GROUP_ROWS)?;
         }
         let run = Place::in_memory(&format!("tokens-{}", NUMBER.fetch_add(1, Ordering::Relaxed)))?;
         Ok(Self { folder, run })
@@ -94,8 +97,12 @@ impl Site {
             serde_json::from_value::<SourceConfig>(serde_json::json!({"name": name, "paths": paths}))
         };
         let sources = names.iter().map(source).collect::<Result<Vec<_>, _>>()?;
-        let options = PlanOptions { unit_bytes: Some(ByteCount(1 << 20)), ..PlanOptions::default() };
-        Ok(plan(&sources, &options, &Stores::default(), &|_| {})?)
+        let mut plan = plan(&sources, &PlanOptions::default(), &Stores::default(), &|_| {})?;
+        plan.sources
+            .iter_mut()
+            .flat_map(|source| &mut source.shards)
+            .for_each(|shard| shard.cut_by_rows(GROUP_ROWS as u64));
+        Ok(plan)
     }
 
     /// The text of an artefact.
