@@ -56,6 +56,21 @@ pub(crate) fn read_range(path: &Path, range: Range<u64>, expected: Option<&str>)
     Ok(Bytes::from(bytes))
 }
 
+/// Removes the file `relative` of `folder`, which need not exist, and the folders inside `folder` that it leaves empty.
+pub(crate) fn remove(folder: &Path, relative: &str) -> Result<()> {
+    let path = folder.join(relative);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(Error::writing(folder.display().to_string(), path.display().to_string(), error));
+        }
+        _ => {}
+    }
+    // the first that is not empty ends it
+    let above = path.ancestors().skip(1).take_while(|above| *above != folder);
+    let _ = above.map(fs::remove_dir).find(std::result::Result::is_err);
+    Ok(())
+}
+
 /// The absolute path without links, as far as it exists.
 pub(crate) fn canonical(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());

@@ -215,6 +215,18 @@ impl Place {
         }
     }
 
+    /// Removes a file, which need not exist; on disk also the folders that it leaves empty.
+    ///
+    /// # Errors
+    /// As [`Place::write`].
+    pub fn remove(&self, relative: &str) -> Result<()> {
+        let relative = self.checked(relative)?;
+        match &self.root {
+            Root::Disk { path: folder, .. } => disk::remove(folder, relative),
+            Root::Remote { client, prefix } => client.remove(&join(prefix, relative)),
+        }
+    }
+
     /// Begins a file that appears whole with [`PlaceWriter::finish`].
     ///
     /// # Errors

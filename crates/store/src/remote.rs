@@ -105,6 +105,16 @@ impl Client {
         outcome.map(drop).map_err(|error| Error::store(self.url(key), error))
     }
 
+    /// Removes an object, which need not exist.
+    pub(crate) fn remove(&self, key: &str) -> Result<()> {
+        self.check_full_store(key, "deleting")?;
+        let (store, path) = (self.store(), self.path(key)?);
+        match wait(async move { store.delete(&path).await })? {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(Error::store(self.url(key), error)),
+        }
+    }
+
     /// Writes a whole object unless there is one.
     pub(crate) fn create(&self, key: &str, bytes: &Bytes) -> Result<Created> {
         self.check_full_store(key, "writing")?;

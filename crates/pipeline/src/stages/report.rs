@@ -47,7 +47,8 @@ impl Pipeline {
             Err(error) if error.class() == Class::Transient => return Err(error),
             profile => profile.map_err(|error| refused("the scores", error)).ok().flatten().flatten(),
         };
-        let recipes = self.rehearse_recipe().map_err(|error| refused("the learning rate", error)).ok();
+        let planned = self.planned_schedule(selection.as_ref());
+        let planned = planned.map_err(|error| refused("the learning rate", error)).ok();
         let mixture = selection.as_ref().map(|selection| self.mixture(selection)).transpose();
         let mixture = mixture.map_err(|error| refused("the mixture", error)).ok().flatten();
         let html = render_page(&PageInputs {
@@ -57,10 +58,9 @@ impl Pipeline {
             profile: profile.as_ref(),
             selection: selection.as_ref(),
             mixture: mixture.as_ref(),
-            schedule: recipes.as_ref().map(|recipes| PlannedSchedule {
-                schedule: &recipes.schedule,
-                tokens_per_step: recipes.tokens_per_step,
-            }),
+            schedule: planned
+                .as_ref()
+                .map(|(schedule, tokens_per_step)| PlannedSchedule { schedule, tokens_per_step: *tokens_per_step }),
             metrics: metrics.as_ref(),
             warnings: &warnings,
         });

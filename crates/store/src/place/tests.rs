@@ -36,6 +36,14 @@ fn conforms(place: &Place) -> Outcome {
     assert_eq!(paths("nothing")?, Vec::<String>::new());
     assert_eq!(place.child("a").list("")?[1], Entry { path: "x.txt".to_owned(), ..after });
 
+    for file in ["a/b/y.txt", "a/b/y.txt", "never.txt"] {
+        place.remove(file)?;
+    }
+    assert_eq!(paths("")?, ["a/x.txt", "ab/z.txt"]);
+    if let Some(folder) = place.local_path() {
+        assert!(!folder.join("a/b").exists() && folder.join("a").exists());
+    }
+
     for outside in ["../x", "a/../../x", "/etc/passwd", "", "a//x"] {
         assert!(matches!(place.read(outside), Err(Error::InvalidLocation { .. })), "{outside}");
     }
