@@ -49,8 +49,9 @@ pub(crate) fn has_extension(path: &str) -> bool {
     ends_with_any(path, &EXTENSIONS)
 }
 
-/// Whether a file that is a part of the corpus is JSON Lines.
-pub(crate) fn is_json_lines(path: &str) -> bool {
+/// Returns whether a file that is a part of the corpus is JSON Lines, by its path.
+#[must_use]
+pub fn is_json_lines(path: &str) -> bool {
     has_extension(path) || ends_with_any(path, &[PLAIN_JSON])
 }
 

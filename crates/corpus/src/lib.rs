@@ -46,6 +46,7 @@ pub use columns::{Columns, Domain};
 pub use documents::{Document, DocumentText, UnitDocuments, UnitStart, Wanted, read_unit};
 pub use error::{Class, Error, Result};
 pub use footer::guarded;
+pub use json_lines::is_json_lines;
 pub use number_file::NumberFile;
 pub use numbers::read_numbers;
 pub use plan::{Plan, PlannedSource, plan, plan_folders};

@@ -93,6 +93,16 @@ pub enum Error {
     /// The output cannot be opened.
     #[error("[run] output cannot be used")]
     Output(#[source] headwater_store::Error),
+    /// Files where recipes go that no recipe wrote, or that were changed since.
+    #[error(
+        "{}: not written by headwater, or changed since, and a new recipe would replace or remove it; move it elsewhere, or write the \
+         recipes into another folder (`headwater recipe --out FOLDER`)",
+        .files.join(", ")
+    )]
+    ForeignRecipeFiles {
+        /// Their paths or URLs.
+        files: Vec<String>,
+    },
     /// Nothing was scored yet.
     #[error("{output} has no run.json yet: run `headwater run {pipeline}` first")]
     NotBegun {

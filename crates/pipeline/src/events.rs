@@ -142,6 +142,20 @@ pub enum Event {
         /// Its id.
         eos_id: u32,
     },
+    /// A size that the pipeline leaves open and the data settled.
+    RecipeSettled {
+        /// What it is and why.
+        sentence: String,
+    },
+    /// How often a training run goes through a part of the data.
+    Passes {
+        /// `corpus`, `selected` or a bucket.
+        part: String,
+        /// Tokens of one pass.
+        tokens: TokenCount,
+        /// Passes of the whole run.
+        passes: f64,
+    },
     /// Token files are left to the workers of other parts.
     FilesLeft {
         /// How many.
@@ -185,6 +199,7 @@ impl Event {
             Self::Resumed { .. } | Self::Fetched { .. } => "score",
             Self::Relabelled { .. } => "relabel",
             Self::TokenizerLoaded { .. } => "tokenizer",
+            Self::RecipeSettled { .. } | Self::Passes { .. } => "recipe",
             Self::FilesLeft { .. } => "tokens",
             Self::MetricsServed { .. } => "metrics",
             Self::Written { .. } => "written",
@@ -238,8 +253,11 @@ impl fmt::Display for Event {
                     TokenCount(*vocabulary)
                 )
             }
+            Self::Passes { part, tokens, passes } => write!(f, "{passes:.2} passes over {part}, {tokens} tokens"),
             Self::FilesLeft { files, part } => write!(f, "{files} files of {part} are left to other parts"),
-            Self::MetricsServed { url: text } | Self::Written { path: text } => f.write_str(text),
+            Self::MetricsServed { url: text }
+            | Self::Written { path: text }
+            | Self::RecipeSettled { sentence: text } => f.write_str(text),
         }
     }
 }

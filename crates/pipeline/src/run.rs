@@ -51,10 +51,12 @@ impl Pipeline {
         let scored = self.score_units(&plan, &model, &heads, &request)?;
         let Selected { selection, run } = self.select_from(scored.run, &plan, Arm::Selection)?;
         let tokens = self.write_wanted_tokens(&plan, &run, &selection)?;
-        let recipes = self.write_recipes(&selection, None)?;
+        let recipes = self.write_recipes(&selection, None);
         self.folder.write_json(RunFolder::METRICS, &self.meters.metrics())?;
         // the page shows the times up to here; it takes time itself
         let report = self.write_report(Some(&run), Some(&plan))?;
+        // too little data for a recipe is no reason to lack the page
+        let recipes = recipes?;
         self.folder.write_json(RunFolder::METRICS, &self.meters.metrics())?;
         let mut artefacts = vec![
             ("subset", RunFolder::subset(&selection.hash)),

@@ -201,7 +201,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         let selection = selection(kept);
         let mixtures = Mixtures::new(&selection, mixture)?;
         let tokens = steps as f64 * 1024.0 * 8192.0;
-        let config = RecipeConfig { tokens, trainers: Trainer::ALL.to_vec(), ..RecipeConfig::default() };
+        let config = RecipeConfig {
+            tokens,
+            trainers: Trainer::ALL.to_vec(),
+            preset: Some("llama-7b".to_owned()),
+            batch_sequences: Some(1024),
+            ..RecipeConfig::default()
+        };
         let inputs = RecipeInputs {
             config: &config,
             schedule: &schedule,
@@ -211,6 +217,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             subset: &format!("0x1f: #runs/'\"\n/selected/{}", selection.hash),
             corpus: &corpus,
             tokens: &token_files(name, &selection.hash),
+            working_folder: "",
             seed: (1 << 32) + 7,
             is_sampled: false,
         };

@@ -11,7 +11,9 @@ use headwater_record::tokens::TextPart;
 impl TrainingPlan<'_> {
     /// The arithmetic of the run, a line each.
     pub(crate) fn arithmetic(&self, followed: &FollowedSchedule) -> Vec<String> {
-        let mut lines = vec![self.model_line(), self.steps_line(), self.warmup_line()];
+        let mut lines = vec![self.model_line()];
+        lines.extend(self.settled.iter().cloned());
+        lines.extend([self.steps_line(), self.warmup_line()]);
         lines.extend(self.decay_line());
         lines.extend(followed.sentences.iter().cloned());
         if self.inputs.is_sampled {
@@ -33,13 +35,12 @@ impl TrainingPlan<'_> {
     }
 
     fn steps_line(&self) -> String {
-        let config = self.inputs.config;
         let steps = self.schedule.steps();
         format!(
             "Steps: {} tokens / ({} sequences × {} tokens = {} tokens a step) = {:.2}, rounded to {} steps, {} tokens.",
             counted(self.tokens),
-            counted(config.batch_sequences),
-            counted(config.sequence_tokens),
+            counted(self.batch.sequences),
+            counted(self.batch.sequence_tokens),
             counted(self.batch.tokens()),
             self.tokens as f64 / self.batch.tokens() as f64,
             counted(steps),
@@ -112,22 +113,13 @@ impl TrainingPlan<'_> {
 
     /// How often the run goes through a part; `None` if it never reads it.
     fn passes_line(&self, name: TextPart) -> Option<String> {
-        let read = self.stages.iter().flat_map(|stage| stage.parts.iter().map(move |part| (stage, part)));
-        let read: Vec<_> = read.filter(|(_, part)| part.name == name).collect();
+        let read = self.reads(name);
         let (_, part) = read.first()?;
-        let drawn =
-            |stage: &Stage, part: &Part| part.token_weight * stage.steps.saturating_mul(self.batch.tokens()) as f64;
-        let all: f64 = read.iter().map(|(stage, part)| drawn(stage, part)).sum();
-        let terms: Vec<_> = read
-            .iter()
-            .map(|(stage, part)| {
-                format!(
-                    "{:.6} × {} tokens",
-                    part.token_weight,
-                    counted(stage.steps.saturating_mul(self.batch.tokens()))
-                )
-            })
-            .collect();
+        let all = self.tokens_read(name);
+        let term = |(stage, part): &(&Stage, &Part)| {
+            format!("{:.6} × {} tokens", part.token_weight, counted(self.stage_tokens(stage)))
+        };
+        let terms: Vec<_> = read.iter().map(term).collect();
         let passes = all / part.tokens.0 as f64;
         let (terms, tokens, repeats) = (terms.join(" + "), part.tokens, self.repeats(name, passes));
         Some(format!("Passes: {} {terms} = {all:.4e}, {passes:.2} passes over {tokens}{repeats}.", name.name()))

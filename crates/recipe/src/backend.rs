@@ -36,8 +36,16 @@ pub(crate) trait TrainerBackend: Sync {
     /// Returns the trainer.
     fn trainer(&self) -> Trainer;
 
+    /// Returns the paths of all files that its recipes may have, apart from the table of learning rates.
+    fn paths(&self) -> &'static [&'static str];
+
     /// Returns the curves by which a stable phase can decay.
     fn decay_curves(&self) -> &'static [Curve];
+
+    /// Returns whether it cuts each part of the data into sequences by itself, so that a part must fill one.
+    fn cuts_each_part(&self) -> bool {
+        false
+    }
 
     /// Returns whether its keys express this schedule, apart from where it begins to count.
     fn supports(&self, schedule: &Schedule) -> bool {

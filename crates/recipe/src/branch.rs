@@ -102,7 +102,12 @@ impl BranchPlan {
 
 /// Finds the nearest checkpoint, if the preset, one that comes with the program, saves none at `step`.
 fn checkpoint_gap(parent: &TrainingRun, step: u64) -> Option<CheckpointGap> {
-    let preset = Preset::named(&parent.tables.recipe.preset).ok()?;
+    let recipe = &parent.tables.recipe;
+    let preset = match &recipe.preset {
+        Some(name) => Preset::named(name),
+        None => Preset::for_tokens(recipe.tokens),
+    };
+    let preset = preset.ok()?;
     let every_steps = preset.machines.checkpoint_steps;
     if step.is_multiple_of(every_steps) {
         return None;

@@ -83,25 +83,35 @@ pub struct RecipeConfig {
     /// Trainers that configs are written for. `[]` writes the schedule alone.
     pub trainers: Vec<Trainer>,
     /// Model and machines: a preset (`llama-7b`, `llama-1.3b`, `llama-360m`, `llama-135m`, `llama-2m`), or the path of a preset file that
-    /// ends in `.toml`.
-    pub preset: String,
+    /// ends in `.toml`. Without it, the largest preset whose 20 tokens a parameter the run has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preset: Option<String>,
     /// Length of the run, in tokens.
     pub tokens: f64,
     /// Highest learning rate.
     pub peak_lr: f64,
     /// Tokens of a training sequence.
     pub sequence_tokens: u64,
-    /// Sequences in one optimiser step, over all devices.
-    pub batch_sequences: u64,
+    /// Sequences in one optimiser step, over all devices. Without it, 1,024, or as many as make a hundredth of the data.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch_sequences: Option<u64>,
 }
 
+/// Sequences a step, unless the data is small.
+pub(crate) const BATCH_SEQUENCES: u64 = 1024;
+
 impl RecipeConfig {
-    /// Returns what one step trains on.
+    /// Returns what one step trains on; 1,024 sequences if the table does not say.
     ///
     /// # Errors
     /// [`Error::StepTokens`] unless that is between 1 and 2^53 tokens.
     pub fn batch(&self) -> Result<Batch> {
-        let Self { sequence_tokens, batch_sequences, .. } = *self;
+        self.batch_of(self.batch_sequences.unwrap_or(BATCH_SEQUENCES))
+    }
+
+    /// A step of so many sequences.
+    pub(crate) fn batch_of(&self, batch_sequences: u64) -> Result<Batch> {
+        let sequence_tokens = self.sequence_tokens;
         let tokens = sequence_tokens.checked_mul(batch_sequences);
         if tokens.is_some_and(|tokens| (1..=MOST_STEP_TOKENS).contains(&tokens)) {
             Ok(Batch { sequences: batch_sequences, sequence_tokens })
@@ -115,11 +125,11 @@ impl Default for RecipeConfig {
     fn default() -> Self {
         Self {
             trainers: vec![Trainer::Nanotron, Trainer::Hf],
-            preset: "llama-7b".to_owned(),
+            preset: None,
             tokens: 1.0e12,
             peak_lr: 4.0e-4,
             sequence_tokens: 8192,
-            batch_sequences: 1024,
+            batch_sequences: None,
         }
     }
 }

@@ -57,6 +57,20 @@ pub enum Error {
         /// The preset's name.
         preset: String,
     },
+    /// Data of which one pass does not fill a sequence.
+    #[error(
+        "the data{stage} does not fill one sequence: {parts}, but `recipe.sequence_tokens` is {sequence_tokens}; set it to at most {most}, or give more text"
+    )]
+    ShortData {
+        /// The stage in words, if there are several.
+        stage: String,
+        /// Its parts and their tokens.
+        parts: String,
+        /// Tokens a sequence.
+        sequence_tokens: u64,
+        /// Tokens of one pass over all of it, with those that end documents.
+        most: u64,
+    },
     /// A mixture for a decay that there is not.
     #[error(
         "`mixture.decay` is set, but a \"{kind}\" schedule has no decay at the end: remove it, or set `schedule.decay`"

@@ -57,6 +57,8 @@ pub struct RecipeInputs<'a> {
     pub corpus: &'a [CorpusSource],
     /// The token files that are there; none before they are written.
     pub tokens: &'a [PartTokenFiles],
+    /// The folder that the pipeline runs in, as an absolute path, for trainers that look for relative paths elsewhere.
+    pub working_folder: &'a str,
     /// Seed of the run.
     pub seed: u64,
     /// Whether only a sample of the corpus was scored, so that numbers and weights are those of the sample.

@@ -17,6 +17,8 @@ pub mod config;
 mod error;
 mod file;
 mod inputs;
+mod open_size;
+mod passes;
 mod plan;
 pub mod preset;
 pub mod recipe;
@@ -28,7 +30,10 @@ pub use config::{RecipeConfig, Trainer};
 pub use error::{Error, Result};
 pub use file::RecipeFile;
 pub use inputs::{CorpusSource, PartTokenFiles, RecipeInputs, TokenFileCount};
+pub use passes::PartPasses;
 pub use plan::schedule_csv;
 pub use preset::Preset;
-pub use recipe::{Recipes, ScheduleExport, build_recipes, build_recipes_for, export_schedule};
+pub use recipe::{
+    Recipes, ScheduleExport, build_recipes, build_recipes_for, export_schedule, planned_schedule, recipe_paths,
+};
 pub use training::{RunSize, TrainingRun, TrainingTables};

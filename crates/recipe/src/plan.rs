@@ -10,7 +10,7 @@ use headwater_schedule::{Batch, RunLength, Schedule};
 use headwater_select::Mixture;
 
 use crate::inputs::{CorpusSource, RecipeInputs, TokenFileCount};
-use crate::{Error, Preset, Result, Trainer};
+use crate::{Error, Preset, Result, Trainer, open_size};
 
 /// Rows of a table of learning rates, about.
 pub(crate) const TABLE_ROWS: u64 = 2000;
@@ -24,6 +24,8 @@ pub(crate) struct TrainingPlan<'a> {
     /// `recipe.tokens`; the steps train on about as many.
     pub(crate) tokens: u64,
     pub(crate) batch: Batch,
+    /// The sizes that the table leaves open and the data settled, a sentence each.
+    pub(crate) settled: Vec<String>,
     /// Stretches of the run with a mixture each, in order; the first starts at 0.
     pub(crate) stages: Vec<Stage>,
 }
@@ -64,13 +66,13 @@ impl Stage {
 impl<'a> TrainingPlan<'a> {
     pub(crate) fn new(inputs: &'a RecipeInputs<'a>, preset: &'a Preset) -> Result<Self> {
         let config = inputs.config;
-        let batch = config.batch()?;
+        let (batch, settled) = open_size::settle(inputs, preset)?;
         let unfit = |source| Error::Schedule { tokens: config.tokens, tokens_per_step: batch.tokens(), source };
         let tokens = whole_number(config.tokens, "tokens").map_err(unfit)?;
         let run = RunLength::of_tokens(tokens, batch).map_err(unfit)?;
         let schedule = inputs.schedule.resolve(run, config.peak_lr).map_err(unfit)?;
         let stages = stages(inputs, &schedule)?;
-        Ok(Self { inputs, preset, schedule, tokens, batch, stages })
+        Ok(Self { inputs, preset, schedule, tokens, batch, settled, stages })
     }
 
     /// Passes over the batch that one step makes, if all devices together pass `factors` multiplied.
@@ -124,6 +126,15 @@ impl<'a> TrainingPlan<'a> {
     /// The place of a file of the recipe, as the pipeline writes places.
     pub(crate) fn place(&self, path: &str) -> String {
         format!("{}{}", self.beside(), self.path(path))
+    }
+
+    /// A path as the pipeline writes places, in full: a relative one is below the folder that the pipeline runs in.
+    pub(crate) fn full(&self, path: &str) -> String {
+        let folder = self.inputs.working_folder;
+        if folder.is_empty() || path.starts_with('/') || path.contains("://") {
+            return path.to_owned();
+        }
+        format!("{}/{}", folder.trim_end_matches('/'), path.strip_prefix("./").unwrap_or(path))
     }
 
     /// The Parquet files of a part that come from one source of the corpus: paths and patterns.

@@ -15,6 +15,12 @@ const BUNDLED: [(&str, &str); 5] = [
     ("llama-2m", include_str!("../../../configs/presets/llama-2m.toml")),
 ];
 
+/// Tokens a parameter of the preset that is taken if none is named.
+///
+/// # Source
+/// Hoffmann et al., arXiv 2203.15556, table 3: about 20 are best for the compute spent.
+const TOKENS_A_PARAMETER: f64 = 20.0;
+
 /// Largest count in a preset, which trainers keep in 32 bits.
 const MOST: u64 = (1 << 31) - 1;
 
@@ -113,6 +119,11 @@ impl MachinesPreset {
     pub const fn data_parallel(&self) -> u64 {
         self.devices / (self.tensor_parallel * self.pipeline_parallel)
     }
+
+    /// The sequences that all devices pass at once if none shares a model: a batch of so many, or a multiple, fits every trainer.
+    pub(crate) const fn sequences_at_once(&self) -> u64 {
+        self.devices.saturating_mul(self.micro_batch)
+    }
 }
 
 impl Preset {
@@ -127,6 +138,19 @@ impl Preset {
             present: BUNDLED.map(|(bundled, _)| bundled).join(", "),
         })?;
         Self::parse(text, name)
+    }
+
+    /// Returns the largest preset of those that come with the program that `tokens` are 20 a parameter for; the smallest if none is.
+    ///
+    /// # Errors
+    /// As [`Preset::parse`].
+    pub fn for_tokens(tokens: f64) -> Result<Self> {
+        let presets = BUNDLED.iter().map(|(name, text)| Self::parse(text, name)).collect::<Result<Vec<_>>>()?;
+        let fits = |preset: &Self| preset.model.parameters as f64 * TOKENS_A_PARAMETER <= tokens;
+        let (fitting, others): (Vec<_>, Vec<_>) = presets.into_iter().partition(fits);
+        let largest = fitting.into_iter().max_by_key(|preset| preset.model.parameters);
+        let smallest = others.into_iter().min_by_key(|preset| preset.model.parameters);
+        largest.or(smallest).map_or_else(|| Self::named(BUNDLED[0].0), Ok)
     }
 
     /// Reads a preset; messages and recipes call it `name`.

@@ -16,7 +16,10 @@ use crate::trainers::megatron::Megatron;
 use crate::trainers::nanotron::Nanotron;
 use crate::trainers::olmo_core::OlmoCore;
 use crate::trainers::torchtitan::Torchtitan;
-use crate::{Preset, RecipeInputs, Result, Trainer};
+use crate::{PartPasses, Preset, RecipeInputs, Result, Trainer};
+
+/// The table of learning rates that a trainer logs.
+const EXPECTED_LR: &str = "expected_lr.csv";
 
 /// The files of a recipe and the schedule they follow.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,11 +30,16 @@ pub struct Recipes {
     pub tokens_per_step: u64,
     /// The files, `schedule.csv` first.
     pub files: Vec<RecipeFile>,
-    /// Warnings for the user: trainers that follow a schedule far from the wanted one.
+    /// How often the run goes through each part of the data.
+    pub passes: Vec<PartPasses>,
+    /// The sizes that the pipeline leaves open and the data settled, a sentence each.
+    pub settled: Vec<String>,
+    /// Warnings for the user: data that is read too often, and trainers that follow a schedule far from the wanted one.
     pub warnings: Vec<String>,
 }
 
-/// Builds the recipe of every configured trainer for a preset that comes with the program.
+/// Builds the recipe of every configured trainer for a preset that comes with the program: the one that `inputs.config` names, else
+/// [`RecipeInputs::default_preset`].
 ///
 /// # Errors
 /// [`Error::UnknownPreset`](crate::Error::UnknownPreset), and as [`build_recipes_for`].
@@ -39,28 +47,36 @@ pub struct Recipes {
 /// # Determinism
 /// Pure: the same inputs give the same bytes.
 pub fn build_recipes(inputs: &RecipeInputs<'_>) -> Result<Recipes> {
-    build_recipes_for(inputs, &Preset::named(&inputs.config.preset)?)
+    let preset = match &inputs.config.preset {
+        Some(name) => Preset::named(name)?,
+        None => inputs.default_preset()?,
+    };
+    build_recipes_for(inputs, &preset)
 }
 
-/// Builds the recipe of every configured trainer for `preset`; `inputs.config.preset` is not read.
+/// Builds the recipe of every configured trainer for `preset`, which is the one that `inputs.config` names, if it does.
 ///
 /// # Errors
 /// [`Error::Schedule`](crate::Error::Schedule) and [`Error::StepTokens`](crate::Error::StepTokens) for a run of no steps or too
-/// many, [`Error::Batch`](crate::Error::Batch) for a batch that the preset's machines cannot share.
+/// many, [`Error::ShortData`](crate::Error::ShortData) for data that fills no sequence, [`Error::Batch`](crate::Error::Batch) for a
+/// batch that the preset's machines cannot share.
 ///
 /// # Determinism
 /// Pure: the same inputs give the same bytes.
 pub fn build_recipes_for(inputs: &RecipeInputs<'_>, preset: &Preset) -> Result<Recipes> {
     let plan = TrainingPlan::new(inputs, preset)?;
-    let mut warnings = Vec::new();
+    plan.check_sequences()?;
+    let passes = plan.passes();
+    let mut warnings: Vec<_> = plan.passes_warning(&passes).into_iter().collect();
     let mut files = vec![RecipeFile::new(RunFolder::SCHEDULE, schedule_csv(&plan.schedule, plan.batch.tokens()))];
     for trainer in inputs.config.trainers.iter().collect::<BTreeSet<_>>() {
         let backend = backend(*trainer);
         let followed = FollowedSchedule::new(backend, &plan.schedule)?;
         files.extend(backend.files(&plan, &followed)?);
         warnings.extend(followed.warning.clone());
+        warnings.extend(plan.short_part_warnings(backend));
         files.push(RecipeFile::new(
-            format!("recipe/{}/expected_lr.csv", trainer.name()),
+            format!("recipe/{}/{EXPECTED_LR}", trainer.name()),
             expected_lr_csv(backend, &followed),
         ));
     }
@@ -68,7 +84,25 @@ pub fn build_recipes_for(inputs: &RecipeInputs<'_>, preset: &Preset) -> Result<R
         file.path = plan.path(&file.path);
     }
     let tokens_per_step = plan.batch.tokens();
-    Ok(Recipes { schedule: plan.schedule, tokens_per_step, files, warnings })
+    Ok(Recipes { schedule: plan.schedule, tokens_per_step, files, passes, settled: plan.settled, warnings })
+}
+
+/// Returns the schedule of the run that recipes are for, and the tokens of a step, whether or not the data suffices.
+///
+/// # Errors
+/// Those of [`build_recipes_for`] that concern the run's length.
+pub fn planned_schedule(inputs: &RecipeInputs<'_>, preset: &Preset) -> Result<(Schedule, u64)> {
+    let plan = TrainingPlan::new(inputs, preset)?;
+    let tokens_per_step = plan.batch.tokens();
+    Ok((plan.schedule, tokens_per_step))
+}
+
+/// Returns the paths in the folder of recipes, without the folder, of all files that recipes of any settings may have.
+pub fn recipe_paths() -> impl Iterator<Item = String> {
+    Trainer::ALL.into_iter().flat_map(|trainer| {
+        let paths = backend(trainer).paths().iter().map(|path| path.trim_start_matches("recipe/").to_owned());
+        paths.chain([format!("{}/{EXPECTED_LR}", trainer.name())])
+    })
 }
 
 const fn backend(trainer: Trainer) -> &'static dyn TrainerBackend {

@@ -1,22 +1,29 @@
 //! Pretraining configs and the schedule, from a finished selection.
 
+mod corpus;
+mod files;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use bytes::Bytes;
 use headwater_recipe::{
-    CorpusSource, PartTokenFiles, Preset, RecipeInputs, Recipes, TokenFileCount, build_recipes_for,
+    CorpusSource, PartTokenFiles, Preset, RecipeInputs, Recipes, TokenFileCount, build_recipes_for, planned_schedule,
 };
 use headwater_record::selection::DomainSelection;
 use headwater_record::tokens::{TokenFile, TokensFile};
 use headwater_record::{ContentHash, SelectionFile, TokenCount};
 use headwater_report::schedule_svg;
 use headwater_run::RunFolder;
+use headwater_schedule::Schedule;
 use headwater_select::Mixtures;
 use headwater_tokens::{MANIFEST_FILE, TokenFormat};
 
 use crate::explain::explain_file;
-use crate::{Arm, Error, Pipeline, Result};
+use crate::{Arm, Error, Event, Pipeline, Result};
+
+/// Tokens and documents of a made-up corpus that is large enough for any recipe.
+const MUCH: u64 = 1 << 48;
 
 /// Folders and files of the output that are no place for recipes.
 const TAKEN: [&str; 5] = [
@@ -32,7 +39,8 @@ impl Pipeline {
     /// paths, relative to the run's output. `folder` of the output gets all of it, if one is given.
     ///
     /// # Errors
-    /// [`Error::RecipeFolder`], [`Error::NoSelection`], [`Error::Vocabulary`]; [`Error::Recipe`] for settings that fit no trainer.
+    /// [`Error::RecipeFolder`], [`Error::NoSelection`], [`Error::Vocabulary`]; [`Error::Recipe`] for settings that fit no trainer or not the
+    /// data; [`Error::ForeignRecipeFiles`] if files in the folder are not ours.
     pub fn recipe(&self, arm: Arm, folder: Option<&str>) -> Result<Vec<String>> {
         let folder = folder.map(|folder| folder.trim_end_matches('/'));
         if let Some(folder) = folder {
@@ -51,9 +59,17 @@ impl Pipeline {
     /// Writes a config for each trainer, the schedule as a table and as a picture; returns their paths.
     pub(crate) fn write_recipes(&self, selection: &SelectionFile, folder: Option<&str>) -> Result<Vec<String>> {
         let _timer = self.meters.stage("recipe");
-        let preset = self.preset()?;
+        let material = self.material(selection)?;
+        let inputs = material.inputs(self, selection, folder);
+        let preset = self.preset(&inputs)?;
         let tokens = self.token_parts(selection, &preset)?;
-        let recipes = self.recipes(selection, &preset, &tokens, folder)?;
+        let recipes = build_recipes_for(&RecipeInputs { tokens: &tokens, ..inputs }, &preset)?;
+        for sentence in &recipes.settled {
+            self.tell(&Event::RecipeSettled { sentence: sentence.clone() });
+        }
+        for part in &recipes.passes {
+            self.tell(&Event::Passes { part: part.part.clone(), tokens: part.tokens, passes: part.passes });
+        }
         recipes.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let picture = schedule_svg(&recipes.schedule, recipes.tokens_per_step);
         let picture_path = folder.map_or_else(
@@ -61,37 +77,26 @@ impl Pipeline {
             |folder| format!("{folder}/{}", RunFolder::SCHEDULE_PICTURE),
         );
         let files = recipes.files.into_iter().map(|file| (file.path, Bytes::from(file.bytes)));
-        let mut paths = Vec::new();
-        for (path, bytes) in std::iter::once((picture_path, Bytes::from(picture))).chain(files) {
-            self.place().write(&path, bytes)?;
-            paths.push(path);
-        }
-        Ok(paths)
+        let files: Vec<_> = std::iter::once((picture_path, Bytes::from(picture))).chain(files).collect();
+        files::write(&self.folder, inputs.folder, &files)?;
+        Ok(files.into_iter().map(|(path, _)| path).collect())
+    }
+
+    /// The schedule of the run that recipes are for, and the tokens of a step: of a made-up selection where there is none yet.
+    pub(crate) fn planned_schedule(&self, selection: Option<&SelectionFile>) -> Result<(Schedule, u64)> {
+        let made_up = made_up_selection();
+        let selection = selection.unwrap_or(&made_up);
+        let material = self.material(selection)?;
+        let inputs = material.inputs(self, selection, None);
+        Ok(planned_schedule(&inputs, &self.preset(&inputs)?)?)
     }
 
     /// Makes the recipes of a made-up selection, so that a setting that cannot work is found before hours of scoring.
     pub(crate) fn rehearse_recipe(&self) -> Result<Recipes> {
-        let domain = DomainSelection {
-            domain: String::new(),
-            documents: 2,
-            tokens: TokenCount(2),
-            ranked_documents: 2,
-            ranked_tokens: TokenCount(2),
-            fraction: 0.5,
-            kept_documents: 1,
-            kept_tokens: TokenCount(1),
-            ..DomainSelection::default()
-        };
-        let selection = SelectionFile {
-            hash: ContentHash::of(b""),
-            rank: String::new(),
-            by: String::new(),
-            buckets: Vec::new(),
-            domains: vec![domain],
-            statuses: BTreeMap::new(),
-            guarded: BTreeMap::new(),
-        };
-        self.recipes(&selection, &self.preset()?, &[], None)
+        let selection = made_up_selection();
+        let material = self.material(&selection)?;
+        let inputs = material.inputs(self, &selection, None);
+        Ok(build_recipes_for(&inputs, &self.preset(&inputs)?)?)
     }
 
     /// The token files that are there, of every part in every format.
@@ -116,42 +121,17 @@ impl Pipeline {
         Ok(there)
     }
 
-    fn recipes(
-        &self,
-        selection: &SelectionFile,
-        preset: &Preset,
-        tokens: &[PartTokenFiles],
-        folder: Option<&str>,
-    ) -> Result<Recipes> {
+    /// What recipes are made from beside the pipeline's own tables.
+    fn material(&self, selection: &SelectionFile) -> Result<Material> {
         let mixtures = Mixtures::new(selection, self.config.mixture)?;
-        let corpus: Vec<_> = self
-            .config
-            .corpus
-            .iter()
-            .map(|source| CorpusSource {
-                name: source.name.clone(),
-                paths: source.paths.clone(),
-                text: source.text.clone(),
-            })
-            .collect();
-        let inputs = RecipeInputs {
-            config: &self.config.recipe,
-            schedule: &self.config.schedule,
-            mixtures: &mixtures,
-            selection,
-            folder: folder.unwrap_or(RunFolder::recipes(Arm::Selection)),
-            subset: &self.place().describe(&RunFolder::subset(&selection.hash)),
-            corpus: &corpus,
-            tokens,
-            seed: self.config.run.seed,
-            is_sampled: self.config.is_sampled(),
-        };
-        Ok(build_recipes_for(&inputs, preset)?)
+        let working_folder = self.environment.stores.open(".").map_err(Error::Output)?.canonical();
+        let subset = self.place().describe(&RunFolder::subset(&selection.hash));
+        Ok(Material { mixtures, corpus: self.corpus_sources()?, subset, working_folder })
     }
 
-    /// The preset of that name, or the one in a file.
-    fn preset(&self) -> Result<Preset> {
-        let name = &self.config.recipe.preset;
+    /// The preset of that name, or the one in a file; where none is named, the one for the data.
+    fn preset(&self, inputs: &RecipeInputs<'_>) -> Result<Preset> {
+        let Some(name) = &self.config.recipe.preset else { return Ok(inputs.default_preset()?) };
         if Path::new(name).extension().is_none_or(|extension| extension != "toml") {
             return Ok(Preset::named(name)?);
         }
@@ -162,6 +142,61 @@ impl Pipeline {
             }
             other => other.into(),
         })
+    }
+}
+
+/// What recipes are made from beside the pipeline's own tables.
+struct Material {
+    mixtures: Mixtures,
+    corpus: Vec<CorpusSource>,
+    subset: String,
+    working_folder: String,
+}
+
+impl Material {
+    fn inputs<'a>(
+        &'a self,
+        pipeline: &'a Pipeline,
+        selection: &'a SelectionFile,
+        folder: Option<&'a str>,
+    ) -> RecipeInputs<'a> {
+        RecipeInputs {
+            config: &pipeline.config.recipe,
+            schedule: &pipeline.config.schedule,
+            mixtures: &self.mixtures,
+            selection,
+            folder: folder.unwrap_or(RunFolder::recipes(Arm::Selection)),
+            subset: &self.subset,
+            corpus: &self.corpus,
+            tokens: &[],
+            working_folder: &self.working_folder,
+            seed: pipeline.config.run.seed,
+            is_sampled: pipeline.config.is_sampled(),
+        }
+    }
+}
+
+/// A selection that settings can be tried with before there is one.
+fn made_up_selection() -> SelectionFile {
+    let domain = DomainSelection {
+        domain: String::new(),
+        documents: MUCH,
+        tokens: TokenCount(MUCH),
+        ranked_documents: MUCH,
+        ranked_tokens: TokenCount(MUCH),
+        fraction: 0.5,
+        kept_documents: MUCH / 2,
+        kept_tokens: TokenCount(MUCH / 2),
+        ..DomainSelection::default()
+    };
+    SelectionFile {
+        hash: ContentHash::of(b""),
+        rank: String::new(),
+        by: String::new(),
+        buckets: Vec::new(),
+        domains: vec![domain],
+        statuses: BTreeMap::new(),
+        guarded: BTreeMap::new(),
     }
 }
 

@@ -48,10 +48,11 @@ impl Pipeline {
             Err(error) if error.class() == Class::Transient => return Err(error),
             profile => profile.map_err(|error| refused("the scores", error)).ok().flatten().flatten(),
         };
-        let recipes = self.rehearse_recipe().map_err(|error| refused("the learning rate", error)).ok();
-        let planned = recipes
+        let schedule = self.planned_schedule(selection.as_ref());
+        let schedule = schedule.map_err(|error| refused("the learning rate", error)).ok();
+        let planned = schedule
             .as_ref()
-            .map(|recipes| PlannedSchedule { schedule: &recipes.schedule, tokens_per_step: recipes.tokens_per_step });
+            .map(|(schedule, tokens_per_step)| PlannedSchedule { schedule, tokens_per_step: *tokens_per_step });
         let mixture = selection.as_ref().map(|selection| self.mixture(selection, planned)).transpose();
         let mixture = mixture.map_err(|error| refused("the mixture", error)).ok().flatten();
         let html = render_page(&PageInputs {

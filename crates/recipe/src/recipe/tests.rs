@@ -82,6 +82,7 @@ impl Given {
             subset: &self.subset,
             corpus: &corpus,
             tokens: &self.tokens,
+            working_folder: "/work",
             seed: 7,
             is_sampled: false,
         };
@@ -283,7 +284,7 @@ fn trainers_are_written_once_and_only_if_asked_for() {
 #[test]
 fn a_batch_that_does_not_divide_names_both_numbers() {
     let mut given = Given::paper();
-    given.config.batch_sequences = 1000;
+    given.config.batch_sequences = Some(1000);
     let error = given.recipes().unwrap_err();
     assert!(matches!(error, Error::Batch { .. }));
     let error = error.to_string();
@@ -293,16 +294,148 @@ fn a_batch_that_does_not_divide_names_both_numbers() {
     );
 }
 
+/// The run of the paper with a corpus of so many tokens in 100 documents, a fifth of it selected.
+fn of_corpus(tokens: u64) -> Given {
+    let mut given = Given::paper();
+    let domain = &mut given.selection.domains[0];
+    (domain.documents, domain.tokens) = (100, TokenCount(tokens));
+    (domain.kept_documents, domain.kept_tokens) = (20, TokenCount(tokens / 5));
+    given
+}
+
+#[test]
+fn passes_are_told_and_warned_of_above_four() {
+    let mut given = of_corpus(1_000_000_000);
+    given.config.tokens = 4.8e9;
+    let recipes = given.recipes().unwrap();
+    let passes: Vec<_> = recipes.passes.iter().map(|part| (part.part.as_str(), part.tokens.0)).collect();
+    assert_eq!(passes, [("corpus", 1_000_000_000), ("selected", 200_000_000)]);
+    assert!(recipes.passes.iter().all(|part| (part.passes - 4.0).abs() < 0.01), "{:?}", recipes.passes);
+    assert_eq!(recipes.warnings, Vec::<String>::new());
+    assert!(text(&recipes, "recipe/hf/README.md").contains(" passes over 1,000,000,000."));
+    given.mixture.selected = SelectedWeight::Weight(0.5);
+    let warnings = given.recipes().unwrap().warnings.concat();
+    for part in ["selected 12.0 times", "four", "arXiv 2305.16264", "`recipe.tokens` = 1.60e9"] {
+        assert!(warnings.contains(part), "{warnings}");
+    }
+    assert!(!warnings.contains("corpus"), "{warnings}");
+}
+
+#[test]
+fn data_that_fills_no_sequence_is_refused() {
+    let mut given = of_corpus(6_000);
+    // 6,000 + 1,200 tokens and 120 ends of documents
+    let error = given.recipes().unwrap_err().to_string();
+    for part in ["corpus has 6,000 tokens, selected has 1,200", "`recipe.sequence_tokens` is 8192", "at most 7320"] {
+        assert!(error.contains(part), "{error}");
+    }
+    given.mixture.decay = Some(SelectedWeight::Weight(1.0));
+    given.config.sequence_tokens = 4096;
+    let error = given.recipes().unwrap_err().to_string();
+    assert!(error.contains("of stage \"decay\"") && !error.contains("corpus has"), "{error}");
+    given.config.sequence_tokens = 1220;
+    assert!(given.recipes().is_ok());
+    // what nanotron cannot do by the part, the Trainer does by the whole
+    given.mixture.decay = None;
+    given.config.sequence_tokens = 7320;
+    let warnings = given.recipes().unwrap().warnings;
+    assert!(
+        warnings.iter().any(|warning| warning.contains("nanotron") && warning.contains("selected")),
+        "{warnings:?}"
+    );
+    given.config.trainers = vec![Trainer::Hf];
+    let warnings = given.recipes().unwrap().warnings;
+    assert!(warnings.iter().all(|warning| !warning.contains("sequences")), "{warnings:?}");
+}
+
+#[test]
+fn a_small_corpus_gets_a_small_model_and_small_batches_unless_they_are_set() {
+    let small = of_corpus(50_000_000);
+    let recipes = small.recipes().unwrap();
+    let head = text(&recipes, "recipe/nanotron/config.yaml");
+    for part in [
+        "# Preset: llama-2m, as `recipe.preset` is not set: the largest that 200,000,000 tokens,",
+        "# Batch: 60 sequences, as `recipe.batch_sequences` is not set",
+        "a hundredth of the 50,000,000 tokens",
+        "(60 sequences × 8,192 tokens",
+    ] {
+        assert!(head.contains(part), "{part}: {head}");
+    }
+    assert_eq!(recipes.settled.len(), 2);
+    let mut set = of_corpus(50_000_000);
+    (set.config.preset, set.config.batch_sequences) = (Some("llama-135m".to_owned()), Some(1024));
+    let recipes = set.recipes().unwrap();
+    assert_eq!(recipes.settled, Vec::<String>::new());
+    assert!(text(&recipes, "recipe/nanotron/config.yaml").contains("Model: preset llama-135m,"));
+    // the model of the paper gets no fewer than its machines pass at once
+    set.config = RecipeConfig { preset: Some("llama-7b".to_owned()), ..RecipeConfig::default() };
+    assert!(set.recipes().unwrap().settled.concat().contains("Batch: 512 sequences"));
+}
+
+#[test]
+fn the_default_preset_has_twenty_tokens_a_parameter_of_at_most_four_passes() {
+    let preset = |corpus, tokens| {
+        let mut given = of_corpus(corpus);
+        given.config.tokens = tokens;
+        let recipes = given.recipes().unwrap();
+        let head = text(&recipes, "recipe/hf/README.md");
+        head.lines().find_map(|line| line.strip_prefix("- Model: preset ").map(str::to_owned)).unwrap()
+    };
+    for (corpus, tokens, name) in [
+        (241_000_000_000, 1e12, "llama-7b,"),
+        (30_000_000_000, 1e12, "llama-1.3b,"),
+        (700_000_000, 1e12, "llama-135m,"),
+        (600_000_000, 1e12, "llama-2m,"),
+        (1_000_000, 1e12, "llama-2m,"),
+        (241_000_000_000, 1e10, "llama-360m,"),
+    ] {
+        let head = preset(corpus, tokens);
+        assert!(head.starts_with(name), "{corpus} {tokens}: {head}");
+    }
+}
+
+#[test]
+fn paths_that_must_be_full_are_full() {
+    let mut given = Given::paper();
+    given.config.trainers = vec![Trainer::Levanter, Trainer::LlmFoundry];
+    given.subset = format!("./runs/x/selected/{}", selection().hash);
+    let recipes = given.recipes().unwrap();
+    let components = &config(&recipes, "recipe/levanter/config.yaml")["data"]["components"];
+    assert_eq!(components["corpus"]["source"]["train_urls"][0], "s3://bucket/web/*.parquet");
+    let subset = format!("/work/runs/x/selected/{}/web/**/*.parquet", selection().hash);
+    assert_eq!(components["selected"]["source"]["train_urls"][0], subset);
+    let streams = &config(&recipes, "recipe/llm-foundry/train.yaml")["train_loader"]["dataset"]["streams"];
+    assert_eq!(streams["corpus"]["local"], "/work/runs/x/tokens/corpus/mds");
+}
+
+#[test]
+fn every_file_of_a_recipe_is_known_to_be_one() {
+    let mut given = Given::paper();
+    given.config.trainers = Trainer::ALL.to_vec();
+    let mut known: Vec<_> = recipe_paths().map(|path| format!("recipe/{path}")).collect();
+    let mut written = Vec::new();
+    for decay in [None, Some(SelectedWeight::Weight(0.6))] {
+        given.mixture.decay = decay;
+        written.extend(
+            given.recipes().unwrap().files.into_iter().map(|file| file.path).filter(|path| path != "schedule.csv"),
+        );
+    }
+    written.sort_unstable();
+    written.dedup();
+    known.sort_unstable();
+    assert_eq!(written, known);
+}
+
 #[test]
 fn runs_of_nothing_are_refused() {
     for change in [
-        |config: &mut RecipeConfig| config.batch_sequences = 0,
+        |config: &mut RecipeConfig| config.batch_sequences = Some(0),
         |config: &mut RecipeConfig| config.sequence_tokens = u64::MAX,
         |config: &mut RecipeConfig| config.tokens = 1.5,
         |config: &mut RecipeConfig| config.tokens = 0.0,
         |config: &mut RecipeConfig| config.tokens = f64::NAN,
         |config: &mut RecipeConfig| config.peak_lr = -1.0,
-        |config: &mut RecipeConfig| config.preset = "no-such".to_owned(),
+        |config: &mut RecipeConfig| config.preset = Some("no-such".to_owned()),
     ] {
         let mut given = Given::paper();
         change(&mut given.config);

@@ -35,6 +35,10 @@ impl TrainerBackend for Hf {
         Trainer::Hf
     }
 
+    fn paths(&self) -> &'static [&'static str] {
+        &[ARGUMENTS, MODEL, MIXTURE, SCRIPT, README]
+    }
+
     fn decay_curves(&self) -> &'static [Curve] {
         &[Curve::Linear, Curve::OneMinusSqrt, Curve::Cosine]
     }

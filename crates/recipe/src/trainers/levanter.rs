@@ -40,6 +40,14 @@ impl TrainerBackend for Levanter {
         Trainer::Levanter
     }
 
+    fn paths(&self) -> &'static [&'static str] {
+        &[CONFIG, MODEL]
+    }
+
+    fn cuts_each_part(&self) -> bool {
+        true
+    }
+
     /// Polynomials of any exponent, of which these are tried for a shape that it lacks.
     fn decay_curves(&self) -> &'static [Curve] {
         &[
@@ -251,7 +259,8 @@ fn data(plan: &TrainingPlan<'_>) -> Data {
 
 /// All sources of a part together: a selection knows the tokens of domains, not of sources, so no source has a weight.
 fn urls(plan: &TrainingPlan<'_>, part: TextPart) -> Vec<String> {
-    plan.inputs.corpus.iter().flat_map(|source| plan.texts(part, source)).collect()
+    let texts = plan.inputs.corpus.iter().flat_map(|source| plan.texts(part, source));
+    texts.map(|path| plan.full(&path)).collect()
 }
 
 /// The columns with the text, each once, in the order of the sources.
@@ -303,7 +312,7 @@ fn header(plan: &TrainingPlan<'_>, followed: &FollowedSchedule, config: &Config)
             "",
             "Start it from this file's folder, once on each host:  python -m levanter.main.train_lm --config_path config.yaml",
             "Before it runs:",
-            "- Levanter tokenizes train_urls into cache before the first step. They are Parquet files or globs, with full paths: relative",
+            "- Levanter tokenizes train_urls into cache before the first step. They are Parquet files or globs, with full paths, as relative",
             "  ones are looked for beside this file.",
         ]
         .map(str::to_owned),

@@ -30,6 +30,7 @@ const MODEL: &str = "recipe/llm-foundry/model/config.json";
 
 /// The scheduler's file, which is the same for every run and lies beside the config.
 const SCHEDULE: &str = "headwater_schedule.py";
+const SCHEDULE_PATH: &str = "recipe/llm-foundry/headwater_schedule.py";
 const SCHEDULE_TEXT: &str = include_str!("llm_foundry/schedule.py");
 
 /// The format of its token files.
@@ -46,6 +47,14 @@ pub(crate) struct LlmFoundry;
 impl TrainerBackend for LlmFoundry {
     fn trainer(&self) -> Trainer {
         Trainer::LlmFoundry
+    }
+
+    fn paths(&self) -> &'static [&'static str] {
+        &[CONFIG, MODEL, SCHEDULE_PATH]
+    }
+
+    fn cuts_each_part(&self) -> bool {
+        true
     }
 
     fn decay_curves(&self) -> &'static [Curve] {
@@ -96,7 +105,7 @@ impl TrainerBackend for LlmFoundry {
             RecipeFile::json(MODEL, &LlamaConfig::new(plan))?,
         ];
         if config.code_paths.is_some() {
-            files.push(RecipeFile::new(format!("recipe/llm-foundry/{SCHEDULE}"), SCHEDULE_TEXT.to_owned()));
+            files.push(RecipeFile::new(SCHEDULE_PATH, SCHEDULE_TEXT.to_owned()));
         }
         Ok(files)
     }
@@ -212,7 +221,7 @@ fn dataset(plan: &TrainingPlan<'_>, stage: usize) -> Dataset {
         let cache = format!("mds/{stage}/{}", part.name.name());
         let stream = match folder.contains("://") {
             true => Stream { remote: Some(folder), local: cache, proportion },
-            false => Stream { remote: None, local: folder, proportion },
+            false => Stream { remote: None, local: plan.full(&folder), proportion },
         };
         (part.name, stream)
     };
@@ -262,7 +271,7 @@ fn header(plan: &TrainingPlan<'_>, followed: &FollowedSchedule, config: &Config)
     lines.extend(
         [
             "  `headwater tokens` with [tokens] formats = [\"mds\"] writes them: a sample is one column, tokens, of max_seq_len tokens.",
-            "  Give local as a full path: a relative one is looked for beside this file. A remote one is copied to local.",
+            "  local is a full path, as a relative one is looked for beside this file. What is remote is copied to local.",
             "- The proportions are shares of samples, so of tokens. Streaming starts a part again when it is through.",
             "- The tokenizer's pad token must be another than the token that ends documents, or that one is never learned.",
             "- expected_lr.csv is what lr_monitor logs as lr-DecoupledAdamW/group0, on the console every 10th step. To keep it all, add",

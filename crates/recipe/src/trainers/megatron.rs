@@ -48,6 +48,10 @@ impl TrainerBackend for Megatron {
         Trainer::Megatron
     }
 
+    fn paths(&self) -> &'static [&'static str] {
+        const { &[ARGUMENTS, BLEND, STAGES[0].0, STAGES[0].1, STAGES[1].0, STAGES[1].1] }
+    }
+
     fn decay_curves(&self) -> &'static [Curve] {
         const { &[SHAPES[0].0, SHAPES[1].0, SHAPES[2].0] }
     }

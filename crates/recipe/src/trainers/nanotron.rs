@@ -43,6 +43,14 @@ impl TrainerBackend for Nanotron {
         Trainer::Nanotron
     }
 
+    fn paths(&self) -> &'static [&'static str] {
+        &CONFIGS
+    }
+
+    fn cuts_each_part(&self) -> bool {
+        true
+    }
+
     fn decay_curves(&self) -> &'static [Curve] {
         &[Curve::Linear, Curve::OneMinusSqrt, Curve::Cosine]
     }

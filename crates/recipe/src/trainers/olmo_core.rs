@@ -41,6 +41,14 @@ impl TrainerBackend for OlmoCore {
         crate::Trainer::OlmoCore
     }
 
+    fn paths(&self) -> &'static [&'static str] {
+        &[CONFIG, SCRIPT]
+    }
+
+    fn cuts_each_part(&self) -> bool {
+        true
+    }
+
     fn decay_curves(&self) -> &'static [Curve] {
         &[Curve::Linear, Curve::Cosine]
     }

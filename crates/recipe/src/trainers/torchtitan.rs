@@ -36,6 +36,10 @@ impl TrainerBackend for Torchtitan {
         Trainer::Torchtitan
     }
 
+    fn paths(&self) -> &'static [&'static str] {
+        &[CONFIG, VALUES, MODULE]
+    }
+
     fn decay_curves(&self) -> &'static [Curve] {
         &[Curve::Linear, Curve::OneMinusSqrt, Curve::Cosine]
     }

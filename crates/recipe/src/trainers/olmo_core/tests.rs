@@ -167,7 +167,7 @@ fn large_vocabularies_and_fractions_of_a_theta() {
 #[test]
 fn every_device_is_a_replica() {
     let mut given = given();
-    given.config.batch_sequences = 768;
+    given.config.batch_sequences = Some(768);
     let error = given.recipes().unwrap_err().to_string();
     assert!(error.contains("devices 256 × micro_batch 2"), "{error}");
 }

@@ -109,14 +109,14 @@ fn a_pipeline_takes_a_batch_at_once() {
     // 1,024 sequences over 256 / 4 replicas
     assert_eq!(config["training"]["local_batch_size"], 16);
     assert_eq!(config["parallelism"]["pipeline_parallel_microbatch_size"], 2);
-    given.config.batch_sequences = 1000;
+    given.config.batch_sequences = Some(1000);
     assert!(matches!(given.recipes().unwrap_err(), Error::Batch { share: 128, .. }));
 }
 
 #[test]
 fn tied_embeddings_are_said_to_be_untied() {
     let mut given = given();
-    given.config.preset = "llama-135m".to_owned();
+    given.config.preset = Some("llama-135m".to_owned());
     let preset = Preset::named("llama-135m").unwrap();
     assert!(preset.model.tied_embeddings);
     assert!(text(&given.recipes().unwrap(), CONFIG).contains("cannot tie the embeddings"));
