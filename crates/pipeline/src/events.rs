@@ -228,7 +228,11 @@ impl fmt::Display for Event {
                 "ranks {documents} documents of this corpus as bf16 does, with Spearman's correlation {correlation:.4}"
             ),
             Self::Forecast { probe_passes, tokens, seconds } => {
-                write!(f, "about {} on this machine: ", duration(*seconds as f64 / 3600.0))?;
+                match seconds {
+                    0 => f.write_str("less than a second")?,
+                    seconds => write!(f, "about {}", duration(*seconds as f64 / 3600.0))?,
+                }
+                f.write_str(" on this machine: ")?;
                 if *probe_passes > 0 {
                     write!(f, "{probe_passes} forward passes to find the heads, then ")?;
                 }

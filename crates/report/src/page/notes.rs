@@ -20,7 +20,7 @@ pub(super) fn notes(inputs: &PageInputs<'_>) -> Markup {
     html! {
         @if !warnings.is_empty() {
             aside.note.warning aria-labelledby="warnings-title" {
-                h2 id="warnings-title" { "Mind" }
+                h2 id="warnings-title" { "Warnings" }
                 ul { @for warning in &warnings { li { bdi { (warning) } } } }
             }
         }
@@ -122,7 +122,7 @@ fn other_selection(inputs: &PageInputs<'_>) -> Option<String> {
 fn passes(inputs: &PageInputs<'_>) -> Option<String> {
     let (part, passes) = inputs.mixture?.most_read().filter(|(_, passes)| *passes > MOST_PASSES)?;
     Some(format!(
-        "Training would read each token of “{}” {} times: beyond about four passes, repeated tokens teach little. Keep more, give that part less \
+        "Training would read each token of “{}” {} times: beyond about four passes, repeated tokens are worth little. Keep more, give that part less \
          weight, or train on fewer tokens ([recipe] tokens).",
         name(part),
         times_read(passes)

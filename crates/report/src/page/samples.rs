@@ -48,7 +48,7 @@ pub(super) fn samples(inputs: &PageInputs<'_>, room: usize) -> Option<Markup> {
     Some(html! {
         p.about {
             "Read these before anything else: no number tells whether a ranking is right. "
-            "Influence is how much the loss rises without the retrieval heads; corrected influence is what of it base loss, compression and length do not explain. "
+            "Influence is how much the loss rises without the retrieval heads; corrected influence is the part of it that base loss, compression and length do not explain. "
             mark { "Marked" } " is what stood before in the same text, in stretches of " (LEAST_CHARACTERS) " characters or more; “repeats” is its share."
         }
         (controls)

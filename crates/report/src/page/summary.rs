@@ -27,7 +27,7 @@ pub(super) fn summary(inputs: &PageInputs<'_>) -> Markup {
             @if inputs.profile.is_some() || inputs.selection.is_some() {
                 p.about {
                     b { "Influence" } " is how much worse the model predicts a document without its retrieval heads, as a share of its loss: high where it "
-                    "must look back to what the document said before. " b { "Corrected influence" } " is what of it base loss, compression and length do "
+                    "must look back to what the document said before. " b { "Corrected influence" } " is the part of it that base loss, compression and length do "
                     "not explain."
                 }
             }

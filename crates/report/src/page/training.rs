@@ -60,7 +60,7 @@ fn passes(mixture: &Mixture) -> Markup {
         h4 { "Passes" }
         p.about {
             "How often the training run reads each token of a part. Up to about four passes teach nearly as much as new tokens; beyond that "
-            "they soon teach little (arXiv 2305.16264)."
+            "they soon are worth little (arXiv 2305.16264)."
         }
         (scrolled("Passes over each part", &table))
     }
