@@ -120,7 +120,7 @@ pub(super) fn of_all(inputs: &PageInputs<'_>, profile: &Profile) -> Markup {
             p.about {
                 "Slide the cut of all domains here, or of one domain below. Counts are exact: they are what " code { "headwater select" }
                 " keeps at that fraction. Nothing is written until you select again. "
-                b { "Passes" } " is how often the training run of the recipe would read what is kept: much above four, repeated tokens teach "
+                b { "Passes" } " is how often the training run of the recipe would read what is kept: much above four, repeated tokens are worth "
                 "little (arXiv 2305.16264)."
             }
             (dial(of_what(profile), fraction))
