@@ -25,6 +25,18 @@ const DONE: &str = "done";
 /// The index that readers of mosaic shards begin with.
 const MDS_INDEX: &str = "index.json";
 
+/// How far a folder is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Completion {
+    /// Its manifest is written.
+    Whole {
+        /// Documents whose text spells the token that ends documents.
+        documents_with_eos: u64,
+    },
+    /// So many files are missing.
+    Missing(usize),
+}
+
 /// The folder of one part in one format.
 #[derive(Debug)]
 pub(crate) struct Folder {
@@ -59,12 +71,12 @@ impl Folder {
         write(&self.place, &record(&stretch.name), tally)
     }
 
-    /// Writes the manifest if all `stretches` are done, by this or other machines; else returns how many are not.
-    pub(crate) fn complete(&self, part: &str, stretches: &[Stretch<'_>]) -> Result<usize> {
+    /// Writes the manifest if all `stretches` are done, by this or other machines.
+    pub(crate) fn complete(&self, part: &str, stretches: &[Stretch<'_>]) -> Result<Completion> {
         let done = done(&self.place)?;
         let missing = stretches.iter().filter(|stretch| !done.contains(&stretch.name)).count();
         if missing > 0 {
-            return Ok(missing);
+            return Ok(Completion::Missing(missing));
         }
         let mut tally = TokenTally::default();
         for stretch in stretches {
@@ -76,7 +88,7 @@ impl Folder {
         let format = self.format.name().to_owned();
         let manifest = TokensFile { format, part: part.to_owned(), settings: self.settings.clone(), tally };
         write(&self.place, MANIFEST_FILE, &manifest)?;
-        Ok(0)
+        Ok(Completion::Whole { documents_with_eos: manifest.tally.documents_with_eos })
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use headwater_corpus::Plan;
 use headwater_store::Place;
 
-use crate::folder::Folder;
+use crate::folder::{Completion, Folder};
 use crate::stretch::{Stretch, describe, stretches};
 use crate::{Result, TextPart, TokenFormat, TokenizerSetup};
 
@@ -44,6 +44,8 @@ pub struct TokenWork<'a> {
 pub struct Progress {
     /// The formats whose manifests are written.
     pub complete: Vec<TokenFormat>,
+    /// Documents of the complete ones whose text spells the token that ends documents.
+    pub documents_with_eos: u64,
     /// Files of the others that other machines are still to write.
     pub missing: usize,
 }
@@ -81,11 +83,14 @@ impl<'a> TokenWork<'a> {
 
     /// Writes the manifests of the formats that are done.
     pub(crate) fn complete(&self) -> Result<Progress> {
-        let mut progress = Progress { complete: Vec::new(), missing: 0 };
+        let mut progress = Progress { complete: Vec::new(), documents_with_eos: 0, missing: 0 };
         for folder in &self.folders {
             match folder.complete(&self.part.name(), &self.stretches)? {
-                0 => progress.complete.push(folder.format),
-                missing => progress.missing += missing,
+                Completion::Whole { documents_with_eos } => {
+                    progress.complete.push(folder.format);
+                    progress.documents_with_eos = progress.documents_with_eos.max(documents_with_eos);
+                }
+                Completion::Missing(files) => progress.missing += files,
             }
         }
         Ok(progress)
