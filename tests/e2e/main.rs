@@ -10,6 +10,7 @@ mod memory;
 mod models;
 mod outputs;
 mod readers;
+mod recipes;
 mod resume;
 mod run;
 mod schedule;

@@ -4,10 +4,11 @@ use headwater_record::SelectionFile;
 use headwater_run::RunFolder;
 use serde::Serialize;
 
+use crate::error::chain;
 use crate::stages::heads::HeadsRequest;
 use crate::stages::score::ScoreRequest;
 use crate::stages::select::Selected;
-use crate::{Arm, OnChange, Pipeline, Result, Verdict};
+use crate::{Arm, Error, OnChange, Pipeline, Result, Verdict};
 
 /// What to do about what earlier starts left.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,7 +34,8 @@ impl Pipeline {
     /// Runs every stage: plan, heads, scores, selection with its subset, token files and recipes as the pipeline asks for them, and
     /// the report.
     ///
-    /// Settings that cannot work, of the last stage too, are found before anything is scored.
+    /// Settings that cannot work, of the last stage too, are found before anything is scored. Data that is too little for a recipe is
+    /// warned of.
     ///
     /// # Errors
     /// Those of the stages. What was finished stays, and another call goes on from there.
@@ -51,11 +53,17 @@ impl Pipeline {
         let scored = self.score_units(&plan, &model, &heads, &request)?;
         let Selected { selection, run } = self.select_from(scored.run, &plan, Arm::Selection)?;
         let tokens = self.write_wanted_tokens(&plan, &run, &selection)?;
-        let recipes = self.write_recipes(&selection, None);
+        let recipes = match self.write_recipes(&selection, None) {
+            Err(error @ Error::Recipe(headwater_recipe::Error::ShortData { .. })) => {
+                tracing::warn!("no recipe is written: {}", chain(&error));
+                Ok(Vec::new())
+            }
+            written => written,
+        };
         self.folder.write_json(RunFolder::METRICS, &self.meters.metrics())?;
         // the page shows the times up to here; it takes time itself
         let report = self.write_report(Some(&run), Some(&plan))?;
-        // too little data for a recipe is no reason to lack the page
+        // files in the way of recipes are no reason to lack the page
         let recipes = recipes?;
         self.folder.write_json(RunFolder::METRICS, &self.meters.metrics())?;
         let mut artefacts = vec![

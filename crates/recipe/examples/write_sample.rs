@@ -156,11 +156,19 @@ fn token_files(run: &str, hash: &ContentHash) -> Vec<PartTokenFiles> {
         part,
         format: TokenFormat::Megatron,
         files: files.iter().map(|(path, tokens)| file(format!("tokens/{path}"), *tokens)).collect(),
+        eos: String::new(),
+        documents_with_eos: 0,
     };
     let in_place = |part: TextPart, files: &[(&str, u64)]| {
         let place =
             |(name, tokens): &(&str, u64)| file(format!("{}/megatron/{name}", part.token_folder(hash)), *tokens);
-        PartTokenFiles { part, format: TokenFormat::Megatron, files: files.iter().map(place).collect() }
+        PartTokenFiles {
+            part,
+            format: TokenFormat::Megatron,
+            files: files.iter().map(place).collect(),
+            eos: String::new(),
+            documents_with_eos: 0,
+        }
     };
     match run {
         "linear" => vec![

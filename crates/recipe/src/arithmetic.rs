@@ -108,6 +108,7 @@ impl TrainingPlan<'_> {
             ),
         }));
         lines.extend(selection.parts().into_iter().filter_map(|name| self.passes_line(name)));
+        lines.extend(self.spelled_ends());
         lines
     }
 
@@ -123,6 +124,20 @@ impl TrainingPlan<'_> {
         let passes = all / part.tokens.0 as f64;
         let (terms, tokens, repeats) = (terms.join(" + "), part.tokens, self.repeats(name, passes));
         Some(format!("Passes: {} {terms} = {all:.4e}, {passes:.2} passes over {tokens}{repeats}.", name.name()))
+    }
+
+    /// The parts with documents that spell the token that ends documents, where token files tell.
+    pub(crate) fn spelled_ends(&self) -> Vec<String> {
+        let of = |name| self.inputs.tokens.iter().find(|there| there.part == name && there.documents_with_eos > 0);
+        let lines = self.parts().filter_map(|part| of(part.name)).map(|there| {
+            format!(
+                "Ends: {} documents of {} spell {} in their text, which tokenizers take for the end of a document, so that each is several.",
+                counted(there.documents_with_eos),
+                there.part.name(),
+                there.eos,
+            )
+        });
+        lines.collect()
     }
 
     /// How the passes over a bucket compare with its repetitions; nothing for another part.

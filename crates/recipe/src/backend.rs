@@ -42,6 +42,11 @@ pub(crate) trait TrainerBackend: Sync {
     /// Returns the curves by which a stable phase can decay.
     fn decay_curves(&self) -> &'static [Curve];
 
+    /// Returns whether its recipe has a ramp of the batch.
+    fn ramps_batch(&self, _plan: &TrainingPlan<'_>) -> bool {
+        false
+    }
+
     /// Returns whether it cuts each part of the data into sequences by itself, so that a part must fill one.
     fn cuts_each_part(&self) -> bool {
         false

@@ -60,6 +60,8 @@ impl BranchPlan {
         let mixture = parent.tables.mixture;
         let recipe = RecipeConfig {
             tokens: end_step as f64 * parent.length.batch.tokens() as f64,
+            // the batch that the steps are counted in, whatever the data
+            batch_sequences: Some(parent.length.batch.sequences),
             ..parent.tables.recipe.clone()
         };
         Ok(Self {
@@ -93,8 +95,9 @@ impl BranchPlan {
     pub fn assignments(&self) -> Result<Vec<String>> {
         let table = toml::Table::try_from(&self.tables.schedule)
             .map_err(|source| Error::Toml { path: "the child's schedule", source })?;
-        let RecipeConfig { tokens, peak_lr, .. } = &self.tables.recipe;
+        let RecipeConfig { tokens, peak_lr, batch_sequences, .. } = &self.tables.recipe;
         let mut assignments = vec![format!("recipe.tokens={tokens:?}"), format!("recipe.peak_lr={peak_lr:?}")];
+        assignments.extend(batch_sequences.map(|sequences| format!("recipe.batch_sequences={sequences}")));
         assignments.extend(table.iter().map(|(key, value)| format!("schedule.{key}={value}")));
         Ok(assignments)
     }

@@ -92,9 +92,25 @@ pub struct RecipeConfig {
     pub peak_lr: f64,
     /// Tokens of a training sequence.
     pub sequence_tokens: u64,
-    /// Sequences in one optimiser step, over all devices. Without it, 1,024, or as many as make a hundredth of the data.
+    /// Sequences in one optimiser step, over all devices. Without it, 1,024, or as many as make a hundredth of the data or of the run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch_sequences: Option<u64>,
+    /// Smaller batches at the beginning of the run, for trainers that have them; none if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch_ramp: Option<BatchRamp>,
+}
+
+/// Batches that grow from a few sequences to `recipe.batch_sequences`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BatchRamp {
+    /// Sequences of the first step.
+    pub start_sequences: u64,
+    /// Sequences that each growth adds; those of the first step if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step_sequences: Option<u64>,
+    /// Tokens after which the batch is whole.
+    pub tokens: f64,
 }
 
 /// Sequences a step, unless the data is small.
@@ -130,6 +146,7 @@ impl Default for RecipeConfig {
             peak_lr: 4.0e-4,
             sequence_tokens: 8192,
             batch_sequences: None,
+            batch_ramp: None,
         }
     }
 }

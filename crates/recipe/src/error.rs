@@ -57,6 +57,16 @@ pub enum Error {
         /// The preset's name.
         preset: String,
     },
+    /// A ramp of the batch that cannot be climbed.
+    #[error("`recipe.batch_ramp.{key}` is {got}, expected {expected}")]
+    BatchRamp {
+        /// The key.
+        key: &'static str,
+        /// What was given.
+        got: String,
+        /// What would do.
+        expected: String,
+    },
     /// Data of which one pass does not fill a sequence.
     #[error(
         "the data{stage} does not fill one sequence: {parts}, but `recipe.sequence_tokens` is {sequence_tokens}; set it to at most {most}, or give more text"

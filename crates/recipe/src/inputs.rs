@@ -27,6 +27,10 @@ pub struct PartTokenFiles {
     pub format: TokenFormat,
     /// Its files.
     pub files: Vec<TokenFileCount>,
+    /// The text of the token that ends documents.
+    pub eos: String,
+    /// Documents whose text spells it.
+    pub documents_with_eos: u64,
 }
 
 /// One token file and what it holds.

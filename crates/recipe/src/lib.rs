@@ -21,12 +21,13 @@ mod open_size;
 mod passes;
 mod plan;
 pub mod preset;
+mod ramp;
 pub mod recipe;
 mod trainers;
 mod training;
 
 pub use branch::{BranchPlan, CheckpointGap};
-pub use config::{RecipeConfig, Trainer};
+pub use config::{BatchRamp, RecipeConfig, Trainer};
 pub use error::{Error, Result};
 pub use file::RecipeFile;
 pub use inputs::{CorpusSource, PartTokenFiles, RecipeInputs, TokenFileCount};

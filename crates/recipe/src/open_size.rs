@@ -5,11 +5,16 @@ use headwater_record::tokens::TextPart;
 use headwater_schedule::Batch;
 
 use crate::config::BATCH_SEQUENCES;
-use crate::passes::WORTHWHILE_PASSES;
 use crate::{Preset, RecipeInputs, Result};
 
-/// Steps that a pass over the data should have at least, where the batch is left open.
-const STEPS_A_PASS: u64 = 100;
+/// Passes over the same text that are worth about as much as just as much new text.
+///
+/// # Source
+/// Muennighoff et al., arXiv 2305.16264: up to four epochs change the loss little against new text, more are worth less and less.
+pub(crate) const WORTHWHILE_PASSES: f64 = 4.0;
+
+/// Steps that a pass over the data, and a run, should have at least, where the batch is left open.
+const LEAST_STEPS: u64 = 100;
 
 impl RecipeInputs<'_> {
     /// Returns the bundled preset for a run whose table names none: the largest that the run has 20 tokens a parameter for, where
@@ -27,6 +32,11 @@ impl RecipeInputs<'_> {
         let mut parts = mixtures.into_iter().flatten().flat_map(|mixture| mixture.parts(self.selection));
         let reads_corpus = parts.any(|(part, _)| part == TextPart::Corpus);
         if reads_corpus { self.selection.tokens() } else { self.selection.kept_tokens() }
+    }
+
+    /// Tokens of one pass over the data, or of the run if it is shorter.
+    fn stretch_tokens(&self) -> u64 {
+        TokenCount::nearest(self.config.tokens.min(self.different_tokens().0 as f64)).0
     }
 
     /// The run's tokens, but at most four passes over the data.
@@ -53,20 +63,20 @@ pub(crate) fn settle(inputs: &RecipeInputs<'_>, preset: &Preset) -> Result<(Batc
     if inputs.config.batch_sequences.is_none() && batch.sequences != BATCH_SEQUENCES {
         settled.push(format!(
             "Batch: {} sequences, as `recipe.batch_sequences` is not set: what {} devices pass at once ({}) as often as {BATCH_SEQUENCES} \
-             sequences and a hundredth of the {} tokens of the data allow, at least once.",
+             sequences and a hundredth of {} tokens allow, the fewer of the data's and the run's, at least once.",
             batch.sequences,
             preset.machines.devices,
             preset.machines.sequences_at_once(),
-            inputs.different_tokens(),
+            TokenCount(inputs.stretch_tokens()),
         ));
     }
     Ok((batch, settled))
 }
 
-/// The most sequences, up to the default and to a hundredth of the data, that all devices can share; at least one pass of theirs.
+/// The most sequences, up to the default and to a hundredth of the data or run, that all devices can share; at least one pass of theirs.
 fn open_batch(inputs: &RecipeInputs<'_>, preset: &Preset) -> u64 {
     let at_once = preset.machines.sequences_at_once();
-    let hundredth = inputs.different_tokens().0 / STEPS_A_PASS / inputs.config.sequence_tokens.max(1);
+    let hundredth = inputs.stretch_tokens() / LEAST_STEPS / inputs.config.sequence_tokens.max(1);
     let most = BATCH_SEQUENCES.min(hundredth);
     (most / at_once).max(1).saturating_mul(at_once)
 }

@@ -5,14 +5,9 @@ use headwater_record::tokens::TextPart;
 use serde::Serialize;
 
 use crate::backend::TrainerBackend;
+use crate::open_size::WORTHWHILE_PASSES;
 use crate::plan::{Part, Stage, TrainingPlan};
 use crate::{Error, Result};
-
-/// Passes over the same text that are worth about as much as as much new text.
-///
-/// # Source
-/// Muennighoff et al., arXiv 2305.16264: up to four epochs change the loss little against new text, more are worth less and less.
-pub(crate) const WORTHWHILE_PASSES: f64 = 4.0;
 
 /// Passes above this are warned of: rounding to whole steps makes four a little more.
 const MOST_PASSES: f64 = WORTHWHILE_PASSES * 1.01;

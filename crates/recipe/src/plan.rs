@@ -10,6 +10,7 @@ use headwater_schedule::{Batch, RunLength, Schedule};
 use headwater_select::Mixture;
 
 use crate::inputs::{CorpusSource, RecipeInputs, TokenFileCount};
+use crate::ramp::Ramp;
 use crate::{Error, Preset, Result, Trainer, open_size};
 
 /// Rows of a table of learning rates, about.
@@ -24,6 +25,8 @@ pub(crate) struct TrainingPlan<'a> {
     /// `recipe.tokens`; the steps train on about as many.
     pub(crate) tokens: u64,
     pub(crate) batch: Batch,
+    /// How the batch grows at the beginning, if it does.
+    pub(crate) ramp: Option<Ramp>,
     /// The sizes that the table leaves open and the data settled, a sentence each.
     pub(crate) settled: Vec<String>,
     /// Stretches of the run with a mixture each, in order; the first starts at 0.
@@ -67,12 +70,13 @@ impl<'a> TrainingPlan<'a> {
     pub(crate) fn new(inputs: &'a RecipeInputs<'a>, preset: &'a Preset) -> Result<Self> {
         let config = inputs.config;
         let (batch, settled) = open_size::settle(inputs, preset)?;
+        let ramp = Ramp::new(config, batch, preset)?;
         let unfit = |source| Error::Schedule { tokens: config.tokens, tokens_per_step: batch.tokens(), source };
         let tokens = whole_number(config.tokens, "tokens").map_err(unfit)?;
         let run = RunLength::of_tokens(tokens, batch).map_err(unfit)?;
         let schedule = inputs.schedule.resolve(run, config.peak_lr).map_err(unfit)?;
         let stages = stages(inputs, &schedule)?;
-        Ok(Self { inputs, preset, schedule, tokens, batch, settled, stages })
+        Ok(Self { inputs, preset, schedule, tokens, batch, ramp, settled, stages })
     }
 
     /// Passes over the batch that one step makes, if all devices together pass `factors` multiplied.

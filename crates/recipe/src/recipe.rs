@@ -71,7 +71,14 @@ pub fn build_recipes_for(inputs: &RecipeInputs<'_>, preset: &Preset) -> Result<R
     let mut files = vec![RecipeFile::new(RunFolder::SCHEDULE, schedule_csv(&plan.schedule, plan.batch.tokens()))];
     for trainer in inputs.config.trainers.iter().collect::<BTreeSet<_>>() {
         let backend = backend(*trainer);
-        let followed = FollowedSchedule::new(backend, &plan.schedule)?;
+        let mut followed = FollowedSchedule::new(backend, &plan.schedule)?;
+        if plan.ramp.is_some() && !backend.ramps_batch(&plan) {
+            let title = trainer.title();
+            followed.sentences.push(format!(
+                "Batch ramp: {title} does not get `recipe.batch_ramp`, as this config counts in steps; every step has the whole batch."
+            ));
+            warnings.push(format!("{title} does not get `recipe.batch_ramp`: every step has the whole batch"));
+        }
         files.extend(backend.files(&plan, &followed)?);
         warnings.extend(followed.warning.clone());
         warnings.extend(plan.short_part_warnings(backend));

@@ -145,6 +145,9 @@ pub struct TokenTally {
     pub documents: u64,
     /// Tokens in the files, the token after each document included.
     pub tokens: u64,
+    /// Documents whose text spells the token that ends documents, so that a trainer takes them for several.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub documents_with_eos: u64,
     /// Tokens at the ends of files that did not fill a sample.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub dropped_tokens: u64,
@@ -198,6 +201,7 @@ impl TokenTally {
     pub fn add(&mut self, other: Self) {
         self.documents = self.documents.saturating_add(other.documents);
         self.tokens = self.tokens.saturating_add(other.tokens);
+        self.documents_with_eos = self.documents_with_eos.saturating_add(other.documents_with_eos);
         self.dropped_tokens = self.dropped_tokens.saturating_add(other.dropped_tokens);
         for (status, rows) in other.skipped {
             let of_status = self.skipped.entry(status).or_default();

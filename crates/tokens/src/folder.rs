@@ -77,15 +77,18 @@ impl Folder {
         let format = self.format.name().to_owned();
         let manifest = TokensFile { format, part: part.to_owned(), settings: self.settings.clone(), tally };
         write(&self.place, MANIFEST_FILE, &manifest)?;
-        Ok(Completion::Done { unreadable })
+        let documents_with_eos = manifest.tally.documents_with_eos;
+        Ok(Completion::Done { documents_with_eos, unreadable })
     }
 }
 
 /// Whether a folder has all its files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Completion {
-    /// It has.
+    /// It has, and its manifest is written.
     Done {
+        /// Documents whose text spells the token that ends documents.
+        documents_with_eos: u64,
         /// Rows that could not be read.
         unreadable: u64,
     },

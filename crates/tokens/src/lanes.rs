@@ -129,7 +129,8 @@ impl<'a> Lane<'a> {
         sinks.iter_mut().try_for_each(|sink| sink.write(batch))?;
         let (documents, tokens) = (batch.lengths.len() as u64, batch.ids.len() as u64);
         let skipped = skipped(batch.missing);
-        tally.add(TokenTally { documents, tokens, skipped, ..TokenTally::default() });
+        let documents_with_eos = batch.with_eos;
+        tally.add(TokenTally { documents, tokens, documents_with_eos, skipped, ..TokenTally::default() });
         self.watch.advance(documents + batch.missing.rows(), tokens);
         Ok(())
     }

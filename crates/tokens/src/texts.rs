@@ -60,6 +60,8 @@ pub(crate) struct Batch {
     pub(crate) ids: Vec<u32>,
     /// Tokens of each document.
     pub(crate) lengths: Vec<u64>,
+    /// Documents whose text has the end token in it.
+    pub(crate) with_eos: u64,
     /// Rows without a usable text.
     pub(crate) missing: Missing,
 }
@@ -78,6 +80,7 @@ impl Texts<'_> {
                 row: *row,
                 source: Box::new(source),
             })?;
+            batch.with_eos += u64::from(ids.contains(&eos));
             batch.ids.extend_from_slice(&ids);
             batch.ids.push(eos);
             batch.lengths.push(ids.len() as u64 + 1);

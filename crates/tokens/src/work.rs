@@ -44,6 +44,8 @@ pub struct TokenWork<'a> {
 pub struct Progress {
     /// The formats whose manifests are written.
     pub complete: Vec<TokenFormat>,
+    /// Documents of the complete ones whose text spells the token that ends documents.
+    pub documents_with_eos: u64,
     /// Files of the others that other machines are still to write.
     pub missing: usize,
     /// Rows of skipped shards that the complete files lack; see [`Watch::may_skip`](crate::Watch::may_skip).
@@ -83,12 +85,13 @@ impl<'a> TokenWork<'a> {
 
     /// Writes the manifests of the formats that are done.
     pub(crate) fn complete(&self) -> Result<Progress> {
-        let mut progress = Progress { complete: Vec::new(), missing: 0, unreadable: 0 };
+        let mut progress = Progress { complete: Vec::new(), documents_with_eos: 0, missing: 0, unreadable: 0 };
         for folder in &self.folders {
             match folder.complete(&self.part.name(), &self.stretches)? {
-                Completion::Done { unreadable } => {
+                Completion::Done { documents_with_eos, unreadable } => {
                     progress.complete.push(folder.format);
-                    // every format lacks the same rows
+                    // every format has and lacks the same documents
+                    progress.documents_with_eos = progress.documents_with_eos.max(documents_with_eos);
                     progress.unreadable = progress.unreadable.max(unreadable);
                 }
                 Completion::Lacks { stretches } => progress.missing += stretches,

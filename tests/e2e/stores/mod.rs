@@ -10,6 +10,8 @@ mod servers;
 
 use std::process::Stdio;
 
+use sha2::{Digest, Sha256};
+
 use crate::site::{Artefacts, Finished, OUTPUT, PIPELINE, Site, finish, is_timed};
 use proxy::Proxy;
 use servers::Store;
@@ -91,11 +93,17 @@ impl Lake {
         let mut artefacts = self.all_artefacts()?;
         artefacts.retain(|path, _| !is_timed(path));
         let prefix = format!("{}/", self.store.url);
-        for (path, bytes) in &mut artefacts {
-            if path.starts_with("recipe/") {
-                *bytes = String::from_utf8_lossy(bytes).replace(&prefix, "").into_bytes();
-            }
+        let mut renamed = Vec::new();
+        for (_, bytes) in artefacts.iter_mut().filter(|(path, _)| path.starts_with("recipe/")) {
+            let nameless = String::from_utf8_lossy(bytes).replace(&prefix, "").into_bytes();
+            renamed.push((hex(bytes), hex(&nameless)));
+            *bytes = nameless;
         }
+        // the manifest has the hashes of files that name places
+        let manifest = artefacts.get_mut("recipe/manifest.json").ok_or("no manifest")?;
+        let mut text = String::from_utf8_lossy(manifest).into_owned();
+        renamed.iter().for_each(|(before, after)| text = text.replace(before, after));
+        *manifest = text.into_bytes();
         Ok(artefacts)
     }
 
@@ -103,6 +111,10 @@ impl Lake {
         let artefacts = self.all_artefacts()?;
         Ok(serde_json::from_slice(artefacts.get("metrics.json").ok_or("no metrics.json")?)?)
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What a run on disk leaves.

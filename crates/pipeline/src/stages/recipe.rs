@@ -78,8 +78,8 @@ impl Pipeline {
         );
         let files = recipes.files.into_iter().map(|file| (file.path, Bytes::from(file.bytes)));
         let files: Vec<_> = std::iter::once((picture_path, Bytes::from(picture))).chain(files).collect();
-        files::write(&self.folder, inputs.folder, &files)?;
-        Ok(files.into_iter().map(|(path, _)| path).collect())
+        let manifest = files::write(&self.folder, inputs.folder, &files)?;
+        Ok(files.into_iter().map(|(path, _)| path).chain([manifest]).collect())
     }
 
     /// The schedule of the run that recipes are for, and the tokens of a step: of a made-up selection where there is none yet.
@@ -114,7 +114,9 @@ impl Pipeline {
                     tokens: TokenCount(file.tokens),
                 };
                 let files = manifest.tally.files.iter().map(file).collect();
-                there.push(PartTokenFiles { part, format, files });
+                let eos = manifest.settings.eos.text.clone();
+                let documents_with_eos = manifest.tally.documents_with_eos;
+                there.push(PartTokenFiles { part, format, files, eos, documents_with_eos });
             }
         }
         unlike.iter().for_each(|warning| tracing::warn!("{warning}"));

@@ -211,7 +211,15 @@ impl Pipeline {
         self.heed_cancel()?;
         watch.step.finish();
         if progress.missing > 0 {
-            self.tell(&Event::FilesLeft { files: progress.missing as u64, part: name });
+            self.tell(&Event::FilesLeft { files: progress.missing as u64, part: name.clone() });
+        }
+        if progress.documents_with_eos > 0 {
+            tracing::warn!(
+                "{} documents of {name} spell {} in their text, which the tokenizer takes for the end of a document; keep them out with a \
+                 filter, or set another `tokens.eos`",
+                progress.documents_with_eos,
+                setup.eos().text,
+            );
         }
         let folder = |format: TokenFormat| format!("{}/{}", part.folder, format.name());
         let folders: Vec<String> = progress.complete.into_iter().map(folder).collect();

@@ -356,7 +356,7 @@ fn a_small_corpus_gets_a_small_model_and_small_batches_unless_they_are_set() {
     for part in [
         "# Preset: llama-2m, as `recipe.preset` is not set: the largest that 200,000,000 tokens,",
         "# Batch: 60 sequences, as `recipe.batch_sequences` is not set",
-        "a hundredth of the 50,000,000 tokens",
+        "a hundredth of 50,000,000 tokens",
         "(60 sequences × 8,192 tokens",
     ] {
         assert!(head.contains(part), "{part}: {head}");
@@ -518,6 +518,7 @@ proptest! {
     fn nanotron_ends_where_the_schedule_does(steps in 1_u64..5000, warmup in 0.0..0.5, decay in 0_u64..50, floor in 0.0..=1.0) {
         let mut given = Given::paper();
         given.config.tokens = (steps * 8_388_608) as f64;
+        (given.config.preset, given.config.batch_sequences) = (Some("llama-7b".to_owned()), Some(1024));
         given.schedule = ScheduleConfig {
             warmup: Some(Length::Fraction(warmup)),
             decay: Some(Length::Steps(steps * decay / 100)),

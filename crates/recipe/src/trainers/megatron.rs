@@ -52,6 +52,11 @@ impl TrainerBackend for Megatron {
         const { &[ARGUMENTS, BLEND, STAGES[0].0, STAGES[0].1, STAGES[1].0, STAGES[1].1] }
     }
 
+    /// Only a run of one stage counts in samples throughout, as a ramp needs.
+    fn ramps_batch(&self, plan: &TrainingPlan<'_>) -> bool {
+        plan.stages.len() == 1
+    }
+
     fn decay_curves(&self) -> &'static [Curve] {
         const { &[SHAPES[0].0, SHAPES[1].0, SHAPES[2].0] }
     }
@@ -92,6 +97,9 @@ impl TrainerBackend for Megatron {
         let mut files = Vec::new();
         if let [only] = &plan.stages[..] {
             flags.extend(stage_flags(plan, 0, BLEND));
+            flags.extend(plan.ramp.map(|ramp| {
+                flag("rampup-batch-size", format_args!("{} {} {}", ramp.start, ramp.growth, ramp.samples))
+            }));
             files.push(RecipeFile::json(BLEND, &blend(plan, &only.parts))?);
         } else {
             flags.extend(plan.stages.get(1).map(|second| flag("phase-transition-iterations", second.start)));
@@ -163,6 +171,13 @@ fn header(plan: &TrainingPlan<'_>, followed: &FollowedSchedule) -> Result<Vec<St
     let mut text = vec!["Pretraining flags for Megatron-LM, written by headwater.".to_owned(), String::new()];
     text.extend(plan.arithmetic(followed));
     text.push(batch_line(plan)?);
+    if let Some(ramp) = plan.ramp.filter(|_| Megatron.ramps_batch(plan)) {
+        text.push(ramp.sentence(plan.batch));
+        text.push(format!(
+            "The rate follows samples: that of step k in expected_lr.csv holds after k × {} sequences, in a later iteration.",
+            plan.batch.sequences
+        ));
+    }
     if seed(plan, 0) != plan.seed() {
         text.push(format!("Seed: {} mod 2^31 = {}, because Megatron adds to it.", plan.seed(), seed(plan, 0)));
     }

@@ -93,3 +93,15 @@ fn other_settings_are_named_and_refused() -> Outcome {
     assert_eq!(site.all()?, before);
     Ok(())
 }
+
+#[test]
+fn documents_that_spell_the_end_are_counted() -> Outcome {
+    let rows: [Option<&[u8]>; 4] =
+        [Some(b"a b"), Some(b"a <|endoftext|> b"), None, Some(b"<|endoftext|><|endoftext|>")];
+    let site = Site::new(&[("web", &rows)])?;
+    write_all(&site, &["web"], &every_format())?;
+    for format in ["datatrove", "megatron", "mds", "olmo"] {
+        assert_eq!(site.manifest(format)?.tally.documents_with_eos, 2, "{format}");
+    }
+    Ok(())
+}

@@ -21,12 +21,12 @@ struct Manifest {
 }
 
 /// Writes `files`, by their paths in the run, of the recipes in the folder `recipes` of the run, and removes those that an earlier recipe left
-/// there. Files outside the folder are replaced.
+/// there; returns the path of the manifest. Files outside the folder are replaced.
 ///
 /// # Errors
 /// [`Error::ForeignRecipeFiles`] if the folder has files by the names of recipes that were not written by a recipe, or changed since: then
 /// nothing is written. What the store says.
-pub(super) fn write(run: &RunFolder, recipes: &str, files: &[(String, Bytes)]) -> Result<()> {
+pub(super) fn write(run: &RunFolder, recipes: &str, files: &[(String, Bytes)]) -> Result<String> {
     let place = run.place().child(recipes);
     let manifest_path = format!("{recipes}/{MANIFEST}");
     let earlier = run.read_json::<Manifest>(&manifest_path)?.unwrap_or_default();
@@ -55,7 +55,8 @@ pub(super) fn write(run: &RunFolder, recipes: &str, files: &[(String, Bytes)]) -
     run.write_json(&manifest_path, &both)?;
     files.iter().try_for_each(|(path, bytes)| run.place().write(path, bytes.clone()))?;
     present.iter().filter(|path| !wanted.files.contains_key(*path)).try_for_each(|path| place.remove(path))?;
-    Ok(run.write_json(&manifest_path, &wanted)?)
+    run.write_json(&manifest_path, &wanted)?;
+    Ok(manifest_path)
 }
 
 /// The manifest's name in its folder.
@@ -93,7 +94,7 @@ mod tests {
         }
 
         /// Writes recipes of these files, each with the same text.
-        fn recipes(&self, paths: &[&str], text: &'static str) -> Result<()> {
+        fn recipes(&self, paths: &[&str], text: &'static str) -> Result<String> {
             let files: Vec<_> =
                 paths.iter().map(|path| ((*path).to_owned(), Bytes::from_static(text.as_bytes()))).collect();
             write(&self.run, "recipe", &files)

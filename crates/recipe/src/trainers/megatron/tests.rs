@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::recipe::tests::{Given, selection, text};
-use crate::{Error, PartTokenFiles, Preset, Recipes, TokenFileCount, export_schedule};
+use crate::{BatchRamp, Error, PartTokenFiles, Preset, Recipes, TokenFileCount, export_schedule};
 
 fn given() -> Given {
     let mut given = Given::paper();
@@ -156,7 +156,13 @@ fn two_stages_have_flags_and_blends_of_their_own() {
 fn token_files_that_are_there_share_their_parts_weight() {
     let mut given = staged();
     let file = |path: &str, tokens| TokenFileCount { path: path.to_owned(), tokens: TokenCount(tokens) };
-    let part = |part, format, files| PartTokenFiles { part, format, files };
+    let part = |part, format, files| PartTokenFiles {
+        part,
+        format,
+        files,
+        eos: "<|endoftext|>".to_owned(),
+        documents_with_eos: 3,
+    };
     given.tokens = vec![
         part(TextPart::Corpus, TokenFormat::Datatrove, vec![file("d", 5)]),
         part(TextPart::Selected, TokenFormat::Megatron, vec![file("a", 30), file("nothing", 0), file("b", 10)]),
@@ -168,6 +174,8 @@ fn token_files_that_are_there_share_their_parts_weight() {
     let weights: Vec<f64> = blend.iter().step_by(2).map(|weight| weight.parse().unwrap()).collect();
     assert!((weights[1] - 0.45).abs() < 1e-12 && (weights.iter().sum::<f64>() - 1.0).abs() < 1e-12, "{weights:?}");
     let header = text(&recipes, ARGUMENTS);
+    let ends = "# Ends: 3 documents of selected spell <|endoftext|> in their text";
+    assert!(header.contains(ends), "{header}");
     assert!(header.contains("files of corpus were not") && !header.contains("files of selected were not"), "{header}");
 }
 
@@ -200,5 +208,36 @@ fn shapes_that_megatron_refuses_name_their_key() {
         let preset = Some(Preset::parse(&changed, "mine").unwrap());
         let error = Given { preset, ..given() }.recipes().unwrap_err();
         assert!(matches!(error, Error::PresetValue { .. }) && error.to_string().contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn a_ramp_is_a_flag_and_other_trainers_say_that_they_lack_it() {
+    let mut given = Given::paper();
+    given.config.trainers = vec![Trainer::Megatron, Trainer::Hf];
+    given.config.batch_ramp = Some(BatchRamp { start_sequences: 256, step_sequences: None, tokens: 8.192e9 });
+    let recipes = given.recipes().unwrap();
+    let flags = text(&recipes, "recipe/megatron/arguments.txt");
+    for part in
+        ["\n--rampup-batch-size 256 256 1000000\n", "# Batch ramp: from 256 sequences to 1024, by 256 at a time"]
+    {
+        assert!(flags.contains(part), "{flags}");
+    }
+    assert!(text(&recipes, "recipe/hf/README.md").contains("does not get `recipe.batch_ramp`"));
+    assert!(recipes.warnings.iter().any(|warning| warning.contains("Hugging Face") && warning.contains("batch_ramp")));
+    // a second stage begins at an iteration, which a ramp would move
+    given.mixture.decay = Some(SelectedWeight::Weight(0.6));
+    let flags = text(&given.recipes().unwrap(), "recipe/megatron/arguments.txt");
+    assert!(flags.contains("does not get") && !flags.contains("--rampup"), "{flags}");
+    for (start_sequences, step_sequences, tokens, key) in [
+        (1024, None, 1e9, "start_sequences"),
+        (100, None, 1e9, "start_sequences"),
+        (256, Some(512), 1e9, "step_sequences"),
+        (256, None, 2e12, "tokens"),
+        (256, None, 1.5, "tokens"),
+    ] {
+        given.config.batch_ramp = Some(BatchRamp { start_sequences, step_sequences, tokens });
+        let error = given.recipes().unwrap_err().to_string();
+        assert!(error.contains(&format!("`recipe.batch_ramp.{key}`")), "{error}");
     }
 }

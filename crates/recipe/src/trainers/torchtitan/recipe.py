@@ -71,12 +71,14 @@ def dataset(parts):
     """Describes the documents of a dataset to torchtitan, which tokenizes and packs them."""
 
     def load(_path):
-        return interleave_datasets(
+        stream = interleave_datasets(
             [documents(part["name"]) for part in parts],
             probabilities=[part["probability"] for part in parts],
             seed=RECIPE["seed"],
             stopping_strategy="all_exhausted",
         )
+        # torchtitan counts passes with set_epoch. Before datasets 5 that gives every pass the same order, unless the last step is a shuffle.
+        return stream.shuffle(seed=RECIPE["seed"], buffer_size=1)
 
     return DatasetConfig(path="recipe.json", loader=load, sample_processor=lambda document: document["text"] or "")
 
