@@ -27,6 +27,7 @@ mod pretokenizer;
 mod safetensors;
 mod shape;
 mod tokenizer;
+mod tokenizer_settings;
 
 pub use engine::{AttentionArgmax, Concurrency, Engine, HeadMask, MaskKind, WindowLosses};
 pub use error::Error;
@@ -37,3 +38,4 @@ pub use options::{EngineChoice, EngineOptions, Precision};
 pub use paths::ModelPaths;
 pub use shape::{Architecture, ModelShape, RopeScaling};
 pub use tokenizer::{TokenSpan, Tokenizer};
+pub use tokenizer_settings::TokenizerSettings;

@@ -6,10 +6,13 @@ use candle_core::quantized::gguf_file::Value;
 use headwater_record::ContentHash;
 use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::processors::byte_level::ByteLevel;
+use tokenizers::processors::sequence::Sequence;
+use tokenizers::processors::template::TemplateProcessing;
 use tokenizers::{AddedToken, DecoderWrapper, PostProcessorWrapper, Tokenizer as HfTokenizer};
 
 use crate::gguf::GgufFile;
 use crate::paths::read;
+use crate::tokenizer_settings::{self, TokenizerSettings};
 use crate::{Error, ModelPaths, eos, pretokenizer};
 
 /// Longest text that is tokenised in one piece, in bytes. The tokenizer needs gigabytes for a text of 50 MB.
@@ -39,15 +42,15 @@ pub struct TokenSpan {
 pub struct Tokenizer {
     inner: HfTokenizer,
     bos: Option<u32>,
-    eos: OwnEos,
+    origin: Origin,
     hash: ContentHash,
 }
 
-/// Where a model says which token ends its texts.
+/// Where a model says which token ends its texts, and what else there is to say of its tokenizer.
 #[derive(Debug)]
-enum OwnEos {
+enum Origin {
     /// In the file that holds the tokenizer, or nowhere.
-    Known(Option<u32>),
+    Known { eos: Option<u32>, settings: Box<TokenizerSettings> },
     /// In the files beside this one.
     Beside(PathBuf),
 }
@@ -86,7 +89,7 @@ impl Tokenizer {
         let dressed = inner.encode("a", true).map_err(wrong)?;
         let first = dressed.get_ids().first().copied();
         let bos = first.filter(|first| bare.get_ids().first() != Some(first));
-        Ok(Self { inner, bos, eos: OwnEos::Beside(path.to_owned()), hash: ContentHash::of(json) })
+        Ok(Self { inner, bos, origin: Origin::Beside(path.to_owned()), hash: ContentHash::of(json) })
     }
 
     /// Builds the tokenizer that a GGUF file describes. `weights` is the hash of that file.
@@ -115,10 +118,11 @@ impl Tokenizer {
         };
         let mut inner = HfTokenizer::new(byte_pairs(file, cut.ignores_merges)?);
         inner.with_pre_tokenizer(Some(cut.split));
-        inner.with_post_processor(Some(PostProcessorWrapper::ByteLevel(ByteLevel::new(false, false, false))));
         inner.with_decoder(Some(DecoderWrapper::ByteLevel(ByteLevel::new(false, false, false))));
         inner.with_normalizer(cut.normalizer).map_err(wrong)?;
         let (special, added) = added_tokens(file)?;
+        let names: Vec<String> = special.iter().map(|token| token.content.clone()).collect();
+        let settings = Box::new(tokenizer_settings::of_gguf(file, &file.texts("tokenizer.ggml.tokens")?, &names));
         inner.add_special_tokens(special).map_err(wrong)?;
         inner.add_tokens(added).map_err(wrong)?;
         let adds_bos = match file.value("tokenizer.ggml.add_bos_token") {
@@ -128,9 +132,11 @@ impl Tokenizer {
         let bos = file.value("tokenizer.ggml.bos_token_id").and_then(GgufFile::integer);
         let bos = bos.and_then(|id| u32::try_from(id).ok()).filter(|_| adds_bos);
         let eos = file.value("tokenizer.ggml.eos_token_id").and_then(GgufFile::integer);
-        let eos = OwnEos::Known(eos.and_then(|id| u32::try_from(id).ok()));
+        let origin = Origin::Known { eos: eos.and_then(|id| u32::try_from(id).ok()), settings };
+        let bos_token = bos.and_then(|id| Some((inner.id_to_token(id)?, id)));
+        inner.with_post_processor(Some(post_processor(bos_token).map_err(wrong)?));
         let hash = ContentHash::of_fields([b"gguf".as_slice(), weights.to_string().as_bytes()]);
-        Ok(Self { inner, bos, eos, hash })
+        Ok(Self { inner, bos, origin, hash })
     }
 
     /// Tokenises `text`. Texts over 1 MiB are cut into pieces, before a newline that follows a non-space if there is one.
@@ -187,9 +193,20 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Format`] if such a file cannot be understood.
     pub fn eos(&self) -> Result<Option<u32>, Error> {
-        match &self.eos {
-            OwnEos::Known(id) => Ok(*id),
-            OwnEos::Beside(path) => eos::beside(path, &|token| self.token_to_id(token)),
+        match &self.origin {
+            Origin::Known { eos, .. } => Ok(*eos),
+            Origin::Beside(path) => eos::beside(path, &|token| self.token_to_id(token)),
+        }
+    }
+
+    /// Returns the special tokens, context and chat template that the model's files tell.
+    ///
+    /// # Errors
+    /// [`Error::Format`] if `tokenizer_config.json` or `config.json` cannot be understood.
+    pub fn settings(&self) -> Result<TokenizerSettings, Error> {
+        match &self.origin {
+            Origin::Known { settings, .. } => Ok(TokenizerSettings::clone(settings)),
+            Origin::Beside(path) => tokenizer_settings::beside(path, &|token| self.token_to_id(token).is_some()),
         }
     }
 
@@ -238,6 +255,21 @@ impl Tokenizer {
 
 fn failed(text: &str, error: &tokenizers::Error) -> Error {
     Error::Tokenise { bytes: text.len(), reason: error.to_string() }
+}
+
+/// Puts the token that begins a text before it, if the model has one, where special tokens are asked for.
+fn post_processor(bos: Option<(String, u32)>) -> tokenizers::Result<PostProcessorWrapper> {
+    let bytes = PostProcessorWrapper::ByteLevel(ByteLevel::new(false, false, false));
+    let Some((token, id)) = bos else { return Ok(bytes) };
+    let piece = |sequence: &str, of: u8| [format!("{token}:{of}"), format!("${sequence}:{of}")];
+    let (single, second) = (piece("A", 0), piece("B", 1));
+    let template = TemplateProcessing::builder()
+        .try_single(single.to_vec())?
+        .try_pair([single, second].concat())?
+        .special_tokens(vec![(token, id)])
+        .build()
+        .map_err(|error| error.to_string())?;
+    Ok(PostProcessorWrapper::Sequence(Sequence::new(vec![bytes, PostProcessorWrapper::Template(template)])))
 }
 
 fn byte_pairs(file: &GgufFile, ignores_merges: bool) -> Result<BPE, Error> {

@@ -3,7 +3,7 @@
 mod fixture;
 
 use fixture::{Outcome, load, paths, tiny};
-use headwater_model::{EngineOptions, Model, TokenSpan, Tokenizer};
+use headwater_model::{EngineOptions, Model, TokenSpan, Tokenizer, TokenizerSettings};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Deserialize;
@@ -148,7 +148,7 @@ fn a_tokenizer_that_is_written_decodes_what_it_encodes() -> Outcome {
         let ours = Tokenizer::load(&paths(&tiny(name))?)?;
         let written = HfTokenizer::from_bytes(ours.to_json()?.as_bytes()).map_err(|error| error.to_string())?;
         let mut random = ChaCha8Rng::seed_from_u64(7);
-        for _ in 0..4_000 {
+        for _ in 0..10_000 {
             let parts = random.random_range(0..12);
             let text: String = (0..parts).map(|_| PARTS[random.random_range(0..PARTS.len())]).collect();
             let ids = ours.encode(&text)?;
@@ -159,6 +159,62 @@ fn a_tokenizer_that_is_written_decodes_what_it_encodes() -> Outcome {
             );
             assert_eq!(written.decode(&ids, false).map_err(|error| error.to_string())?, text, "{name}");
         }
+    }
+    Ok(())
+}
+
+#[test]
+fn special_tokens_context_and_template_are_the_models_own() -> Outcome {
+    // transformers 4 writes tokens as objects and no length as 10^30; transformers 5 writes extra tokens and a template of its own
+    let old = r#"{"bos_token": {"content": "<|endoftext|>"}, "unk_token": "<none of these>", "pad_token": "<filename>",
+        "additional_special_tokens": ["<filename>"], "model_max_length": 1e30, "chat_template": "{{ old }}"}"#;
+    let new =
+        r#"{"bos_token": "<|endoftext|>", "extra_special_tokens": {"file": "<filename>"}, "model_max_length": 128}"#;
+    let expected = TokenizerSettings {
+        bos_token: Some("<|endoftext|>".to_owned()),
+        additional_special_tokens: vec!["<filename>".to_owned()],
+        ..TokenizerSettings::default()
+    };
+    for (config, template, expected) in [
+        (
+            old,
+            None,
+            TokenizerSettings {
+                pad_token: Some("<filename>".to_owned()),
+                model_max_length: Some(256),
+                chat_template: Some("{{ old }}".into()),
+                ..expected.clone()
+            },
+        ),
+        (
+            new,
+            Some("{{ new }}"),
+            TokenizerSettings { model_max_length: Some(128), chat_template: Some("{{ new }}".into()), ..expected },
+        ),
+    ] {
+        let folder = tempfile::tempdir()?;
+        for name in ["tokenizer.json", "config.json"] {
+            fs_err::copy(tiny("llama").join(name), folder.path().join(name))?;
+        }
+        fs_err::write(folder.path().join("tokenizer_config.json"), config)?;
+        template.map_or(Ok(()), |text| fs_err::write(folder.path().join("chat_template.jinja"), text))?;
+        assert_eq!(Tokenizer::open(&folder.path().join("tokenizer.json"))?.settings()?, expected);
+    }
+    let settings = Tokenizer::load(&paths(&tiny("qwen2-mixed.gguf"))?)?.settings()?;
+    assert_eq!(settings.model_max_length, Some(256));
+    assert!(settings.bos_token.is_some(), "{settings:?}");
+    Ok(())
+}
+
+#[test]
+fn a_written_tokenizer_begins_texts_as_the_model_does() -> Outcome {
+    for (name, bos) in [("llama-f32.gguf", None), ("qwen2-mixed.gguf", Some(2))] {
+        let json = Tokenizer::load(&paths(&tiny(name))?)?.to_json()?;
+        let written = HfTokenizer::from_bytes(json).map_err(|error| error.to_string())?;
+        let ids = |specials| written.encode("a b", specials).map(|encoding| encoding.get_ids().to_vec());
+        let (with, without) = (ids(true).map_err(|e| e.to_string())?, ids(false).map_err(|e| e.to_string())?);
+        let expected: Vec<u32> = bos.into_iter().chain(without).collect();
+        assert_eq!(with, expected, "{name}");
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::Schedule;
+use crate::form::Form;
 use crate::length::truncated;
 
 /// A schedule with its learning rate at some steps.
@@ -113,11 +114,19 @@ fn listed_steps(schedule: &Schedule, rows: u64) -> Vec<u64> {
     let mut steps: Vec<u64> = (0..=schedule.steps() / spacing).map(|row| row * spacing).collect();
     // of many boundaries as many as there are rows, evenly
     let every = bounds.len().div_ceil(usize::try_from(rows).unwrap_or(usize::MAX).max(1)).max(1);
-    steps.extend(bounds.into_iter().step_by(every));
+    let bounds = bounds.into_iter().step_by(every);
+    steps.extend(bounds.flat_map(|bound| std::iter::once(bound).chain(low_before(schedule, bound))));
     steps.push(schedule.steps());
     steps.sort_unstable();
     steps.dedup();
     steps
+}
+
+/// The last step of a period that ends at `bound`, where the rate is lowest: at the bound the next period is at the peak.
+fn low_before(schedule: &Schedule, bound: u64) -> Option<u64> {
+    let Form::WsdS { periods, .. } = schedule.form() else { return None };
+    let is_end = bound < schedule.steps() && periods.iter().any(|period| period.end == bound);
+    is_end.then(|| bound.saturating_sub(1))
 }
 
 impl ScheduleComparison {
@@ -145,7 +154,7 @@ impl ScheduleComparison {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Curve, Error, WsdSteps};
+    use crate::{Curve, Error, Frame, Period, WsdSteps};
 
     fn wsd(steps: u64, peak_lr: f64) -> Result<Schedule, Error> {
         Schedule::wsd(WsdSteps { steps, warmup_steps: steps / 10, decay_steps: steps / 4 }, Curve::Linear, peak_lr, 0.0)
@@ -161,6 +170,21 @@ mod tests {
         assert_eq!(summary.rows[5], row(100, 0.0, "end"));
         assert_eq!((summary.kind, summary.steps, summary.tokens_per_step), ("wsd", 100, 10));
         assert!(!ScheduleSummary::new(&wsd(100, 2.0)?, 10, 0).rows.is_empty());
+        Ok(())
+    }
+
+    #[test]
+    fn the_lows_of_periods_are_listed() -> Result<(), Error> {
+        let frame = Frame { steps: 300, warmup_steps: 3, peak_lr: 1.0, floor: 0.0 };
+        let periods = [100, 200, 300].map(|end| Period { end, decay_steps: 25 });
+        let schedule = Schedule::new(frame, Form::WsdS { periods: periods.to_vec(), curve: Curve::Linear })?;
+        let summary = ScheduleSummary::new(&schedule, 1, 4);
+        let share = |step| summary.rows.iter().find(|row| row.step == step).map(|row| row.share_of_peak);
+        for low in [99, 199] {
+            assert!(share(low).is_some_and(|share| share < 0.1), "{low}: {:?}", summary.rows);
+            assert_eq!(share(low + 1), Some(1.0));
+        }
+        assert_eq!(share(300), Some(0.0));
         Ok(())
     }
 

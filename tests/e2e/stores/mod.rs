@@ -100,10 +100,11 @@ impl Lake {
             *bytes = nameless;
         }
         // the manifest has the hashes of files that name places
-        let manifest = artefacts.get_mut("recipe/manifest.json").ok_or("no manifest")?;
-        let mut text = String::from_utf8_lossy(manifest).into_owned();
-        renamed.iter().for_each(|(before, after)| text = text.replace(before, after));
-        *manifest = text.into_bytes();
+        if let Some(manifest) = artefacts.get_mut("recipe/manifest.json") {
+            let mut text = String::from_utf8_lossy(manifest).into_owned();
+            renamed.iter().for_each(|(before, after)| text = text.replace(before, after));
+            *manifest = text.into_bytes();
+        }
         Ok(artefacts)
     }
 

@@ -26,11 +26,16 @@ fn site() -> Result<Site, super::Failure> {
 /// The artefacts, without what names the version of a file that a copy was made of: each store has its own.
 fn without_versions(artefacts: Artefacts) -> Artefacts {
     const COPY: &str = "copies/lines/a.jsonl.gz-";
-    let rename = |(path, bytes): (String, Vec<u8>)| {
-        let is_copy = path.starts_with(COPY);
-        (if is_copy { format!("{COPY}VERSION.parquet") } else { path }, bytes)
+    let version: Option<String> = artefacts.keys().find_map(|path| path.strip_prefix(COPY).map(str::to_owned));
+    let Some(version) = version else { return artefacts };
+    let neutral = |text: &str| text.replace(&version, "VERSION.parquet");
+    let rename = |(path, bytes): (String, Vec<u8>)| match path.as_str() {
+        // recipes name the copy, and their manifest has the hashes of recipes
+        "recipe/manifest.json" => None,
+        name if name.starts_with("recipe/") => Some((path, neutral(&String::from_utf8_lossy(&bytes)).into_bytes())),
+        name => Some((neutral(name), bytes)),
     };
-    artefacts.into_iter().map(rename).collect()
+    artefacts.into_iter().filter_map(rename).collect()
 }
 
 /// Runs the corpus from and to `store` and compares with a run on disk.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use headwater_model::{EngineOptions, Model, ModelPaths, Precision, Tokenizer};
+use headwater_model::{EngineOptions, Model, ModelPaths, Precision, Tokenizer, TokenizerSettings};
 use headwater_store::model::{Fetcher, ModelFiles, ModelSpec};
 use headwater_tokens::{TokenizerSetup, TokensConfig};
 use serde::Serialize;
@@ -95,16 +95,20 @@ pub fn write_tokenizer(
     struct TokenizerConfig {
         tokenizer_class: &'static str,
         eos_token: String,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        pad_token: Option<&'static str>,
+        #[serde(flatten)]
+        settings: TokenizerSettings,
         clean_up_tokenization_spaces: bool,
     }
     let (tokenizer, name) = tokenizer_of(name, environment)?;
     let config = TokensConfig { eos: eos.map(str::to_owned), ..TokensConfig::default() };
     let eos = TokenizerSetup::new(&config, &tokenizer, &name, 1)?.eos().text.clone();
+    let mut settings = tokenizer.settings()?;
+    let is_other = |pad: &String| *pad != eos && tokenizer.token_to_id(pad).is_some();
+    let usual = || PAD_TOKENS.into_iter().map(str::to_owned).find(is_other);
+    settings.pad_token = settings.pad_token.take().filter(is_other).or_else(usual);
     let written = TokenizerConfig {
         tokenizer_class: "PreTrainedTokenizerFast",
-        pad_token: PAD_TOKENS.into_iter().find(|pad| *pad != eos && tokenizer.token_to_id(pad).is_some()),
+        settings,
         eos_token: eos.clone(),
         clean_up_tokenization_spaces: false,
     };

@@ -70,7 +70,7 @@ impl Hub {
         self.download(&self.file_url(repository, revision, file)?, wanted)
     }
 
-    /// Downloads the model of `repository` into `folder`: weights, tokenizer and config.
+    /// Downloads the model of `repository` into `folder`: weights, tokenizer and config, and what says more of the tokenizer.
     pub(super) fn download_model(
         &self,
         repository: &str,
@@ -89,7 +89,9 @@ impl Hub {
             let wanted = Wanted { target: &folder.join(name), expected: None, on_progress };
             self.download(&url(name)?, &wanted)
         };
-        for name in ["config.json", "tokenizer.json"] {
+        for name in
+            ["config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json", "chat_template.jinja"]
+        {
             if names.iter().any(|there| there == name) {
                 download(name)?;
             }
