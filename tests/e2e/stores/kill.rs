@@ -25,7 +25,8 @@ fn matrix(lake: &Lake, points: &BTreeSet<String>, whole: &Artefacts) -> Outcome 
                 move |call, _| if call.writes() && call.to_string() == wanted { verdict } else { Verdict::Pass },
             );
             assert!(lake.run_to_be_killed()?, "{point}: the run was not killed");
-            for (path, bytes) in lake.artefacts()? {
+            // the recipes' manifest names both versions of files that are being replaced
+            for (path, bytes) in lake.artefacts()?.into_iter().filter(|(path, _)| path != "recipe/manifest.json") {
                 assert!(whole.get(&path) == Some(&bytes), "{verdict:?} {point}: {path} is not as in a whole run");
             }
             lake.proxy().follow(|_, _| Verdict::Pass);

@@ -31,13 +31,19 @@ impl Pipeline {
         let of_run = there.iter().filter(|copy| {
             source.shards.iter().filter(|shard| is_copied(shard)).any(|shard| {
                 let is_of = copy.path.strip_prefix(&shard.path).is_some_and(|rest| rest.starts_with('-'));
-                is_of && copy.bytes == shard.bytes && (shard.etag.is_none() || copy.etag == shard.etag)
+                is_of && copy.bytes == shard.bytes && may_be_one_tag(copy.etag.as_deref(), shard.etag.as_deref())
             })
         });
         let of_run: Vec<_> = of_run.map(|copy| self.place().describe(&format!("{folder}/{}", copy.path))).collect();
         let are_all = of_run.len() == there.len();
         Ok(if are_all { vec![self.place().describe(&format!("{folder}/**/*.parquet"))] } else { of_run })
     }
+}
+
+/// Whether two entity tags may be of one version: listings of some stores leave tags or their quotes out.
+fn may_be_one_tag(one: Option<&str>, other: Option<&str>) -> bool {
+    let opaque = |tag: &str| tag.trim_start_matches("W/").trim_matches('"').to_owned();
+    one.zip(other).is_none_or(|(one, other)| opaque(one) == opaque(other))
 }
 
 fn is_copied(shard: &headwater_record::run::RunShard) -> bool {
@@ -57,6 +63,14 @@ fn parquet_only(path: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tags_are_compared_without_what_servers_put_around_them() {
+        for (one, other) in [(Some("\"a\""), Some("a")), (Some("W/\"a\""), Some("\"a\"")), (None, Some("a"))] {
+            assert!(may_be_one_tag(one, other) && may_be_one_tag(other, one), "{one:?} {other:?}");
+        }
+        assert!(!may_be_one_tag(Some("\"a\""), Some("\"b\"")));
+    }
 
     #[test]
     fn patterns_are_narrowed_to_parquet() {
