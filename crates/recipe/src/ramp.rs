@@ -44,13 +44,28 @@ impl Ramp {
             return wrong("step_sequences", growth.to_string(), expected);
         }
         match whole_number(tokens, "tokens") {
-            Ok(whole) if tokens <= config.tokens && whole >= batch.sequence_tokens => {
+            Ok(whole)
+                if tokens <= config.tokens && whole / batch.sequence_tokens >= (batch.sequences - start) / growth =>
+            {
                 Ok(Some(Self { start, growth, samples: whole / batch.sequence_tokens }))
             }
             _ => {
-                wrong("tokens", tokens.to_string(), format!("a whole number, up to `recipe.tokens`, {}", config.tokens))
+                let expected = format!(
+                    "a whole number, up to `recipe.tokens`, {}, with a sequence or more for each growth",
+                    config.tokens
+                );
+                wrong("tokens", tokens.to_string(), expected)
             }
         }
+    }
+
+    /// The batches in turn, each with the sequences after which it is taken: they grow at even distances.
+    pub(crate) fn levels(self, batch: Batch) -> impl Iterator<Item = (u64, u64)> {
+        let growths = (batch.sequences - self.start) / self.growth;
+        (0..=growths).map(move |level| {
+            let samples = u128::from(self.samples) * u128::from(level) / u128::from(growths.max(1));
+            (u64::try_from(samples).unwrap_or(u64::MAX), self.start + level * self.growth)
+        })
     }
 
     /// What the ramp does, for the head of a config.

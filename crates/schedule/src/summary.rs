@@ -109,24 +109,27 @@ impl ScheduleSummary {
 }
 
 fn listed_steps(schedule: &Schedule, rows: u64) -> Vec<u64> {
-    let bounds = schedule.boundaries();
     let spacing = (schedule.steps() / rows.max(1)).max(1);
     let mut steps: Vec<u64> = (0..=schedule.steps() / spacing).map(|row| row * spacing).collect();
-    // of many boundaries as many as there are rows, evenly
-    let every = bounds.len().div_ceil(usize::try_from(rows).unwrap_or(usize::MAX).max(1)).max(1);
-    let bounds = bounds.into_iter().step_by(every);
-    steps.extend(bounds.flat_map(|bound| std::iter::once(bound).chain(low_before(schedule, bound))));
+    steps.extend(thinned(&schedule.boundaries(), rows));
+    steps.extend(thinned(&lows(schedule), rows).flat_map(|low| [low, low + 1]));
     steps.push(schedule.steps());
     steps.sort_unstable();
     steps.dedup();
     steps
 }
 
-/// The last step of a period that ends at `bound`, where the rate is lowest: at the bound the next period is at the peak.
-fn low_before(schedule: &Schedule, bound: u64) -> Option<u64> {
-    let Form::WsdS { periods, .. } = schedule.form() else { return None };
-    let is_end = bound < schedule.steps() && periods.iter().any(|period| period.end == bound);
-    is_end.then(|| bound.saturating_sub(1))
+/// Of many steps about as many as there are rows, evenly.
+fn thinned(steps: &[u64], rows: u64) -> impl Iterator<Item = u64> {
+    let every = steps.len().div_ceil(usize::try_from(rows).unwrap_or(usize::MAX).max(1)).max(1);
+    steps.iter().copied().step_by(every)
+}
+
+/// The last steps of periods, where the rate is lowest: the step after one is at the peak again.
+fn lows(schedule: &Schedule) -> Vec<u64> {
+    let Form::WsdS { periods, .. } = schedule.form() else { return Vec::new() };
+    let ends = periods.iter().map(|period| period.end).filter(|end| (1..schedule.steps()).contains(end));
+    ends.map(|end| end - 1).collect()
 }
 
 impl ScheduleComparison {

@@ -97,9 +97,6 @@ impl TrainerBackend for Megatron {
         let mut files = Vec::new();
         if let [only] = &plan.stages[..] {
             flags.extend(stage_flags(plan, 0, BLEND));
-            flags.extend(plan.ramp.map(|ramp| {
-                flag("rampup-batch-size", format_args!("{} {} {}", ramp.start, ramp.growth, ramp.samples))
-            }));
             files.push(RecipeFile::json(BLEND, &blend(plan, &only.parts))?);
         } else {
             flags.extend(plan.stages.get(1).map(|second| flag("phase-transition-iterations", second.start)));

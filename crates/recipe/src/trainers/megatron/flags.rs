@@ -5,9 +5,10 @@
 
 use std::fmt::Display;
 
-use headwater_schedule::{Curve, Form, Schedule};
+use headwater_schedule::{Batch, Curve, Form, Schedule};
 
 use crate::plan::TrainingPlan;
+use crate::ramp::Ramp;
 use crate::{Error, Result};
 
 /// What lengths are counted in.
@@ -118,7 +119,10 @@ pub(crate) fn training(plan: &TrainingPlan<'_>) -> Vec<String> {
     );
     flags.extend([
         flag("micro-batch-size", machines.micro_batch),
-        flag("global-batch-size", plan.batch.sequences),
+        match plan.ramp.filter(|_| plan.stages.len() == 1) {
+            Some(ramp) => word("step-batch-size-schedule", &growth(ramp, plan.batch)),
+            None => flag("global-batch-size", plan.batch.sequences),
+        },
         flag("optimizer", "adam"),
         float("adam-beta1", adam.beta1),
         float("adam-beta2", adam.beta2),
@@ -138,6 +142,14 @@ pub(crate) fn training(plan: &TrainingPlan<'_>) -> Vec<String> {
         flag("data-cache-path", "data_cache"),
     ]);
     flags
+}
+
+/// The batch from so many tokens on, for `--step-batch-size-schedule`, which stands in place of the batch. Of `--rampup-batch-size` Megatron
+/// says that it is ignored.
+fn growth(ramp: Ramp, batch: Batch) -> String {
+    let levels =
+        ramp.levels(batch).map(|(samples, sequences)| format!("{}:{sequences}", samples * batch.sequence_tokens));
+    levels.collect::<Vec<_>>().join(",")
 }
 
 /// Where checkpoints go, and come from.

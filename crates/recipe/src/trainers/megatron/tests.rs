@@ -218,23 +218,24 @@ fn a_ramp_is_a_flag_and_other_trainers_say_that_they_lack_it() {
     given.config.batch_ramp = Some(BatchRamp { start_sequences: 256, step_sequences: None, tokens: 8.192e9 });
     let recipes = given.recipes().unwrap();
     let flags = text(&recipes, "recipe/megatron/arguments.txt");
-    for part in
-        ["\n--rampup-batch-size 256 256 1000000\n", "# Batch ramp: from 256 sequences to 1024, by 256 at a time"]
-    {
+    let levels = "\n--step-batch-size-schedule 0:256,2730663936:512,5461327872:768,8192000000:1024\n";
+    for part in [levels, "# Batch ramp: from 256 sequences to 1024, by 256 at a time"] {
         assert!(flags.contains(part), "{flags}");
     }
+    assert!(!flags.contains("\n--global-batch-size"), "{flags}");
     assert!(text(&recipes, "recipe/hf/README.md").contains("does not get `recipe.batch_ramp`"));
     assert!(recipes.warnings.iter().any(|warning| warning.contains("Hugging Face") && warning.contains("batch_ramp")));
     // a second stage begins at an iteration, which a ramp would move
     given.mixture.decay = Some(SelectedWeight::Weight(0.6));
     let flags = text(&given.recipes().unwrap(), "recipe/megatron/arguments.txt");
-    assert!(flags.contains("does not get") && !flags.contains("--rampup"), "{flags}");
+    assert!(flags.contains("does not get") && !flags.contains("--step-batch"), "{flags}");
     for (start_sequences, step_sequences, tokens, key) in [
         (1024, None, 1e9, "start_sequences"),
         (100, None, 1e9, "start_sequences"),
         (256, Some(512), 1e9, "step_sequences"),
         (256, None, 2e12, "tokens"),
         (256, None, 1.5, "tokens"),
+        (256, None, 16384.0, "tokens"),
     ] {
         given.config.batch_ramp = Some(BatchRamp { start_sequences, step_sequences, tokens });
         let error = given.recipes().unwrap_err().to_string();
