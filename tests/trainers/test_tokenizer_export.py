@@ -14,11 +14,12 @@ from environments import Unavailable, default_folder, python_of
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
+HEADWATER = REPOSITORY / "target" / "debug" / "headwater"
 TINY = REPOSITORY / "crates/model/tests/tiny"
 TEMPLATE = "{% for message in messages %}{{ message['content'] }}{{ eos_token }}{% endfor %}"
 
 
-@unittest.skipIf(shutil.which("cargo") is None, "cargo is not installed")
+@unittest.skipUnless(HEADWATER.exists(), f"{HEADWATER} is not built; `cargo test --workspace` builds it")
 class Export(unittest.TestCase):
     @classmethod
     def setUpClass(cls) -> None:
@@ -40,8 +41,7 @@ class Export(unittest.TestCase):
         cls.folders = []
         for model in (chat, TINY / "llama-f32.gguf", TINY / "qwen2-mixed.gguf"):
             folder = Path(scratch.name) / f"of-{model.name}"
-            command = ["cargo", "run", "--quiet", "--bin", "headwater", "--", "model", "tokenizer", str(model), "--out", str(folder)]
-            subprocess.run(command, cwd=REPOSITORY, check=True)
+            subprocess.run([HEADWATER, "model", "tokenizer", model, "--out", folder], cwd=REPOSITORY, check=True)
             cls.folders.append(str(folder))
 
     def check(self, python: str) -> None:
