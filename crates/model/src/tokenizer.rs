@@ -18,6 +18,9 @@ use crate::{Error, ModelPaths, eos, pretokenizer};
 /// Longest text that is tokenised in one piece, in bytes. The tokenizer needs gigabytes for a text of 50 MB.
 const PIECE_BYTES: usize = 1 << 20;
 
+/// The same where only the beginning of a longer text is wanted: far more than a window, and little memory.
+const BEGINNING_BYTES: usize = 1 << 18;
+
 /// GGUF's token type for control tokens.
 const CONTROL: u64 = 3;
 /// GGUF's token type for tokens that users added.
@@ -144,7 +147,7 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Tokenise`] if the tokenizer has no way to write the text.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, Error> {
-        Ok(self.encode_beginning(text, usize::MAX)?.0)
+        Ok(self.encode_pieces(text, PIECE_BYTES, usize::MAX)?.0)
     }
 
     /// Tokenises the beginning of `text`, of at least `tokens` tokens or all of it; returns how many bytes that is, too. Texts up to 1 MiB
@@ -153,8 +156,14 @@ impl Tokenizer {
     /// # Errors
     /// As [`Tokenizer::encode`].
     pub fn encode_beginning(&self, text: &str, tokens: usize) -> Result<(Vec<u32>, usize), Error> {
+        let piece_bytes = if text.len() > PIECE_BYTES { BEGINNING_BYTES } else { PIECE_BYTES };
+        self.encode_pieces(text, piece_bytes, tokens)
+    }
+
+    /// Tokenises pieces of `piece_bytes` of `text` until there are `tokens`; returns their bytes, too.
+    fn encode_pieces(&self, text: &str, piece_bytes: usize, tokens: usize) -> Result<(Vec<u32>, usize), Error> {
         let (mut ids, mut bytes) = (Vec::new(), 0);
-        for piece in pieces(text, PIECE_BYTES) {
+        for piece in pieces(text, piece_bytes) {
             ids.extend_from_slice(self.inner.encode_fast(piece, false).map_err(|e| failed(text, &e))?.get_ids());
             bytes += piece.len();
             if ids.len() >= tokens {
