@@ -12,6 +12,7 @@
 //!
 //! Source: AttentionInfluence, arXiv 2505.07293, §3.
 
+mod beside;
 mod candle;
 mod checkpoint;
 mod engine;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::Error;
+use crate::beside::{TokenText, json};
 use crate::gguf::GgufFile;
 use crate::paths::read;
 
@@ -40,10 +41,10 @@ pub struct TokenizerSettings {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct TokenizerConfig {
-    bos_token: Option<Text>,
-    unk_token: Option<Text>,
-    pad_token: Option<Text>,
-    additional_special_tokens: Option<Vec<Text>>,
+    bos_token: Option<TokenText>,
+    unk_token: Option<TokenText>,
+    pad_token: Option<TokenText>,
+    additional_special_tokens: Option<Vec<TokenText>>,
     /// The same in files of transformers 5; a map names special tokens of other kinds.
     extra_special_tokens: Option<Extra>,
     model_max_length: Option<f64>,
@@ -57,27 +58,11 @@ struct ModelConfig {
     max_position_embeddings: Option<f64>,
 }
 
-/// A token's text, or an object with it as `content`.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Text {
-    Plain(String),
-    Added { content: String },
-}
-
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Extra {
-    List(Vec<Text>),
-    Map(std::collections::BTreeMap<String, Text>),
-}
-
-impl From<Text> for String {
-    fn from(text: Text) -> Self {
-        match text {
-            Text::Plain(text) | Text::Added { content: text } => text,
-        }
-    }
+    List(Vec<TokenText>),
+    Map(std::collections::BTreeMap<String, TokenText>),
 }
 
 /// Reads the files beside `tokenizer`; tokens that `is_known` does not know are left out.
@@ -87,7 +72,7 @@ impl From<Text> for String {
 pub(crate) fn beside(tokenizer: &Path, is_known: &dyn Fn(&str) -> bool) -> Result<TokenizerSettings, Error> {
     let config: TokenizerConfig = json(tokenizer, "tokenizer_config.json")?;
     let model: ModelConfig = json(tokenizer, "config.json")?;
-    let token = |text: Option<Text>| text.map(String::from).filter(|text| is_known(text));
+    let token = |text: Option<TokenText>| text.map(String::from).filter(|text| is_known(text));
     let extra = match config.extra_special_tokens {
         Some(Extra::List(texts)) => texts,
         Some(Extra::Map(texts)) => texts.into_values().collect(),
@@ -132,19 +117,6 @@ pub(crate) fn of_gguf(file: &GgufFile, tokens: &[&str], special: &[String]) -> T
         additional_special_tokens,
         chat_template,
     }
-}
-
-/// Reads the file `name` beside `tokenizer`; what it has by default if there is none.
-fn json<T: Default + for<'de> Deserialize<'de>>(tokenizer: &Path, name: &'static str) -> Result<T, Error> {
-    let path = tokenizer.with_file_name(name);
-    if !path.is_file() {
-        return Ok(T::default());
-    }
-    serde_json::from_slice(&read(&path)?).map_err(|error| Error::Format {
-        path,
-        format: name,
-        reason: error.to_string(),
-    })
 }
 
 /// A length as a whole number, if it is one that a model can have.
