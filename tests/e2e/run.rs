@@ -8,7 +8,7 @@ use arrow::array::{ArrayRef, RecordBatch, StringArray};
 
 use crate::corpus;
 use crate::scores::{Address, documents, rows_below};
-use crate::site::{OUTPUT, Outcome, PIPELINE, Site, assert_same, finish, pipeline, repository, tiny};
+use crate::site::{Finished, OUTPUT, Outcome, PIPELINE, Site, assert_same, finish, pipeline, repository, tiny};
 
 #[test]
 fn a_run_leaves_every_artefact_and_a_table() -> Outcome {
@@ -209,17 +209,54 @@ fn threads_change_no_byte() -> Outcome {
     Ok(())
 }
 
+/// A corpus in JSON Lines that is long enough for a comparison to be worth its time.
+fn long_corpus(site: &Site) -> Outcome {
+    let words = ["shelf", "green", "counts", "river", "of", "the", "seven", "under", "glass", "a", "tall", "walks"];
+    let text = |document: u32| {
+        let mut state = document;
+        let mut word = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            words[(state >> 16) as usize % words.len()]
+        };
+        (0..400).map(|_| word()).collect::<Vec<_>>().join(" ")
+    };
+    let lines: String = (0..700).map(|document| format!("{{\"text\": \"{}\"}}\n", text(document))).collect();
+    fs_err::create_dir_all(site.path("long"))?;
+    site.write("long/0.jsonl", &lines)?;
+    let tables = "[[corpus]]\nname = \"long\"\npaths = [\"long\"]\n";
+    site.write(PIPELINE, &pipeline(tables, &tiny("llama")).replace("\"f32\"", "\"int8\"").replace("2KiB", "64KiB"))?;
+    Ok(())
+}
+
 #[test]
-fn int8_says_how_it_ranks_before_it_scores() -> Outcome {
-    if !headwater_model::Level::Avx512Bf16.is_available() {
-        return Ok(()); // refused there: see `engines_precisions_and_instruction_levels_are_checked`
-    }
+fn int8_says_once_how_it_ranks_and_again_with_the_cut() -> Outcome {
+    let site = Site::empty()?;
+    long_corpus(&site)?;
+    let said = |finished: &Finished| -> Option<String> {
+        let line = finished.stderr.lines().find(|line| line.contains("documents of this corpus as float32 does"));
+        line.map(str::to_owned)
+    };
+    let scored = said(&site.done("score", &[])?).ok_or("a line on fidelity")?;
+    assert!(scored.contains("int8-hadamard ranks") && scored.contains("of the top fifth"), "{scored}");
+    let kept = site.json("fidelity.json")?;
+    assert!(kept["documents"].as_u64().is_some_and(|documents| documents >= 8), "{kept}");
+    assert_eq!(kept["numerics"]["precision"], "int8-hadamard");
+    assert_eq!(said(&site.done("select", &[])?), Some(scored));
+    // another worker reads what is known: it has changed, so it was not measured again
+    let other = site.read(&format!("{OUTPUT}/fidelity.json"))?.replace("\"documents\": ", "\"documents\": 9");
+    site.write(&format!("{OUTPUT}/fidelity.json"), &other)?;
+    fs_err::remove_dir_all(site.path(OUTPUT).join("scores"))?;
+    let again = said(&site.done("score", &[])?).ok_or("a line on fidelity")?;
+    assert!(again.contains("ranks 9"), "{again}");
+    Ok(())
+}
+
+#[test]
+fn a_short_corpus_is_not_compared() -> Outcome {
     let site = Site::new()?;
-    let finished = site.done("run", &["--set", "model.precision=int8"])?;
-    let said = finished.stderr.lines().find(|line| line.contains("int8 ranks")).ok_or("a line on fidelity")?;
-    assert!(said.contains("documents of this corpus as bf16 does") && said.contains("correlation"), "{said}");
-    let again = site.done("run", &["--set", "model.precision=int8"])?;
-    assert!(!again.stderr.contains("int8 ranks"), "nothing is scored, so nothing is compared: {}", again.stderr);
+    let finished = site.done("score", &["--set", "model.precision=int8"])?;
+    assert!(!finished.stderr.contains("as float32 does"), "{}", finished.stderr);
+    assert!(site.json("fidelity.json").is_err());
     Ok(())
 }
 

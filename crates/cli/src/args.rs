@@ -324,8 +324,8 @@ pub(crate) struct ShownArgs {
 /// What is about the machine that works, not about what is computed.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct WorkerArgs {
-    /// Compute with these instructions, which a fleet of different processors has in common: amx, avx512-bf16, avx512, avx2, neon
-    /// or plain. Short for --set model.instructions=LEVEL.
+    /// Compute with these instructions, which a fleet of different processors has in common. Short for --set
+    /// model.instructions=LEVEL.
     #[arg(long, value_name = "LEVEL")]
     pub(crate) numerics: Option<String>,
     /// Serve Prometheus metrics at http://ADDR/metrics while this runs, such as 0.0.0.0:9464.

@@ -9,8 +9,9 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use half::bf16;
 use headwater_kernels::{
     AttentionScratch, Buffer, HeadLayout, HeadRotation, InputRows, Instructions, Int8Rows, Int8Weights, KvCache,
-    Matrix, Operand, PaddedRows, Projections, QueryBlock, ROW_STEP, RotaryTable, RunningMean, StridedRows, Weights,
-    attend, cross_entropy, padded_depth, project, project_add, saturate_bf16, saturate_f32, split_heads, swiglu,
+    Matrix, Norm, Operand, PaddedRows, Projections, QueryBlock, ROW_STEP, RotaryTable, RunningMean, StridedRows,
+    Weights, attend, cross_entropy, padded_depth, project, project_add, saturate_bf16, saturate_f32, split_heads,
+    swiglu,
 };
 
 const HIDDEN: usize = 576;
@@ -86,11 +87,12 @@ fn products<E: Operand>(criterion: &mut Criterion, name: &str) {
 }
 
 fn int8_products(criterion: &mut Criterion) {
-    for instructions in Instructions::all().filter(|instructions| Int8Weights::is_available(*instructions)) {
+    for instructions in Instructions::all() {
         let mut group = criterion.benchmark_group(format!("int8 {}", instructions.level()));
         group.sample_size(10);
         let mut rows = Int8Rows::default();
-        Int8Weights::norm(instructions, &numbers(ROWS * HIDDEN), &[1.0; HIDDEN], 1e-5, &mut rows);
+        let norm = Norm { weight: &[1.0; HIDDEN], eps: 1e-5, basis: None };
+        Int8Weights::norm(instructions, &numbers(ROWS * HIDDEN), norm, &mut rows);
         let mut out = vec![0.0; ROWS * INNER];
         for (name, columns) in [("qkv", LAYOUT.width()), ("square", HIDDEN)] {
             let weights = Int8Weights::pack(&numbers(columns * HIDDEN), columns, HIDDEN);
@@ -160,7 +162,14 @@ fn attention<E: Operand>(criterion: &mut Criterion, name: &str) {
         let mut normed = Buffer::<E>::EMPTY;
         group.throughput(Throughput::Elements(ROWS as u64));
         group.bench_function("norm (tokens)", |b| {
-            b.iter(|| Weights::<E>::norm(instructions, black_box(&x), &weight, 1e-5, &mut normed));
+            b.iter(|| {
+                Weights::<E>::norm(
+                    instructions,
+                    black_box(&x),
+                    Norm { weight: &weight, eps: 1e-5, basis: None },
+                    &mut normed,
+                )
+            });
         });
         group.finish();
     }

@@ -165,35 +165,53 @@ pub(crate) unsafe fn int8_tile(rows: &[u8], stride: usize, panel: &[i8], sums: &
     tile_loop!("tdpbusd", rows, stride, panel, depth / 64, sums.as_mut_ptr());
 }
 
-/// Multiplies tiles of zeros, four at a time, for `rounds` rounds; returns the number of operations.
+/// Multiplies tiles of zeros in registers alone, four at a time.
+macro_rules! saturate {
+    ($dot:literal, $rounds:expr) => {
+        // SAFETY: the caller has configured tiles on this thread; the assembly touches tile registers and a counter, no memory.
+        unsafe {
+            asm!(
+                "tilezero tmm0",
+                "tilezero tmm1",
+                "tilezero tmm2",
+                "tilezero tmm3",
+                "tilezero tmm4",
+                "tilezero tmm5",
+                "tilezero tmm6",
+                "tilezero tmm7",
+                "2:",
+                concat!($dot, " tmm0, tmm4, tmm6"),
+                concat!($dot, " tmm1, tmm4, tmm7"),
+                concat!($dot, " tmm2, tmm5, tmm6"),
+                concat!($dot, " tmm3, tmm5, tmm7"),
+                "dec {rounds}",
+                "jnz 2b",
+                rounds = inout(reg) $rounds => _,
+                out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _, out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+                options(nostack, nomem),
+            );
+        }
+    };
+}
+
+/// Multiplies tiles of bfloat16 zeros for `rounds` rounds; returns the number of operations.
 ///
 /// # Safety
 /// [`is_available`].
-pub(crate) unsafe fn saturate(rounds: usize) -> u64 {
+pub(crate) unsafe fn saturate_bf16(rounds: usize) -> u64 {
     // SAFETY: the caller has seen that tiles are available.
     unsafe { configure() };
-    // SAFETY: tiles are configured; the assembly touches tile registers and a counter, no memory.
-    unsafe {
-        asm!(
-            "tilezero tmm0",
-            "tilezero tmm1",
-            "tilezero tmm2",
-            "tilezero tmm3",
-            "tilezero tmm4",
-            "tilezero tmm5",
-            "tilezero tmm6",
-            "tilezero tmm7",
-            "2:",
-            "tdpbf16ps tmm0, tmm4, tmm6",
-            "tdpbf16ps tmm1, tmm4, tmm7",
-            "tdpbf16ps tmm2, tmm5, tmm6",
-            "tdpbf16ps tmm3, tmm5, tmm7",
-            "dec {rounds}",
-            "jnz 2b",
-            rounds = inout(reg) rounds => _,
-            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _, out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
-            options(nostack, nomem),
-        );
-    }
+    saturate!("tdpbf16ps", rounds);
     (rounds * 4 * 16 * 16 * 32 * 2) as u64
+}
+
+/// Multiplies tiles of int8 zeros for `rounds` rounds; returns the number of operations.
+///
+/// # Safety
+/// [`is_available`].
+pub(crate) unsafe fn saturate_int8(rounds: usize) -> u64 {
+    // SAFETY: the caller has seen that tiles are available.
+    unsafe { configure() };
+    saturate!("tdpbusd", rounds);
+    (rounds * 4 * 16 * 16 * 64 * 2) as u64
 }

@@ -16,7 +16,20 @@ unsafe impl Plain for half::bf16 {}
 // SAFETY: every bit pattern is an integer.
 unsafe impl Plain for i8 {}
 // SAFETY: as above.
+unsafe impl Plain for i16 {}
+// SAFETY: as above.
 unsafe impl Plain for u8 {}
+
+/// Reads numbers as words of 32 bits, in the order of memory.
+///
+/// # Panics
+/// If they do not begin and end on a word.
+pub(crate) fn words<T: Plain>(numbers: &[T]) -> &[i32] {
+    // SAFETY: numbers have no padding, and every bit pattern is an i32.
+    let (before, words, after) = unsafe { numbers.align_to() };
+    assert!(before.is_empty() && after.is_empty(), "numbers begin and end on a word");
+    words
+}
 
 /// 64 bytes.
 #[derive(Clone, Copy)]

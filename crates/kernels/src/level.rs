@@ -3,40 +3,50 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A set of instructions that kernels are written for, lowest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Level {
+/// Declares [`Level`] with the name of each, lowest first.
+macro_rules! levels {
+    ($($(#[$doc:meta])* $level:ident = $name:literal,)*) => {
+        /// A set of instructions that kernels are written for, lowest first.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Level {
+            $($(#[$doc])* $level,)*
+        }
+
+        impl Level {
+            /// All levels, lowest first.
+            pub const ALL: &'static [Self] = &[$(Self::$level,)*];
+
+            /// Returns the name that configuration and fingerprints use.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$level => $name,)*
+                }
+            }
+        }
+    };
+}
+
+levels! {
     /// Nothing beyond what every processor of the architecture has, products and sums rounded apart.
-    Plain,
+    Plain = "plain",
     /// Arm's 128-bit vectors with fused multiply-add.
-    Neon,
-    /// AVX2 and FMA.
-    Avx2,
-    /// AVX-512 F, BW, DQ and VL.
-    Avx512,
+    Neon = "neon",
+    /// AVX2 and FMA; bfloat16 is widened, int8 multiplied as int16.
+    Avx2 = "avx2",
+    /// AVX2 and FMA with 256-bit dot products of int8.
+    Avx2Vnni = "avx2-vnni",
+    /// AVX-512 F, BW, DQ and VL; bfloat16 is widened, int8 multiplied as int16.
+    Avx512 = "avx512",
+    /// AVX-512 with dot products of int8; bfloat16 is widened.
+    Avx512Vnni = "avx512-vnni",
     /// AVX-512 with dot products of bfloat16 and int8.
-    Avx512Bf16,
+    Avx512Bf16 = "avx512-bf16",
     /// AMX tiles of bfloat16 and int8, beside AVX-512 with both.
-    Amx,
+    Amx = "amx",
 }
 
 impl Level {
-    /// All levels, highest first.
-    pub const ALL: [Self; 6] = [Self::Amx, Self::Avx512Bf16, Self::Avx512, Self::Avx2, Self::Neon, Self::Plain];
-
-    /// Returns the name that configuration and fingerprints use.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Plain => "plain",
-            Self::Neon => "neon",
-            Self::Avx2 => "avx2",
-            Self::Avx512 => "avx512",
-            Self::Avx512Bf16 => "avx512-bf16",
-            Self::Amx => "amx",
-        }
-    }
-
     /// Returns whether this processor and operating system can run the level.
     #[must_use]
     pub fn is_available(self) -> bool {
@@ -44,19 +54,9 @@ impl Level {
             Self::Plain => true,
             Self::Neon => cfg!(target_arch = "aarch64"),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => has_avx2(),
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => has_avx512(),
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512Bf16 => {
-                has_avx512()
-                    && std::arch::is_x86_feature_detected!("avx512bf16")
-                    && std::arch::is_x86_feature_detected!("avx512vnni")
-            }
-            #[cfg(target_arch = "x86_64")]
-            Self::Amx => Self::Avx512Bf16.is_available() && crate::amx::is_available(),
+            _ => x86::has(self),
             #[cfg(not(target_arch = "x86_64"))]
-            Self::Avx2 | Self::Avx512 | Self::Avx512Bf16 | Self::Amx => false,
+            _ => false,
         }
     }
 }
@@ -71,7 +71,7 @@ impl FromStr for Level {
     type Err = LevelError;
 
     fn from_str(name: &str) -> Result<Self, LevelError> {
-        let known = Self::ALL.into_iter().find(|level| level.as_str() == name);
+        let known = Self::ALL.iter().copied().find(|level| level.as_str() == name);
         known.ok_or_else(|| LevelError::Unknown { name: name.to_owned() })
     }
 }
@@ -81,18 +81,16 @@ impl FromStr for Level {
 #[non_exhaustive]
 pub enum LevelError {
     /// No level has that name.
-    #[error("there is no instruction level `{name}`; there are amx, avx512-bf16, avx512, avx2, neon and plain")]
+    #[error("there is no instruction level `{name}`; there are {}", names(Level::ALL.iter().copied()))]
     Unknown {
         /// The name.
         name: String,
     },
     /// The processor lacks the instructions.
-    #[error("this processor cannot run instruction level {level}; the highest that it can is {best}")]
+    #[error("this processor cannot run instruction level {level}; it can run {}", names(available()))]
     Unavailable {
         /// The level.
         level: Level,
-        /// The highest level of this processor.
-        best: Level,
     },
 }
 
@@ -101,10 +99,10 @@ pub enum LevelError {
 pub struct Instructions(Level);
 
 impl Instructions {
-    /// Returns the highest level of this processor.
+    /// Returns the level that the [table of families](crate::family) gives this processor.
     #[must_use]
-    pub fn best() -> Self {
-        Self(Level::ALL.into_iter().find(|level| level.is_available()).unwrap_or(Level::Plain))
+    pub fn of_family() -> Self {
+        Self(crate::family::level())
     }
 
     /// Asks for `level`.
@@ -112,16 +110,18 @@ impl Instructions {
     /// # Errors
     /// [`LevelError::Unavailable`] if this processor cannot run it.
     pub fn new(level: Level) -> Result<Self, LevelError> {
-        if level.is_available() {
-            Ok(Self(level))
-        } else {
-            Err(LevelError::Unavailable { level, best: Self::best().0 })
-        }
+        if level.is_available() { Ok(Self(level)) } else { Err(LevelError::Unavailable { level }) }
     }
 
-    /// Returns every level of this processor, highest first.
+    /// Returns every level of this processor, lowest first.
     pub fn all() -> impl Iterator<Item = Self> {
-        Level::ALL.into_iter().filter(|level| level.is_available()).map(Self)
+        available().map(Self)
+    }
+
+    /// Returns whether bfloat16 is multiplied as it is, and not widened.
+    #[must_use]
+    pub fn multiplies_bf16(self) -> bool {
+        matches!(self.0, Level::Avx512Bf16 | Level::Amx)
     }
 
     /// Returns the level.
@@ -131,18 +131,42 @@ impl Instructions {
     }
 }
 
-#[cfg(target_arch = "x86_64")]
-fn has_avx2() -> bool {
-    std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma")
+/// The levels of this processor, lowest first.
+fn available() -> impl Iterator<Item = Level> {
+    Level::ALL.iter().copied().filter(|level| level.is_available())
+}
+
+/// Names in a row.
+fn names(levels: impl Iterator<Item = Level>) -> String {
+    levels.map(Level::as_str).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(target_arch = "x86_64")]
-fn has_avx512() -> bool {
-    has_avx2()
-        && std::arch::is_x86_feature_detected!("avx512f")
-        && std::arch::is_x86_feature_detected!("avx512bw")
-        && std::arch::is_x86_feature_detected!("avx512dq")
-        && std::arch::is_x86_feature_detected!("avx512vl")
+mod x86 {
+    use std::arch::is_x86_feature_detected as detected;
+
+    use super::Level;
+
+    /// Whether the processor has the instructions of `level`.
+    pub(super) fn has(level: Level) -> bool {
+        match level {
+            Level::Plain => true,
+            Level::Neon => false,
+            Level::Avx2 => detected!("avx2") && detected!("fma"),
+            // the same products, encoded for either set
+            Level::Avx2Vnni => has(Level::Avx2) && (detected!("avxvnni") || has(Level::Avx512Vnni)),
+            Level::Avx512 => {
+                has(Level::Avx2)
+                    && detected!("avx512f")
+                    && detected!("avx512bw")
+                    && detected!("avx512dq")
+                    && detected!("avx512vl")
+            }
+            Level::Avx512Vnni => has(Level::Avx512) && detected!("avx512vnni"),
+            Level::Avx512Bf16 => has(Level::Avx512Vnni) && detected!("avx512bf16"),
+            Level::Amx => has(Level::Avx512Bf16) && crate::amx::is_available(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -152,17 +176,16 @@ mod tests {
     #[test]
     fn names_are_read_back() {
         for level in Level::ALL {
-            assert_eq!(level.to_string().parse(), Ok(level));
+            assert_eq!(level.to_string().parse(), Ok(*level));
         }
-        let error = "sse9".parse::<Level>().expect_err("there is no such level");
-        assert!(error.to_string().contains("sse9"), "{error}");
+        let error = "sse9".parse::<Level>().expect_err("there is no such level").to_string();
+        assert!(error.contains("sse9") && error.contains("plain, neon, avx2, avx2-vnni, "), "{error}");
     }
 
     #[test]
-    fn the_best_level_is_available_and_levels_of_other_processors_are_refused() {
-        assert!(Instructions::new(Instructions::best().level()).is_ok());
+    fn levels_of_other_processors_are_refused_and_those_of_this_one_named() {
         let stranger = if cfg!(target_arch = "x86_64") { Level::Neon } else { Level::Avx2 };
-        let error = Instructions::new(stranger).expect_err("a level of another architecture");
-        assert!(error.to_string().contains(stranger.as_str()), "{error}");
+        let error = Instructions::new(stranger).expect_err("a level of another architecture").to_string();
+        assert!(error.contains(stranger.as_str()) && error.contains("plain"), "{error}");
     }
 }

@@ -8,7 +8,8 @@
 //!   [`Matrix::norm`] makes the rows that it multiplies; [`project`], [`project_add`], [`swiglu`] and [`cross_entropy`] differ in
 //!   what becomes of the sums.
 //! - Attention: [`split_heads`], [`attend`], [`RunningMean`].
-//! - [`saturate_bf16`] and [`saturate_f32`] find what the processor could do at most.
+//! - [`Hadamard`] transforms what is rounded to int8.
+//! - [`saturate_f32`], [`saturate_bf16`] and [`saturate_int8`] find what the processor could do at most.
 //!
 //! Each kernel is written once, for any length of vector, and tested on every level that the machine has against a float64
 //! twin under an error bound; see `matmul` for the shape of products.
@@ -20,7 +21,9 @@ mod amx_emulator;
 mod attention;
 mod buffer;
 mod dispatch;
+mod family;
 mod file_map;
+mod hadamard;
 mod level;
 mod matmul;
 mod peak;
@@ -36,11 +39,12 @@ pub use attention::{
 };
 pub use buffer::Buffer;
 pub use file_map::{FileMap, MapError};
+pub use hadamard::Hadamard;
 pub use level::{Instructions, Level, LevelError};
 pub use matmul::{
-    InputRows, Int8Rows, Int8Weights, Matrix, Operand, PaddedRows, Weights, cross_entropy, gated_bias, project,
-    project_add, swiglu,
+    InputRows, Int8Rows, Int8Weights, Matrix, Norm, Operand, PaddedRows, Takes, Weights, cross_entropy, gated_bias,
+    project, project_add, swiglu,
 };
-pub use peak::{saturate_bf16, saturate_f32};
+pub use peak::{saturate_bf16, saturate_f32, saturate_int8};
 pub use rotary::{HeadNorm, RotaryTable};
 pub use tile::{ROW_STEP, padded_depth};

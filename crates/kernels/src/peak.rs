@@ -2,8 +2,8 @@
 
 use std::hint::black_box;
 
-use crate::dispatch::Task;
-use crate::simd::Simd;
+use crate::dispatch::{DotTask, Task};
+use crate::simd::{Dots, Simd};
 use crate::{Instructions, Level};
 
 /// Sums in flight: enough to hide the latency of a multiply-add wherever two are issued in a cycle.
@@ -32,7 +32,7 @@ pub fn saturate_bf16(instructions: Instructions) -> u64 {
         #[cfg(target_arch = "x86_64")]
         Level::Amx => {
             // SAFETY: the level was found available.
-            unsafe { crate::amx::saturate(ROUNDS / 16) }
+            unsafe { crate::amx::saturate_bf16(ROUNDS / 16) }
         }
         #[cfg(target_arch = "x86_64")]
         Level::Avx512Bf16 => {
@@ -40,6 +40,45 @@ pub fn saturate_bf16(instructions: Instructions) -> u64 {
             unsafe { saturate_dots() }
         }
         _ => saturate_f32(instructions),
+    }
+}
+
+/// Multiplies and adds int8 in the dot products of the level, or as int16 where it has none; returns as [`saturate_f32`].
+#[must_use]
+pub fn saturate_int8(instructions: Instructions) -> u64 {
+    match instructions.level() {
+        #[cfg(target_arch = "x86_64")]
+        Level::Amx => {
+            // SAFETY: the level was found available.
+            unsafe { crate::amx::saturate_int8(ROUNDS / 16) }
+        }
+        _ => {
+            let mut operations = 0;
+            instructions.run_dots(SaturateDots { operations: &mut operations });
+            operations
+        }
+    }
+}
+
+struct SaturateDots<'a> {
+    operations: &'a mut u64,
+}
+
+impl DotTask for SaturateDots<'_> {
+    #[inline(always)]
+    fn run<D: Dots, const ROWS: usize, const VECTORS: usize>(self, dots: D) {
+        let term = dots.splat(black_box(0));
+        let mut sums = [dots.splat(0); SUMS];
+        for _ in 0..ROUNDS {
+            for sum in &mut sums {
+                *sum = dots.dot(*sum, term, term);
+            }
+        }
+        for sum in sums {
+            black_box(dots.floats().sum(dots.to_floats(sum)));
+        }
+        let lanes = <D::Floats as Simd>::LANES;
+        *self.operations = (ROUNDS * SUMS * lanes * D::TERMS * 2) as u64;
     }
 }
 
@@ -93,8 +132,8 @@ mod tests {
     #[test]
     fn every_level_counts_what_it_does() {
         for instructions in Instructions::all() {
-            let (f32, bf16) = (saturate_f32(instructions), saturate_bf16(instructions));
-            assert!(f32 > 0 && bf16 >= f32, "{}: {f32} {bf16}", instructions.level());
+            let all = [saturate_f32, saturate_bf16, saturate_int8].map(|saturate| saturate(instructions));
+            assert!(all.iter().all(|operations| *operations > 0), "{}: {all:?}", instructions.level());
         }
     }
 }

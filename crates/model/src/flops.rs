@@ -4,7 +4,8 @@
 //! `t`; what an engine computes beyond them does not count. Norms, rotations, exponentials and the
 //! running means of masked heads are left out; together they are a few operations for each number that passes through a layer.
 
-use headwater_kernels::{Instructions, Level, LevelError, saturate_bf16, saturate_f32};
+use headwater_kernels::{Instructions, saturate_bf16, saturate_f32, saturate_int8};
+use headwater_record::run::Numerics;
 
 use crate::{HeadMask, ModelShape, Precision};
 
@@ -45,18 +46,19 @@ impl ModelShape {
     }
 }
 
-/// Multiplies and adds in registers on the calling thread for a fraction of a millisecond, as fast as the processor can at
-/// `level`, `None` for its highest. Returns the operations done, an upper bound for a forward pass in `precision` of the same time.
-///
-/// # Errors
-/// [`LevelError::Unavailable`] if this processor cannot run the level.
-pub fn saturate(precision: Precision, level: Option<Level>) -> Result<u64, LevelError> {
-    let instructions = level.map_or_else(|| Ok(Instructions::best()), Instructions::new)?;
-    Ok(match precision {
-        Precision::F32 => saturate_f32(instructions),
-        // int8 is held against what it is offered instead of
-        Precision::Bf16 | Precision::Int8 => saturate_bf16(instructions),
-    })
+/// Multiplies and adds in registers on the calling thread for a fraction of a millisecond, as fast as the processor can in the numerics
+/// class. Returns the operations done, an upper bound for a forward pass of the same time; `None` for a class that no level names.
+#[must_use]
+pub fn saturate(numerics: &Numerics) -> Option<u64> {
+    // only the native engine names a level
+    let instructions = numerics.instructions.parse().ok().and_then(|level| Instructions::new(level).ok());
+    let instructions = instructions.unwrap_or_else(Instructions::of_family);
+    let same = |precision: Precision| numerics.precision == precision.class();
+    match [Precision::F32, Precision::Bf16, Precision::Int8].into_iter().find(|precision| same(*precision))? {
+        Precision::Int8 => Some(saturate_int8(instructions)),
+        Precision::F32 => Some(saturate_f32(instructions)),
+        _ => Some(saturate_bf16(instructions)),
+    }
 }
 
 #[cfg(test)]
@@ -105,10 +107,18 @@ mod tests {
     }
 
     #[test]
-    fn every_level_of_the_processor_can_be_saturated() {
-        for precision in [Precision::F32, Precision::Bf16] {
-            assert!(saturate(precision, None).is_ok_and(|operations| operations > 0));
-            assert!(saturate(precision, Some(Level::Plain)).is_ok_and(|operations| operations > 0));
+    fn every_class_of_the_processor_can_be_saturated_and_no_other() {
+        let class = |precision: &str, instructions: &str| Numerics {
+            engine: "native".to_owned(),
+            device: "cpu".to_owned(),
+            precision: precision.to_owned(),
+            instructions: instructions.to_owned(),
+        };
+        for precision in ["f32", "bf16", Precision::Int8.class()] {
+            for instructions in ["", "plain"] {
+                assert!(saturate(&class(precision, instructions)).is_some_and(|operations| operations > 0));
+            }
         }
+        assert_eq!(saturate(&class("fp4", "plain")), None);
     }
 }

@@ -15,6 +15,7 @@
 mod beside;
 mod candle;
 mod checkpoint;
+mod cost;
 mod engine;
 mod eos;
 mod error;
@@ -30,6 +31,7 @@ mod shape;
 mod tokenizer;
 mod tokenizer_settings;
 
+pub use cost::{FasterLevel, faster_level};
 pub use engine::{AttentionArgmax, Concurrency, Engine, HeadMask, MaskKind, WindowLosses};
 pub use error::Error;
 pub use flops::saturate;

@@ -1,7 +1,7 @@
 //! Loads a model from its files.
 
 use half::bf16;
-use headwater_kernels::{Instructions, Int8Weights, Weights};
+use headwater_kernels::{Instructions, Int8Weights, Level, Weights};
 use headwater_record::ContentHash;
 use headwater_record::run::Numerics;
 
@@ -125,23 +125,28 @@ fn load_engine(
             let why = "the candle engine has none; the native engine on the cpu has".to_owned();
             return Err(Error::Precision { precision: options.precision, why });
         }
-        return Ok(Box::new(CandleEngine::load(checkpoint, shape, options)?));
+        let precision = if options.precision == Precision::Auto { Precision::Bf16 } else { options.precision };
+        return Ok(Box::new(CandleEngine::load(checkpoint, shape, &EngineOptions { precision, ..options.clone() })?));
     }
     if options.device != CPU {
         let reason = "the native engine runs on the cpu; the candle engine runs on others".to_owned();
         return Err(Error::Device { device: options.device.clone(), reason });
     }
-    let instructions = options.instructions.map_or_else(|| Ok(Instructions::best()), Instructions::new)?;
-    let setting = (instructions, options.precision);
-    Ok(match options.precision {
+    let instructions = options.instructions.map_or_else(|| Ok(Instructions::of_family()), Instructions::new)?;
+    let precision = match options.precision {
+        Precision::Auto if instructions.level() >= Level::Avx2 => Precision::Int8,
+        Precision::Auto => Precision::Bf16,
+        precision => precision,
+    };
+    let setting = (instructions, precision);
+    Ok(match precision {
         Precision::F32 => Box::new(NativeEngine::<f32, Weights<f32>>::load(checkpoint, shape, setting)?),
-        Precision::Bf16 => Box::new(NativeEngine::<bf16, Weights<bf16>>::load(checkpoint, shape, setting)?),
-        Precision::Int8 if Int8Weights::is_available(instructions) => {
+        Precision::Auto | Precision::Bf16 => {
+            Box::new(NativeEngine::<bf16, Weights<bf16>>::load(checkpoint, shape, setting)?)
+        }
+        Precision::Int8 if instructions.multiplies_bf16() => {
             Box::new(NativeEngine::<bf16, Int8Weights>::load(checkpoint, shape, setting)?)
         }
-        Precision::Int8 => {
-            let why = format!("instruction level {} has no products of int8", instructions.level());
-            return Err(Error::Precision { precision: options.precision, why });
-        }
+        Precision::Int8 => Box::new(NativeEngine::<f32, Int8Weights>::load(checkpoint, shape, setting)?),
     })
 }

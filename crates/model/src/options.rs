@@ -11,24 +11,36 @@ pub(crate) const CPU: &str = "cpu";
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
+    /// `int8` on the native engine with vector instructions, which is the fastest there; `bf16` elsewhere.
+    #[default]
+    Auto,
     /// float32 throughout.
     F32,
     /// Weights and inputs of matrix products in bfloat16, sums in float32.
-    #[default]
     Bf16,
-    /// The matrix products after a norm (Q, K, V, gate, up, vocabulary) and the embedding in int8, with a scale for each output and
-    /// token; the rest in bfloat16. Native engine only.
+    /// All maps and the embedding in int8, with a scale for each output and token, in bases that leave no outliers; attention in bfloat16,
+    /// or float32 where that is faster. Native engine only.
     Int8,
 }
 
 impl Precision {
-    /// Returns the precision as configuration and fingerprint write it.
+    /// Returns the precision as configuration writes it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Auto => "auto",
             Self::F32 => "f32",
             Self::Bf16 => "bf16",
             Self::Int8 => "int8",
+        }
+    }
+
+    /// Returns the precision as the numerics class writes it, which keeps results of other roundings apart.
+    #[must_use]
+    pub(crate) const fn class(self) -> &'static str {
+        match self {
+            Self::Int8 => "int8-hadamard",
+            other => other.as_str(),
         }
     }
 }
@@ -51,7 +63,7 @@ pub enum EngineChoice {
 pub struct EngineOptions {
     /// Which engine.
     pub engine: EngineChoice,
-    /// The instructions that the native engine uses; `None` for the highest level of the processor.
+    /// The instructions that the native engine uses; `None` for those of its family.
     pub instructions: Option<Level>,
     /// `cpu`, `cuda:N` or `metal`.
     pub device: String,

@@ -242,7 +242,7 @@ fn the_native_engine_refuses_what_it_cannot_run_on() -> Outcome {
     let elsewhere = EngineOptions { device: "cuda:0".to_owned(), ..native.clone() };
     let error = Model::load(&paths(&tiny("llama"))?, &elsewhere).expect_err("the native engine runs on the cpu");
     assert!(error.to_string().contains("cuda:0") && error.to_string().contains("candle"), "{error}");
-    let stranger = Level::ALL.into_iter().find(|level| !level.is_available()).ok_or("every level is available")?;
+    let stranger = Level::ALL.iter().copied().find(|level| !level.is_available()).ok_or("every level is available")?;
     let options = EngineOptions { instructions: Some(stranger), ..native };
     let error = Model::load(&paths(&tiny("llama"))?, &options).expect_err("a level of another processor");
     assert!(error.to_string().contains(stranger.as_str()), "{error}");
@@ -252,11 +252,24 @@ fn the_native_engine_refuses_what_it_cannot_run_on() -> Outcome {
 #[test]
 fn int8_is_refused_where_it_cannot_run() -> Outcome {
     let int8 = EngineOptions { precision: Precision::Int8, ..EngineOptions::default() };
-    let plain = EngineOptions { instructions: Some(Level::Plain), ..int8.clone() };
     let candle = EngineOptions { engine: EngineChoice::Candle, ..int8 };
-    for (options, said) in [(plain, "plain"), (candle, "candle")] {
-        let error = Model::load(&paths(&tiny("llama"))?, &options).expect_err("there are no products of int8");
-        assert!(error.to_string().contains("int8") && error.to_string().contains(said), "{error}");
+    let error = Model::load(&paths(&tiny("llama"))?, &candle).expect_err("there are no products of int8");
+    assert!(error.to_string().contains("int8") && error.to_string().contains("candle"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn the_precision_that_is_chosen_is_int8_where_vectors_multiply_it() -> Outcome {
+    let precision = |options: &EngineOptions| -> Result<String, Box<dyn std::error::Error>> {
+        Ok(load(&tiny("llama"), options)?.numerics().precision)
+    };
+    let auto = EngineOptions::default();
+    assert_eq!(auto.precision, Precision::Auto);
+    let plain = EngineOptions { instructions: Some(Level::Plain), ..auto.clone() };
+    let candle = EngineOptions { engine: EngineChoice::Candle, ..auto.clone() };
+    assert_eq!((precision(&plain)?, precision(&candle)?), ("bf16".to_owned(), "bf16".to_owned()));
+    if Level::Avx2.is_available() {
+        assert_eq!(precision(&auto)?, "int8-hadamard");
     }
     Ok(())
 }

@@ -83,8 +83,7 @@ pub struct ModelConfig {
     /// The implementation that runs the model.
     #[serde(default)]
     pub engine: EngineChoice,
-    /// Instruction set of the native engine: `auto` for the best of this processor, or one that all machines of a run have: `amx`,
-    /// `avx512-bf16`, `avx512`, `avx2`, `neon` or `plain`.
+    /// Instruction set of the native engine: `auto` for the fastest of this processor's family, or one that all machines of a run have.
     #[serde(default)]
     pub instructions: InstructionsChoice,
     /// `cpu`, `cuda:N` or `metal`. GPUs need a build with the feature `cuda` or `metal`.
@@ -106,7 +105,9 @@ impl JsonSchema for InstructionsChoice {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string" })
+        let levels = Level::ALL.iter().rev().map(|level| level.as_str());
+        let names: Vec<&str> = std::iter::once(AUTO).chain(levels).collect();
+        json_schema!({ "type": "string", "enum": names })
     }
 }
 
@@ -245,7 +246,7 @@ name = "m"
         let pipeline = load(MINIMAL, &[])?;
         assert_eq!(pipeline.run.unit_bytes, None);
         assert_eq!(pipeline.select.fraction, 0.2);
-        assert_eq!(pipeline.model.precision, Precision::Bf16);
+        assert_eq!(pipeline.model.precision, Precision::Auto);
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use headwater_record::fidelity::FidelityFile;
 use headwater_record::run::Numerics;
 use headwater_record::{ByteCount, TokenCount};
 use serde::Serialize;
@@ -89,13 +90,8 @@ pub enum Event {
         #[serde(flatten)]
         accuracy: Option<ProbeAccuracy>,
     },
-    /// The precision was compared with a finer one on documents of the corpus.
-    Fidelity {
-        /// Documents compared.
-        documents: usize,
-        /// Spearman's rank correlation of their influences.
-        correlation: f64,
-    },
+    /// The numerics class was compared with float32 on documents of the corpus.
+    Fidelity(FidelityFile),
     /// About how long the run takes on this machine.
     Forecast {
         /// Forward passes over probes, to find the head set; 0 if it is known.
@@ -195,7 +191,7 @@ impl Event {
             Self::ModelLoaded { .. } => "model",
             Self::HeadsKnown { .. } | Self::ProbesFound { .. } => "heads",
             Self::Forecast { .. } => "run",
-            Self::Fidelity { .. } => "int8",
+            Self::Fidelity(_) => "fidelity",
             Self::Resumed { .. } | Self::Fetched { .. } => "score",
             Self::Relabelled { .. } => "relabel",
             Self::TokenizerLoaded { .. } => "tokenizer",
@@ -223,10 +219,16 @@ impl fmt::Display for Event {
                 write!(f, ": probe accuracy {intact:.2} intact, {masked:.2} with them masked, ")?;
                 write!(f, "{control:.2} with as many others masked")
             }
-            Self::Fidelity { documents, correlation } => write!(
-                f,
-                "ranks {documents} documents of this corpus as bf16 does, with Spearman's correlation {correlation:.4}"
-            ),
+            Self::Fidelity(fidelity) => {
+                let FidelityFile { numerics, documents, correlation, overlap, difference, stderr, .. } = fidelity;
+                write!(f, "{} ranks {documents} documents of this corpus as float32 does, with ", numerics.precision)?;
+                write!(f, "Spearman's correlation {correlation:.4} and {:.0} % of the top fifth; ", overlap * 100.0)?;
+                write!(f, "influence differs by {difference:.4}")?;
+                match stderr {
+                    Some(stderr) => write!(f, ", its standard error is {stderr:.4}"),
+                    None => Ok(()),
+                }
+            }
             Self::Forecast { probe_passes, tokens, seconds } => {
                 match seconds {
                     0 => f.write_str("less than a second")?,

@@ -8,6 +8,7 @@
 //! - [`number`]: numbers as people write them
 //! - [`hash`]: content hashes
 //! - [`json`]: how artefacts are written
+//! - [`fidelity`]: `fidelity.json`
 //! - [`heads`]: attention heads and `heads.json`
 //! - [`sidecar`]: the Parquet file of scores of one unit
 //! - [`part`]: parts of a plan
@@ -21,6 +22,7 @@
 
 pub mod comparison;
 mod error;
+pub mod fidelity;
 pub mod hash;
 pub mod heads;
 pub mod id;

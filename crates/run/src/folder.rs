@@ -31,6 +31,8 @@ impl RunFolder {
     pub const WEAK_HEADS: &'static str = "heads-weak.json";
     /// What an unfinished search for heads has measured.
     pub const PARTIAL_HEADS: &'static str = "heads-partial.json";
+    /// How alike the run's numerics class and float32 rank documents.
+    pub const FIDELITY: &'static str = "fidelity.json";
     /// The picture of the head set.
     pub const HEADS_PICTURE: &'static str = "heads.svg";
     /// The folder of all sidecars.

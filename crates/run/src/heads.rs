@@ -1,6 +1,7 @@
-//! `heads.json`: the head set of a run.
+//! `heads.json` and what belongs to it: the head set of a run.
 
 use headwater_record::HeadsFile;
+use headwater_record::fidelity::FidelityFile;
 use headwater_record::heads::MeasuredProbes;
 use headwater_store::Created;
 
@@ -53,6 +54,22 @@ impl RunFolder {
     /// What the store says.
     pub fn remove_measured_probes(&self) -> Result<()> {
         Ok(self.place().remove(Self::PARTIAL_HEADS)?)
+    }
+
+    /// How alike the run's numerics class and float32 rank documents, if that was measured.
+    ///
+    /// # Errors
+    /// [`crate::Error::Damaged`] if the file cannot be understood; what the store says.
+    pub fn fidelity(&self) -> Result<Option<FidelityFile>> {
+        self.read_json(Self::FIDELITY)
+    }
+
+    /// Keeps how alike they rank documents.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn write_fidelity(&self, fidelity: &FidelityFile) -> Result<()> {
+        self.write_json(Self::FIDELITY, fidelity)
     }
 
     /// Keeps a head set that was refused, to be looked at or pinned.

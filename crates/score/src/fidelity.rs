@@ -1,6 +1,6 @@
 //! How alike two scorers of the same model rank documents: what a lower precision costs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
 use headwater_corpus::{Piece, Plan, spread};
@@ -10,7 +10,7 @@ use crate::document::Windowing;
 use crate::watch::{UnitRows, Watch};
 use crate::{Error, LongDocuments, Scorer, score_rows};
 
-/// Documents that are compared, from all over the corpus.
+/// Documents that are compared at most, from all over the corpus.
 const DOCUMENTS: usize = 64;
 
 /// Tokens of each that are scored: enough for an influence, few enough that a comparison goes through 30,000 tokens.
@@ -18,6 +18,13 @@ const TOKENS: usize = 512;
 
 /// Text of one piece of the corpus: about one document.
 const PIECE_BYTES: u64 = 4 << 10;
+
+/// Text that is compared at most of each document, for a start; a token has three to five bytes.
+const DOCUMENT_BYTES: u64 = 2 << 10;
+
+/// A comparison goes through at most one byte in so many. Float32 takes about four times as long as int8, so that both together take less
+/// than a tenth of the time of scoring.
+const SHARE: u64 = 64;
 
 /// Documents below which a rank correlation says nothing.
 const MIN_DOCUMENTS: usize = 8;
@@ -29,17 +36,52 @@ pub struct Fidelity {
     pub documents: usize,
     /// Spearman's correlation of the influences, in [−1, 1].
     pub correlation: f64,
+    /// Share of the fifth of highest influence that both have in common.
+    pub overlap: f64,
+    /// Root of the mean squared difference of influence.
+    pub difference: f64,
+    /// Root of the mean squared standard error of influence, over documents that have one.
+    pub stderr: Option<f64>,
 }
 
 impl Fidelity {
     /// The correlation below which ranks are not kept.
     pub const MIN_CORRELATION: f64 = 0.99;
 
+    /// Tokens of a document that are scored, at most.
+    pub const TOKENS: usize = TOKENS;
+
     /// Whether the two rank documents alike.
     #[must_use]
     pub fn keeps_ranks(&self) -> bool {
         self.correlation >= Self::MIN_CORRELATION
     }
+
+    /// Compares influences, with the standard error of each where it has one.
+    fn of(ours: &[Influence], theirs: &[Influence]) -> Self {
+        let values = |all: &[Influence]| all.iter().map(|influence| influence.value).collect::<Vec<f64>>();
+        let squares = ours.iter().zip(theirs).map(|(a, b)| (a.value - b.value).powi(2));
+        let errors: Vec<f64> = theirs.iter().filter_map(|influence| Some(influence.stderr?.powi(2))).collect();
+        let (a, b) = (values(ours), values(theirs));
+        Self {
+            documents: ours.len(),
+            correlation: spearman(&a, &b),
+            overlap: overlap(&a, &b),
+            difference: (squares.sum::<f64>() / ours.len() as f64).sqrt(),
+            stderr: (!errors.is_empty()).then(|| (errors.iter().sum::<f64>() / errors.len() as f64).sqrt()),
+        }
+    }
+}
+
+/// The share of the fifth of the greatest values, at least one, that two lists have in common.
+fn overlap(a: &[f64], b: &[f64]) -> f64 {
+    let kept = a.len().div_ceil(5);
+    let top = |values: &[f64]| {
+        let mut order: Vec<usize> = (0..values.len()).collect();
+        order.sort_by(|x, y| values[*y].total_cmp(&values[*x]));
+        order.into_iter().take(kept).collect::<BTreeSet<usize>>()
+    };
+    top(a).intersection(&top(b)).count() as f64 / kept.max(1) as f64
 }
 
 /// Documents from all over a plan, by which scorers are compared.
@@ -48,15 +90,32 @@ pub struct FidelitySample<'a> {
     pieces: Vec<Piece<'a>>,
 }
 
+/// The influence of a document.
+#[derive(Clone, Copy, Debug)]
+struct Influence {
+    value: f64,
+    stderr: Option<f64>,
+}
+
 /// Influence by piece and place in it.
-type Influences = BTreeMap<(usize, usize), f64>;
+type Influences = BTreeMap<(usize, usize), Influence>;
 
 impl<'a> FidelitySample<'a> {
-    /// Takes about 64 documents of `plan`, or all if there are fewer.
+    /// Takes about 64 documents of `plan`, or fewer if its text is too short for the comparison to be worth its time.
     #[must_use]
     pub fn new(plan: &'a Plan) -> Self {
-        let mut pieces = spread(plan, PIECE_BYTES, DOCUMENTS);
-        let each = (DOCUMENTS / pieces.len().max(1)).max(1) as u64;
+        let text = plan.sources.iter().map(|source| source.text_bytes().0).sum::<u64>();
+        let worth = usize::try_from(text / SHARE / DOCUMENT_BYTES).unwrap_or(DOCUMENTS).min(DOCUMENTS);
+        Self::with_most(plan, worth)
+    }
+
+    /// Takes about `most` documents of `plan`, or all if there are fewer; none if they would tell nothing.
+    fn with_most(plan: &'a Plan, most: usize) -> Self {
+        if most < MIN_DOCUMENTS {
+            return Self { pieces: Vec::new() };
+        }
+        let mut pieces = spread(plan, PIECE_BYTES, most);
+        let each = (most / pieces.len().max(1)).max(1) as u64;
         pieces.iter_mut().for_each(|piece| piece.unit.rows = piece.unit.rows.min(each));
         Self { pieces }
     }
@@ -80,9 +139,8 @@ impl<'a> FidelitySample<'a> {
     ) -> Result<Option<Fidelity>, Error> {
         let (ours, theirs) = (self.influences(scorer, watch)?, self.influences(reference, watch)?);
         let both = ours.iter().filter_map(|(place, influence)| Some((*influence, *theirs.get(place)?)));
-        let (ours, theirs): (Vec<f64>, Vec<f64>) = both.unzip();
-        let fidelity = || Fidelity { documents: ours.len(), correlation: spearman(&ours, &theirs) };
-        Ok((ours.len() >= MIN_DOCUMENTS).then(fidelity))
+        let (ours, theirs): (Vec<Influence>, Vec<Influence>) = both.unzip();
+        Ok((ours.len() >= MIN_DOCUMENTS).then(|| Fidelity::of(&ours, &theirs)))
     }
 
     /// The finite influences of the beginnings of the documents.
@@ -96,10 +154,13 @@ impl<'a> FidelitySample<'a> {
         let units: Vec<UnitRows<'_>> = self.pieces.iter().map(UnitRows::from).collect();
         let influences = Mutex::new(Influences::new());
         score_rows(&scorer, &units, watch, &|piece, rows| {
-            let scored = rows.iter().enumerate().filter_map(|(row, scores)| Some(((piece, row), scores.influence?)));
-            let finite = scored.filter(|(_, influence)| influence.is_finite());
             let mut influences = influences.lock().unwrap_or_else(PoisonError::into_inner);
-            influences.extend(finite.map(|(at, influence)| (at, f64::from(influence))));
+            for (row, scores) in rows.iter().enumerate() {
+                if let Some(value) = scores.influence.filter(|value| value.is_finite()) {
+                    let stderr = scores.influence_stderr.map(f64::from);
+                    influences.insert((piece, row), Influence { value: value.into(), stderr });
+                }
+            }
             Ok(())
         })?;
         Ok(influences.into_inner().unwrap_or_else(PoisonError::into_inner))
@@ -118,7 +179,7 @@ mod tests {
         let compared = in_pool(2, move || {
             let texts = (0..documents).map(|number| Some(char::from(b' ' + number).to_string().repeat(9))).collect();
             let corpus = Corpus::new(&[texts], 10);
-            let sample = FidelitySample::new(&corpus.plan);
+            let sample = FidelitySample::with_most(&corpus.plan, DOCUMENTS);
             let engine = FakeEngine::new(Concurrency::WindowPerThread);
             let reference = FakeEngine::new(Concurrency::OneWindow).with_masked(masked);
             let watch = Recorder::default();
@@ -134,8 +195,15 @@ mod tests {
     fn the_same_losses_rank_alike_and_others_do_not() {
         let same = compared(40, |base| base * 1.5 + 0.25).expect("there are enough");
         assert_eq!((same.documents, same.correlation, same.keeps_ranks()), (40, 1.0, true));
+        assert!(same.overlap == 1.0 && same.difference > 0.0, "{same:?}");
         let reversed = compared(40, |base| base * 1.5 - 0.25).expect("there are enough");
-        assert!((reversed.correlation + 1.0).abs() < 1e-12 && !reversed.keeps_ranks());
+        assert!((reversed.correlation + 1.0).abs() < 1e-12 && !reversed.keeps_ranks() && reversed.overlap == 0.0);
+    }
+
+    #[test]
+    fn a_short_corpus_is_not_worth_a_comparison() {
+        let texts = (0..40_u8).map(|number| Some(char::from(b' ' + number).to_string().repeat(9))).collect();
+        assert_eq!(FidelitySample::new(&Corpus::new(&[texts], 10).plan).documents(), 0);
     }
 
     #[test]

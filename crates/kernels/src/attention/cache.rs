@@ -172,6 +172,12 @@ impl<'a, E: Operand> QueryBlock<'a, E> {
         let values = &queries[head * layout.query_stride()..][..layout.query_stride()];
         Self { values, head, head_dim: layout.head_dim, first: positions.start, rows: positions.len() }
     }
+
+    /// The queries `rows` of the block.
+    pub(crate) fn part(self, rows: Range<usize>) -> Self {
+        let values = &self.values[rows.start * padded_depth(self.head_dim)..];
+        Self { values, first: self.first + rows.start, rows: rows.len(), ..self }
+    }
 }
 
 /// The projections of a block.

@@ -15,10 +15,12 @@ mod softmax;
 pub use cache::{HeadLayout, HeadRotation, KvCache, Projections, QueryBlock, split_heads};
 pub use mean::RunningMean;
 
-use crate::Instructions;
+use std::ops::Range;
+
 use crate::buffer::Buffer;
 use crate::matmul::{AddTo, Operand, Panels, Product, Rows, Store};
 use crate::tile::{PANEL, ROW_STEP, padded_depth};
+use crate::{Instructions, Level};
 use softmax::{Normalise, SoftmaxBlock};
 
 /// Keys that a block of queries meets at once: their logits stay in the second-level cache.
@@ -36,7 +38,7 @@ pub struct StridedRows<'a, T> {
 /// Memory for [`attend`], kept from one call to the next.
 #[derive(Debug)]
 pub struct AttentionScratch<E> {
-    /// Logits of one block, `(query, key)`.
+    /// Logits of some queries of a block, `(query, key)`.
     logits: Buffer<f32>,
     /// exp(logit − greatest), `(query, key)`.
     weights: Buffer<E>,
@@ -86,29 +88,34 @@ pub fn attend<E: Operand>(
     scratch.sums[..rows * width].fill(0.0);
     scratch.greatest[..rows].fill(f32::NEG_INFINITY);
     scratch.totals[..rows].fill(0.0);
-    let end = first + rows;
-    for start in (0..end).step_by(KEY_BLOCK) {
-        let keys = (end - start).min(KEY_BLOCK);
-        logits(
-            instructions,
-            queries,
-            cache.keys(kv_head, start..start + keys),
-            StridedRows { values: &mut scratch.logits, stride: KEY_BLOCK },
-        );
-        instructions.run(SoftmaxBlock {
-            logits: &scratch.logits,
-            weights: &mut scratch.weights,
-            sums: &mut scratch.sums[..rows * width],
-            greatest: &mut scratch.greatest[..rows],
-            totals: &mut scratch.totals[..rows],
-            first_visible: (first + 1) as isize - start as isize,
-            keys,
-        });
-        let weights = Rows::with_stride(&scratch.weights, rows, KEY_BLOCK);
-        let values = cache.values(kv_head, start);
-        let columns = width;
-        let mut add = AddTo { out: &mut scratch.sums, stride: width, columns, bias: None };
-        E::multiply(instructions, Product::new(weights, values, keys), &mut add);
+    for start in (0..first + rows).step_by(KEY_BLOCK) {
+        for part in parts(instructions, rows) {
+            // later keys are seen by none of them
+            let keys = (first + part.end).saturating_sub(start).min(KEY_BLOCK);
+            if keys == 0 {
+                continue;
+            }
+            let count = part.len();
+            logits(
+                instructions,
+                queries.part(part.clone()),
+                cache.keys(kv_head, start..start + keys),
+                StridedRows { values: &mut scratch.logits, stride: KEY_BLOCK },
+            );
+            let sums = &mut scratch.sums[part.start * width..];
+            instructions.run(SoftmaxBlock {
+                logits: &scratch.logits,
+                weights: &mut scratch.weights,
+                sums: &mut sums[..count * width],
+                greatest: &mut scratch.greatest[part.clone()],
+                totals: &mut scratch.totals[part.clone()],
+                first_visible: (first + part.start + 1) as isize - start as isize,
+                keys,
+            });
+            let weights = Rows::with_stride(&scratch.weights, count, KEY_BLOCK);
+            let mut add = AddTo { out: sums, stride: width, columns: width, bias: None };
+            E::multiply(instructions, Product::new(weights, cache.values(kv_head, start), keys), &mut add);
+        }
     }
     instructions.run(Normalise {
         sums: &scratch.sums[..rows * width],
@@ -117,6 +124,13 @@ pub fn attend<E: Operand>(
         out: out.values,
         stride: out.stride,
     });
+}
+
+/// Stretches of `rows` rows, of so few whole tiles that logits and weights stay in the first-level cache.
+fn parts(instructions: Instructions, rows: usize) -> impl Iterator<Item = Range<usize>> {
+    // divisors of `ROW_STEP`, so that no tile reads beyond a block
+    let step = if instructions.level() == Level::Amx { 32 } else { 24 };
+    (0..rows).step_by(step).map(move |start| start..rows.min(start + step))
 }
 
 /// Computes the logits of `queries` with every position of the cache up to the block's last: `(row, position)`. A query's logits with later positions mean nothing.

@@ -5,7 +5,7 @@ use half::bf16;
 use super::*;
 use crate::reference::{UNIT, assert_close, numbers};
 use crate::rotary::{HeadNorm, RotaryTable};
-use crate::{Instructions, Matrix, Weights};
+use crate::{Instructions, Matrix, Norm, Weights};
 
 const LAYOUTS: [HeadLayout; 3] = [
     HeadLayout { heads: 6, kv_heads: 2, head_dim: 64 },
@@ -209,7 +209,7 @@ fn norms_are_within_their_bound() {
         for instructions in Instructions::all() {
             let stride = padded_depth(width);
             let mut out = Buffer::EMPTY;
-            Weights::<f32>::norm(instructions, &x, &weight, 1e-5, &mut out);
+            Weights::<f32>::norm(instructions, &x, Norm { weight: &weight, eps: 1e-5, basis: None }, &mut out);
             for (row, x) in x.chunks(width).enumerate() {
                 let mean = x.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / width as f64;
                 let by = (mean + f64::from(1e-5_f32)).sqrt().recip();

@@ -20,8 +20,9 @@ mod weights;
 
 pub use epilogue::{PaddedRows, cross_entropy, project, project_add, swiglu};
 pub use int8::{Int8Rows, Int8Weights};
+pub use norm::Norm;
 pub use operand::Operand;
-pub use weights::{InputRows, Matrix, Weights, gated_bias};
+pub use weights::{InputRows, Matrix, Takes, Weights, gated_bias};
 
 pub(crate) use epilogue::{AddTo, Store};
 pub(crate) use norm::inverse_rms;
@@ -57,12 +58,12 @@ impl<'a, E> Rows<'a, E> {
         rows.next_multiple_of(ROW_STEP) * padded_depth(depth)
     }
 
-    /// Takes `rows` rows from `values`, `stride` apart.
+    /// Takes `rows` rows from `values`, `stride` apart. A tile asks for its own rows beyond them.
     ///
     /// # Panics
     /// If `values` is too short.
     pub(crate) fn with_stride(values: &'a [E], rows: usize, stride: usize) -> Self {
-        assert!(values.len() >= rows.next_multiple_of(ROW_STEP) * stride, "rows are stored in whole steps");
+        assert!(values.len() >= rows * stride, "all rows are there");
         Self { values, rows, stride }
     }
 }

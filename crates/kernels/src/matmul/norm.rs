@@ -1,16 +1,27 @@
 //! The root-mean-square norm.
 
-use super::int8::{Int8Rows, LARGEST, ZERO};
 use super::operand::Operand;
 use crate::Instructions;
 use crate::dispatch::Task;
+use crate::hadamard::Hadamard;
 use crate::simd::Simd;
 use crate::tile::padded_depth;
 
-/// Computes x · weight / √(mean(x²) + ε) for each row of `x`, as the left-hand side of a product.
+/// A root-mean-square norm: x · weight / √(mean(x²) + ε).
+#[derive(Clone, Copy, Debug)]
+pub struct Norm<'a> {
+    /// `(width,)`.
+    pub weight: &'a [f32],
+    /// ε.
+    pub eps: f32,
+    /// The basis that rows are given in and returned in; the weight multiplies what they were before. `None` for that of the weight.
+    pub basis: Option<&'a Hadamard>,
+}
+
+/// Computes `norm` for each row of `x`, as the left-hand side of a product.
 ///
 /// # Shapes
-/// - `x`: `(rows, width)`; `weight`: `(width,)`
+/// - `x`: `(rows, width)`
 /// - `out`: rows of `width` numbers, [`padded_depth`] apart
 ///
 /// # Error
@@ -21,14 +32,13 @@ use crate::tile::padded_depth;
 ///
 /// # Panics
 /// If `out` is too short.
-pub(super) fn rms_norm<E: Operand>(instructions: Instructions, x: &[f32], weight: &[f32], eps: f32, out: &mut [E]) {
-    instructions.run(RmsNorm { x, weight, eps, out });
+pub(super) fn rms_norm<E: Operand>(instructions: Instructions, x: &[f32], norm: Norm<'_>, out: &mut [E]) {
+    instructions.run(RmsNorm { x, norm, out });
 }
 
 struct RmsNorm<'a, 'o, E> {
     x: &'a [f32],
-    weight: &'a [f32],
-    eps: f32,
+    norm: Norm<'a>,
     out: &'o mut [E],
 }
 
@@ -37,60 +47,17 @@ impl<E: Operand> Task for RmsNorm<'_, '_, E> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let width = self.weight.len();
+        let Norm { weight, eps, .. } = self.norm;
+        let width = weight.len();
         let stride = padded_depth(width);
         for (row, x) in self.x.chunks_exact(width).enumerate() {
-            let scale = simd.splat(inverse_rms(simd, x, self.eps));
+            let scale = simd.splat(inverse_rms(simd, x, eps));
             let (out, padding) = self.out[row * stride..][..stride].split_at_mut(width);
             padding.fill(E::default());
             for (vector, out) in out.chunks_mut(S::LANES).enumerate() {
                 let at = vector * S::LANES;
-                let normed = simd.mul(simd.mul(simd.load(&x[at..]), scale), simd.load(&self.weight[at..]));
+                let normed = simd.mul(simd.mul(simd.load(&x[at..]), scale), simd.load(&weight[at..]));
                 E::store(simd, normed, out);
-            }
-        }
-    }
-}
-
-/// Computes what [`rms_norm`] does and rounds each row to bytes: the largest magnitude of a row becomes 127 steps.
-pub(super) fn rms_norm_int8(instructions: Instructions, x: &[f32], weight: &[f32], eps: f32, out: &mut Int8Rows) {
-    let stride = out.resize(x.len() / weight.len(), weight.len());
-    instructions.run(RmsNormInt8 { x, weight, eps, out, stride });
-}
-
-struct RmsNormInt8<'a, 'o> {
-    x: &'a [f32],
-    weight: &'a [f32],
-    eps: f32,
-    out: &'o mut Int8Rows,
-    stride: usize,
-}
-
-impl Task for RmsNormInt8<'_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let Self { x, weight, eps, out, stride } = self;
-        for (row, x) in x.chunks_exact(weight.len()).enumerate() {
-            let scale = inverse_rms(simd, x, eps);
-            let mut largest = simd.splat(0.0);
-            // zero times a number; what is none stays none, which a maximum could pass over
-            let mut zero = simd.splat(0.0);
-            for (x, weight) in x.chunks(S::LANES).zip(weight.chunks(S::LANES)) {
-                let product = simd.mul(simd.load(x), simd.load(weight));
-                largest = simd.max(largest, simd.max(product, simd.sub(simd.splat(0.0), product)));
-                zero = simd.mul_add(product, simd.splat(0.0), zero);
-            }
-            let largest = simd.greatest(largest) + simd.sum(zero);
-            // the norm's scale moves the largest magnitude and its step alike
-            let per_step = simd.splat(if largest > 0.0 { LARGEST / largest } else { 0.0 });
-            out.steps[row] = largest * scale / LARGEST;
-            let to = &mut out.values[row * stride..][..weight.len()];
-            for (vector, to) in to.chunks_mut(S::LANES).enumerate() {
-                let at = vector * S::LANES;
-                let product = simd.mul(simd.load(&x[at..]), simd.load(&weight[at..]));
-                simd.store_bytes(simd.mul_add(product, per_step, simd.splat(ZERO)), to);
             }
         }
     }

@@ -52,6 +52,9 @@ impl Operand for bf16 {
     reason = "seals `Operand`: nothing outside this crate implements or calls it"
 )]
 pub trait Vectors: Sized {
+    /// Loads and widens as many numbers as there are, up to a vector.
+    fn load<S: Simd>(simd: S, from: &[Self]) -> S::V;
+
     /// Rounds a vector of float32 and stores it.
     fn store<S: Simd>(simd: S, x: S::V, to: &mut [Self]);
 
@@ -64,6 +67,11 @@ pub trait Vectors: Sized {
 #[expect(private_interfaces, private_bounds, reason = "see `Vectors`")]
 impl Vectors for f32 {
     #[inline(always)]
+    fn load<S: Simd>(simd: S, from: &[Self]) -> S::V {
+        simd.load(from)
+    }
+
+    #[inline(always)]
     fn store<S: Simd>(simd: S, x: S::V, to: &mut [Self]) {
         simd.store(x, to);
     }
@@ -75,6 +83,11 @@ impl Vectors for f32 {
 
 #[expect(private_interfaces, private_bounds, reason = "see `Vectors`")]
 impl Vectors for bf16 {
+    #[inline(always)]
+    fn load<S: Simd>(simd: S, from: &[Self]) -> S::V {
+        simd.load_bf16(from)
+    }
+
     #[inline(always)]
     fn store<S: Simd>(simd: S, x: S::V, to: &mut [Self]) {
         simd.store_bf16(x, to);

@@ -1,10 +1,11 @@
 //! Weights in panels.
 
-use super::norm::rms_norm;
+use super::norm::{Norm, rms_norm};
 use super::operand::{Operand, place};
 use super::{Epilogue, Panels, Product, Rows};
 use crate::Instructions;
 use crate::buffer::Buffer;
+use crate::hadamard::Hadamard;
 use crate::tile::{HALF_PANEL, PANEL, padded_depth};
 
 /// A weight matrix, and the rows that it multiplies.
@@ -31,11 +32,29 @@ pub trait Matrix: Multiply + Send + Sync + std::fmt::Debug {
     /// If there is no such column, or `to` has another length than its inputs.
     fn read_column(&self, column: usize, to: &mut [f32]);
 
-    /// Computes the root-mean-square norm of each row of `x`, as inputs: x · weight / √(mean(x²) + ε).
+    /// Whether inputs are rounded so coarsely that it pays to rotate what is rounded.
+    const ROTATES: bool;
+
+    /// Computes the root-mean-square norm of each row of `x`, `(rows, width)`, as inputs.
+    ///
+    /// # Panics
+    /// If the norm has a basis and [`Self::ROTATES`] is false.
+    fn norm(instructions: Instructions, x: &[f32], norm: Norm<'_>, rows: &mut Self::Rows);
+}
+
+/// A matrix that multiplies rows that were stored in `E`.
+pub trait Takes<E: Operand>: Matrix {
+    /// Returns `from` as inputs of the matrix: as they are, or rounded into `rounded`, under `mix` if there is one.
     ///
     /// # Shapes
-    /// - `x`: `(rows, width)`; `weight`: `(width,)`
-    fn norm(instructions: Instructions, x: &[f32], weight: &[f32], eps: f32, rows: &mut Self::Rows);
+    /// - `from`: `(count, width)`, rows [`padded_depth`] apart
+    fn inputs<'a>(
+        instructions: Instructions,
+        from: &'a Buffer<E>,
+        shape: (usize, usize),
+        mix: Option<&Hadamard>,
+        rounded: &'a mut Self::Rows,
+    ) -> &'a Self::Rows;
 }
 
 /// The rows that a matrix multiplies: the first `count` of `rows`.
@@ -90,6 +109,8 @@ impl<E: Operand> Weights<E> {
 }
 
 impl<E: Operand> Matrix for Weights<E> {
+    const ROTATES: bool = false;
+
     fn pack(values: &[f32], columns: usize, depth: usize) -> Self {
         assert_eq!(values.len(), columns * depth, "a weight has one value for each input of each output");
         let mut weights = Self::zeros(columns, depth);
@@ -124,9 +145,10 @@ impl<E: Operand> Matrix for Weights<E> {
         }
     }
 
-    fn norm(instructions: Instructions, x: &[f32], weight: &[f32], eps: f32, rows: &mut Buffer<E>) {
-        rows.grow(Rows::<E>::stored(x.len() / weight.len(), weight.len()));
-        rms_norm(instructions, x, weight, eps, rows);
+    fn norm(instructions: Instructions, x: &[f32], norm: Norm<'_>, rows: &mut Buffer<E>) {
+        assert!(norm.basis.is_none(), "only rows that are rounded to int8 are rotated");
+        rows.grow(Rows::<E>::stored(x.len() / norm.weight.len(), norm.weight.len()));
+        rms_norm(instructions, x, norm, rows);
     }
 }
 
@@ -137,6 +159,19 @@ impl<E: Operand> Multiply for Weights<E> {
     fn multiply<P: Epilogue>(&self, instructions: Instructions, inputs: InputRows<'_, Buffer<E>>, epilogue: &mut P) {
         let rows = Rows::new(inputs.rows, inputs.count, self.depth);
         E::multiply(instructions, Product::new(rows, self.panels(), self.depth), epilogue);
+    }
+}
+
+impl<E: Operand> Takes<E> for Weights<E> {
+    fn inputs<'a>(
+        _instructions: Instructions,
+        from: &'a Buffer<E>,
+        _shape: (usize, usize),
+        mix: Option<&Hadamard>,
+        _rounded: &'a mut Buffer<E>,
+    ) -> &'a Buffer<E> {
+        assert!(mix.is_none(), "only rows that are rounded are mixed");
+        from
     }
 }
 

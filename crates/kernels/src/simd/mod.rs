@@ -3,11 +3,15 @@
 //! A value of a type that implements [`Simd`] is the proof that the processor has its instructions. Everything here is inlined
 //! into a function that has them enabled (see [`dispatch`](crate::dispatch)), so none of it uses closures.
 
+mod dots;
 mod fma;
 mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+pub(crate) use dots::{Dots, Pairs};
+#[cfg(target_arch = "x86_64")]
+pub(crate) use dots::{Vnni256, Vnni256Evex, Vnni512};
 pub(crate) use portable::Portable;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use x86::{Avx2, Avx512};

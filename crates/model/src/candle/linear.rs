@@ -29,9 +29,9 @@ impl Placement {
     pub(super) fn rounded(&self, x: &Tensor) -> Result<Tensor> {
         match (self.precision, &self.device) {
             (Precision::F32, _) => Ok(x.clone()),
-            (Precision::Bf16 | Precision::Int8, Device::Cpu) => x.to_dtype(DType::BF16)?.to_dtype(DType::F32),
-            // `Precision::Int8` is refused before this engine is made
-            (Precision::Bf16 | Precision::Int8, _) => x.to_dtype(DType::BF16),
+            (_, Device::Cpu) => x.to_dtype(DType::BF16)?.to_dtype(DType::F32),
+            // int8 is refused, and `auto` settled, before this engine is made
+            (_, _) => x.to_dtype(DType::BF16),
         }
     }
 

@@ -8,8 +8,8 @@ use std::ops::Range;
 
 use headwater_kernels::{
     AttentionScratch, Buffer, HeadLayout, HeadNorm, HeadRotation, InputRows, Instructions, KvCache, Matrix, Operand,
-    PaddedRows, Projections, QueryBlock, ROW_STEP, RotaryTable, RunningMean, StridedRows, attend, attention_logits,
-    cross_entropy, padded_depth, project, project_add, split_heads, swiglu,
+    PaddedRows, Projections, QueryBlock, ROW_STEP, RotaryTable, RunningMean, StridedRows, Takes, attend,
+    attention_logits, cross_entropy, padded_depth, project, project_add, split_heads, swiglu,
 };
 
 use super::decoder::{Decoder, Layer, Linear};
@@ -24,8 +24,8 @@ const LOGIT_ROWS: usize = 32;
 pub(super) struct Memory<E, R> {
     /// The residual stream, block by block: `(s, r, hidden)` each.
     residual: Vec<f32>,
-    /// Normed rows, `(s · r, hidden)`.
-    normed: R,
+    /// Inputs of a map, `(s · r, hidden)` and others.
+    inputs: R,
     /// Queries, keys and values, `(s · r, query + 2 kv)`.
     projections: Vec<f32>,
     /// Queries of one stream.
@@ -51,7 +51,7 @@ impl<E: Operand, R: Default> Default for Memory<E, R> {
     fn default() -> Self {
         Self {
             residual: Vec::new(),
-            normed: R::default(),
+            inputs: R::default(),
             projections: Vec::new(),
             queries: Buffer::EMPTY,
             attended: Buffer::EMPTY,
@@ -65,8 +65,8 @@ impl<E: Operand, R: Default> Default for Memory<E, R> {
 
 /// What all windows share.
 #[derive(Debug)]
-pub(super) struct Network<'a, E, N> {
-    pub(super) decoder: &'a Decoder<E, N>,
+pub(super) struct Network<'a, N> {
+    pub(super) decoder: &'a Decoder<N>,
     pub(super) shape: &'a ModelShape,
     pub(super) layout: HeadLayout,
     pub(super) rotary: &'a RotaryTable,
@@ -76,7 +76,7 @@ pub(super) struct Network<'a, E, N> {
 /// The state of a window between two layers.
 #[derive(Debug)]
 pub(super) struct Window<'a, E, N: Matrix> {
-    network: Network<'a, E, N>,
+    network: Network<'a, N>,
     memory: &'a mut Memory<E, N::Rows>,
     tokens: &'a [u32],
     streams: usize,
@@ -103,9 +103,9 @@ pub(super) struct Argmax {
     pub(super) positions: Vec<u32>,
 }
 
-impl<'a, E: Operand, N: Matrix> Window<'a, E, N> {
+impl<'a, E: Operand, N: Takes<E>> Window<'a, E, N> {
     /// Embeds `tokens` as one stream.
-    pub(super) fn embed(network: Network<'a, E, N>, memory: &'a mut Memory<E, N::Rows>, tokens: &'a [u32]) -> Self {
+    pub(super) fn embed(network: Network<'a, N>, memory: &'a mut Memory<E, N::Rows>, tokens: &'a [u32]) -> Self {
         let hidden = network.shape.hidden;
         memory.residual.resize(tokens.len() * hidden, 0.0);
         for (token, row) in tokens.iter().zip(memory.residual.chunks_exact_mut(hidden)) {
@@ -187,7 +187,7 @@ impl<'a, E: Operand, N: Matrix> Window<'a, E, N> {
     /// Adds attention to the residual stream of a block.
     fn attention(
         &mut self,
-        layer: &Layer<E, N>,
+        layer: &Layer<N>,
         block: Block,
         masked: &[MaskedHeads],
         (index, mut argmax): (usize, Option<&mut Argmax>),
@@ -196,8 +196,8 @@ impl<'a, E: Operand, N: Matrix> Window<'a, E, N> {
         let Self { network: Network { layout, rotary, instructions, decoder, .. }, memory, streams, .. } = self;
         let (layout, instructions) = (*layout, *instructions);
         let rows = *streams * block.rows;
-        N::norm(instructions, &memory.residual[range.clone()], &layer.attention_norm, decoder.eps, &mut memory.normed);
-        let normed = InputRows { rows: &memory.normed, count: rows }; // (s·r, hidden)
+        N::norm(instructions, &memory.residual[range.clone()], decoder.attention_norm(layer), &mut memory.inputs);
+        let normed = InputRows { rows: &memory.inputs, count: rows }; // (s·r, hidden)
         let Linear { weights, bias } = &layer.projections;
         project(instructions, normed, weights, bias.as_deref(), &mut memory.projections); // (s·r, query + 2 kv)
         let [query_norm, key_norm] =
@@ -230,22 +230,26 @@ impl<'a, E: Operand, N: Matrix> Window<'a, E, N> {
                 }
             }
         }
-        let attended = InputRows { rows: &memory.attended, count: rows }; // (s·r, query)
+        let shape = (rows, layout.query_width());
+        let attended = N::inputs(instructions, &memory.attended, shape, None, &mut memory.inputs);
+        let attended = InputRows { rows: attended, count: rows }; // (s·r, query)
         let Linear { weights, bias } = &layer.output;
         project_add(instructions, attended, weights, bias.as_deref(), &mut memory.residual[range]); // (s·r, hidden)
     }
 
     /// Adds the MLP to the residual stream of a block.
-    fn mlp(&mut self, layer: &Layer<E, N>, block: Block) {
+    fn mlp(&mut self, layer: &Layer<N>, block: Block) {
         let range = self.residual(block);
         let Self { network: Network { shape, instructions, decoder, .. }, memory, streams, .. } = self;
         let (rows, instructions) = (*streams * block.rows, *instructions);
-        N::norm(instructions, &memory.residual[range.clone()], &layer.mlp_norm, decoder.eps, &mut memory.normed);
-        let normed = InputRows { rows: &memory.normed, count: rows }; // (s·r, hidden)
+        N::norm(instructions, &memory.residual[range.clone()], decoder.mlp_norm(layer), &mut memory.inputs);
+        let normed = InputRows { rows: &memory.inputs, count: rows }; // (s·r, hidden)
         let Linear { weights, bias } = &layer.gate_up;
         let inner = PaddedRows { rows: &mut memory.inner, width: shape.intermediate };
         swiglu(instructions, normed, weights, bias.as_deref(), inner);
-        let inner = InputRows { rows: &memory.inner, count: rows }; // (s·r, intermediate)
+        let shape = (rows, shape.intermediate);
+        let inner = N::inputs(instructions, &memory.inner, shape, decoder.inner_mix(), &mut memory.inputs);
+        let inner = InputRows { rows: inner, count: rows }; // (s·r, intermediate)
         let Linear { weights, bias } = &layer.down;
         project_add(instructions, inner, weights, bias.as_deref(), &mut memory.residual[range]); // (s·r, hidden)
     }
@@ -257,12 +261,12 @@ impl<'a, E: Operand, N: Matrix> Window<'a, E, N> {
             let range = self.residual(block);
             let Self { network: Network { instructions, decoder, .. }, memory, tokens, streams } = self;
             let rows = *streams * block.rows;
-            N::norm(*instructions, &memory.residual[range], &decoder.norm, decoder.eps, &mut memory.normed);
+            N::norm(*instructions, &memory.residual[range], decoder.final_norm(), &mut memory.inputs);
             // the last position has no target: its loss is dropped below
             let next = |position: usize| tokens.get(position + 1).copied().unwrap_or_default();
             let targets = (0..rows).map(|row| next(block.first + row % block.rows)).collect::<Vec<u32>>();
             let mut all = vec![0.0; rows];
-            let normed = InputRows { rows: &memory.normed, count: rows }; // (s·r, hidden)
+            let normed = InputRows { rows: &memory.inputs, count: rows }; // (s·r, hidden)
             cross_entropy(*instructions, normed, &decoder.head, &targets, &mut all); // (s·r,)
             for (losses, block) in losses.iter_mut().zip(all.chunks_exact(block.rows)) {
                 losses.extend_from_slice(block);
@@ -302,9 +306,9 @@ impl<'a, E: Operand, N: Matrix> Window<'a, E, N> {
     fn logits(&mut self, hidden_rows: &[f32]) {
         let Self { network: Network { shape, instructions, decoder, .. }, memory, .. } = self;
         let rows = hidden_rows.len() / shape.hidden;
-        N::norm(*instructions, hidden_rows, &decoder.norm, decoder.eps, &mut memory.normed);
+        N::norm(*instructions, hidden_rows, decoder.final_norm(), &mut memory.inputs);
         memory.logits.resize(rows * shape.vocab, 0.0);
-        let normed = InputRows { rows: &memory.normed, count: rows };
+        let normed = InputRows { rows: &memory.inputs, count: rows };
         project(*instructions, normed, &decoder.head, None, &mut memory.logits);
     }
 }

@@ -7,11 +7,12 @@
 
 mod decoder;
 mod forward;
+mod rotations;
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use headwater_kernels::{HeadLayout, Instructions, Matrix, Operand, RotaryTable};
+use headwater_kernels::{HeadLayout, Instructions, Matrix, Operand, RotaryTable, Takes};
 use headwater_record::HeadSet;
 use headwater_record::run::Numerics;
 
@@ -21,13 +22,12 @@ use crate::{AttentionArgmax, Concurrency, Engine, Error, HeadMask, ModelShape, P
 use decoder::Decoder;
 use forward::{Memory, Network, Window};
 
-/// The fast engine on a CPU. `N` are the maps that follow a norm (Q, K, V, gate, up, vocabulary) and the embedding; `E` is what attention and
-/// the other maps multiply.
+/// The fast engine on a CPU. `N` are the maps and the embedding; `E` is what attention multiplies and what lies between two maps.
 #[derive(Debug)]
 pub(crate) struct NativeEngine<E, N: Matrix> {
     shape: ModelShape,
     layout: HeadLayout,
-    decoder: Decoder<E, N>,
+    decoder: Decoder<N>,
     instructions: Instructions,
     precision: Precision,
     /// Angles of as many positions as the longest window so far.
@@ -36,7 +36,7 @@ pub(crate) struct NativeEngine<E, N: Matrix> {
     idle: Mutex<Vec<Memory<E, N::Rows>>>,
 }
 
-impl<E: Operand, N: Matrix> NativeEngine<E, N> {
+impl<E: Operand, N: Takes<E>> NativeEngine<E, N> {
     /// Packs the weights of `checkpoint`.
     pub(crate) fn load(
         checkpoint: &mut Checkpoint<'_>,
@@ -81,7 +81,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl<E: Operand, N: Matrix> Engine for NativeEngine<E, N> {
+impl<E: Operand, N: Takes<E>> Engine for NativeEngine<E, N> {
     fn shape(&self) -> &ModelShape {
         &self.shape
     }
@@ -90,7 +90,7 @@ impl<E: Operand, N: Matrix> Engine for NativeEngine<E, N> {
         Numerics {
             engine: "native".to_owned(),
             device: "cpu".to_owned(),
-            precision: self.precision.as_str().to_owned(),
+            precision: self.precision.class().to_owned(),
             instructions: self.instructions.level().to_string(),
         }
     }

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use headwater_model::{EngineOptions, Model, ModelPaths, Precision, Tokenizer, TokenizerSettings};
+use headwater_model::{
+    EngineOptions, FasterLevel, Model, ModelPaths, Precision, Tokenizer, TokenizerSettings, faster_level,
+};
 use headwater_store::model::{Fetcher, ModelFiles, ModelSpec};
 use headwater_tokens::{TokenizerSetup, TokensConfig};
 use serde::Serialize;
@@ -19,6 +21,15 @@ impl Pipeline {
         let _timer = self.meters.stage("model");
         let (model, name) = self.load_model_in(self.config.model.precision)?;
         let (shape, numerics) = (model.shape(), model.numerics());
+        if self.config.model.instructions.0.is_none()
+            && let Some(FasterLevel { level, ratio }) = faster_level(&numerics)
+        {
+            let own = &numerics.instructions;
+            tracing::warn!(
+                "{own}, which processors of this family compute with, takes {ratio:.1} times as long here as {level}; `--numerics {level}` on \
+                 all machines of a new run pins that"
+            );
+        }
         self.tell(&Event::ModelLoaded { name, layers: shape.layers, heads: shape.heads, numerics });
         Ok(model)
     }

@@ -217,7 +217,7 @@ impl Pipeline {
         let run = self.folder.begin(Candidate { file, on_change: request.on_change })?;
         let division = divide(plan, &run, request.part, &self.folder)?;
         let Division { pending, done } = &division;
-        if done.is_empty() && !pending.is_empty() {
+        if !pending.is_empty() {
             self.tell_fidelity(plan, model, heads)?;
         }
         let timer = self.meters.stage("score");

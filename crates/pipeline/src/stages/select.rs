@@ -7,7 +7,7 @@ use headwater_score::labels;
 use headwater_select::{Rule, SelectConfig, Sidecars, StoredSidecars, control, cut_with_rejects, write_subset};
 use serde::Serialize;
 
-use crate::{Arm, Error, Pipeline, Result, Verdict};
+use crate::{Arm, Error, Event, Pipeline, Result, Verdict};
 
 /// What a selection keeps, and whether the scores that it is of are complete.
 #[derive(Clone, Debug, Serialize)]
@@ -98,6 +98,9 @@ impl Pipeline {
         self.meters.read_sidecars(&sidecars.metrics());
         rejects.finish()?;
         self.folder.write_selection(arm, &selection.file)?;
+        if let Some(fidelity) = self.folder.fidelity()?.filter(|fidelity| fidelity.numerics == run.scoring.numerics) {
+            self.tell(&Event::Fidelity(fidelity));
+        }
         Ok(selection.file)
     }
 }

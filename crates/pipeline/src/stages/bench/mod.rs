@@ -6,7 +6,7 @@ mod report;
 use std::time::{Duration, Instant};
 
 use headwater_corpus::{Plan, PlannedSource};
-use headwater_model::{Level, LevelError, Model, Precision, saturate};
+use headwater_model::{Model, saturate};
 use headwater_record::ByteCount;
 use headwater_record::run::Numerics;
 use headwater_score::{Scorer, Speed, Throughput, ThroughputSample};
@@ -99,7 +99,7 @@ impl Pipeline {
             weights: model.weights_hash(),
             window_tokens: scorer.windowing.window_tokens,
             heads: masked,
-            peak_flops_per_second: peak_flops(&numerics, self.config.model.precision)?,
+            peak_flops_per_second: peak_flops(&numerics),
             numerics,
             peak_memory_bytes: peak_memory_bytes(),
             measured,
@@ -111,22 +111,21 @@ impl Pipeline {
 /// Operations a second of all threads at once, each in its registers; `None` off the CPU.
 ///
 /// Other work on the machine lowers what a round reaches, so the best round counts.
-fn peak_flops(numerics: &Numerics, precision: Precision) -> Result<Option<f64>> {
+fn peak_flops(numerics: &Numerics) -> Option<f64> {
     if numerics.device != "cpu" {
-        return Ok(None);
+        return None;
     }
-    // only the native engine names a level
-    let level = numerics.instructions.parse::<Level>().ok();
-    let mut peak = 0.0_f64;
+    let mut peak = None;
     for _ in 0..PEAK_ROUNDS {
         let threads = rayon::broadcast(|_| {
             let (began, mut operations) = (Instant::now(), 0);
             while began.elapsed() < PEAK_ROUND {
-                operations += saturate(precision, level)?;
+                operations += saturate(numerics)?;
             }
-            Ok(operations as f64 / began.elapsed().as_secs_f64())
+            Some(operations as f64 / began.elapsed().as_secs_f64())
         });
-        peak = peak.max(threads.into_iter().sum::<Result<f64, LevelError>>()?);
+        let all = threads.into_iter().sum::<Option<f64>>()?;
+        peak = Some(peak.map_or(all, |peak: f64| peak.max(all)));
     }
-    Ok(Some(peak))
+    peak
 }
