@@ -16,6 +16,9 @@ const MARGIN: f64 = 1.2;
 /// Measurements of each kind of product; the best counts, since other work on the machine can only lower one.
 const ROUNDS: usize = 5;
 
+/// Computes in registers and returns the number of operations.
+type Saturate = fn(Instructions) -> u64;
+
 /// A level that would be faster than the chosen one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FasterLevel {
@@ -48,7 +51,7 @@ fn faster(chosen: Level, costs: &[(Level, f64)]) -> Option<FasterLevel> {
 /// Time of an operation of a forward pass, the maps and attention each by its share.
 fn cost(instructions: Instructions, class: &str) -> f64 {
     let float = if instructions.multiplies_bf16() { saturate_bf16 } else { saturate_f32 };
-    let (maps, attention): (fn(Instructions) -> u64, fn(Instructions) -> u64) = match class {
+    let (maps, attention): (Saturate, Saturate) = match class {
         class if class == Precision::Int8.class() => (saturate_int8, float),
         class if class == Precision::F32.class() => (saturate_f32, saturate_f32),
         _ => (float, float),
@@ -58,7 +61,7 @@ fn cost(instructions: Instructions, class: &str) -> f64 {
 
 /// Time of one operation.
 #[expect(clippy::cast_precision_loss, reason = "a round has some million operations")]
-fn seconds(instructions: Instructions, saturate: fn(Instructions) -> u64) -> f64 {
+fn seconds(instructions: Instructions, saturate: Saturate) -> f64 {
     let round = |_| {
         let began = Instant::now();
         let operations = saturate(instructions);

@@ -8,7 +8,7 @@
 //! - [`number`]: numbers as people write them
 //! - [`hash`]: content hashes
 //! - [`json`]: how artefacts are written
-//! - [`fidelity`]: `fidelity.json`
+//! - [`fidelity`]: how a numerics class ranks, `fidelity.json`
 //! - [`heads`]: attention heads and `heads.json`
 //! - [`sidecar`]: the Parquet file of scores of one unit
 //! - [`part`]: parts of a plan

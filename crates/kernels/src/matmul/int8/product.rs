@@ -109,13 +109,14 @@ impl<P: Epilogue> DotTask for Multiply<'_, '_, P> {
             } else {
                 words(product.panel(panel))
             };
-            let scales = product.scales(panel);
+            let (surplus, columns) = product.scales(panel);
             for row in (0..product.count).step_by(ROWS) {
                 let mut steps = [0.0; ROWS];
                 for (index, step) in steps.iter_mut().enumerate() {
                     *step = product.row_step(row + index);
                 }
-                dot_tile::<D, ROWS, VECTORS>(dots, &rows[row * stride..], terms, scales, &steps, &mut tile);
+                let scales = Scales { surplus, columns, rows: &steps };
+                dot_tile::<D, ROWS, VECTORS>(dots, &rows[row * stride..], terms, scales, &mut tile);
                 epilogue.take(dots.floats(), &tile, tile_rows(row, ROWS, product.count), panel);
             }
         }
@@ -146,20 +147,28 @@ fn widen_panel(from: &[i8], to: &mut Buffer<i16>) {
     }
 }
 
+/// What turns the sums of a tile into numbers.
+#[derive(Clone, Copy)]
+struct Scales<'a, const ROWS: usize> {
+    /// What is taken off the sums of each column, `(32,)`.
+    surplus: &'a [i32],
+    /// The step of each column, `(32,)`.
+    columns: &'a [f32],
+    /// The step of each row.
+    rows: &'a [f32; ROWS],
+}
+
 /// Computes `ROWS` rows of one panel, `VECTORS` vectors of columns at a time, and scales the sums.
 ///
 /// # Shapes
 /// - `rows`: `ROWS` rows of words, as far apart as a panel has words of terms
 /// - `panel`: `(word, 32)`
-/// - `scales`: what is taken off the sums, and the step, of each column
-/// - `steps`: `(ROWS,)`
 #[inline(always)]
 fn dot_tile<D: Dots, const ROWS: usize, const VECTORS: usize>(
     dots: D,
     rows: &[i32],
     panel: &[i32],
-    (surplus, column_steps): (&[i32], &[f32]),
-    steps: &[f32; ROWS],
+    scales: Scales<'_, ROWS>,
     tile: &mut Tile,
 ) {
     const { assert!(ROWS <= TILE_ROWS && ROW_STEP.is_multiple_of(ROWS)) }
@@ -183,9 +192,9 @@ fn dot_tile<D: Dots, const ROWS: usize, const VECTORS: usize>(
             }
         }
         for (vector, at) in (first..).step_by(lanes).take(VECTORS).enumerate() {
-            let surplus = dots.load(&surplus[at..]);
-            let column_steps = simd.load(&column_steps[at..at + lanes]);
-            for ((sums, step), to) in sums.iter().zip(steps).zip(&mut tile.0) {
+            let surplus = dots.load(&scales.surplus[at..]);
+            let column_steps = simd.load(&scales.columns[at..at + lanes]);
+            for ((sums, step), to) in sums.iter().zip(scales.rows).zip(&mut tile.0) {
                 let sum = dots.to_floats(dots.sub(sums[vector], surplus));
                 let value = simd.mul(sum, simd.mul(column_steps, simd.splat(*step)));
                 simd.store(value, &mut to[at..at + lanes]);
