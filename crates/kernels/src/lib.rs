@@ -7,6 +7,8 @@
 //! - Products: a [`Matrix`] of weights is packed once, as [`Weights`] of float32 or bfloat16 or as [`Int8Weights`];
 //!   [`Matrix::norm`] makes the rows that it multiplies; [`project`], [`project_add`], [`swiglu`] and [`cross_entropy`] differ in
 //!   what becomes of the sums.
+//! - Training: [`general_product`] of matrices that both change, and [`cross_entropy_gradient`]. They may use the threads of a pool and
+//!   give the same bits with any number of them.
 //! - Attention: [`split_heads`], [`attend`], [`RunningMean`].
 //! - [`Hadamard`] transforms what is rounded to int8.
 //! - [`saturate_f32`], [`saturate_bf16`] and [`saturate_int8`] find what the processor could do at most.
@@ -32,6 +34,7 @@ mod reference;
 mod rotary;
 mod simd;
 mod tile;
+mod training;
 
 pub use attention::{
     AttentionScratch, HeadLayout, HeadRotation, KvCache, Projections, QueryBlock, RunningMean, StridedRows, attend,
@@ -48,3 +51,7 @@ pub use matmul::{
 pub use peak::{saturate_bf16, saturate_f32, saturate_int8};
 pub use rotary::{HeadNorm, RotaryTable};
 pub use tile::{ROW_STEP, padded_depth};
+pub use training::{
+    CrossEntropyGradient, MatrixView, MatrixViewMut, Predictions, ProductScale, Threads, cross_entropy_gradient,
+    general_product,
+};
