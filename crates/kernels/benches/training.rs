@@ -62,7 +62,7 @@ fn share(
         Threads::Calling => ("one thread", 1),
         Threads::Pool => ("pool", rayon::current_num_threads()),
     };
-    let peak = peak(Instructions::best()) * cores as f64;
+    let peak = peak(Instructions::of_family()) * cores as f64;
     let mut fastest = Duration::MAX;
     group.throughput(Throughput::Elements(operations as u64));
     group.bench_function(format!("{name}, {place}"), |b| {
@@ -113,7 +113,7 @@ fn products(criterion: &mut Criterion) {
             }
             let weights = Weights::<f32>::pack(&w, outputs, inputs);
             let input = InputRows { rows: &padded, count: rows };
-            project(Instructions::best(), input, &weights, None, black_box(&mut y));
+            project(Instructions::of_family(), input, &weights, None, black_box(&mut y));
         });
         group.finish();
     }
@@ -141,7 +141,7 @@ fn cross_entropies(criterion: &mut Criterion) {
                     hidden: MatrixViewMut::new(&mut by_hidden, rows, width),
                     weights: MatrixViewMut::new(&mut by_weights, vocab, width),
                 };
-                cross_entropy_gradient(Instructions::best(), predictions, 1e-3, gradient, threads);
+                cross_entropy_gradient(Instructions::of_family(), predictions, 1e-3, gradient, threads);
             });
         }
         group.finish();

@@ -23,9 +23,10 @@ import peers
 REPOSITORY = Path(__file__).resolve().parents[3]
 GOLDENS = REPOSITORY.parent / "shared/goldens"
 MODEL = "smollm2-135m-instruct-q4"
-REFERENCE = "torch-bf16"  # what speed is compared with
+REFERENCES = ("torch-bf16", "torch-f32")  # speed is compared with the faster of them in each round
+RATIO = "ratio_to_the_better_torch"
 TRUTH = "torch-f32"  # what influence is compared with
-DEFAULT_PEERS = "torch-bf16,torch-bf16-compiled,torch-f32,llama-cpp,headwater:engine=native,headwater:engine=candle"
+DEFAULT_PEERS = "torch-bf16,torch-bf16-compiled,torch-f32,llama-cpp,headwater,headwater:precision=bf16,headwater:engine=candle"
 TOLERANCE = 5e-4  # of influence in float32, from the goldens
 BUSY = 0.05  # more of the machine in others' hands spoils a measurement
 
@@ -109,15 +110,15 @@ def summarise(name: str, results: dict[str, list[dict]]) -> dict:
     """What a peer's rounds come to."""
     runs = results[name]
     speeds = [run["tokens_per_second"] for run in runs]
-    pairs = zip(speeds, results.get(REFERENCE, []))
-    ratios = [speed / reference["tokens_per_second"] for speed, reference in pairs]
+    references = [[run["tokens_per_second"] for run in results[peer]] for peer in REFERENCES if peer in results]
+    ratios = [speed / max(better) for speed, *better in zip(speeds, *references)] if references else []
     truth = results.get(TRUTH)
     differences = [abs(a - b) for a, b in zip(influences(runs[0]), influences(truth[0])) if a is not None] if truth else []
     return {
         "peer": name,
         "passes": peers.passes(name),
         "tokens_per_second": {"min": min(speeds), "median": statistics.median(speeds), "max": max(speeds)},
-        f"ratio_to_{REFERENCE}": statistics.median(ratios) if ratios else None,
+        RATIO: statistics.median(ratios) if ratios else None,
         "peak_rss_bytes": max(run["peak_rss_bytes"] for run in runs),
         f"influence_difference_to_{TRUTH}": max(differences, default=None),
         "others_share": max(run["others_share"] for run in runs),
@@ -128,10 +129,10 @@ def summarise(name: str, results: dict[str, list[dict]]) -> dict:
 
 def print_table(rows: list[dict]) -> None:
     """Prints what was measured, as Markdown."""
-    print(f"| peer | passes | tokens/s | (min – max) | × {REFERENCE} | peak RSS, MiB | max abs Δ influence | used by others |")
+    print("| peer | passes | tokens/s | (min – max) | × the better PyTorch | peak RSS, MiB | max abs Δ influence | used by others |")
     print("|---|---:|---:|---:|---:|---:|---:|---:|")
     for row in rows:
-        speed, ratio = row["tokens_per_second"], row[f"ratio_to_{REFERENCE}"]
+        speed, ratio = row["tokens_per_second"], row[RATIO]
         difference = row[f"influence_difference_to_{TRUTH}"]
         cells = [
             row["peer"],

@@ -173,7 +173,7 @@ fn large_logits_are_within_their_bounds() {
 fn gradients_are_the_slopes_of_the_loss() {
     let case = Case::new((9, 23, 7), 1.5);
     let scale = 0.2_f32;
-    let outcome = case.run(Instructions::best(), scale, case.zeros(), Threads::Calling);
+    let outcome = case.run(Instructions::of_family(), scale, case.zeros(), Threads::Calling);
     let (rows, vocab, width) = (case.rows, case.vocab, case.width);
     let loss = |hidden: &[f64], weights: &[f64]| -> f64 {
         let losses = (0..rows).filter_map(|row| {
@@ -214,17 +214,17 @@ fn gradients_are_the_slopes_of_the_loss() {
 #[test]
 fn predictions_that_do_not_count_change_nothing() {
     let mut case = Case::new((12, 50, 9), 1.0);
-    let all = case.run(Instructions::best(), 1.0, case.zeros(), Threads::Calling);
+    let all = case.run(Instructions::of_family(), 1.0, case.zeros(), Threads::Calling);
     for row in [4, 9] {
         assert_eq!(case.targets[row], None);
         assert_eq!(all.losses[row].to_bits(), 0);
         assert!(all.hidden[row * 9..][..9].iter().all(|x| *x == 0.0), "row {row} has a gradient");
         case.hidden[row * 9..][..9].fill(1e3);
     }
-    let changed = case.run(Instructions::best(), 1.0, case.zeros(), Threads::Calling);
+    let changed = case.run(Instructions::of_family(), 1.0, case.zeros(), Threads::Calling);
     assert_eq!((all.losses, all.hidden, all.weights), (changed.losses, changed.hidden, changed.weights));
     case.targets.fill(None);
-    let none = case.run(Instructions::best(), 1.0, case.zeros(), Threads::Calling);
+    let none = case.run(Instructions::of_family(), 1.0, case.zeros(), Threads::Calling);
     assert!(none.losses.iter().chain(&none.hidden).chain(&none.weights).all(|x| *x == 0.0));
 }
 
@@ -232,7 +232,7 @@ fn predictions_that_do_not_count_change_nothing() {
 fn a_gradient_has_the_same_bytes_for_any_number_of_threads() {
     let case = Case::new((700, 301, 48), 1.0);
     let bytes = assert_threads_agree(|threads| {
-        let outcome = case.run(Instructions::best(), 0.01, numbers::<f32>(24, 301 * 48), threads);
+        let outcome = case.run(Instructions::of_family(), 0.01, numbers::<f32>(24, 301 * 48), threads);
         [outcome.losses, outcome.hidden, outcome.weights].concat()
     });
     assert!(bytes.iter().all(|x| x.is_finite()));
@@ -241,7 +241,7 @@ fn a_gradient_has_the_same_bytes_for_any_number_of_threads() {
 #[test]
 fn rows_may_lie_apart() {
     let case = Case::new((6, 20, 5), 1.0);
-    let packed = case.run(Instructions::best(), 1.0, case.zeros(), Threads::Calling);
+    let packed = case.run(Instructions::of_family(), 1.0, case.zeros(), Threads::Calling);
     let spread =
         |values: &[f32]| values.chunks(5).flat_map(|row| row.iter().copied().chain([f32::NAN; 3])).collect::<Vec<_>>();
     let (hidden, weights) = (spread(&case.hidden), spread(&case.weights));
@@ -256,7 +256,7 @@ fn rows_may_lie_apart() {
         hidden: MatrixViewMut::with_stride(&mut by_hidden, 6, 5, 8),
         weights: MatrixViewMut::with_stride(&mut by_weights, 20, 5, 8),
     };
-    cross_entropy_gradient(Instructions::best(), predictions, 1.0, gradient, Threads::Calling);
+    cross_entropy_gradient(Instructions::of_family(), predictions, 1.0, gradient, Threads::Calling);
     let near = |got: &[f32], expected: &[f32]| {
         for (got, expected) in got.chunks(8).zip(expected.chunks(5)) {
             got.iter().zip(expected).for_each(|(got, x)| assert_close(*got, f64::from(*x), 1e-5, "with a gap"));
@@ -282,7 +282,7 @@ fn a_hidden_state_that_is_no_number_shows_in_its_loss() {
 fn no_rows_leave_the_gradient_of_the_weights_alone() {
     let case = Case::new((0, 10, 3), 1.0);
     let before = numbers::<f32>(25, 30);
-    let outcome = case.run(Instructions::best(), 1.0, before.clone(), Threads::Pool);
+    let outcome = case.run(Instructions::of_family(), 1.0, before.clone(), Threads::Pool);
     assert_eq!((outcome.losses.len(), outcome.weights), (0, before));
 }
 
@@ -291,7 +291,7 @@ fn no_rows_leave_the_gradient_of_the_weights_alone() {
 fn a_target_outside_of_the_vocabulary_is_refused() {
     let mut case = Case::new((2, 10, 3), 1.0);
     case.targets[1] = Some(10);
-    case.run(Instructions::best(), 1.0, case.zeros(), Threads::Calling);
+    case.run(Instructions::of_family(), 1.0, case.zeros(), Threads::Calling);
 }
 
 #[test]
@@ -299,5 +299,5 @@ fn a_target_outside_of_the_vocabulary_is_refused() {
 fn a_missing_target_is_refused() {
     let mut case = Case::new((3, 10, 3), 1.0);
     case.targets.pop();
-    case.run(Instructions::best(), 1.0, case.zeros(), Threads::Calling);
+    case.run(Instructions::of_family(), 1.0, case.zeros(), Threads::Calling);
 }
