@@ -14,7 +14,7 @@
 //! | AVX2 | 32 (given) | – | 64 as int16 (given) | `avx2` |
 //!
 //! The same family always gets the same level, and with it the same numerics class, so that machines of a fleet agree.
-//! [`headwater_model`](../headwater_model) holds the choice against a short measurement.
+//! `headwater-model` holds the choice against a short measurement.
 
 use crate::Level;
 

@@ -99,7 +99,7 @@ pub enum LevelError {
 pub struct Instructions(Level);
 
 impl Instructions {
-    /// Returns the level that the [table of families](crate::family) gives this processor.
+    /// Returns the level that the table of families, `family.rs`, gives this processor.
     #[must_use]
     pub fn of_family() -> Self {
         Self(crate::family::level())
