@@ -3,8 +3,11 @@
 //! `cargo bench -p headwater-kernels` prints FLOP/s as elements a second; the group `peak` is what the processor reaches when it does nothing
 //! but multiply and add in registers, the figure to hold the others against.
 
+mod common;
+
 use std::hint::black_box;
 
+use common::numbers;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use half::bf16;
 use headwater_kernels::{
@@ -20,16 +23,6 @@ const VOCAB: usize = 49_152;
 const LAYOUT: HeadLayout = HeadLayout { heads: 9, kv_heads: 3, head_dim: 64 };
 /// Base and masked stream of one block.
 const ROWS: usize = 2 * ROW_STEP;
-
-/// Numbers without a pattern, in [−1, 1).
-fn numbers(count: usize) -> Vec<f32> {
-    let mut state = 1_u32;
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 8) as f32 / 8_388_608.0 - 1.0
-    };
-    (0..count).map(|_| next()).collect()
-}
 
 fn operands<E: Operand>(count: usize) -> Buffer<E> {
     let mut buffer = Buffer::zeros(count);

@@ -4,9 +4,12 @@
 //! what all its threads could do, measured just before: shares hold on a machine that others use, too. `packed` is the same
 //! product as `forward` by this crate's own microkernel, which packs both operands at each call.
 
+mod common;
+
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+use common::numbers;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use headwater_kernels::{
@@ -29,16 +32,6 @@ const LAYERS: [(usize, usize, usize); 7] = [
 
 /// Rows, vocabulary and width.
 const VOCABULARIES: [(usize, usize, usize); 2] = [(1024, 4096, 256), (1024, 8192, 576)];
-
-/// Numbers without a pattern, in [−1, 1).
-fn numbers(count: usize) -> Vec<f32> {
-    let mut state = 1_u32;
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 8) as f32 / 8_388_608.0 - 1.0
-    };
-    (0..count).map(|_| next()).collect()
-}
 
 /// What one core can do, in operations a second: the fastest of many runs.
 fn peak(instructions: Instructions) -> f64 {

@@ -17,7 +17,7 @@ const MARGIN: f64 = 1.2;
 const ROUNDS: usize = 5;
 
 /// Computes in registers and returns the number of operations.
-type Saturate = fn(Instructions) -> u64;
+pub(crate) type Saturate = fn(Instructions) -> u64;
 
 /// A level that would be faster than the chosen one.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,7 +28,7 @@ pub struct FasterLevel {
     pub ratio: f64,
 }
 
-/// Measures the products of every level of the processor in registers, for about 50 ms, and returns the fastest if the level of `numerics` takes
+/// Measures the products of every level of the processor in registers, for some tens of milliseconds, and returns the fastest if the level of `numerics` takes
 /// more than a fifth longer; `None` too where no level is named.
 #[must_use]
 pub fn faster_level(numerics: &Numerics) -> Option<FasterLevel> {
@@ -50,13 +50,17 @@ fn faster(chosen: Level, costs: &[(Level, f64)]) -> Option<FasterLevel> {
 
 /// Time of an operation of a forward pass, the maps and attention each by its share.
 fn cost(instructions: Instructions, class: &str) -> f64 {
-    let float = if instructions.multiplies_bf16() { saturate_bf16 } else { saturate_f32 };
-    let (maps, attention): (Saturate, Saturate) = match class {
-        class if class == Precision::Int8.class() => (saturate_int8, float),
-        class if class == Precision::F32.class() => (saturate_f32, saturate_f32),
-        _ => (float, float),
-    };
+    // attention is never rounded to int8
+    let attention: Saturate = if class == Precision::F32.class() { saturate_f32 } else { saturate_bf16 };
+    let maps = products(class).unwrap_or(attention);
     (1.0 - ATTENTION) * seconds(instructions, maps) + ATTENTION * seconds(instructions, attention)
+}
+
+/// What the maps of a numerics class compute in registers; `None` for a class that is not known.
+pub(crate) fn products(class: &str) -> Option<Saturate> {
+    let all: [(Precision, Saturate); 3] =
+        [(Precision::F32, saturate_f32), (Precision::Bf16, saturate_bf16), (Precision::Int8, saturate_int8)];
+    all.into_iter().find(|(precision, _)| precision.class() == class).map(|(_, saturate)| saturate)
 }
 
 /// Time of one operation.

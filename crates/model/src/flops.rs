@@ -4,10 +4,11 @@
 //! `t`; what an engine computes beyond them does not count. Norms, rotations, exponentials and the
 //! running means of masked heads are left out; together they are a few operations for each number that passes through a layer.
 
-use headwater_kernels::{Instructions, saturate_bf16, saturate_f32, saturate_int8};
+use headwater_kernels::Instructions;
 use headwater_record::run::Numerics;
 
-use crate::{HeadMask, ModelShape, Precision};
+use crate::cost::products;
+use crate::{HeadMask, ModelShape};
 
 impl ModelShape {
     /// Returns the operations of [`Engine::losses`](crate::Engine::losses) for a window of `tokens`, BOS included, under
@@ -53,12 +54,7 @@ pub fn saturate(numerics: &Numerics) -> Option<u64> {
     // only the native engine names a level
     let instructions = numerics.instructions.parse().ok().and_then(|level| Instructions::new(level).ok());
     let instructions = instructions.unwrap_or_else(Instructions::of_family);
-    let same = |precision: Precision| numerics.precision == precision.class();
-    match [Precision::F32, Precision::Bf16, Precision::Int8].into_iter().find(|precision| same(*precision))? {
-        Precision::Int8 => Some(saturate_int8(instructions)),
-        Precision::F32 => Some(saturate_f32(instructions)),
-        _ => Some(saturate_bf16(instructions)),
-    }
+    products(&numerics.precision).map(|saturate| saturate(instructions))
 }
 
 #[cfg(test)]
@@ -67,7 +63,7 @@ mod tests {
     use headwater_record::heads::HeadId;
 
     use super::*;
-    use crate::{Architecture, MaskKind, RopeScaling};
+    use crate::{Architecture, MaskKind, Precision, RopeScaling};
 
     fn tiny() -> ModelShape {
         ModelShape {

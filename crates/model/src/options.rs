@@ -37,7 +37,7 @@ impl Precision {
 
     /// Returns the precision as the numerics class writes it, which keeps results of other roundings apart.
     #[must_use]
-    pub(crate) const fn class(self) -> &'static str {
+    pub const fn class(self) -> &'static str {
         match self {
             Self::Int8 => "int8-hadamard",
             other => other.as_str(),

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::run::Numerics;
+use crate::run::{Numerics, ScoringInputs};
 use crate::{ContentHash, HeadSet};
 
 /// `fidelity.json`: how alike a numerics class and float32 rank documents of the corpus.
@@ -28,4 +28,15 @@ pub struct FidelityFile {
     pub difference: f64,
     /// Root of the mean squared standard error of influence, over documents that have one: what the documents themselves leave open.
     pub stderr: Option<f64>,
+}
+
+impl FidelityFile {
+    /// Whether the comparison is of this model, head set, mask and numerics class.
+    #[must_use]
+    pub fn is_of(&self, scoring: &ScoringInputs) -> bool {
+        self.weights == scoring.weights
+            && self.heads == scoring.heads
+            && self.mask == scoring.mask
+            && self.numerics == scoring.numerics
+    }
 }

@@ -2,40 +2,32 @@
 //! workers.
 
 use headwater_corpus::Plan;
-use headwater_model::{Model, Precision};
-use headwater_record::HeadsFile;
+use headwater_model::Precision;
 use headwater_record::fidelity::FidelityFile;
+use headwater_record::run::ScoringInputs;
 use headwater_score::{Fidelity, FidelitySample, Scorer};
 
 use crate::stages::score::MeasureFollower;
 use crate::{Event, Pipeline, Result};
 
 impl Pipeline {
-    /// Tells how `model`, in int8, ranks documents of `plan` against float32, and measures it unless a worker has; tells nothing in other
+    /// Tells how a run in int8 ranks documents of `plan` against float32, and measures it unless a worker has; tells nothing in other
     /// precisions, or where the corpus is too short for a comparison to be worth its time.
     ///
     /// Meanwhile both models are in memory.
-    pub(crate) fn tell_fidelity(&self, plan: &Plan, model: &Model, heads: &HeadsFile) -> Result<()> {
-        if !model.numerics().precision.starts_with(Precision::Int8.as_str()) {
+    pub(crate) fn tell_fidelity(&self, plan: &Plan, scorer: &Scorer<'_>, scoring: &ScoringInputs) -> Result<()> {
+        if scoring.numerics.precision != Precision::Int8.class() {
             return Ok(());
         }
-        let scorer = self.scorer(model, &heads.heads);
-        let known = match self.folder.fidelity() {
-            Err(error @ headwater_run::Error::Damaged { .. }) => {
-                tracing::warn!("{error}; it is measured again");
-                None
-            }
-            known => known?.filter(|known| self.is_of(known, model, heads)),
-        };
-        let fidelity = match known {
+        let fidelity = match self.known_fidelity(scoring)? {
             Some(known) => known,
-            None => match self.compare_with_float32(plan, &scorer, model, heads)? {
+            None => match self.compare_with_float32(plan, scorer, scoring)? {
                 Some(measured) => measured,
                 None => return Ok(()),
             },
         };
-        self.tell(&Event::Fidelity(fidelity.clone()));
         let (correlation, least) = (fidelity.correlation, Fidelity::MIN_CORRELATION);
+        self.tell(&Event::Fidelity(fidelity));
         if correlation < least {
             tracing::warn!(
                 "int8 changes ranks here (correlation {correlation:.4}, below {least}); `--set model.precision=bf16` does not"
@@ -44,12 +36,15 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Whether a comparison is of this model, head set and numerics class.
-    fn is_of(&self, known: &FidelityFile, model: &Model, heads: &HeadsFile) -> bool {
-        known.weights == model.weights_hash()
-            && known.heads == heads.heads
-            && known.mask == self.config.score.mask.as_str()
-            && known.numerics == model.numerics()
+    /// What is kept of a comparison for a run of these inputs. A damaged file is as good as none.
+    pub(crate) fn known_fidelity(&self, scoring: &ScoringInputs) -> Result<Option<FidelityFile>> {
+        match self.folder.fidelity() {
+            Err(error @ headwater_run::Error::Damaged { .. }) => {
+                tracing::warn!("{error}; it is left out");
+                Ok(None)
+            }
+            known => Ok(known?.filter(|known| known.is_of(scoring))),
+        }
     }
 
     /// Compares a few documents and keeps the result; `None` if there are too few.
@@ -57,8 +52,7 @@ impl Pipeline {
         &self,
         plan: &Plan,
         scorer: &Scorer<'_>,
-        model: &Model,
-        heads: &HeadsFile,
+        scoring: &ScoringInputs,
     ) -> Result<Option<FidelityFile>> {
         let sample = FidelitySample::new(plan);
         if sample.documents() == 0 {
@@ -66,17 +60,17 @@ impl Pipeline {
         }
         let (reference, _) = self.load_model_in(Precision::F32)?;
         let step = self.step("fidelity", "documents", Some(2 * sample.documents()));
-        let reference = self.scorer(&reference, &heads.heads);
+        let reference = self.scorer(&reference, &scoring.heads);
         let compared = sample.compare(scorer, &reference, &MeasureFollower { pipeline: self, step });
         self.heed_cancel()?;
         let Some(Fidelity { documents, correlation, overlap, difference, stderr }) = compared? else {
             return Ok(None);
         };
         let fidelity = FidelityFile {
-            weights: model.weights_hash(),
-            heads: heads.heads.clone(),
-            mask: self.config.score.mask.as_str().to_owned(),
-            numerics: model.numerics(),
+            weights: scoring.weights,
+            heads: scoring.heads.clone(),
+            mask: scoring.mask.clone(),
+            numerics: scoring.numerics.clone(),
             documents,
             tokens_per_document: Fidelity::TOKENS,
             correlation,

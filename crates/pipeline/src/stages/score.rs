@@ -218,7 +218,7 @@ impl Pipeline {
         let division = divide(plan, &run, request.part, &self.folder)?;
         let Division { pending, done } = &division;
         if !pending.is_empty() {
-            self.tell_fidelity(plan, model, heads)?;
+            self.tell_fidelity(plan, &scorer, &run.scoring)?;
         }
         let timer = self.meters.stage("score");
         if !done.is_empty() {

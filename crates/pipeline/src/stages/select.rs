@@ -98,7 +98,7 @@ impl Pipeline {
         self.meters.read_sidecars(&sidecars.metrics());
         rejects.finish()?;
         self.folder.write_selection(arm, &selection.file)?;
-        if let Some(fidelity) = self.folder.fidelity()?.filter(|fidelity| fidelity.numerics == run.scoring.numerics) {
+        if let Some(fidelity) = self.known_fidelity(&run.scoring)? {
             self.tell(&Event::Fidelity(fidelity));
         }
         Ok(selection.file)

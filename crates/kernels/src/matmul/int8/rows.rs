@@ -73,14 +73,13 @@ impl Task for RoundNorm<'_> {
         let rows = x.chunks_exact(weight.len()).zip(values.chunks_exact_mut(stride)).zip(steps);
         for ((x, to), step) in rows {
             let scale = inverse_rms(simd, x, eps);
+            row.copy_from_slice(x);
             if let Some(basis) = basis {
-                row.copy_from_slice(x);
                 basis.undo(row);
-                multiply(simd, weight, row);
+            }
+            multiply(simd, weight, row);
+            if let Some(basis) = basis {
                 basis.apply(row);
-            } else {
-                row.copy_from_slice(x);
-                multiply(simd, weight, row);
             }
             // the norm's scale moves the largest magnitude and its step alike
             *step = round(simd, row, to) * scale;
