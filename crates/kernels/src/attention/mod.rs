@@ -17,10 +17,10 @@ pub use mean::RunningMean;
 
 use std::ops::Range;
 
+use crate::Instructions;
 use crate::buffer::Buffer;
 use crate::matmul::{AddTo, Operand, Panels, Product, Rows, Store};
 use crate::tile::{PANEL, ROW_STEP, padded_depth};
-use crate::{Instructions, Level};
 use softmax::{Normalise, SoftmaxBlock};
 
 /// Keys that a block of queries meets at once: their logits stay in the second-level cache.
@@ -89,7 +89,7 @@ pub fn attend<E: Operand>(
     scratch.greatest[..rows].fill(f32::NEG_INFINITY);
     scratch.totals[..rows].fill(0.0);
     for start in (0..first + rows).step_by(KEY_BLOCK) {
-        for part in parts(instructions, rows) {
+        for part in parts(E::part_rows(instructions), rows) {
             // later keys are seen by none of them
             let keys = (first + part.end).saturating_sub(start).min(KEY_BLOCK);
             if keys == 0 {
@@ -126,10 +126,8 @@ pub fn attend<E: Operand>(
     });
 }
 
-/// Stretches of `rows` rows, of so few whole tiles that logits and weights stay in the first-level cache.
-fn parts(instructions: Instructions, rows: usize) -> impl Iterator<Item = Range<usize>> {
-    // divisors of `ROW_STEP`, so that no tile reads beyond a block
-    let step = if instructions.level() == Level::Amx { 32 } else { 24 };
+/// Stretches of `rows` rows, of `step` rows each but the last.
+fn parts(step: usize, rows: usize) -> impl Iterator<Item = Range<usize>> {
     (0..rows).step_by(step).map(move |start| start..rows.min(start + step))
 }
 

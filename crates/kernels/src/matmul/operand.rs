@@ -4,10 +4,10 @@ use half::bf16;
 
 use super::microkernel::{multiply_bf16, multiply_f32};
 use super::{Epilogue, Product};
-use crate::Instructions;
 use crate::buffer::Plain;
 use crate::simd::Simd;
-use crate::tile::PANEL;
+use crate::tile::{PANEL, ROW_STEP, TILE_ROWS};
+use crate::{Instructions, Level};
 
 /// A number that matrices are multiplied in, float32 or bfloat16. Sums are float32.
 pub trait Operand: Plain + Vectors + std::fmt::Debug {
@@ -58,6 +58,10 @@ pub trait Vectors: Sized {
     /// Rounds a vector of float32 and stores it.
     fn store<S: Simd>(simd: S, x: S::V, to: &mut [Self]);
 
+    /// Rows that attention takes at once: so few that logits and weights stay in the first-level cache, in whole tiles of
+    /// [`Self::multiply`] so that none reads beyond a block.
+    fn part_rows(instructions: Instructions) -> usize;
+
     /// Computes `product` with the microkernel of the level.
     fn multiply<P: Epilogue>(instructions: Instructions, product: Product<'_, Self>, epilogue: &mut P)
     where
@@ -74,6 +78,10 @@ impl Vectors for f32 {
     #[inline(always)]
     fn store<S: Simd>(simd: S, x: S::V, to: &mut [Self]) {
         simd.store(x, to);
+    }
+
+    fn part_rows(_: Instructions) -> usize {
+        PART_ROWS
     }
 
     fn multiply<P: Epilogue>(instructions: Instructions, product: Product<'_, Self>, epilogue: &mut P) {
@@ -93,10 +101,20 @@ impl Vectors for bf16 {
         simd.store_bf16(x, to);
     }
 
+    fn part_rows(instructions: Instructions) -> usize {
+        if instructions.level() == Level::Amx { TILE_ROWS } else { PART_ROWS }
+    }
+
     fn multiply<P: Epilogue>(instructions: Instructions, product: Product<'_, Self>, epilogue: &mut P) {
         multiply_bf16(instructions, product, epilogue);
     }
 }
+
+/// Whole tiles of multiply-adds and dot products on every level, and a divisor of [`ROW_STEP`].
+const PART_ROWS: usize = 24;
+
+const _: () =
+    assert!(ROW_STEP.is_multiple_of(PART_ROWS) && PART_ROWS.is_multiple_of(12) && PART_ROWS.is_multiple_of(6));
 
 /// Where term `k` of column `column` of a panel lies in it.
 #[must_use]
