@@ -6,7 +6,7 @@
 //! Source: Intel 64 and IA-32 Architectures Software Developer's Manual, vol. 1, ch. 18; Linux, Documentation/arch/x86/xstate.rst.
 
 use std::arch::asm;
-use std::arch::x86_64::{__cpuid_count, _xgetbv};
+use std::arch::x86_64::{__cpuid_count, _MM_HINT_T1, _mm_prefetch, _xgetbv};
 use std::cell::Cell;
 use std::sync::OnceLock;
 
@@ -88,6 +88,46 @@ pub(crate) unsafe fn configure() {
     if !CONFIGURED.replace(true) {
         // SAFETY: the processor has tiles, and the configuration is 64 bytes of the form that the manual gives.
         unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const TILES, options(nostack, preserves_flags, readonly)) };
+    }
+}
+
+/// The order in which the tiles of a product are computed: all rows of a panel, then the next panel.
+///
+/// Both products begin a tile before they finish the one before it, so that vectors work while tiles do.
+#[derive(Clone, Copy)]
+pub(crate) struct Order {
+    /// Panels of the right-hand side.
+    pub(crate) panels: usize,
+    /// Rows of the left-hand side.
+    pub(crate) rows: usize,
+}
+
+impl Order {
+    fn tiles_of_a_panel(self) -> usize {
+        self.rows.div_ceil(ROWS)
+    }
+
+    /// The number of tiles.
+    pub(crate) fn count(self) -> usize {
+        self.panels * self.tiles_of_a_panel()
+    }
+
+    /// The panel and the first row of the tile at `index`.
+    pub(crate) fn at(self, index: usize) -> (usize, usize) {
+        (index / self.tiles_of_a_panel(), index % self.tiles_of_a_panel() * ROWS)
+    }
+
+    /// Asks the second-level cache for a part of `next`, the panel that follows; the tiles of a panel ask for all of it.
+    #[inline(always)]
+    pub(crate) fn prefetch(self, row: usize, next: &[i8]) {
+        /// Two lines: processors fetch them in pairs.
+        const LINES: usize = 128;
+        let part = next.len().div_ceil(self.tiles_of_a_panel()).next_multiple_of(LINES);
+        let start = next.len().min(row / ROWS * part);
+        for lines in next[start..next.len().min(start + part)].chunks(LINES) {
+            // SAFETY: a prefetch changes nothing that a program sees, and every x86-64 has it.
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(lines.as_ptr()) };
+        }
     }
 }
 

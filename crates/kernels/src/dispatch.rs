@@ -24,7 +24,12 @@ impl Instructions {
     pub(crate) fn run_dots<T: DotTask>(self, task: T) {
         match self.level() {
             #[cfg(target_arch = "x86_64")]
-            Level::Amx | Level::Avx512Bf16 | Level::Avx512Vnni => {
+            Level::Amx | Level::Avx512Bf16 => {
+                // SAFETY: the level was found available.
+                unsafe { run_vnni_512_bf16(task) }
+            }
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512Vnni => {
                 // SAFETY: the level was found available.
                 unsafe { run_vnni_512(task) }
             }
@@ -57,7 +62,12 @@ impl Instructions {
     pub(crate) fn run<T: Task>(self, task: T) -> T::Output {
         match self.level() {
             #[cfg(target_arch = "x86_64")]
-            Level::Amx | Level::Avx512Bf16 | Level::Avx512Vnni | Level::Avx512 => {
+            Level::Amx | Level::Avx512Bf16 => {
+                // SAFETY: the level was found available.
+                unsafe { run_avx512_bf16(task) }
+            }
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512Vnni | Level::Avx512 => {
                 // SAFETY: the level was found available.
                 unsafe { run_avx512(task) }
             }
@@ -87,7 +97,16 @@ unsafe fn run_avx2<T: Task>(task: T) -> T::Output {
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
 unsafe fn run_avx512<T: Task>(task: T) -> T::Output {
     // SAFETY: the caller has seen that the processor has them.
-    task.run(unsafe { crate::simd::Avx512::new() })
+    task.run(unsafe { crate::simd::Avx512::<false>::new() })
+}
+
+/// # Safety
+/// The processor has AVX-512 F, BW, DQ, VL and BF16, and AVX2 and FMA.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
+unsafe fn run_avx512_bf16<T: Task>(task: T) -> T::Output {
+    // SAFETY: the caller has seen that the processor has them.
+    task.run(unsafe { crate::simd::Avx512::<true>::new() })
 }
 
 /// # Safety
@@ -96,7 +115,18 @@ unsafe fn run_avx512<T: Task>(task: T) -> T::Output {
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma")]
 unsafe fn run_vnni_512<T: DotTask>(task: T) {
     // SAFETY: the caller has seen that the processor has them.
-    let floats = unsafe { crate::simd::Avx512::new() };
+    let floats = unsafe { crate::simd::Avx512::<false>::new() };
+    // SAFETY: as above.
+    task.run::<_, 12, 2>(unsafe { crate::simd::Vnni512::new(floats) });
+}
+
+/// # Safety
+/// The processor has AVX-512 F, BW, DQ, VL, VNNI and BF16, and AVX2 and FMA.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16,avx2,fma")]
+unsafe fn run_vnni_512_bf16<T: DotTask>(task: T) {
+    // SAFETY: the caller has seen that the processor has them.
+    let floats = unsafe { crate::simd::Avx512::<true>::new() };
     // SAFETY: as above.
     task.run::<_, 12, 2>(unsafe { crate::simd::Vnni512::new(floats) });
 }

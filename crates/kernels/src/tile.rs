@@ -18,6 +18,7 @@ pub(crate) const TILE_ROWS: usize = 32;
 const _: () = assert!(ROW_STEP.is_multiple_of(TILE_ROWS));
 
 /// The sums of one tile, `(row, column)`.
+#[derive(Clone, Copy)]
 #[repr(C, align(64))]
 pub(crate) struct Tile(pub(crate) [[f32; PANEL]; TILE_ROWS]);
 

@@ -131,16 +131,28 @@ impl<const ADD: bool> Epilogue for Out<'_, ADD> {
     #[inline(always)]
     fn take<S: Simd>(&mut self, simd: S, tile: &Tile, rows: Range<usize>, panel: usize) {
         let columns = panel * PANEL..self.columns.min((panel + 1) * PANEL);
+        let bias = self.bias.map(|bias| &bias[columns.clone()]);
         for (row, sums) in rows.zip(&tile.0) {
             let out = &mut self.out[row * self.stride..][columns.clone()];
-            for (vector, out) in out.chunks_mut(S::LANES).enumerate() {
-                let mut sum = simd.load(&sums[vector * S::LANES..]);
-                if let Some(bias) = self.bias {
-                    sum = simd.add(sum, simd.load(&bias[columns.start + vector * S::LANES..columns.end]));
-                }
-                simd.store(if ADD { simd.add(simd.load(out), sum) } else { sum }, out);
+            // a length that is known here costs no masks
+            match out.first_chunk_mut::<PANEL>() {
+                Some(out) => write::<S, ADD>(simd, sums, bias, out),
+                None => write::<S, ADD>(simd, sums, bias, out),
             }
         }
+    }
+}
+
+/// Writes one row of sums, plus `bias`, to `out`, or adds them.
+#[inline(always)]
+fn write<S: Simd, const ADD: bool>(simd: S, sums: &[f32; PANEL], bias: Option<&[f32]>, out: &mut [f32]) {
+    for (vector, out) in out.chunks_mut(S::LANES).enumerate() {
+        let at = vector * S::LANES;
+        let mut sum = simd.load(&sums[at..at + S::LANES]);
+        if let Some(bias) = bias {
+            sum = simd.add(sum, simd.load(&bias[at..]));
+        }
+        simd.store(if ADD { simd.add(simd.load(out), sum) } else { sum }, out);
     }
 }
 
@@ -155,23 +167,33 @@ struct SwiGlu<'a, E> {
 impl<E: Operand> Epilogue for SwiGlu<'_, E> {
     #[inline(always)]
     fn take<S: Simd>(&mut self, simd: S, tile: &Tile, rows: Range<usize>, panel: usize) {
-        let one = simd.splat(1.0);
-        let zero = simd.splat(0.0);
         let columns = panel * HALF_PANEL..self.inner.min((panel + 1) * HALF_PANEL);
+        let bias = self.bias.map(|bias| bias[panel * PANEL..].first_chunk().expect("biases of whole panels"));
         for (row, sums) in rows.zip(&tile.0) {
             let out = &mut self.out[row * self.stride..][columns.clone()];
-            for (vector, out) in out.chunks_mut(S::LANES).enumerate() {
-                let at = vector * S::LANES;
-                let (mut gate, mut up) = (simd.load(&sums[at..HALF_PANEL]), simd.load(&sums[HALF_PANEL + at..]));
-                if let Some(bias) = self.bias {
-                    let bias = &bias[panel * PANEL..][..PANEL];
-                    gate = simd.add(gate, simd.load(&bias[at..HALF_PANEL]));
-                    up = simd.add(up, simd.load(&bias[HALF_PANEL + at..]));
-                }
-                let silu = simd.div(gate, simd.add(one, simd.exp(simd.sub(zero, gate))));
-                E::store(simd, simd.mul(silu, up), out);
+            // a length that is known here costs no masks
+            match out.first_chunk_mut::<HALF_PANEL>() {
+                Some(out) => gate(simd, sums, bias, out),
+                None => gate(simd, sums, bias, out),
             }
         }
+    }
+}
+
+/// Gates one row of sums, each half plus its half of `bias`, and writes it to `out`.
+#[inline(always)]
+fn gate<S: Simd, E: Operand>(simd: S, sums: &[f32; PANEL], bias: Option<&[f32; PANEL]>, out: &mut [E]) {
+    let (one, zero) = (simd.splat(1.0), simd.splat(0.0));
+    let half = |half: usize, at: usize| half * HALF_PANEL + at..half * HALF_PANEL + at + S::LANES;
+    for (vector, out) in out.chunks_mut(S::LANES).enumerate() {
+        let at = vector * S::LANES;
+        let (mut gate, mut up) = (simd.load(&sums[half(0, at)]), simd.load(&sums[half(1, at)]));
+        if let Some(bias) = bias {
+            gate = simd.add(gate, simd.load(&bias[half(0, at)]));
+            up = simd.add(up, simd.load(&bias[half(1, at)]));
+        }
+        let silu = simd.mul(gate, simd.reciprocal(simd.add(one, simd.exp(simd.sub(zero, gate)))));
+        E::store(simd, simd.mul(silu, up), out);
     }
 }
 
@@ -198,31 +220,34 @@ impl Epilogue for CrossEntropy<'_> {
                 self.chosen[row] = logits[target];
             }
             let lanes = row * MOST_LANES..row * MOST_LANES + S::LANES;
-            let (greatest_at, sum_at) = (&mut self.greatest[lanes.clone()], &mut self.sums[lanes]);
-            let (mut greatest, mut sum) = (simd.load(greatest_at), simd.load(sum_at));
-            for vector in 0..PANEL / S::LANES {
-                let at = vector * S::LANES;
-                if at >= width {
-                    break;
-                }
-                let logit = if at + S::LANES <= width {
-                    simd.load(&logits[at..])
-                } else {
-                    let mut kept = [f32::NEG_INFINITY; MOST_LANES];
-                    kept[..width - at].copy_from_slice(&logits[at..width]);
-                    simd.load(&kept)
-                };
-                if simd.any_greater(logit, greatest) {
-                    let higher = simd.max(greatest, logit);
-                    sum = simd.mul(sum, simd.exp(simd.sub(greatest, higher)));
-                    greatest = higher;
-                }
-                sum = simd.add(sum, simd.exp(simd.sub(logit, greatest)));
+            let (greatest, sum) = (&mut self.greatest[lanes.clone()], &mut self.sums[lanes]);
+            if width == PANEL {
+                add_exponentials(simd, logits, greatest, sum);
+            } else {
+                let mut kept = [f32::NEG_INFINITY; PANEL];
+                kept[..width].copy_from_slice(&logits[..width]);
+                add_exponentials(simd, &kept, greatest, sum);
             }
-            simd.store(greatest, greatest_at);
-            simd.store(sum, sum_at);
         }
     }
+}
+
+/// Adds exp(logit − greatest) to the sum of each lane, with the greatest logit of each lane brought up to date.
+#[inline(always)]
+fn add_exponentials<S: Simd>(simd: S, logits: &[f32; PANEL], greatest_at: &mut [f32], sum_at: &mut [f32]) {
+    let (before, mut sum) = (simd.load(greatest_at), simd.load(sum_at));
+    let mut greatest = before;
+    for logits in logits.chunks_exact(S::LANES) {
+        greatest = simd.max(greatest, simd.load(logits));
+    }
+    if simd.any_greater(greatest, before) {
+        sum = simd.mul(sum, simd.exp(simd.sub(before, greatest)));
+        simd.store(greatest, greatest_at);
+    }
+    for logits in logits.chunks_exact(S::LANES) {
+        sum = simd.add(sum, simd.exp(simd.sub(simd.load(logits), greatest)));
+    }
+    simd.store(sum, sum_at);
 }
 
 /// Brings the lanes of every row together.

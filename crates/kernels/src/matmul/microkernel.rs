@@ -125,21 +125,26 @@ fn widen_pairs(from: &[bf16], to: &mut [f32]) {
 /// Computes a bfloat16 product in tiles.
 ///
 /// # Safety
-/// [`amx::is_available`], and the processor has AVX-512 F, BW, DQ and VL, AVX2 and FMA.
+/// [`amx::is_available`], and the processor has AVX-512 F, BW, DQ, VL and BF16, AVX2 and FMA.
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
 pub(super) unsafe fn multiply_amx<P: Epilogue>(product: Product<'_, bf16>, epilogue: &mut P) {
     // SAFETY: the caller has seen that the processor has them.
-    let simd = unsafe { crate::simd::Avx512::new() };
+    let simd = unsafe { crate::simd::Avx512::<true>::new() };
     // SAFETY: the caller has seen that tiles are available.
     unsafe { amx::configure() };
     let (rows, stride) = (product.rows(), product.row_stride());
-    let mut tile = Tile::ZERO;
-    for panel in 0..product.panel_count() {
-        for row in (0..rows).step_by(amx::ROWS) {
+    let tiles = amx::Order { panels: product.panel_count(), rows };
+    let mut sums = [Tile::ZERO; 2];
+    for index in 0..=tiles.count() {
+        if index < tiles.count() {
+            let (panel, row) = tiles.at(index);
             // SAFETY: tiles are configured on this thread.
-            unsafe { amx::bf16_tile(product.row_values(row), stride, product.panel(panel), &mut tile) };
-            epilogue.take(simd, &tile, tile_rows(row, amx::ROWS, rows), panel);
+            unsafe { amx::bf16_tile(product.row_values(row), stride, product.panel(panel), &mut sums[index % 2]) };
+        }
+        if index > 0 {
+            let (panel, row) = tiles.at(index - 1);
+            epilogue.take(simd, &sums[(index - 1) % 2], tile_rows(row, amx::ROWS, rows), panel);
         }
     }
 }
@@ -164,7 +169,7 @@ mod avx512_bf16 {
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
     pub(crate) unsafe fn multiply<P: Epilogue>(product: Product<'_, bf16>, epilogue: &mut P) {
         // SAFETY: the caller has seen that the processor has them.
-        let simd = unsafe { Avx512::new() };
+        let simd = unsafe { Avx512::<true>::new() };
         let (rows, stride) = (product.rows(), product.row_stride());
         let mut tile = Tile::ZERO;
         for panel in 0..product.panel_count() {

@@ -94,7 +94,7 @@ mod x86 {
 
     /// 512-bit dot products of bytes.
     #[derive(Clone, Copy, Debug)]
-    pub(crate) struct Vnni512(Avx512);
+    pub(crate) struct Vnni512<const BF16: bool>(Avx512<BF16>);
 
     /// 256-bit dot products of bytes as AVX-VNNI encodes them.
     #[derive(Clone, Copy, Debug)]
@@ -104,10 +104,10 @@ mod x86 {
     #[derive(Clone, Copy, Debug)]
     pub(crate) struct Vnni256Evex(Avx2);
 
-    impl Vnni512 {
+    impl<const BF16: bool> Vnni512<BF16> {
         /// # Safety
         /// The processor has AVX-512 VNNI.
-        pub(crate) unsafe fn new(floats: Avx512) -> Self {
+        pub(crate) unsafe fn new(floats: Avx512<BF16>) -> Self {
             Self(floats)
         }
     }
@@ -138,8 +138,8 @@ mod x86 {
 
     /// Implements [`Dots`] for vectors of 512 or 256 bits; `$dot` takes sums, terms and columns.
     macro_rules! dots {
-        ($token:ty, $floats:ty, $vector:ty, $lanes:literal, $terms:literal, $prefix:ident, $dot:expr) => {
-            impl Dots for $token {
+        ([$($generic:ident)?] $token:ty, $floats:ty, $vector:ty, $lanes:literal, $terms:literal, $prefix:ident, $dot:expr) => {
+            impl$(<const $generic: bool>)? Dots for $token {
                 type Floats = $floats;
                 type I = $vector;
                 const TERMS: usize = $terms;
@@ -243,9 +243,9 @@ mod x86 {
         intrinsic!(_mm256_add_epi32(sums, _mm256_madd_epi16(terms, columns)))
     }
 
-    dots!(Vnni512, Avx512, __m512i, 16, 4, zmm, _mm512_dpbusd_epi32);
-    dots!(Vnni256, Avx2, __m256i, 8, 4, ymm, _mm256_dpbusd_avx_epi32);
-    dots!(Vnni256Evex, Avx2, __m256i, 8, 4, ymm, _mm256_dpbusd_epi32);
-    dots!(Pairs<Avx512>, Avx512, __m512i, 16, 2, zmm, pairs_512);
-    dots!(Pairs<Avx2>, Avx2, __m256i, 8, 2, ymm, pairs_256);
+    dots!([BF16] Vnni512<BF16>, Avx512<BF16>, __m512i, 16, 4, zmm, _mm512_dpbusd_epi32);
+    dots!([] Vnni256, Avx2, __m256i, 8, 4, ymm, _mm256_dpbusd_avx_epi32);
+    dots!([] Vnni256Evex, Avx2, __m256i, 8, 4, ymm, _mm256_dpbusd_epi32);
+    dots!([] Pairs<Avx512<false>>, Avx512<false>, __m512i, 16, 2, zmm, pairs_512);
+    dots!([] Pairs<Avx2>, Avx2, __m256i, 8, 2, ymm, pairs_256);
 }

@@ -3,8 +3,8 @@
 
 use half::bf16;
 
-use super::Simd;
 use super::fma::fma_tile;
+use super::{SHIFT, Simd};
 use crate::tile::Tile;
 
 const LANES: usize = 8;
@@ -111,15 +111,12 @@ impl<const FUSED: bool> Simd for Portable<FUSED> {
     }
 
     #[inline(always)]
-    #[expect(clippy::cast_possible_truncation, reason = "the caller bounds the exponent")]
-    fn power_of_two(self, x: Self::V) -> Self::V {
-        lanes!(i => f32::from_bits((((x[i] as i32) + 127) as u32) << 23))
+    fn scale_by_power(self, x: Self::V, shifted: Self::V) -> Self::V {
+        lanes!(i => f32::from_bits(x[i].to_bits().wrapping_add(shifted[i].to_bits() << 23)))
     }
 
     #[inline(always)]
     fn round(self, x: Self::V) -> Self::V {
-        /// Adding and subtracting it leaves no room for a fraction.
-        const SHIFT: f32 = 12_582_912.0; // 1.5 · 2²³
         lanes!(i => (x[i] + SHIFT) - SHIFT)
     }
 

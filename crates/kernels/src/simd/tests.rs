@@ -21,7 +21,7 @@ impl Task for Exp<'_> {
 
 #[test]
 fn exponentials_are_within_two_to_the_minus_22() {
-    let inputs: Vec<f32> = (-86_999..88_000).step_by(7).map(|x| x as f32 / 1000.0).collect();
+    let inputs: Vec<f32> = (-86_999..87_000).step_by(7).map(|x| x as f32 / 1000.0).collect();
     for instructions in Instructions::all() {
         let mut outputs = inputs.clone();
         instructions.run(Exp(&mut outputs));
@@ -61,7 +61,9 @@ fn bfloat16_rounds_to_nearest_even() {
         instructions.run(Round(&inputs, &mut outputs));
         for (x, got) in inputs.iter().zip(&outputs) {
             let expected = bf16::from_f32(*x);
-            let same = got.to_bits() == expected.to_bits() || got.is_nan() && expected.is_nan();
+            let same = got.to_bits() == expected.to_bits()
+                || got.is_nan() && expected.is_nan()
+                || x.is_subnormal() && *got == bf16::ZERO;
             assert!(same, "{}: {x} became {got}, not {expected}", instructions.level());
         }
     }

@@ -12,9 +12,9 @@ use crate::tile::Tile;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Avx2(());
 
-/// AVX-512 F, BW, DQ and VL.
+/// AVX-512 F, BW, DQ and VL; with `BF16` it rounds to bfloat16 in one instruction.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Avx512(());
+pub(crate) struct Avx512<const BF16: bool>(());
 
 impl Avx2 {
     /// # Safety
@@ -24,9 +24,9 @@ impl Avx2 {
     }
 }
 
-impl Avx512 {
+impl<const BF16: bool> Avx512<BF16> {
     /// # Safety
-    /// The processor has AVX-512 F, BW, DQ and VL, and all of [`Avx2`].
+    /// The processor has AVX-512 F, BW, DQ and VL, all of [`Avx2`], and AVX-512 BF16 if that is said.
     pub(crate) unsafe fn new() -> Self {
         Self(())
     }
@@ -142,9 +142,9 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn power_of_two(self, x: __m256) -> __m256 {
-        let exponent = intrinsic!(_mm256_add_epi32(_mm256_cvtps_epi32(x), _mm256_set1_epi32(127)));
-        intrinsic!(_mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23)))
+    fn scale_by_power(self, x: __m256, shifted: __m256) -> __m256 {
+        let exponent = intrinsic!(_mm256_slli_epi32(_mm256_castps_si256(shifted), 23));
+        intrinsic!(_mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(x), exponent)))
     }
 
     #[inline(always)]
@@ -164,7 +164,19 @@ fn first_lanes(count: usize) -> u16 {
     if count >= 16 { u16::MAX } else { (1 << count) - 1 }
 }
 
-impl Simd for Avx512 {
+/// Rounds to bfloat16, called only with AVX-512F.
+#[inline(always)]
+fn round_to_bf16(x: __m512) -> __m256i {
+    let bits = intrinsic!(_mm512_castps_si512(x));
+    // half of the last kept place, less one where the kept part is even
+    let odd = intrinsic!(_mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1)));
+    let rounded = intrinsic!(_mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff))));
+    let nan = intrinsic!(_mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q));
+    let rounded = intrinsic!(_mm512_mask_mov_epi32(rounded, nan, _mm512_set1_epi32(0x7fc0_0000)));
+    intrinsic!(_mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16)))
+}
+
+impl<const BF16: bool> Simd for Avx512<BF16> {
     type V = __m512;
     const LANES: usize = 16;
     const TILE_ROWS: usize = 12;
@@ -200,13 +212,12 @@ impl Simd for Avx512 {
 
     #[inline(always)]
     fn store_bf16(self, x: __m512, to: &mut [bf16]) {
-        let bits = intrinsic!(_mm512_castps_si512(x));
-        // half of the last kept place, less one where the kept part is even
-        let odd = intrinsic!(_mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1)));
-        let rounded = intrinsic!(_mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff))));
-        let nan = intrinsic!(_mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q));
-        let rounded = intrinsic!(_mm512_mask_mov_epi32(rounded, nan, _mm512_set1_epi32(0x7fc0_0000)));
-        let halves = intrinsic!(_mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16)));
+        let halves = if BF16 {
+            // SAFETY: the token proves AVX-512 BF16; both are 256 bits without invalid patterns.
+            unsafe { std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(x)) }
+        } else {
+            round_to_bf16(x)
+        };
         // SAFETY: masked lanes are not written, and `to` has room for all others; the token proves AVX-512BW and VL.
         unsafe { _mm256_mask_storeu_epi16(to.as_mut_ptr().cast(), first_lanes(to.len()), halves) };
     }
@@ -247,8 +258,17 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    fn power_of_two(self, x: __m512) -> __m512 {
-        intrinsic!(_mm512_scalef_ps(_mm512_set1_ps(1.0), x))
+    fn scale_by_power(self, x: __m512, shifted: __m512) -> __m512 {
+        let exponent = intrinsic!(_mm512_slli_epi32(_mm512_castps_si512(shifted), 23));
+        intrinsic!(_mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(x), exponent)))
+    }
+
+    #[inline(always)]
+    fn reciprocal(self, x: __m512) -> __m512 {
+        // one step of Newton's from 14 bits
+        let near = intrinsic!(_mm512_rcp14_ps(x));
+        let error = intrinsic!(_mm512_fnmadd_ps(x, near, _mm512_set1_ps(1.0)));
+        intrinsic!(_mm512_fmadd_ps(near, error, near))
     }
 
     #[inline(always)]

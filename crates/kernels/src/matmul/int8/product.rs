@@ -50,9 +50,10 @@ impl<'a> Int8Product<'a> {
     }
 
     /// Surplus and step of each column of the panel at `index`.
-    fn scales(&self, index: usize) -> (&'a [i32], &'a [f32]) {
-        let columns = index * PANEL..(index + 1) * PANEL;
-        (&self.weights.surplus[columns.clone()], &self.weights.steps[columns])
+    fn scales(&self, index: usize) -> (&'a [i32; PANEL], &'a [f32; PANEL]) {
+        let at = index * PANEL;
+        let surplus = self.weights.surplus[at..].first_chunk().expect("surpluses of whole panels");
+        (surplus, self.weights.steps[at..].first_chunk().expect("steps of whole panels"))
     }
 
     /// The step of `row`; 0 for rows that only fill a tile.
@@ -151,9 +152,9 @@ fn widen_panel(from: &[i8], to: &mut Buffer<i16>) {
 #[derive(Clone, Copy)]
 struct Scales<'a, const ROWS: usize> {
     /// What is taken off the sums of each column, `(32,)`.
-    surplus: &'a [i32],
+    surplus: &'a [i32; PANEL],
     /// The step of each column, `(32,)`.
-    columns: &'a [f32],
+    columns: &'a [f32; PANEL],
     /// The step of each row.
     rows: &'a [f32; ROWS],
 }
@@ -206,26 +207,35 @@ fn dot_tile<D: Dots, const ROWS: usize, const VECTORS: usize>(
 /// Computes an int8 product in tiles.
 ///
 /// # Safety
-/// [`amx::is_available`], and the processor has AVX-512 F, BW, DQ and VL, AVX2 and FMA.
+/// [`amx::is_available`], and the processor has AVX-512 F, BW, DQ, VL and BF16, AVX2 and FMA.
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
 pub(crate) unsafe fn multiply_amx<P: Epilogue>(product: Int8Product<'_>, epilogue: &mut P) {
     // SAFETY: the caller has seen that the processor has them.
-    let simd = unsafe { crate::simd::Avx512::new() };
+    let simd = unsafe { crate::simd::Avx512::<true>::new() };
     // SAFETY: the caller has seen that tiles are available.
     unsafe { amx::configure() };
-    let mut sums = [[0; PANEL]; amx::ROWS];
+    let tiles = amx::Order { panels: product.panel_count(), rows: product.count };
+    let mut sums = [[[0; PANEL]; amx::ROWS]; 2];
     let mut tile = Tile::ZERO;
-    for panel in 0..product.panel_count() {
-        let (surplus, steps) = product.scales(panel);
-        for row in (0..product.count).step_by(amx::ROWS) {
+    for index in 0..=tiles.count() {
+        if index < tiles.count() {
+            let (panel, row) = tiles.at(index);
+            if panel + 1 < tiles.panels {
+                tiles.prefetch(row, product.panel(panel + 1));
+            }
             let rows = &product.row_bytes()[row * product.depth..];
             // SAFETY: tiles are configured on this thread.
-            unsafe { amx::int8_tile(rows, product.depth, product.panel(panel), &mut sums) };
-            for (index, (to, sums)) in tile.0.iter_mut().zip(&sums).enumerate() {
-                let row_step = product.row_step(row + index);
-                for column in 0..PANEL {
-                    to[column] = (sums[column] - surplus[column]) as f32 * (steps[column] * row_step);
+            unsafe { amx::int8_tile(rows, product.depth, product.panel(panel), &mut sums[index % 2]) };
+        }
+        if index > 0 {
+            let (panel, row) = tiles.at(index - 1);
+            let (surplus, steps) = product.scales(panel);
+            for (offset, (to, sums)) in tile.0.iter_mut().zip(&sums[(index - 1) % 2]).enumerate() {
+                let row_step = product.row_step(row + offset);
+                let columns = surplus.iter().zip(steps);
+                for (to, (sum, (surplus, step))) in to.iter_mut().zip(sums.iter().zip(columns)) {
+                    *to = (sum - surplus) as f32 * (step * row_step);
                 }
             }
             epilogue.take(simd, &tile, tile_rows(row, amx::ROWS, product.count), panel);
