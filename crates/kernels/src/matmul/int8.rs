@@ -15,11 +15,14 @@ pub(super) use product::multiply_amx;
 pub use rows::Int8Rows;
 use rows::{LARGEST, ZERO};
 
+use rayon::prelude::*;
+
 use super::weights::{InputRows, Multiply, Takes};
 use super::{Epilogue, Matrix, Norm, Operand};
 use crate::Instructions;
 use crate::buffer::Buffer;
 use crate::hadamard::Hadamard;
+use crate::simd::SHIFT;
 use crate::tile::{HALF_PANEL, PANEL, padded_depth};
 use rows::DEPTH_STEP;
 
@@ -53,23 +56,41 @@ impl Int8Weights {
         self.depth.next_multiple_of(DEPTH_STEP) * PANEL
     }
 
-    /// Rounds `values`, `(depth,)`, into output `column`.
-    #[expect(clippy::cast_possible_truncation, reason = "rounded numbers are within ±127")]
-    fn set_column(&mut self, column: usize, values: &[f32]) {
-        let largest = values.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
-        // a weight that is no number makes the whole output none
-        let step = if values.iter().all(|x| x.is_finite()) { largest / LARGEST } else { f32::NAN };
-        let per_step = if step > 0.0 { step.recip() } else { 0.0 };
-        let start = column / PANEL * self.panel_len();
-        let mut sum = 0;
-        for (k, value) in values.iter().enumerate() {
-            let rounded = (value * per_step).round_ties_even().clamp(-LARGEST, LARGEST) as i8;
-            self.panels[start + place(k, column % PANEL)] = rounded;
-            sum += i32::from(rounded);
-        }
-        self.steps[column] = step;
-        self.surplus[column] = sum * ZERO as i32;
+    /// Rounds the weights that `columns` gives for each panel, as pairs of a column of the panel and its values, `(depth,)`, on all threads.
+    fn fill<'v, I: Iterator<Item = (usize, &'v [f32])>>(&mut self, columns: impl Fn(usize) -> I + Sync) {
+        let len = self.panel_len();
+        let scales = self.steps.par_chunks_exact_mut(PANEL).zip(self.surplus.par_chunks_exact_mut(PANEL));
+        self.panels.par_chunks_exact_mut(len).zip(scales).enumerate().for_each(|(index, (panel, (steps, surplus)))| {
+            for (column, values) in columns(index) {
+                (steps[column], surplus[column]) = round_column(panel, column, values);
+            }
+        });
     }
+}
+
+/// Rounds `values`, `(depth,)`, into `column` of `panel`; returns the value of a step, and what storing rows around 128 adds to sums.
+#[expect(clippy::cast_possible_truncation, reason = "the low byte of a sum with 1.5 · 2²³ is the rounded number")]
+fn round_column(panel: &mut [i8], column: usize, values: &[f32]) -> (f32, i32) {
+    let mut largest = 0.0_f32;
+    // zero times a number; what is none stays none
+    let mut zero = 0.0;
+    for x in values {
+        largest = largest.max(x.abs());
+        zero += x * 0.0;
+    }
+    // a weight that is no number makes the whole output none
+    let step = largest / LARGEST + zero;
+    let per_step = if step > 0.0 { step.recip() } else { 0.0 };
+    let mut sum = 0;
+    for (k, group) in (0..).step_by(GROUP).zip(values.chunks(GROUP)) {
+        let at = place(k, column);
+        for (to, value) in panel[at..at + GROUP].iter_mut().zip(group) {
+            // to nearest, ties to even
+            *to = (value * per_step + SHIFT).to_bits() as i8;
+            sum += i32::from(*to);
+        }
+    }
+    (step, sum * ZERO as i32)
 }
 
 /// Where term `k` of column `column` of a panel lies in it.
@@ -83,20 +104,21 @@ impl Matrix for Int8Weights {
     fn pack(values: &[f32], columns: usize, depth: usize) -> Self {
         assert_eq!(values.len(), columns * depth, "a weight has one value for each input of each output");
         let mut weights = Self::zeros(columns, depth);
-        for (column, values) in values.chunks(depth).enumerate() {
-            weights.set_column(column, values);
-        }
+        weights.fill(|panel| {
+            let last = values.len().min((panel + 1) * PANEL * depth);
+            values[panel * PANEL * depth..last].chunks(depth).enumerate()
+        });
         weights
     }
 
     fn pack_gated(gate: &[f32], up: &[f32], columns: usize, depth: usize) -> Self {
         assert!(gate.len() == columns * depth && up.len() == gate.len(), "one value for each input of each output");
         let mut weights = Self::zeros(columns.div_ceil(HALF_PANEL) * PANEL, depth);
-        for (column, (gate, up)) in gate.chunks(depth).zip(up.chunks(depth)).enumerate() {
-            let place = column / HALF_PANEL * PANEL + column % HALF_PANEL;
-            weights.set_column(place, gate);
-            weights.set_column(place + HALF_PANEL, up);
-        }
+        weights.fill(|panel| {
+            let half = panel * HALF_PANEL * depth..gate.len().min((panel + 1) * HALF_PANEL * depth);
+            let (gate, up) = (gate[half.clone()].chunks(depth), up[half].chunks(depth));
+            gate.enumerate().chain((HALF_PANEL..).zip(up))
+        });
         weights
     }
 

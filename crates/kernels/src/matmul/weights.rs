@@ -1,5 +1,7 @@
 //! Weights in panels.
 
+use rayon::prelude::*;
+
 use super::norm::{Norm, rms_norm};
 use super::operand::{Operand, place};
 use super::{Epilogue, Panels, Product, Rows};
@@ -115,9 +117,8 @@ impl<E: Operand> Matrix for Weights<E> {
         assert_eq!(values.len(), columns * depth, "a weight has one value for each input of each output");
         let mut weights = Self::zeros(columns, depth);
         let stride = weights.panel_len();
-        for (panel, rows) in weights.panels.chunks_mut(stride).zip(values.chunks(PANEL * depth)) {
-            pack_panel(panel, rows, depth, 0);
-        }
+        let panels = weights.panels.par_chunks_mut(stride).zip(values.par_chunks(PANEL * depth));
+        panels.for_each(|(panel, rows)| pack_panel(panel, rows, depth, 0));
         weights
     }
 
@@ -125,11 +126,11 @@ impl<E: Operand> Matrix for Weights<E> {
         assert!(gate.len() == columns * depth && up.len() == gate.len(), "one value for each input of each output");
         let mut weights = Self::zeros(columns.div_ceil(HALF_PANEL) * PANEL, depth);
         let stride = weights.panel_len();
-        let halves = gate.chunks(HALF_PANEL * depth).zip(up.chunks(HALF_PANEL * depth));
-        for (panel, (gate, up)) in weights.panels.chunks_mut(stride).zip(halves) {
+        let halves = gate.par_chunks(HALF_PANEL * depth).zip(up.par_chunks(HALF_PANEL * depth));
+        weights.panels.par_chunks_mut(stride).zip(halves).for_each(|(panel, (gate, up))| {
             pack_panel(panel, gate, depth, 0);
             pack_panel(panel, up, depth, HALF_PANEL);
-        }
+        });
         weights
     }
 

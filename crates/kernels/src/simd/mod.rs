@@ -114,16 +114,20 @@ pub(crate) trait Simd: Copy {
     fn greatest(self, x: Self::V) -> f32 {
         let mut lanes = [f32::NEG_INFINITY; MOST_LANES];
         self.store(x, &mut lanes);
-        let mut best = lanes[0];
-        for lane in lanes {
-            best = if best > lane { best } else { lane };
+        let mut width = MOST_LANES / 2;
+        while width > 0 {
+            for lane in 0..width {
+                let (a, b) = (lanes[lane], lanes[lane + width]);
+                lanes[lane] = if a > b { a } else { b };
+            }
+            width /= 2;
         }
-        best
+        lanes[0]
     }
 }
 
 /// 1.5 · 2²³: a sum with it has no room for a fraction, and the integer in its low bits.
-const SHIFT: f32 = 12_582_912.0;
+pub(crate) const SHIFT: f32 = 12_582_912.0;
 
 /// The longest vector, in numbers.
 pub(crate) const MOST_LANES: usize = 16;

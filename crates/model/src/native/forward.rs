@@ -1,8 +1,9 @@
 //! The forward pass over one window, on one thread: several streams of the same tokens side by side, each with its own mask.
 //!
-//! A layer takes the window in blocks of [`ROW_STEP`] positions. The rows of all streams of a block lie one after the other, so
-//! that every weight panel that is read serves all of them, and everything between two weights stays in the second-level
-//! cache. Shapes use these letters: `t` tokens of the window, `r` positions of a block, `s` streams.
+//! A layer takes the window in blocks of as many positions as make [`MAP_ROWS`] rows of all streams, at least [`ROW_STEP`]. The
+//! rows of all streams of a block lie one after the other, so that every weight panel that is read serves all of them, and
+//! everything between two weights stays in the second-level cache. Attention takes [`ROW_STEP`] positions of one stream at a time.
+//! Shapes use these letters: `t` tokens of the window, `r` positions of a block, `s` streams.
 
 use std::ops::Range;
 
@@ -15,6 +16,9 @@ use headwater_kernels::{
 use super::decoder::{Decoder, Layer, Linear};
 use crate::engine::lowest_argmax;
 use crate::{HeadMask, MaskKind, ModelShape};
+
+/// Rows that a map takes at once, of all streams: each weight is read once for them, and they stay in the second-level cache.
+const MAP_ROWS: usize = 2 * ROW_STEP;
 
 /// Rows that are projected on the vocabulary at once where logits are stored: bounds them to `32 × vocab` floats.
 const LOGIT_ROWS: usize = 32;
@@ -89,7 +93,31 @@ struct Block {
     rows: usize,
 }
 
+/// Positions of one stream that attention takes at once.
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    stream: usize,
+    first: usize,
+    rows: usize,
+    /// Rows of the block before it.
+    offset: usize,
+}
+
 impl Block {
+    /// The parts of the block, in the order of its rows.
+    fn parts(self, streams: usize) -> impl Iterator<Item = Part> {
+        (0..streams).flat_map(move |stream| {
+            (0..self.rows).step_by(ROW_STEP).map(move |start| Part {
+                stream,
+                first: self.first + start,
+                rows: ROW_STEP.min(self.rows - start),
+                offset: stream * self.rows + start,
+            })
+        })
+    }
+}
+
+impl Part {
     fn positions(self) -> Range<usize> {
         self.first..self.first + self.rows
     }
@@ -132,7 +160,7 @@ impl<'a, E: Operand, N: Takes<E>> Window<'a, E, N> {
     fn set_streams(&mut self, streams: usize) {
         self.streams = streams;
         let Self { network: Network { layout, .. }, memory, .. } = self;
-        let rows = streams * ROW_STEP;
+        let rows = MAP_ROWS.max(streams * ROW_STEP);
         memory.projections.resize(rows * layout.width(), 0.0);
         memory.queries.grow(layout.block_len());
         memory.attended.grow(rows * padded_depth(layout.query_width()));
@@ -143,7 +171,9 @@ impl<'a, E: Operand, N: Takes<E>> Window<'a, E, N> {
 
     fn blocks(&self) -> impl Iterator<Item = Block> + use<E, N> {
         let tokens = self.tokens.len();
-        (0..tokens).step_by(ROW_STEP).map(move |first| Block { first, rows: ROW_STEP.min(tokens - first) })
+        // one stream alone takes several steps of rows; with more, a step is what `fork` laid side by side
+        let step = if self.streams == 1 { MAP_ROWS } else { ROW_STEP };
+        (0..tokens).step_by(step).map(move |first| Block { first, rows: step.min(tokens - first) })
     }
 
     /// The residual stream of a block, `(s, r, hidden)`.
@@ -204,26 +234,26 @@ impl<'a, E: Operand, N: Takes<E>> Window<'a, E, N> {
             layer.head_norms.each_ref().map(|norm| norm.as_deref().map(|weight| HeadNorm { weight, eps: decoder.eps }));
         let rotation = HeadRotation { table: rotary, query_norm, key_norm };
         let stride = padded_depth(layout.query_width());
-        let projections = memory.projections[..rows * layout.width()].chunks_exact_mut(block.rows * layout.width());
-        for (stream, projections) in projections.enumerate() {
-            let (masked, StreamMemory { cache, mean }) = (&masked[stream], &mut memory.streams[stream]);
+        for part in block.parts(*streams) {
+            let (masked, StreamMemory { cache, mean }) = (&masked[part.stream], &mut memory.streams[part.stream]);
+            let projections = &mut memory.projections[part.offset * layout.width()..][..part.rows * layout.width()];
             if masked.needs_mean() {
-                mean.advance(instructions, layout, projections, block.first);
+                mean.advance(instructions, layout, projections, part.first);
             }
-            let projections = Projections { values: projections, first: block.first };
+            let projections = Projections { values: projections, first: part.first };
             split_heads(instructions, projections, rotation, &mut memory.queries, cache);
             for head in 0..layout.heads {
-                let queries = QueryBlock::new(&memory.queries, layout, head, block.positions());
-                let first = stream * block.rows * stride + head * layout.head_dim;
+                let queries = QueryBlock::new(&memory.queries, layout, head, part.positions());
+                let first = part.offset * stride + head * layout.head_dim;
                 let out = StridedRows { values: &mut memory.attended[first..], stride };
                 if let Some(argmax) = &mut argmax {
-                    argmax.note(instructions, queries, cache, (index * layout.heads + head, block, &mut memory.logits));
+                    argmax.note(instructions, queries, cache, (index * layout.heads + head, part, &mut memory.logits));
                 }
                 match masked.kind_of(head) {
                     None => attend(instructions, queries, cache, &mut memory.attention, out),
                     Some(MaskKind::CausalUniform) => mean.write(instructions, layout, head, out),
                     Some(MaskKind::Zero) => {
-                        for row in out.values.chunks_mut(stride).take(block.rows) {
+                        for row in out.values.chunks_mut(stride).take(part.rows) {
                             row[..layout.head_dim].fill(E::default());
                         }
                     }
@@ -335,23 +365,23 @@ impl MaskedHeads {
 }
 
 impl Argmax {
-    /// Notes the position that one head attends to most from the rows of `block` that are asked for. `at` counts layer and head.
+    /// Notes the position that one head attends to most from the rows of `part` that are asked for. `at` counts layer and head.
     fn note<E: Operand>(
         &mut self,
         instructions: Instructions,
         queries: QueryBlock<'_, E>,
         cache: &KvCache<E>,
-        (at, block, logits): (usize, Block, &mut Vec<f32>),
+        (at, part, logits): (usize, Part, &mut Vec<f32>),
     ) {
-        let end = block.first + block.rows;
-        let asked = self.rows.start.max(block.first)..self.rows.end.min(end);
+        let end = part.first + part.rows;
+        let asked = self.rows.start.max(part.first)..self.rows.end.min(end);
         if asked.is_empty() {
             return;
         }
-        logits.resize(block.rows * end, 0.0);
+        logits.resize(part.rows * end, 0.0);
         attention_logits(instructions, queries, cache, StridedRows { values: logits, stride: end }); // (r, e)
         for position in asked {
-            let row = &logits[(position - block.first) * end..][..=position];
+            let row = &logits[(position - part.first) * end..][..=position];
             self.positions[at * self.rows.len() + position - self.rows.start] = lowest_argmax(row);
         }
     }

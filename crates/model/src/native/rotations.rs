@@ -7,6 +7,7 @@
 //! Source: Ashkboos et al. (2024), QuaRot, §4, for the places.
 
 use headwater_kernels::Hadamard;
+use rayon::prelude::*;
 
 use crate::ModelShape;
 
@@ -38,12 +39,12 @@ impl Rotations {
 
     /// Lets `weight`, `(out, hidden)`, read the residual stream, after a norm of weight `norm` if there is one.
     pub(super) fn read_stream(&self, weight: &mut [f32], norm: Option<&[f32]>) {
-        for row in weight.chunks_exact_mut(self.width) {
+        weight.par_chunks_exact_mut(self.width).for_each(|row| {
             if let Some(norm) = norm {
                 row.iter_mut().zip(norm).for_each(|(x, norm)| *x *= norm);
             }
             self.hidden.apply(row);
-        }
+        });
     }
 
     /// Lets `weight`, `(hidden, in)`, or a bias, `(hidden,)`, write to the residual stream.
@@ -60,11 +61,11 @@ impl Rotations {
 
     /// Lets `weight`, `(hidden, heads · head_dim)`, read what heads made of values.
     pub(super) fn read_values(&self, weight: &mut [f32]) {
-        weight.chunks_exact_mut(self.head_dim).for_each(|head| self.value.apply(head));
+        weight.par_chunks_exact_mut(self.head_dim).for_each(|head| self.value.apply(head));
     }
 
     /// Lets `weight`, `(hidden, intermediate)`, read rotated inner rows.
     pub(super) fn read_inner(&self, weight: &mut [f32]) {
-        weight.chunks_exact_mut(self.intermediate).for_each(|row| self.inner.apply(row));
+        weight.par_chunks_exact_mut(self.intermediate).for_each(|row| self.inner.apply(row));
     }
 }
