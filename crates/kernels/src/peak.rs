@@ -7,7 +7,7 @@ use crate::simd::{Dots, Simd};
 use crate::{Instructions, Level};
 
 /// Sums in flight: enough to hide the latency of a multiply-add wherever two are issued in a cycle.
-const SUMS: usize = 12;
+const SUMS: usize = 14;
 
 /// The same where a vector of eight takes two registers.
 const PORTABLE_SUMS: usize = 6;
@@ -67,11 +67,12 @@ struct SaturateDots<'a> {
 impl DotTask for SaturateDots<'_> {
     #[inline(always)]
     fn run<D: Dots, const ROWS: usize, const VECTORS: usize>(self, dots: D) {
+        // each product depends on the one before, or the compiler would compute it once
         let term = dots.splat(black_box(0));
-        let mut sums = [dots.splat(0); SUMS];
+        let mut sums = [term; SUMS];
         for _ in 0..ROUNDS {
             for sum in &mut sums {
-                *sum = dots.dot(*sum, term, term);
+                *sum = dots.dot(*sum, *sum, term);
             }
         }
         for sum in sums {
@@ -89,11 +90,12 @@ impl<const SUMS: usize> Task for Saturate<SUMS> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> u64 {
-        let term = simd.splat(black_box(0.0));
-        let mut sums = [simd.splat(0.0); SUMS];
+        // see `SaturateDots`
+        let (term, zero) = (simd.splat(black_box(0.0)), simd.splat(black_box(0.0)));
+        let mut sums = [zero; SUMS];
         for _ in 0..ROUNDS {
             for sum in &mut sums {
-                *sum = simd.mul_add(term, term, *sum);
+                *sum = simd.mul_add(*sum, term, zero);
             }
         }
         for sum in sums {
