@@ -42,7 +42,7 @@ fn a_bench_prints_a_rate_and_an_estimate_and_leaves_the_run_alone() -> Outcome {
     let finished = site.done("bench", &[])?;
     let text = &finished.stdout;
     let heads = "1 heads from layer 1 of 3 (stand-in, as there is no heads.json yet)";
-    for part in ["tokens/s", "documents/s", "bytes a token", heads, "this processor does at most", "≈", "on n of them"]
+    for part in ["otherwise", "int8 ", "bf16 ", "tokens/s", "documents/s", "bytes a token", heads, "this processor does at most", "≈", "on n of them"]
     {
         assert!(text.contains(part), "`{part}`: {text}");
     }
@@ -79,6 +79,10 @@ fn json_has_every_number() -> Outcome {
     positive(&report, &numbers);
     positive(&report["corpus"], &["text_bytes", "tokens", "machine_hours"]);
     assert_eq!(report["numerics"]["precision"], "f32");
+    let others = report["others"].as_array().expect("the other precisions");
+    others.iter().for_each(|other| positive(other, &["tokens_per_second"]));
+    let names: Vec<_> = others.iter().filter_map(|other| other["precision"].as_str()).collect();
+    assert_eq!(names, ["int8", "bf16"]);
     assert_eq!(report["heads"]["origin"], "head-set.json", "a pinned set is used before heads.json is there");
     let hours = |name: &str| report["corpus"][name].as_f64().unwrap_or_default();
     let expected = hours("tokens") / report["tokens_per_second"].as_f64().unwrap_or(1.0) / 3600.0;

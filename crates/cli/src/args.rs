@@ -340,7 +340,7 @@ pub(crate) struct BenchArgs {
     pub(crate) pipeline: PipelineArgs,
     #[command(flatten)]
     pub(crate) worker: WorkerArgs,
-    /// For how long to measure.
+    /// For how long to measure; the other precisions are measured for a quarter of it each.
     #[arg(long, default_value = "30", value_parser = parse_seconds, allow_negative_numbers = true)]
     pub(crate) seconds: Duration,
     #[command(flatten)]

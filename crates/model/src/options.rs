@@ -35,6 +35,12 @@ impl Precision {
         }
     }
 
+    /// Returns the precisions of the engine that calls itself `engine`.
+    #[must_use]
+    pub fn of_engine(engine: &str) -> &'static [Self] {
+        if engine == "native" { &[Self::Int8, Self::Bf16, Self::F32] } else { &[Self::Bf16, Self::F32] }
+    }
+
     /// Returns the precision as the numerics class writes it, which keeps results of other roundings apart.
     #[must_use]
     pub const fn class(self) -> &'static str {

@@ -83,7 +83,7 @@ pub use meters::Meters;
 pub use metrics_server::serve_metrics;
 pub use pipeline::Pipeline;
 pub use run::{RunOptions, RunSummary};
-pub use stages::bench::{BenchReport, CorpusEstimate, MaskedHeads};
+pub use stages::bench::{BenchReport, CorpusEstimate, MaskedHeads, OtherPrecision};
 pub use stages::heads::HeadsRequest;
 pub use stages::model::{WrittenTokenizer, fetch_model, write_tokenizer};
 pub use stages::plan::{Basis, Extent, PlanSummary, SourceSummary};

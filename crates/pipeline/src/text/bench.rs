@@ -3,7 +3,7 @@
 use headwater_record::{ByteCount, TokenCount};
 
 use super::format::{counted, duration, printable};
-use crate::{BenchReport, Throughput};
+use crate::{BenchReport, OtherPrecision, Throughput};
 
 /// What a measurement came to and what follows for the corpus, a line each.
 #[must_use]
@@ -41,12 +41,20 @@ fn bench_lines(report: &BenchReport) -> Vec<(&'static str, String)> {
         ("text", format!("{:.2} bytes a token", speed.bytes_per_token)),
         ("arithmetic", format!("{}{}", flops(measured.flops_per_second), share.unwrap_or_default())),
     ];
+    let others: Vec<String> = report.others.iter().map(|other| against(other, speed.tokens_per_second)).collect();
+    let others = (!others.is_empty()).then(|| ("otherwise", others.join(", ")));
     let hours = duration(corpus.machine_hours);
     let tail = [
         ("corpus", format!("≈ {} of text, ≈ {} tokens", corpus.text_bytes, corpus.tokens)),
         ("time", format!("≈ {hours} on this machine, and an n-th of that on n of them")),
     ];
-    head.into_iter().chain(memory).chain(tail).collect()
+    head.into_iter().chain(memory).chain(others).chain(tail).collect()
+}
+
+/// The speed of another precision, and how many times `speed` it is.
+fn against(other: &OtherPrecision, speed: f64) -> String {
+    let OtherPrecision { precision, tokens_per_second } = *other;
+    format!("{} {} tokens/s ({:.2} ×)", precision.as_str(), counted(tokens_per_second), tokens_per_second / speed)
 }
 
 /// Operations a second, for people.

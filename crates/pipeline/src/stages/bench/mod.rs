@@ -6,13 +6,13 @@ mod report;
 use std::time::{Duration, Instant};
 
 use headwater_corpus::{Plan, PlannedSource};
-use headwater_model::{Model, saturate};
-use headwater_record::ByteCount;
+use headwater_model::{Model, Precision, saturate};
+use headwater_record::{ByteCount, HeadSet};
 use headwater_record::run::Numerics;
-use headwater_score::{Scorer, Speed, Throughput, ThroughputSample};
+use headwater_score::{Speed, Throughput, ThroughputSample};
 use headwater_store::Place;
 
-pub use self::report::{BenchReport, CorpusEstimate, MaskedHeads};
+pub use self::report::{BenchReport, CorpusEstimate, MaskedHeads, OtherPrecision};
 use super::heads::Substitute;
 use super::score::MeasureFollower;
 use crate::error::chain;
@@ -27,9 +27,13 @@ const PEAK_ROUNDS: usize = 5;
 /// Time of one such round.
 const PEAK_ROUND: Duration = Duration::from_millis(50);
 
+/// Part of the time that every other precision is measured for.
+const OTHERS_PART: u32 = 4;
+
 impl Pipeline {
-    /// Measures for about `limit` how fast this machine scores documents of the corpus, and estimates how long all of it takes. Leaves
-    /// nothing but the measurement in the cache, which [`Pipeline::plan_summary`] then uses.
+    /// Measures for about `limit` how fast this machine scores documents of the corpus, and estimates how long all of it takes; then, for a
+    /// quarter of that each, how fast it would be in the other precisions. Leaves nothing but the first measurement in the cache, which
+    /// [`Pipeline::plan_summary`] then uses.
     ///
     /// # Errors
     /// [`Error::NothingToMeasure`]; [`Error::Cancelled`]; [`Error::Score`] if no document is long enough, none is found in time, or one cannot be scored.
@@ -41,13 +45,48 @@ impl Pipeline {
         }
         let model = self.load_model()?;
         let heads = self.heads_or_stand_in(&model)?;
-        let scorer = self.scorer(&model, &heads.heads);
-        let step = self.step("bench", "documents", None);
-        let measured = sample.measure(&scorer, limit, &MeasureFollower { pipeline: self, step });
-        self.heed_cancel()?;
-        let measured = measured?;
+        let measured = self.throughput(&sample, (&model, &heads.heads), limit)?;
         self.keep(&model, measured.speed);
-        self.bench_report(&plan, &model, &scorer, (&heads, measured))
+        let report = self.bench_report(&plan, &model, (&heads, measured))?;
+        drop(model);
+        let others = self.other_precisions(&sample, &heads.heads, (&report.numerics, limit / OTHERS_PART))?;
+        Ok(BenchReport { others, ..report })
+    }
+
+    /// Measures `model` with `heads` masked.
+    fn throughput(
+        &self,
+        sample: &ThroughputSample<'_>,
+        (model, heads): (&Model, &HeadSet),
+        limit: Duration,
+    ) -> Result<Throughput> {
+        let step = self.step("bench", "documents", None);
+        let measured = sample.measure(&self.scorer(model, heads), limit, &MeasureFollower { pipeline: self, step });
+        self.heed_cancel()?;
+        Ok(measured?)
+    }
+
+    /// Measures every other precision that the engine of `numerics` has; one that scores nothing in time is left out.
+    fn other_precisions(
+        &self,
+        sample: &ThroughputSample<'_>,
+        heads: &HeadSet,
+        (numerics, limit): (&Numerics, Duration),
+    ) -> Result<Vec<OtherPrecision>> {
+        let mut others = Vec::new();
+        for precision in Precision::of_engine(&numerics.engine) {
+            if precision.class() == numerics.precision {
+                continue;
+            }
+            let (model, _) = self.load_model_in(*precision)?;
+            match self.throughput(sample, (&model, heads), limit) {
+                Ok(Throughput { speed, .. }) => others
+                    .push(OtherPrecision { precision: *precision, tokens_per_second: speed.tokens_per_second }),
+                Err(Error::Score(headwater_score::Error::NothingInTime { .. })) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(others)
     }
 
     /// Keeps a measurement for `plan`; a cache that cannot be written takes nothing from what is printed.
@@ -74,7 +113,6 @@ impl Pipeline {
         &self,
         plan: &Plan,
         model: &Model,
-        scorer: &Scorer<'_>,
         (heads, measured): (&Substitute, Throughput),
     ) -> Result<BenchReport> {
         let speed = measured.speed;
@@ -97,13 +135,14 @@ impl Pipeline {
             threads: rayon::current_num_threads(),
             model: self.config.model.name.clone(),
             weights: model.weights_hash(),
-            window_tokens: scorer.windowing.window_tokens,
+            window_tokens: self.scorer(model, &heads.heads).windowing.window_tokens,
             heads: masked,
             peak_flops_per_second: peak_flops(&numerics),
             numerics,
             peak_memory_bytes: peak_memory_bytes(),
             measured,
             corpus,
+            others: Vec::new(),
         })
     }
 }

@@ -1,5 +1,6 @@
 //! What a measurement came to.
 
+use headwater_model::Precision;
 use headwater_record::run::Numerics;
 use headwater_record::{ByteCount, ContentHash, TokenCount};
 use headwater_score::Throughput;
@@ -31,6 +32,17 @@ pub struct BenchReport {
     pub peak_memory_bytes: Option<u64>,
     /// What is estimated of the whole corpus.
     pub corpus: CorpusEstimate,
+    /// What the other precisions would give.
+    pub others: Vec<OtherPrecision>,
+}
+
+/// How fast another precision is.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct OtherPrecision {
+    /// The precision, as `model.precision` takes it.
+    pub precision: Precision,
+    /// Tokens that go through the model in a second.
+    pub tokens_per_second: f64,
 }
 
 /// Which heads were masked.
