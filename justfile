@@ -5,6 +5,8 @@ structure:
     python3 -B -m unittest discover .ci && python3 -B .ci/structure.py
 tree:
     python3 -B .ci/tree.py
+speeds:
+    python3 -B tests/bench/peers/readme_table.py --check
 deny:
     cargo deny --config .ci/deny.toml check -D unmatched-skip licenses bans sources
 advisories:
