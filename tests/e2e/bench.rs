@@ -42,8 +42,18 @@ fn a_bench_prints_a_rate_and_an_estimate_and_leaves_the_run_alone() -> Outcome {
     let finished = site.done("bench", &[])?;
     let text = &finished.stdout;
     let heads = "1 heads from layer 1 of 3 (stand-in, as there is no heads.json yet)";
-    for part in ["otherwise", "int8 ", "bf16 ", "tokens/s", "documents/s", "bytes a token", heads, "this processor does at most", "≈", "on n of them"]
-    {
+    for part in [
+        "otherwise",
+        "int8 ",
+        "bf16 ",
+        "tokens/s",
+        "documents/s",
+        "bytes a token",
+        heads,
+        "this processor does at most",
+        "≈",
+        "on n of them",
+    ] {
         assert!(text.contains(part), "`{part}`: {text}");
     }
     assert!(text.contains("all there is"), "82 documents do not last for 30 s: {text}");

@@ -5,13 +5,13 @@
 //!
 //! | family | float32 | bfloat16 dots | int8 dots | level |
 //! |---|---:|---:|---:|---|
-//! | Intel with tiles (Sapphire Rapids, Emerald Rapids, Granite Rapids) | 64 | 2,048 in tiles (given) | 4,096 in tiles (given) | `amx` |
+//! | Intel with tiles (Sapphire Rapids, Emerald Rapids, Granite Rapids) | 64 | 1,024 in tiles | 2,048 in tiles | `amx` |
 //! | AMD Zen 5 | 64 | 128 | 256 | `avx512-bf16` |
 //! | AMD Zen 4 | 32 | 64 | 128 | `avx512-bf16` |
 //! | Intel with AVX-512 and VNNI and no tiles (Ice Lake, Cooper Lake; Sapphire and Emerald Rapids where tiles are hidden) | 64 | 24 | 256 | `avx512-vnni` |
 //! | AVX-512 without VNNI (Skylake-X) | 64 (given) | – | 128 as int16 (given) | `avx512` |
 //! | AVX-VNNI without AVX-512 (Alder Lake and later) | 32 (given) | – | 128 (given) | `avx2-vnni` |
-//! | AVX2 | 32 (given) | – | 64 as int16 (given) | `avx2` |
+//! | AVX2 | 32 | – | 48 as int16 | `avx2` |
 //!
 //! The same family always gets the same level, and with it the same numerics class, so that machines of a fleet agree.
 //! `headwater-model` holds the choice against a short measurement.

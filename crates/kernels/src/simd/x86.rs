@@ -213,8 +213,9 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
     #[inline(always)]
     fn store_bf16(self, x: __m512, to: &mut [bf16]) {
         let halves = if BF16 {
-            // SAFETY: the token proves AVX-512 BF16; both are 256 bits without invalid patterns.
-            unsafe { std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(x)) }
+            let halves = intrinsic!(_mm512_cvtneps_pbh(x));
+            // SAFETY: both are 256 bits without invalid patterns.
+            unsafe { std::mem::transmute::<__m256bh, __m256i>(halves) }
         } else {
             round_to_bf16(x)
         };

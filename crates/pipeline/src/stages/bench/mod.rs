@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use headwater_corpus::{Plan, PlannedSource};
 use headwater_model::{Model, Precision, saturate};
-use headwater_record::{ByteCount, HeadSet};
 use headwater_record::run::Numerics;
+use headwater_record::{ByteCount, HeadSet};
 use headwater_score::{Speed, Throughput, ThroughputSample};
 use headwater_store::Place;
 
@@ -80,8 +80,9 @@ impl Pipeline {
             }
             let (model, _) = self.load_model_in(*precision)?;
             match self.throughput(sample, (&model, heads), limit) {
-                Ok(Throughput { speed, .. }) => others
-                    .push(OtherPrecision { precision: *precision, tokens_per_second: speed.tokens_per_second }),
+                Ok(Throughput { speed, .. }) => {
+                    others.push(OtherPrecision { precision: *precision, tokens_per_second: speed.tokens_per_second })
+                }
                 Err(Error::Score(headwater_score::Error::NothingInTime { .. })) => {}
                 Err(error) => return Err(error),
             }
