@@ -70,7 +70,7 @@ pub fn health(
     let masks: Vec<HeadMask> = sets.map(|set| HeadMask { set, kind: options.mask }).collect();
     let (kind, passes) = (format!("predictions under {masks:?}"), masks.len() as u64);
     let measuring = Measuring { engine, kind, values: masks.len(), passes, watch };
-    let accuracies = measuring.each(measured, |probe| {
+    let accuracies = measuring.each(measured, 0..measured.len(), |probe| {
         let predicted = engine.predictions(&probe.ids, probe.query_rows(), &masks)?;
         let targets = &probe.ids[probe.answer()];
         let accuracy = |row: &Vec<u32>| share(row.iter().zip(targets).map(|(a, b)| a == b));

@@ -18,6 +18,7 @@ mod layout;
 mod pinned;
 mod placeholder;
 mod probe;
+mod ranking;
 mod retrieval;
 mod search;
 mod sentences;
@@ -30,7 +31,8 @@ pub use health::{HEALTH_PROBES, HealthOptions, MASKS_PER_PROBE, health, weakness
 pub use pinned::validate_heads;
 pub use placeholder::placeholder_heads;
 pub use probe::{Probe, ProbeSettings, build_probes};
-pub use retrieval::{RetrievalScores, head_set, retrieval_scores};
+pub use ranking::head_set;
+pub use retrieval::{RetrievalScores, retrieval_scores};
 pub use search::{FindOptions, find_heads, forward_passes};
 pub use sentences::{MAX_SENTENCE_TOKENS, bundled_sentences, extract_sentences};
 pub use vocabulary::Vocabulary;

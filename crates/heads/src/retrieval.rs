@@ -1,16 +1,19 @@
-//! Retrieval scores and the head set they give.
+//! Retrieval scores: how strongly each head copies.
+
+use std::ops::Range;
 
 use headwater_model::{AttentionArgmax, Concurrency, Engine};
 use headwater_record::heads::Rule;
 use headwater_record::statistics::spearman;
-use headwater_record::{ContentHash, HeadId, HeadSet};
+use headwater_record::{ContentHash, HeadId};
 use rayon::prelude::*;
 
 use crate::{Error, Probe, Watch};
 
 /// How strongly each head copies, probe by probe.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct RetrievalScores {
+    /// Heads of a layer.
     heads: usize,
     /// `(probe, layer × heads + head)`, in [0, 1].
     by_probe: Vec<Vec<f64>>,
@@ -44,6 +47,32 @@ impl RetrievalScores {
         let heads = self.by_probe.first().map_or(0, Vec::len);
         (0..heads).map(|head| mean(self.by_probe.iter().skip(first).step_by(step).map(|scores| scores[head]))).collect()
     }
+
+    /// Measures those of `probes` that come after the ones measured already; see [`retrieval_scores`].
+    pub(crate) fn extend(
+        &mut self,
+        engine: &dyn Engine,
+        probes: &[Probe],
+        rule: Rule,
+        watch: &dyn Watch,
+    ) -> Result<(), Error> {
+        let (layers, heads) = (engine.shape().layers, engine.shape().heads);
+        let kind = match rule {
+            Rule::NeedleSpan => "retrieval, needle span",
+            Rule::Visible => "retrieval, visible",
+        };
+        let measuring = Measuring { engine, kind: kind.to_owned(), values: layers * heads, passes: 1, watch };
+        let new = self.by_probe.len()..probes.len();
+        let by_probe = measuring.each(probes, new.clone(), |probe| {
+            let argmax = engine.attention_argmax(&probe.ids, probe.query_rows())?;
+            let addresses = (0..layers).flat_map(|layer| (0..heads).map(move |head| (layer, head)));
+            Ok(addresses.map(|address| copied_share(probe, rule, &argmax, address)).collect())
+        })?;
+        self.heads = heads;
+        self.by_probe.extend(by_probe);
+        self.reachable.extend(probes[new].iter().map(|probe| reachable_share(probe, rule)));
+        Ok(())
+    }
 }
 
 /// Measures every head on every probe, teacher-forced, one forward pass a probe.
@@ -69,22 +98,9 @@ pub fn retrieval_scores(
     if probes.is_empty() {
         return Err(Error::NoProbes);
     }
-    let (layers, heads) = (engine.shape().layers, engine.shape().heads);
-    let kind = match rule {
-        Rule::NeedleSpan => "retrieval, needle span",
-        Rule::Visible => "retrieval, visible",
-    };
-    let measuring = Measuring { engine, kind: kind.to_owned(), values: layers * heads, passes: 1, watch };
-    let by_probe = measuring.each(probes, |probe| {
-        let argmax = engine.attention_argmax(&probe.ids, probe.query_rows())?;
-        let addresses = (0..layers).flat_map(|layer| (0..heads).map(move |head| (layer, head)));
-        Ok(addresses.map(|address| copied_share(probe, rule, &argmax, address)).collect())
-    })?;
-    Ok(RetrievalScores {
-        heads,
-        by_probe,
-        reachable: probes.iter().map(|probe| reachable_share(probe, rule)).collect(),
-    })
+    let mut scores = RetrievalScores::default();
+    scores.extend(engine, probes, rule, watch)?;
+    Ok(scores)
 }
 
 /// How probes are measured.
@@ -100,14 +116,16 @@ pub(crate) struct Measuring<'a> {
 }
 
 impl Measuring<'_> {
-    /// Measures every probe that was not measured before, on all threads if the engine runs a window on each; results are in the order of
-    /// probes.
+    /// Measures those of `probes` that are `new`, unless they were measured before, on all threads if the engine runs a window on each; results
+    /// are in the order of probes.
     pub(crate) fn each(
         &self,
         probes: &[Probe],
+        new: Range<usize>,
         measure: impl Fn(&Probe) -> Result<Vec<f64>, headwater_model::Error> + Sync,
     ) -> Result<Vec<Vec<f64>>, Error> {
-        let measured = |(index, probe)| {
+        let measured = |index: usize| {
+            let probe = &probes[index];
             let name = self.name(probe);
             let kept = self.watch.find(&name).filter(|kept| kept.len() == self.values);
             let values = match kept {
@@ -123,8 +141,8 @@ impl Measuring<'_> {
             Ok(values)
         };
         match self.engine.concurrency() {
-            Concurrency::WindowPerThread => probes.par_iter().enumerate().map(measured).collect(),
-            Concurrency::OneWindow => probes.iter().enumerate().map(measured).collect(),
+            Concurrency::WindowPerThread => new.into_par_iter().map(measured).collect(),
+            Concurrency::OneWindow => new.map(measured).collect(),
         }
     }
 
@@ -160,35 +178,6 @@ fn admits(probe: &Probe, rule: Rule, position: usize) -> bool {
         Rule::NeedleSpan => probe.needle.contains(&position),
         Rule::Visible => true,
     }
-}
-
-/// Takes the `round(fraction × layers × heads)` heads of the highest scores, at least one; half rounds up, ties go to the lower (layer, head).
-///
-/// # Shapes
-/// - `scores`: `(layer, head)`
-///
-/// # Errors
-/// [`Error::TooManyHeads`] for more than 65,536 layers or heads a layer.
-pub fn head_set(scores: &[Vec<f64>], fraction: f64) -> Result<HeadSet, Error> {
-    let mut ranked = Vec::new();
-    for (layer, row) in scores.iter().enumerate() {
-        for (head, &score) in row.iter().enumerate() {
-            ranked.push((score, head_id(layer, head).ok_or_else(|| too_many(scores))?));
-        }
-    }
-    ranked.sort_by(|(a, a_id), (b, b_id)| b.total_cmp(a).then_with(|| a_id.cmp(b_id)));
-    let wanted = (fraction * ranked.len() as f64 + 0.5).floor();
-    // The count is at most the number of heads, which is exact in f64.
-    let kept = (1..ranked.len()).find(|&count| count as f64 >= wanted).unwrap_or(ranked.len());
-    Ok(HeadSet::new(ranked.into_iter().take(kept).map(|(_, id)| id).collect())?)
-}
-
-fn head_id(layer: usize, head: usize) -> Option<HeadId> {
-    Some(HeadId { layer: u16::try_from(layer).ok()?, head: u16::try_from(head).ok()? })
-}
-
-fn too_many(scores: &[Vec<f64>]) -> Error {
-    Error::TooManyHeads { layers: scores.len(), heads: scores.iter().map(Vec::len).max().unwrap_or(0), most: u16::MAX }
 }
 
 /// The mean of `values` summed in order; 0 without values.

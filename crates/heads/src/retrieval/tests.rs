@@ -1,5 +1,3 @@
-use proptest::prelude::*;
-
 use super::*;
 use crate::fake::{FakeEngine, Role, vocabulary};
 use crate::{ProbeSettings, build_probes, bundled_sentences};
@@ -56,37 +54,4 @@ fn means_are_over_probes() {
     assert_eq!(scores.mean(), [[0.5, 0.5]]);
     assert_eq!(scores.reachable(), 0.5);
     assert!((scores.split_half_correlation() + 1.0).abs() < 1e-12);
-}
-
-#[test]
-fn the_head_set_rounds_half_up_and_breaks_ties_downwards() -> Result<(), Error> {
-    let scores = vec![vec![0.5, 0.25, 0.5], vec![0.75, 0.25, 0.5]];
-    let addresses = |fraction| -> Result<Vec<(u16, u16)>, Error> {
-        Ok(head_set(&scores, fraction)?.as_slice().iter().map(|id| (id.layer, id.head)).collect())
-    };
-    assert_eq!(addresses(1e-9)?, [(1, 0)]);
-    assert_eq!(addresses(0.25)?, [(0, 0), (1, 0)]);
-    assert_eq!(addresses(0.5)?, [(0, 0), (0, 2), (1, 0)]);
-    assert_eq!(addresses(0.75)?.len(), 5);
-    assert_eq!(addresses(1.0)?.len(), 6);
-    // SmolLM2-135M: 0.05 × 270 = 13.5 heads make 14.
-    assert_eq!(head_set(&vec![vec![0.0; 9]; 30], 0.05)?.as_slice().len(), 14);
-    assert!(matches!(head_set(&vec![Vec::new(); 1], 0.5), Ok(set) if set.as_slice().is_empty()));
-    Ok(())
-}
-
-proptest! {
-    #[test]
-    fn the_head_set_holds_the_highest(values in proptest::collection::vec(0u8..4, 1..60), fraction in 0.001f64..1.0) {
-        let scores: Vec<Vec<f64>> = values.chunks(6).map(|row| row.iter().map(|&v| f64::from(v)).collect()).collect();
-        let set = head_set(&scores, fraction).expect("a set");
-        let wanted = ((fraction * values.len() as f64 + 0.5).floor()).max(1.0);
-        prop_assert_eq!(set.as_slice().len() as f64, wanted);
-        let score = |id: &HeadId| scores[usize::from(id.layer)][usize::from(id.head)];
-        let lowest = set.as_slice().iter().map(score).fold(f64::INFINITY, f64::min);
-        let above = scores.iter().flatten().filter(|&&value| value > lowest).count();
-        prop_assert!(above <= set.as_slice().len());
-        let held = set.as_slice().iter().filter(|id| score(id) > lowest).count();
-        prop_assert_eq!(held, above);
-    }
 }
