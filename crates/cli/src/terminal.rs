@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use headwater_pipeline::{Event, Events, Progress, Step};
+use headwater_pipeline::{Event, Events, Progress, Step, Total};
 use indicatif::{HumanCount, HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
 use serde::Serialize;
 
@@ -125,12 +125,14 @@ impl Events for Console {
 
     fn begin(&self, step: Step) -> Box<dyn Progress> {
         let bar = if self.style == Style::Bars {
-            let template = match step.total {
-                None => "{prefix:>12} {spinner} {human_pos} {unit} · {msg}{elapsed}",
-                Some(_) => "{prefix:>12} [{bar:32}] {human_pos}/{human_len} {unit} · {msg}{eta} left",
+            let (template, length) = match step.total {
+                Total::Unknown => ("{prefix:>12} {spinner} {human_pos} {unit} · {msg}{elapsed}", 0),
+                Total::Exactly(total) => {
+                    ("{prefix:>12} [{bar:32}] {human_pos}/{human_len} {unit} · {msg}{eta} left", total)
+                }
             };
             let style = ProgressStyle::with_template(&template.replace("{unit}", step.unit));
-            let bar = self.bars.add(ProgressBar::new(step.total.unwrap_or(0)));
+            let bar = self.bars.add(ProgressBar::new(length));
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─"));
             bar.set_prefix(step.name);
             bar.enable_steady_tick(Duration::from_millis(250));
@@ -191,6 +193,10 @@ impl ShownStep {
     #[expect(clippy::cast_precision_loss, reason = "rates for people")]
     fn line(&self) -> ProgressLine {
         let Step { name, unit, total } = self.step;
+        let total = match total {
+            Total::Unknown => None,
+            Total::Exactly(total) => Some(total),
+        };
         let (done, tokens) = (self.done.load(Ordering::Relaxed), self.tokens.load(Ordering::Relaxed));
         let took = self.began.elapsed();
         let left = total.filter(|_| done > 0).map(|total| {

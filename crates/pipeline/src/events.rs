@@ -27,8 +27,17 @@ pub struct Step {
     pub name: &'static str,
     /// What is counted, in the plural, such as `documents`.
     pub unit: &'static str,
-    /// How many there are; `None` if that is not known beforehand.
-    pub total: Option<u64>,
+    /// How many there are.
+    pub total: Total,
+}
+
+/// How many pieces a step has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Total {
+    /// Nobody knows beforehand.
+    Unknown,
+    /// So many.
+    Exactly(u64),
 }
 
 /// Shows how far a step is.

@@ -73,7 +73,7 @@ pub use cancel::CancelToken;
 pub use config::{InstructionsChoice, ModelConfig, PipelineConfig, RunConfig};
 pub use environment::Environment;
 pub use error::{Class, Error, Result};
-pub use events::{Event, Events, ProbeAccuracy, Progress, Silent, Step};
+pub use events::{Event, Events, ProbeAccuracy, Progress, Silent, Step, Total};
 pub use headwater_record::metrics::TrafficMetrics;
 pub use headwater_record::{Metrics, Part, number};
 pub use headwater_run::{Arm, OnChange};

@@ -11,7 +11,7 @@ use headwater_store::Place;
 use serde::Serialize;
 
 use crate::meters::Meters;
-use crate::{Environment, Error, Event, PipelineConfig, Progress, Result, Step};
+use crate::{Environment, Error, Event, PipelineConfig, Progress, Result, Step, Total};
 
 /// A pipeline and its output. Each stage is a method, and goes on from what earlier calls, also of other processes, left there.
 pub struct Pipeline {
@@ -105,7 +105,7 @@ impl Pipeline {
     }
 
     /// Begins to show a step.
-    pub(crate) fn step(&self, name: &'static str, unit: &'static str, total: Option<u64>) -> Box<dyn Progress> {
+    pub(crate) fn step(&self, name: &'static str, unit: &'static str, total: Total) -> Box<dyn Progress> {
         self.environment.events.begin(Step { name, unit, total })
     }
 

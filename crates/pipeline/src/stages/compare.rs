@@ -4,7 +4,7 @@ use headwater_record::comparison::Comparison;
 use headwater_select::{NamedRule, StoredSidecars, compare};
 
 use crate::stages::select::refuse_other_labels;
-use crate::{Error, Pipeline, Result};
+use crate::{Error, Pipeline, Result, Total};
 
 impl Pipeline {
     /// Says what several pipelines over the same run would keep of its scores, what they share, and what each keeps alone.
@@ -30,7 +30,7 @@ impl Pipeline {
         };
         let rule = |pipeline: &Self| NamedRule { name: pipeline.name.clone(), config: pipeline.config.select.clone() };
         let rules: Vec<NamedRule> = pipelines.iter().map(rule).collect();
-        let step = first.step("cut", "sidecars read", None);
+        let step = first.step("cut", "sidecars read", Total::Unknown);
         Ok(compare(&sidecars, &rules, first.config.run.seed, &|read| step.advance(read))?)
     }
 

@@ -12,7 +12,7 @@ use headwater_run::RunFolder;
 use headwater_select::{Rule, overlap};
 use serde_json::Value;
 
-use crate::{Error, Pipeline, Result};
+use crate::{Error, Pipeline, Result, Total};
 
 /// One of the runs, as far as the page shows it.
 struct Run<'a> {
@@ -80,7 +80,7 @@ fn shared(runs: &[Run<'_>; 2]) -> Result<RunOverlap> {
     let domains = if common_shards > 0 {
         let (own, _) = one.pipeline.scored_sidecars(&one.file, one.plan.as_ref())?;
         let (others, _) = other.pipeline.scored_sidecars(&other.file, other.plan.as_ref())?;
-        let step = one.pipeline.step("compare", "sidecars read", None);
+        let step = one.pipeline.step("compare", "sidecars read", Total::Unknown);
         overlap([(&own, one.rule()), (&others, other.rule())], &|read| step.advance(read))?
     } else {
         Vec::new()

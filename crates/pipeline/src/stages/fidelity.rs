@@ -8,7 +8,7 @@ use headwater_record::run::ScoringInputs;
 use headwater_score::{Fidelity, FidelitySample, Scorer};
 
 use crate::stages::score::MeasureFollower;
-use crate::{Event, Pipeline, Result};
+use crate::{Event, Pipeline, Result, Total};
 
 impl Pipeline {
     /// Tells how a run in int8 ranks documents of `plan` against float32, and measures it unless a worker has; tells nothing in other
@@ -59,7 +59,7 @@ impl Pipeline {
             return Ok(None);
         }
         let (reference, _) = self.load_model_in(Precision::F32)?;
-        let step = self.step("fidelity", "documents", Some(2 * sample.documents()));
+        let step = self.step("fidelity", "documents", Total::Exactly(2 * sample.documents()));
         let reference = self.scorer(&reference, &scoring.heads);
         let compared = sample.compare(scorer, &reference, &MeasureFollower { pipeline: self, step });
         self.heed_cancel()?;

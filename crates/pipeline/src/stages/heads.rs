@@ -13,7 +13,7 @@ use headwater_store::Created;
 
 use super::probe_journal::ProbeJournal;
 use crate::events::ProbeAccuracy;
-use crate::{Error, Event, Pipeline, Result};
+use crate::{Error, Event, Pipeline, Result, Total};
 
 /// Sentences taken from the corpus, at most.
 const CORPUS_SENTENCES: usize = 4_000;
@@ -169,7 +169,7 @@ impl Pipeline {
             allow_weak,
             corpus_sentences: &corpus_sentences,
         };
-        let step = self.step("heads", "forward passes", Some(forward_passes(config)));
+        let step = self.step("heads", "forward passes", Total::Exactly(forward_passes(config)));
         let journal = ProbeJournal::open(self, model.weights_hash(), step)?;
         let watched = self.environment.cancel.watch();
         let found = find_heads(model, config, &options, &journal);

@@ -10,7 +10,7 @@ use headwater_tokens::{TokenizerSetup, TokensConfig};
 use serde::Serialize;
 
 use crate::pipeline::json_bytes;
-use crate::{Environment, Event, Pipeline, Result, Step};
+use crate::{Environment, Event, Pipeline, Result, Step, Total};
 
 /// A tokenizer that lies in a folder without a model.
 const TOKENIZER_FILE: &str = "tokenizer.json";
@@ -148,6 +148,6 @@ fn paths(files: ModelFiles) -> (ModelPaths, String) {
 
 fn fetch_files(name: &str, environment: &Environment) -> Result<ModelFiles> {
     let spec = ModelSpec::resolve(name)?;
-    let step = environment.events.begin(Step { name: "model", unit: "bytes", total: None });
+    let step = environment.events.begin(Step { name: "model", unit: "bytes", total: Total::Unknown });
     Ok(Fetcher::new(environment.cache()?, &environment.stores).fetch(&spec, &|bytes| step.advance(bytes))?)
 }

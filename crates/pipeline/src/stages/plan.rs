@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::estimate::{ASSUMED_BYTES_PER_TOKEN, tokens};
 use crate::measurement::{Known, Measurement, Settings};
-use crate::{Event, OnChange, Pipeline, Result, Verdict};
+use crate::{Event, OnChange, Pipeline, Result, Total, Verdict};
 
 /// What a corpus holds, as its footers tell.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -121,7 +121,7 @@ impl Pipeline {
             self.environment.stores.pin(&run.revisions);
         }
         let _timer = self.meters.stage("plan");
-        let step = self.step("plan", "footers", None);
+        let step = self.step("plan", "footers", Total::Unknown);
         // what a run writes in Parquet
         let own = [RunFolder::SCORES, RunFolder::SUBSETS, RunFolder::COPIES, RunFolder::REJECTS];
         let excluded = own.iter().map(|path| self.place().child(path)).collect();

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use headwater_score::{Relabelled, divide, relabel, with_labels_of};
 
-use crate::{Event, Part, Pipeline, Result};
+use crate::{Event, Part, Pipeline, Result, Total};
 
 impl Pipeline {
     /// Rewrites the id and domain columns of the sidecars that are there, as the pipeline now names them, without the model; returns
@@ -17,7 +17,7 @@ impl Pipeline {
         let plan = &self.plan()?;
         let run = with_labels_of(self.begun_run()?, plan);
         let done = divide(plan, &run, Part::WHOLE, &self.folder)?.done;
-        let step = self.step("relabel", "units", Some(done.len() as u64));
+        let step = self.step("relabel", "units", Total::Exactly(done.len() as u64));
         let rewritten = AtomicU64::new(0);
         relabel(&done, &self.folder, &|outcome| {
             rewritten.fetch_add(u64::from(outcome == Relabelled::Rewritten), Ordering::Relaxed);

@@ -10,7 +10,7 @@ use headwater_run::RunFolder;
 use headwater_select::{Mixtures, Rule, SelectedWeight, StoredSidecars, profile};
 
 use crate::error::chain;
-use crate::{Arm, Class, Error, Pipeline, Result};
+use crate::{Arm, Class, Error, Pipeline, Result, Total};
 
 impl Pipeline {
     /// Writes `report.html`, one page of everything that is known of the run, whatever state it is in; returns its path, relative to
@@ -91,7 +91,7 @@ impl Pipeline {
             return Ok(None);
         }
         let rule = Rule { config: &self.config.select, seed: self.config.run.seed };
-        let step = self.step("report", "sidecars read", None);
+        let step = self.step("report", "sidecars read", Total::Unknown);
         let profile = profile(&sidecars, scored + missing, rule, &|read| step.advance(read));
         self.meters.read_sidecars(&sidecars.metrics());
         Ok(Some(profile?))

@@ -17,7 +17,7 @@ use serde::Serialize;
 use crate::meters::unusable;
 use crate::stages::heads::HeadsRequest;
 use crate::verdict::{rejects, warn_skipped};
-use crate::{Error, Event, Part, Pipeline, Progress, Result, Verdict};
+use crate::{Error, Event, Part, Pipeline, Progress, Result, Total, Verdict};
 
 /// What to score, and what to do about changes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -228,7 +228,7 @@ impl Pipeline {
         self.meters.wants(pending.len() as u64, needed);
         let before = self.environment.stores.traffic();
         let tally = Tally { run: run.clone(), documents: 0, rejects: 0, unreadable: BTreeSet::new() };
-        let step = self.step("score", "documents", Some(division.pending_rows()));
+        let step = self.step("score", "documents", Total::Exactly(division.pending_rows()));
         let watch = Follower { pipeline: self, pending, step, tally: Mutex::new(tally) };
         let watched = self.environment.cancel.watch();
         let ended = score_units(&scorer, pending, &self.folder, &watch);

@@ -7,7 +7,7 @@ use headwater_score::labels;
 use headwater_select::{Rule, SelectConfig, Sidecars, StoredSidecars, control, cut_with_rejects, write_subset};
 use serde::Serialize;
 
-use crate::{Arm, Error, Event, Pipeline, Result, Verdict};
+use crate::{Arm, Error, Event, Pipeline, Result, Total, Verdict};
 
 /// What a selection keeps, and whether the scores that it is of are complete.
 #[derive(Clone, Debug, Serialize)]
@@ -89,10 +89,10 @@ impl Pipeline {
         let (config, seed) = (self.rule(arm)?, self.config.run.seed);
         let sidecars = StoredSidecars::open(&self.folder, run)?.with_shards(plan);
         let mut rejects = RejectsWriter::new(&self.folder)?;
-        let step = self.step("cut", "sidecars read", None);
+        let step = self.step("cut", "sidecars read", Total::Unknown);
         let rule = Rule { config: &config, seed };
         let selection = cut_with_rejects(&sidecars, rule, &mut rejects, &|read| step.advance(read))?;
-        let step = self.step("subset", "units", Some(sidecars.units().len() as u64));
+        let step = self.step("subset", "units", Total::Exactly(sidecars.units().len() as u64));
         write_subset(&self.folder, &sidecars, &selection, &|done| step.advance(done))?;
         step.finish();
         self.meters.read_sidecars(&sidecars.metrics());

@@ -13,7 +13,7 @@ use headwater_tokens::{
 
 use serde::Serialize;
 
-use crate::{Arm, Error, Event, Part, Pipeline, Progress, Result, Verdict};
+use crate::{Arm, Error, Event, Part, Pipeline, Progress, Result, Total, Verdict};
 
 /// Follows the tokenising: shows progress, tells when to stop.
 struct Follower<'a> {
@@ -162,7 +162,7 @@ impl Pipeline {
             })
             .collect();
         let options = PlanOptions { unit_bytes: self.config.run.unit_bytes, ..PlanOptions::default() };
-        let step = self.step("plan", "footers of the subset", None);
+        let step = self.step("plan", "footers of the subset", Total::Unknown);
         Ok(plan_folders(&sources, &options, &|footers| step.advance(footers))?)
     }
 
@@ -202,7 +202,7 @@ impl Pipeline {
             TextPart::Selected => "the subset".to_owned(),
             TextPart::Bucket(_) => part.part.name(),
         };
-        let step = self.step("tokens", "documents", Some(work.pending_rows()));
+        let step = self.step("tokens", "documents", Total::Exactly(work.pending_rows()));
         let watch = Follower { pipeline: self, step, skipped: Mutex::default() };
         let watched = self.environment.cancel.watch();
         let progress = write_tokens(&work, &watch);

@@ -19,7 +19,7 @@ use crate::error::chain;
 use crate::estimate::tokens;
 use crate::measurement::{Measurement, Settings, processor};
 use crate::meters::peak_memory_bytes;
-use crate::{Error, Pipeline, Result};
+use crate::{Error, Pipeline, Result, Total};
 
 /// Rounds in which the processor's peak is sought; the best counts.
 const PEAK_ROUNDS: usize = 5;
@@ -60,7 +60,7 @@ impl Pipeline {
         (model, heads): (&Model, &HeadSet),
         limit: Duration,
     ) -> Result<Throughput> {
-        let step = self.step("bench", "documents", None);
+        let step = self.step("bench", "documents", Total::Unknown);
         let measured = sample.measure(&self.scorer(model, heads), limit, &MeasureFollower { pipeline: self, step });
         self.heed_cancel()?;
         Ok(measured?)
