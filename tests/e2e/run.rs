@@ -323,12 +323,17 @@ fn a_head_set_is_found_drawn_and_refused_if_weak() -> Outcome {
     assert!(!site.path(OUTPUT).join("heads.json").exists(), "a refused head set is not pinned");
     let allowed = site.done("run", &["--allow-weak-heads"])?;
     assert!(allowed.stderr.contains("8 probes need not be measured again"), "{}", allowed.stderr);
+    let too_few = "4 probes are too few to say whether the head set is stable: set heads.probes to 16 or more";
+    for said in [too_few, "3 retrieval heads, not stable after all 4 probes: accuracy on 4 probes "] {
+        assert!(allowed.stderr.contains(said), "{said} is missing: {}", allowed.stderr);
+    }
     assert!(!site.artefacts()?.contains_key("heads-partial.json"));
     let heads = site.json("heads.json")?;
     assert_eq!(heads["heads"].as_array().map(Vec::len), Some(3), "a quarter of 12 heads");
     assert!(heads["health"].is_object(), "{heads}");
     assert!(site.artefacts()?.contains_key("heads.svg"));
     site.stage("run", &["--set", "heads.probes=5"])?.says(1, &["heads.json", "probes: 4 → 5"]);
+    site.stage("run", &["--set", "heads.until=all"])?.says(1, &["heads.json", "until: stable → all"]);
     let weights = fs_err::read(model.join("model.safetensors"))?;
     let end = weights.len() - 1;
     let changed = [&weights[..end], &[weights[end] ^ 1]].concat();

@@ -48,10 +48,17 @@ struct ProgressLine {
     done: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     total: Option<u64>,
+    /// Instead of `total`, where fewer may do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    most: Option<u64>,
+    /// How many of the first `most` turned out not to be needed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spared: Option<u64>,
     unit: &'static str,
     seconds: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     tokens_per_second: Option<f64>,
+    /// Up to `total`, or to `most`: then it may be less.
     #[serde(skip_serializing_if = "Option::is_none")]
     seconds_left: Option<u64>,
 }
@@ -130,6 +137,11 @@ impl Events for Console {
                 Total::Exactly(total) => {
                     ("{prefix:>12} [{bar:32}] {human_pos}/{human_len} {unit} · {msg}{eta} left", total)
                 }
+                Total::AtMost(most) => {
+                    let template =
+                        "{prefix:>12} [{bar:32}] {human_pos} of at most {human_len} {unit} · {msg}at most {eta} left";
+                    (template, most)
+                }
             };
             let style = ProgressStyle::with_template(&template.replace("{unit}", step.unit));
             let bar = self.bars.add(ProgressBar::new(length));
@@ -140,9 +152,18 @@ impl Events for Console {
         } else {
             ProgressBar::hidden()
         };
-        let (done, tokens) = (AtomicU64::new(0), AtomicU64::new(0));
         let began = Instant::now();
-        Box::new(ShownStep { console: self.clone(), step, bar, done, tokens, began, printed: Mutex::new(began) })
+        let [done, spared, tokens] = [0; 3].map(AtomicU64::new);
+        Box::new(ShownStep {
+            console: self.clone(),
+            step,
+            bar,
+            done,
+            spared,
+            tokens,
+            began,
+            printed: Mutex::new(began),
+        })
     }
 }
 
@@ -152,6 +173,7 @@ struct ShownStep {
     step: Step,
     bar: ProgressBar,
     done: AtomicU64,
+    spared: AtomicU64,
     tokens: AtomicU64,
     began: Instant,
     printed: Mutex<Instant>,
@@ -161,6 +183,12 @@ impl Progress for ShownStep {
     fn advance(&self, pieces: u64) {
         self.done.fetch_add(pieces, Ordering::Relaxed);
         self.bar.inc(pieces);
+        self.show();
+    }
+
+    fn spare(&self, pieces: u64) {
+        self.spared.fetch_add(pieces, Ordering::Relaxed);
+        self.bar.dec_length(pieces);
         self.show();
     }
 
@@ -175,9 +203,10 @@ impl Progress for ShownStep {
             Style::Quiet => {}
             Style::Json => self.console.print_json(self.line()),
             Style::Bars | Style::Lines => {
-                let ProgressLine { step, done, unit, seconds, .. } = self.line();
+                let ProgressLine { step, done, spared, unit, seconds, .. } = self.line();
                 let (done, rate) = (HumanCount(done), self.rate(" · "));
-                self.console.print(format!("{step:>12} {done} {unit} in {seconds:.1} s{rate}").as_bytes());
+                let spared = spared.map_or_else(String::new, |spared| format!(" · {} not needed", HumanCount(spared)));
+                self.console.print(format!("{step:>12} {done} {unit} in {seconds:.1} s{rate}{spared}").as_bytes());
             }
         }
     }
@@ -192,20 +221,30 @@ impl Drop for ShownStep {
 impl ShownStep {
     #[expect(clippy::cast_precision_loss, reason = "rates for people")]
     fn line(&self) -> ProgressLine {
-        let Step { name, unit, total } = self.step;
-        let total = match total {
-            Total::Unknown => None,
-            Total::Exactly(total) => Some(total),
+        let [done, spared, tokens] =
+            [&self.done, &self.spared, &self.tokens].map(|count| count.load(Ordering::Relaxed));
+        let (total, most) = match self.step.total {
+            Total::Unknown => (None, None),
+            Total::Exactly(total) => (Some(total), None),
+            Total::AtMost(most) => (None, Some(most.saturating_sub(spared))),
         };
-        let (done, tokens) = (self.done.load(Ordering::Relaxed), self.tokens.load(Ordering::Relaxed));
         let took = self.began.elapsed();
-        let left = total.filter(|_| done > 0).map(|total| {
+        let left = total.or(most).filter(|_| done > 0).map(|total| {
             let share = done as f64 / total.max(1) as f64;
             took.mul_f64((1.0 - share).max(0.0) / share.max(1e-9)).as_secs()
         });
         let seconds = took.as_secs_f64();
-        let tokens_per_second = (tokens > 0).then(|| tokens as f64 / seconds.max(1e-3));
-        ProgressLine { step: name, done, total, unit, seconds, tokens_per_second, seconds_left: left }
+        ProgressLine {
+            step: self.step.name,
+            done,
+            total,
+            most,
+            spared: (spared > 0).then_some(spared),
+            unit: self.step.unit,
+            seconds,
+            tokens_per_second: (tokens > 0).then(|| tokens as f64 / seconds.max(1e-3)),
+            seconds_left: left,
+        }
     }
 
     /// Tokens a second after `separator`, or nothing.
@@ -235,13 +274,17 @@ impl ShownStep {
         if self.console.style == Style::Json {
             return self.console.print_json(line);
         }
-        let ProgressLine { step, done, total, unit, seconds_left, .. } = line;
-        let left = seconds_left.map(|left| format!(" · about {} left", HumanDuration(Duration::from_secs(left))));
-        let (done, left) = (HumanCount(done), left.unwrap_or_default());
-        let text = match total {
-            None => format!("{step:>12} {done} {unit}"),
-            Some(total) => format!("{step:>12} {done}/{} {unit}{}{left}", HumanCount(total), self.rate(" · ")),
+        let ProgressLine { step, done, total, most, unit, seconds_left, .. } = line;
+        let left = seconds_left.map(|left| HumanDuration(Duration::from_secs(left)));
+        let (done, rate) = (HumanCount(done), self.rate(" · "));
+        let mut text = match (total, most) {
+            (Some(total), _) => format!("{step:>12} {done}/{} {unit}{rate}", HumanCount(total)),
+            (None, Some(most)) => format!("{step:>12} {done} of at most {} {unit}{rate}", HumanCount(most)),
+            (None, None) => format!("{step:>12} {done} {unit}"),
         };
+        if let Some(left) = left {
+            text += &format!(" · {} {left} left", if total.is_some() { "about" } else { "at most about" });
+        }
         self.console.print(text.as_bytes());
     }
 }

@@ -1,6 +1,7 @@
 //! The `[heads]` table of a pipeline.
 
 use headwater_record::heads::Rule;
+use headwater_record::stability::Until;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -10,9 +11,11 @@ use crate::Error;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct HeadsConfig {
-    /// Number of probes (synthetic retrieval prompts), 2 to 100,000. The paper uses 800. More give a more reliable head set and take
+    /// Most probes (synthetic retrieval prompts), 2 to 100,000. The paper uses 800. More give a more reliable head set and take
     /// longer.
     pub probes: usize,
+    /// When to stop adding probes.
+    pub until: Until,
     /// Solved examples in each probe before the question.
     pub shots: usize,
     /// Most tokens of a probe with its answer. The paper uses 4,096. At most the model's context.
@@ -54,6 +57,7 @@ impl Default for HeadsConfig {
     fn default() -> Self {
         Self {
             probes: 64,
+            until: Until::Stable,
             shots: 3,
             context_tokens: 1024,
             fraction: 0.05,
@@ -100,8 +104,9 @@ mod tests {
         assert_eq!(config, HeadsConfig::default());
         assert!(config.validate().is_ok());
         let written: HeadsConfig =
-            serde_json::from_str(r#"{"rule": "visible", "sentences": "corpus", "probes": 800}"#)?;
-        assert_eq!((written.rule, written.sentences, written.probes), (Rule::Visible, Sentences::Corpus, 800));
+            serde_json::from_str(r#"{"rule": "visible", "sentences": "corpus", "probes": 800, "until": "all"}"#)?;
+        assert_eq!((written.rule, written.sentences), (Rule::Visible, Sentences::Corpus));
+        assert_eq!((written.probes, written.until), (800, Until::All));
         assert!(serde_json::from_str::<HeadsConfig>(r#"{"probe": 3}"#).is_err());
         Ok(())
     }

@@ -60,6 +60,8 @@ pub(crate) enum Role {
     Copies,
     /// Looks one position past it.
     OffByOne,
+    /// Copies so many of a hundred tokens, other ones in every probe.
+    Sometimes(u32),
     /// Looks at the first position.
     Idle,
 }
@@ -132,8 +134,15 @@ impl Engine for FakeEngine {
         for (layer, head) in
             (0..self.shape.layers).flat_map(|layer| (0..self.shape.heads).map(move |head| (layer, head)))
         {
+            let copied = |row: usize| u32::try_from((start + row).saturating_sub(1)).unwrap_or(0);
             positions.extend((0..rows.len()).map(|row| match self.role(layer, head) {
-                Role::Copies => u32::try_from((start + row).saturating_sub(1)).unwrap_or(0),
+                Role::Copies => copied(row),
+                Role::Sometimes(share)
+                    if hash(&format!("{:?} {layer} {head} {row}", &tokens[rows.start..])) % 100 < share =>
+                {
+                    copied(row)
+                }
+                Role::Sometimes(_) => 0,
                 Role::OffByOne => u32::try_from(start + row).unwrap_or(0),
                 Role::Idle => 0,
             }));

@@ -1,8 +1,8 @@
 //! Finds a model's retrieval heads and measures how reliable the result is.
 //!
 //! [`find_heads`] builds [`Probe`]s (a JSON object of random keys to sentences, then a question about one of them), measures how
-//! often each head copies the answer's tokens ([`retrieval_scores`]), takes the best heads ([`head_set`]), and checks that
-//! masking them removes the ability while masking other heads does not ([`health()`]). The result is `heads.json`.
+//! often each head copies the answer's tokens ([`retrieval_scores`]), takes the best heads ([`head_set`]), adds probes until that set is
+//! stable, and checks that masking it removes the ability while masking other heads does not ([`health()`]). The result is `heads.json`.
 //!
 //! The crate neither reads files nor runs a model itself: it asks an [`Engine`](headwater_model::Engine), one probe at a time, so that the same
 //! settings give the same bytes for any number of threads.
@@ -22,6 +22,7 @@ mod ranking;
 mod retrieval;
 mod search;
 mod sentences;
+mod stability;
 mod vocabulary;
 mod watch;
 

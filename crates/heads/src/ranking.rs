@@ -30,6 +30,11 @@ impl Ranking {
     pub(crate) fn inside(&self) -> &[HeadId] {
         &self.heads[..self.size]
     }
+
+    /// The head that is the next to be in the set; `None` if all are.
+    pub(crate) fn first_outside(&self) -> Option<HeadId> {
+        self.heads.get(self.size).copied()
+    }
 }
 
 /// Takes the `round(fraction × layers × heads)` heads of the highest scores, at least one; half rounds up, ties go to the lower (layer, head).

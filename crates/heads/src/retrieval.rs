@@ -22,10 +22,23 @@ pub struct RetrievalScores {
 }
 
 impl RetrievalScores {
+    /// Scores as a test says, `(probe, layer × heads + head)`.
+    #[cfg(test)]
+    pub(crate) fn planted(heads: usize, by_probe: Vec<Vec<f64>>) -> Self {
+        let reachable = vec![1.0; by_probe.len()];
+        Self { heads, by_probe, reachable }
+    }
+
+    /// Returns how many probes were measured.
+    #[must_use]
+    pub fn probes(&self) -> usize {
+        self.by_probe.len()
+    }
+
     /// Returns the mean over all probes, `(layer, head)`, in [0, 1].
     #[must_use]
     pub fn mean(&self) -> Vec<Vec<f64>> {
-        self.mean_of(0, 1).chunks(self.heads.max(1)).map(<[f64]>::to_vec).collect()
+        self.by_layer(&self.mean_of(0, 1))
     }
 
     /// Returns the mean over probes of the share of answer tokens whose id occurs among the positions that the rule
@@ -42,10 +55,25 @@ impl RetrievalScores {
         spearman(&self.mean_of(0, 2), &self.mean_of(1, 2))
     }
 
+    /// The mean over the probes of even (`first` = 0) or of odd index (1), `(layer, head)`, in [0, 1].
+    pub(crate) fn mean_of_half(&self, first: usize) -> Vec<Vec<f64>> {
+        self.by_layer(&self.mean_of(first, 2))
+    }
+
+    /// How much higher `head` scores than `other`, `(probe,)`, in [−1, 1].
+    pub(crate) fn differences(&self, head: HeadId, other: HeadId) -> Vec<f64> {
+        let place = |id: HeadId| usize::from(id.layer) * self.heads + usize::from(id.head);
+        self.by_probe.iter().map(|scores| scores[place(head)] - scores[place(other)]).collect()
+    }
+
     /// The mean over every `step`-th probe from `first`, `(layer × heads + head,)`.
     fn mean_of(&self, first: usize, step: usize) -> Vec<f64> {
         let heads = self.by_probe.first().map_or(0, Vec::len);
         (0..heads).map(|head| mean(self.by_probe.iter().skip(first).step_by(step).map(|scores| scores[head]))).collect()
+    }
+
+    fn by_layer(&self, scores: &[f64]) -> Vec<Vec<f64>> {
+        scores.chunks(self.heads.max(1)).map(<[f64]>::to_vec).collect()
     }
 
     /// Measures those of `probes` that come after the ones measured already; see [`retrieval_scores`].

@@ -1,12 +1,16 @@
 //! Finds the head set of a model.
 
+use std::ops::RangeInclusive;
+
 use headwater_model::{Engine, MaskKind, Model};
 use headwater_record::heads::HeadSearch;
 use headwater_record::{ContentHash, HeadsFile};
 
+use crate::health::health_looks;
+use crate::stability::{scores_until_stable, search_looks};
 use crate::{
-    Error, HEALTH_PROBES, HeadsConfig, HealthOptions, MASKS_PER_PROBE, ProbeSettings, Sentences, Vocabulary, Watch,
-    build_probes, bundled_sentences, head_set, health, retrieval_scores, weakness,
+    Error, HeadsConfig, HealthOptions, MASKS_PER_PROBE, ProbeSettings, Sentences, Vocabulary, Watch, build_probes,
+    bundled_sentences, head_set, health, weakness,
 };
 
 /// What [`find_heads`] needs beyond the `[heads]` table.
@@ -22,13 +26,19 @@ pub struct FindOptions<'a> {
     pub corpus_sentences: &'a [String],
 }
 
-/// Returns the number of forward passes that [`find_heads`] makes, and so the sum of what it tells its [`Watch`].
+/// Returns the fewest and the most forward passes that [`find_heads`] makes. What its [`Watch`] is told of as done or spared adds up to the most.
 #[must_use]
-pub fn forward_passes(config: &HeadsConfig) -> u64 {
-    config.probes.saturating_add(config.probes.min(HEALTH_PROBES) * MASKS_PER_PROBE) as u64
+pub fn forward_passes(config: &HeadsConfig) -> RangeInclusive<u64> {
+    let (search, health) = (search_looks(config), health_looks(config.until, config.probes));
+    let passes = |search: Option<&usize>, health: Option<&usize>| {
+        let (search, health) = (search.copied().unwrap_or(0), health.copied().unwrap_or(0));
+        search.saturating_add(health * MASKS_PER_PROBE) as u64
+    };
+    passes(search.first(), health.first())..=passes(search.last(), health.last())
 }
 
-/// Finds the retrieval heads of `model`. Probes that `watch` has measurements of are not measured again.
+/// Finds the retrieval heads of `model` with as many probes as it takes, or all, as [`HeadsConfig::until`] says. Probes that `watch` has
+/// measurements of are not measured again.
 ///
 /// # Errors
 /// [`Error::WeakHeads`] with all numbers if the head set is not healthy, unless `allow_weak`; [`Error::Config`], [`Error::BeyondModel`] and those of
@@ -71,14 +81,14 @@ impl Subject<'_> {
             Sentences::Corpus => options.corpus_sentences.iter().map(String::as_str).collect(),
         };
         let probes = build_probes(&sentences, &self.vocabulary, &ProbeSettings::new(config, options.seed))?;
-        let scores = retrieval_scores(self.engine, &probes, config.rule, watch)?;
+        let (scores, stability) = scores_until_stable(self.engine, &probes, config, watch)?;
         let means = scores.mean();
         let heads = head_set(&means, config.fraction)?;
-        let measure = HealthOptions { set: &heads, mask: options.mask, seed: options.seed };
+        let measure = HealthOptions { set: &heads, mask: options.mask, seed: options.seed, until: config.until };
         let health = health(self.engine, &probes, &scores, &measure, watch)?;
         let weakness = weakness(&health);
         let search = HeadSearch {
-            probes: config.probes,
+            probes: scores.probes(),
             shots: config.shots,
             context_tokens: config.context_tokens,
             fraction: config.fraction,
@@ -86,6 +96,7 @@ impl Subject<'_> {
             sentences: config.sentences.as_str().to_owned(),
             seed: options.seed,
             reachable: scores.reachable(),
+            stability: Some(stability),
             scores: means,
         };
         let file = HeadsFile { heads, weights: Some(self.weights), search: Some(search), health: Some(health) };

@@ -10,6 +10,9 @@ pub trait Watch: Sync {
     /// Notes that `passes` more forward passes are done.
     fn advance(&self, _passes: u64) {}
 
+    /// Notes that `passes` of the most forward passes need not be done.
+    fn spare(&self, _passes: u64) {}
+
     /// Returns what was kept under `name`, if anything.
     fn find(&self, _name: &ContentHash) -> Option<Vec<f64>> {
         None

@@ -4,6 +4,7 @@ use std::fmt;
 
 use headwater_record::fidelity::FidelityFile;
 use headwater_record::run::Numerics;
+use headwater_record::stability::ProbesUsed;
 use headwater_record::{ByteCount, TokenCount};
 use serde::Serialize;
 
@@ -38,12 +39,17 @@ pub enum Total {
     Unknown,
     /// So many.
     Exactly(u64),
+    /// So many, unless the step finds that fewer will do: see [`Progress::spare`].
+    AtMost(u64),
 }
 
 /// Shows how far a step is.
 pub trait Progress: Send + Sync {
     /// Notes that `pieces` more of the step's units are done.
     fn advance(&self, pieces: u64);
+
+    /// Notes that `pieces` of the most, [`Total::AtMost`], need not be done.
+    fn spare(&self, _pieces: u64) {}
 
     /// Notes that `tokens` more went through the model or the tokenizer.
     fn advance_tokens(&self, _tokens: u64) {}
@@ -95,6 +101,9 @@ pub enum Event {
     HeadsKnown {
         /// How many heads are masked.
         heads: usize,
+        /// How many probes it took to find them; absent for a head set that was pinned, or found by a version that did not tell.
+        #[serde(flatten)]
+        search: Option<ProbesUsed>,
         /// Accuracy on the probes; absent for a head set that was pinned.
         #[serde(flatten)]
         accuracy: Option<ProbeAccuracy>,
@@ -103,12 +112,16 @@ pub enum Event {
     Fidelity(FidelityFile),
     /// About how long the run takes on this machine.
     Forecast {
-        /// Forward passes over probes, to find the head set; 0 if it is known.
-        probe_passes: u64,
+        /// Fewest forward passes over probes, to find the head set; 0 if it is known.
+        least_probe_passes: u64,
+        /// Most of them; as many if their number is fixed.
+        most_probe_passes: u64,
         /// Tokens to score, estimated.
         tokens: TokenCount,
-        /// Time for both.
-        seconds: u64,
+        /// Time for both with the fewest passes.
+        least_seconds: u64,
+        /// Time for both with the most.
+        most_seconds: u64,
     },
     /// An earlier search for heads was stopped and left measurements.
     ProbesFound {
@@ -183,6 +196,8 @@ pub enum Event {
 /// How well the model answers probes, from 0 to 1.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct ProbeAccuracy {
+    /// Probes it was measured on.
+    pub health_probes: usize,
     /// Intact.
     pub intact: f64,
     /// With the head set masked.
@@ -222,10 +237,13 @@ impl fmt::Display for Event {
                 write!(f, "{name}: {layers} layers × {heads} heads, {precision} on {device} ")?;
                 write!(f, "({engine}{separator}{instructions})")
             }
-            Self::HeadsKnown { heads, accuracy } => {
+            Self::HeadsKnown { heads, search, accuracy } => {
                 write!(f, "{heads} retrieval heads")?;
-                let Some(ProbeAccuracy { intact, masked, control }) = accuracy else { return Ok(()) };
-                write!(f, ": probe accuracy {intact:.2} intact, {masked:.2} with them masked, ")?;
+                if let Some(search) = search {
+                    write!(f, ", {search}")?;
+                }
+                let Some(ProbeAccuracy { health_probes, intact, masked, control }) = accuracy else { return Ok(()) };
+                write!(f, ": accuracy on {health_probes} probes {intact:.2} intact, {masked:.2} with them masked, ")?;
                 write!(f, "{control:.2} with as many others masked")
             }
             Self::Fidelity(fidelity) => {
@@ -238,14 +256,19 @@ impl fmt::Display for Event {
                     None => Ok(()),
                 }
             }
-            Self::Forecast { probe_passes, tokens, seconds } => {
-                match seconds {
+            Self::Forecast { least_probe_passes, most_probe_passes, tokens, least_seconds, most_seconds } => {
+                let [least, most] = [least_seconds, most_seconds].map(|seconds| duration(*seconds as f64 / 3600.0));
+                match most_seconds {
                     0 => f.write_str("less than a second")?,
-                    seconds => write!(f, "about {}", duration(*seconds as f64 / 3600.0))?,
+                    _ if least == most => write!(f, "about {most}")?,
+                    _ => write!(f, "about {least} to {most}")?,
                 }
                 f.write_str(" on this machine: ")?;
-                if *probe_passes > 0 {
-                    write!(f, "{probe_passes} forward passes to find the heads, then ")?;
+                if least_probe_passes < most_probe_passes {
+                    write!(f, "{least_probe_passes} to ")?;
+                }
+                if *most_probe_passes > 0 {
+                    write!(f, "{most_probe_passes} forward passes to find the heads, then ")?;
                 }
                 write!(f, "about {tokens} tokens to score; `headwater bench` measures it better")
             }
@@ -274,5 +297,48 @@ impl fmt::Display for Event {
             | Self::Written { path: text }
             | Self::RecipeSettled { sentence: text } => f.write_str(text),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use headwater_record::stability::Decision;
+
+    use super::*;
+
+    #[test]
+    fn a_forecast_is_a_range_where_the_search_may_stop_early() {
+        let forecast = |passes: [u64; 2], seconds: [u64; 2]| {
+            let [least_probe_passes, most_probe_passes] = passes;
+            let [least_seconds, most_seconds] = seconds;
+            let tokens = TokenCount(1234);
+            Event::Forecast { least_probe_passes, most_probe_passes, tokens, least_seconds, most_seconds }.to_string()
+        };
+        let scored = "about 1,234 tokens to score; `headwater bench` measures it better";
+        assert_eq!(
+            forecast([46, 144], [40, 130]),
+            format!("about 40 s to 2 min on this machine: 46 to 144 forward passes to find the heads, then {scored}")
+        );
+        assert_eq!(
+            forecast([144, 144], [130, 130]),
+            format!("about 2 min on this machine: 144 forward passes to find the heads, then {scored}")
+        );
+        assert_eq!(forecast([0, 0], [0, 0]), format!("less than a second on this machine: {scored}"));
+    }
+
+    #[test]
+    fn known_heads_say_how_many_probes_they_took() {
+        let search = Some(ProbesUsed { probes: 24, most_probes: 64, decision: Decision::Stable });
+        let accuracy = Some(ProbeAccuracy { health_probes: 8, intact: 0.94, masked: 0.28, control: 0.77 });
+        let known = Event::HeadsKnown { heads: 14, search, accuracy };
+        assert_eq!(
+            known.to_string(),
+            "14 retrieval heads, stable after 24 of at most 64 probes: accuracy on 8 probes 0.94 intact, 0.28 with them masked, 0.77 with as many \
+             others masked"
+        );
+        let json = serde_json::to_value(&known).unwrap_or_default();
+        assert_eq!((&json["decision"], &json["health_probes"]), (&"stable".into(), &8.into()));
+        let pinned = Event::HeadsKnown { heads: 2, search: None, accuracy: None };
+        assert_eq!(pinned.to_string(), "2 retrieval heads");
     }
 }

@@ -75,6 +75,7 @@ pub use environment::Environment;
 pub use error::{Class, Error, Result};
 pub use events::{Event, Events, ProbeAccuracy, Progress, Silent, Step, Total};
 pub use headwater_record::metrics::TrafficMetrics;
+pub use headwater_record::stability::{Decision, ProbesUsed};
 pub use headwater_record::{Metrics, Part, number};
 pub use headwater_run::{Arm, OnChange};
 pub use headwater_score::{Speed, Throughput};

@@ -16,6 +16,8 @@ pub struct Meters {
     stores: Stores,
     stages: Mutex<Stages>,
     phases: [AtomicU64; PHASES.len()],
+    probe_passes: AtomicU64,
+    spared_probe_passes: AtomicU64,
     documents: AtomicU64,
     tokens: AtomicU64,
     rejects: AtomicU64,
@@ -67,6 +69,8 @@ impl Meters {
             stores,
             stages: Mutex::default(),
             phases: Default::default(),
+            probe_passes: AtomicU64::new(0),
+            spared_probe_passes: AtomicU64::new(0),
             documents: AtomicU64::new(0),
             tokens: AtomicU64::new(0),
             rejects: AtomicU64::new(0),
@@ -96,6 +100,16 @@ impl Meters {
         if let Some(at) = PHASES.iter().position(|(known, _)| *known == phase) {
             self.phases[at].fetch_add(nanos, Ordering::Relaxed);
         }
+    }
+
+    /// Notes forward passes over probes that are done.
+    pub(crate) fn probed(&self, passes: u64) {
+        self.probe_passes.fetch_add(passes, Ordering::Relaxed);
+    }
+
+    /// Notes forward passes over probes that need not be done.
+    pub(crate) fn spared(&self, passes: u64) {
+        self.spared_probe_passes.fetch_add(passes, Ordering::Relaxed);
     }
 
     /// Notes tokens that went through the model.
@@ -136,6 +150,8 @@ impl Meters {
             seconds,
             phase_seconds: phases.map(|(name, nanos)| (name, Duration::from_nanos(nanos).as_secs_f64())).collect(),
             fetch_wait_seconds: traffic.waited.as_secs_f64(),
+            probe_passes: get(&self.probe_passes),
+            spared_probe_passes: get(&self.spared_probe_passes),
             units: get(&self.units),
             units_wanted: get(&self.units_wanted),
             documents: get(&self.documents),

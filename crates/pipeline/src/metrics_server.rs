@@ -81,6 +81,8 @@ type Labels = [(&'static str, String); 1];
 fn text(metrics: &Metrics) -> std::result::Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("headwater");
     let totals = [
+        ("probe_passes", "Forward passes over probes to find the heads", metrics.probe_passes),
+        ("spared_probe_passes", "Forward passes over probes that were not needed", metrics.spared_probe_passes),
         ("documents", "Documents scored", metrics.documents),
         ("tokens", "Tokens scored", metrics.tokens),
         ("rejects", "Rows found unusable", metrics.rejects),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::stability::Stability;
 use crate::{ContentHash, Error};
 
 /// One query head: layer and index inside it, both 0-based. Written `[layer, head]`.
@@ -132,7 +133,7 @@ pub struct MeasuredProbes {
 /// How a head set was found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HeadSearch {
-    /// Number of probes.
+    /// Number of probes that were measured.
     pub probes: usize,
     /// Demonstrations a probe.
     pub shots: usize,
@@ -148,6 +149,9 @@ pub struct HeadSearch {
     pub seed: u64,
     /// Mean share of answer tokens that occur among the positions that the rule admits: the highest score in reach.
     pub reachable: f64,
+    /// How the number of probes was settled; absent in files of versions that measured a fixed number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stability: Option<Stability>,
     /// Retrieval score of every head, `(layer, head)`.
     pub scores: Vec<Vec<f64>>,
 }
@@ -169,6 +173,44 @@ pub struct Health {
     pub split_half_correlation: f64,
     /// Whether intact ≥ 0.5 and intact − masked ≥ max(0.15, 2 × mean control cost).
     pub healthy: bool,
+    /// How the number of probes was settled; absent in files of versions that measured a fixed number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<HealthDecision>,
+}
+
+/// On how many probes health was decided, and how clearly.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HealthDecision {
+    /// Numbers of probes after which health was looked at; it was decided at the last.
+    pub looks: Vec<usize>,
+    /// The most probes it might be measured on.
+    pub most_probes: usize,
+    /// Standard errors by which every condition must be met, or one missed, to decide before that.
+    pub clear_stderrs: f64,
+    /// Least accuracy of the intact model.
+    pub least_intact: f64,
+    /// Least cost of masking the head set, in accuracy.
+    pub least_cost: f64,
+    /// Least ratio of that cost to the mean cost of the control sets.
+    pub least_cost_ratio: f64,
+    /// By how much the intact model's accuracy is above the least.
+    pub intact: Margin,
+    /// By how much the head set's cost is above the least.
+    pub cost: Margin,
+    /// By how much the head set's cost is above what the control sets' asks for.
+    pub beside_controls: Margin,
+    /// Whether health was that clear.
+    pub clear: bool,
+}
+
+/// By how much a condition is met, in accuracy; negative if it is missed.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Margin {
+    /// Mean over probes.
+    pub mean: f64,
+    /// Its standard error over probes; absent for one probe.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stderr: Option<f64>,
 }
 
 #[cfg(test)]

@@ -12,7 +12,8 @@
 //! - [`heads`]: attention heads and `heads.json`
 //! - [`sidecar`]: the Parquet file of scores of one unit
 //! - [`part`]: parts of a plan
-//! - [`statistics`]: correlations, which several crates report
+//! - [`stability`]: how a search for heads settled that it has enough probes
+//! - [`statistics`]: correlations and standard errors, which several crates report
 //! - [`run`]: `run.json` and the fingerprint of what changes scores
 //! - [`selection`]: cuts and what they keep, `selection.json`
 //! - [`comparison`]: selections side by side
@@ -35,6 +36,7 @@ pub mod profile;
 pub mod run;
 pub mod selection;
 pub mod sidecar;
+pub mod stability;
 pub mod statistics;
 pub mod tokens;
 

@@ -21,6 +21,10 @@ pub struct Metrics {
     pub phase_seconds: BTreeMap<String, f64>,
     /// Seconds that threads waited for bytes of shards that were not there yet; a part of `read` while scoring.
     pub fetch_wait_seconds: f64,
+    /// Forward passes over probes to find the heads; those that an earlier process kept are among them.
+    pub probe_passes: u64,
+    /// Forward passes over probes that were not needed, of the most that `[heads]` allows.
+    pub spared_probe_passes: u64,
     /// Units scored by this process.
     pub units: u64,
     /// Units that this process is to score.

@@ -1,4 +1,4 @@
-//! Correlations, which several crates report of heads, scores and their causes.
+//! Correlations and standard errors, which several crates report of heads, scores and their causes.
 
 /// Ranks `values` from 1; equal values share the mean of their ranks.
 #[must_use]
@@ -42,6 +42,18 @@ pub fn spearman(a: &[f64], b: &[f64]) -> f64 {
     pearson(&ranks(a), &ranks(b))
 }
 
+/// Returns the mean of `values` and its standard error, sd(n − 1)/√n. The mean of nothing is 0; fewer than two values have no standard error.
+///
+/// # Determinism
+/// Sums in f64, in the order of the list.
+#[must_use]
+pub fn mean_and_stderr(values: &[f64]) -> (f64, Option<f64>) {
+    let count = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / count.max(1.0);
+    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    (mean, (values.len() > 1).then(|| (squares / (count - 1.0) / count).sqrt()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,5 +78,15 @@ mod tests {
     fn what_does_not_vary_has_no_correlation() {
         assert_eq!(spearman(&[1.0, 1.0], &[1.0, 2.0]), 0.0);
         assert_eq!(pearson(&[], &[]), 0.0);
+    }
+
+    #[test]
+    fn the_standard_error_is_that_of_the_mean() {
+        // by hand: mean 3, squares 4 + 1 + 1 + 4, variance 10/3, over 4
+        let (mean, stderr) = mean_and_stderr(&[1.0, 2.0, 4.0, 5.0]);
+        assert!(mean == 3.0 && stderr.is_some_and(|stderr| (stderr - (10.0_f64 / 12.0).sqrt()).abs() < 1e-12));
+        assert_eq!(mean_and_stderr(&[0.5, 0.5]), (0.5, Some(0.0)));
+        assert_eq!(mean_and_stderr(&[7.0]), (7.0, None));
+        assert_eq!(mean_and_stderr(&[]), (0.0, None));
     }
 }

@@ -3,6 +3,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use headwater_record::heads::Rule;
+use headwater_record::stability::{Decision, Stability, Until};
 
 use super::*;
 use crate::fake::{FakeEngine, Role, vocabulary};
@@ -14,11 +15,24 @@ fn config() -> HeadsConfig {
     HeadsConfig { probes: 5, context_tokens: 1500, fraction: 0.1, ..HeadsConfig::default() }
 }
 
+fn subject(engine: &FakeEngine) -> Subject<'_> {
+    Subject { engine, vocabulary: vocabulary(Some(3)), weights: ContentHash::of(b"weights") }
+}
+
+/// The head set, and the forward passes; checks that those spared make up for the most.
 fn search(engine: &FakeEngine, config: &HeadsConfig, options: &FindOptions<'_>) -> Result<(HeadsFile, u64), Error> {
-    let subject = Subject { engine, vocabulary: vocabulary(Some(3)), weights: ContentHash::of(b"weights") };
     let memory = Memory { most: usize::MAX, ..Memory::default() };
-    let file = subject.search(config, options, &memory)?;
-    Ok((file, memory.passes.into_inner()))
+    let file = subject(engine).search(config, options, &memory)?;
+    let (passes, spared) = (memory.passes.into_inner(), memory.spared.into_inner());
+    assert_eq!(passes + spared, *forward_passes(config).end());
+    assert!(passes >= *forward_passes(config).start(), "{passes}");
+    Ok((file, passes))
+}
+
+/// How the search ended, and the probes of its looks.
+fn ending(file: &HeadsFile) -> (Decision, Vec<usize>) {
+    let stability: &Stability = file.search.as_ref().and_then(|search| search.stability.as_ref()).expect("it is told");
+    (stability.decision, stability.looks.iter().map(|look| look.probes).collect())
 }
 
 /// Remembers what is measured and stops after `most` measurements.
@@ -27,11 +41,16 @@ struct Memory {
     most: usize,
     kept: Mutex<BTreeMap<ContentHash, Vec<f64>>>,
     passes: AtomicU64,
+    spared: AtomicU64,
 }
 
 impl Watch for Memory {
     fn advance(&self, passes: u64) {
         self.passes.fetch_add(passes, Ordering::Relaxed);
+    }
+
+    fn spare(&self, passes: u64) {
+        self.spared.fetch_add(passes, Ordering::Relaxed);
     }
 
     fn find(&self, name: &ContentHash) -> Option<Vec<f64>> {
@@ -50,7 +69,6 @@ impl Watch for Memory {
 #[test]
 fn a_search_that_was_stopped_measures_only_the_rest() -> Result<(), Error> {
     let engine = FakeEngine::new(&COPYING);
-    let subject = |engine| Subject { engine, vocabulary: vocabulary(Some(3)), weights: ContentHash::of(b"weights") };
     let options = FindOptions { seed: 4, ..FindOptions::default() };
     let (whole, all) = search(&engine, &config(), &options)?;
     let mut memory = Memory { most: 2, ..Memory::default() };
@@ -85,7 +103,7 @@ fn the_copying_heads_are_found() -> Result<(), Error> {
     let engine = FakeEngine::new(&COPYING);
     let (file, passes) = search(&engine, &config(), &FindOptions { seed: 4, ..FindOptions::default() })?;
     assert_eq!(file.heads.as_slice().iter().map(|id| (id.layer, id.head)).collect::<Vec<_>>(), [(1, 0), (3, 2)]);
-    assert_eq!(passes, forward_passes(&config()));
+    assert_eq!(forward_passes(&config()), passes..=passes, "five probes are too few to stop earlier");
     assert_eq!(passes, engine.passes.load(Ordering::Relaxed));
     assert!(file.health.as_ref().is_some_and(|health| health.healthy && health.probes == 5));
     let again = search(&FakeEngine::new(&COPYING), &config(), &FindOptions { seed: 4, ..FindOptions::default() })?;
@@ -143,4 +161,73 @@ fn pinned_heads_must_belong_to_the_model() {
     assert!(matches!(validate_heads(&named, engine.shape(), &other), Err(Error::OtherModel { .. })));
     let outside: HeadsFile = serde_json::from_str(r#"{"heads": [[4, 0]]}"#).expect("a pinned set");
     assert!(matches!(validate_heads(&outside, engine.shape(), &ours), Err(Error::HeadSet(_))));
+}
+
+/// Four heads of equal strength, of which two are to be chosen.
+const TIED: [((u16, u16), Role); 4] = [
+    ((0, 2), Role::Sometimes(60)),
+    ((1, 0), Role::Sometimes(60)),
+    ((2, 4), Role::Sometimes(60)),
+    ((3, 2), Role::Sometimes(60)),
+];
+
+#[test]
+fn heads_far_above_the_others_are_settled_at_the_first_look() -> Result<(), Error> {
+    let config = HeadsConfig { probes: 64, ..config() };
+    let engine = FakeEngine::new(&COPYING);
+    let (file, passes) = search(&engine, &config, &FindOptions::default())?;
+    assert_eq!(ending(&file), (Decision::Stable, vec![16]));
+    assert_eq!(file.search.as_ref().map(|search| search.probes), Some(16));
+    let health = file.health.as_ref().expect("measured");
+    assert!(health.healthy && health.probes == 6, "{health:?}");
+    assert_eq!((passes, forward_passes(&config)), (46, 46..=144));
+    assert_eq!(engine.passes.load(Ordering::Relaxed), passes);
+    let all = HeadsConfig { until: Until::All, ..config };
+    let (fixed, passes) = search(&FakeEngine::new(&COPYING), &all, &FindOptions::default())?;
+    assert_eq!(ending(&fixed), (Decision::All, vec![64]));
+    assert_eq!((passes, forward_passes(&all), fixed.health.map(|health| health.probes)), (144, 144..=144, Some(16)));
+    assert_eq!(fixed.heads, file.heads);
+    Ok(())
+}
+
+#[test]
+fn tied_heads_take_all_probes_and_are_not_stable() -> Result<(), Error> {
+    let options = FindOptions { allow_weak: true, ..FindOptions::default() };
+    let (file, _) = search(&FakeEngine::new(&TIED), &HeadsConfig { probes: 64, ..config() }, &options)?;
+    assert_eq!(ending(&file), (Decision::NotStable, vec![16, 24, 32, 48, 64]));
+    assert_eq!(file.search.map(|search| search.probes), Some(64));
+    let (few, _) = search(&FakeEngine::new(&COPYING), &HeadsConfig { probes: 15, ..config() }, &options)?;
+    assert_eq!(ending(&few), (Decision::NotStable, vec![15]), "too few to say");
+    Ok(())
+}
+
+#[test]
+fn a_search_that_grows_is_the_same_in_pieces_and_on_any_number_of_threads() -> Result<(), Error> {
+    let mut roles = TIED.to_vec();
+    // settled only by the later looks
+    roles[0].1 = Role::Sometimes(68);
+    roles[3].1 = Role::Sometimes(68);
+    let (config, engine) = (HeadsConfig { probes: 200, ..config() }, FakeEngine::new(&roles));
+    let options = FindOptions { allow_weak: true, ..FindOptions::default() };
+    let (whole, passes) = search(&engine, &config, &options)?;
+    let (decision, looks) = ending(&whole);
+    assert!(decision == Decision::Stable && looks.len() > 2, "{looks:?}");
+    let json = |file: &HeadsFile| serde_json::to_string(file).expect("serializes");
+    for threads in [1, 3] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads can be had");
+        let (again, _) = pool.install(|| search(&engine, &config, &options))?;
+        assert_eq!(json(&again), json(&whole), "{threads} threads");
+        // stopped again and again, between looks and inside them
+        let mut memory = Memory { most: 7, ..Memory::default() };
+        let file = loop {
+            memory.passes = AtomicU64::new(0);
+            match pool.install(|| subject(&engine).search(&config, &options, &memory)) {
+                Err(Error::Stopped) => memory.most += 7,
+                ended => break ended?,
+            }
+        };
+        assert_eq!(json(&file), json(&whole), "stopped, {threads} threads");
+        assert_eq!(memory.passes.into_inner(), passes);
+    }
+    Ok(())
 }

@@ -49,10 +49,16 @@ impl Pipeline {
             None => scored as f64 / length as f64 * shape.losses_flops(length, &mask) / timed,
         };
         let is_searched = config.heads.file.is_none() && matches!(self.folder.heads(), Ok(None));
-        let passes = if is_searched { forward_passes(&config.heads) } else { 0 };
-        let searching = passes as f64 * shape.losses_flops(config.heads.context_tokens, &HeadMask::default()) / timed;
-        let seconds = Duration::try_from_secs_f64(searching + scoring).ok()?.as_secs();
-        Some(Event::Forecast { probe_passes: passes, tokens: TokenCount(scored), seconds })
+        let passes = if is_searched { forward_passes(&config.heads) } else { 0..=0 };
+        let pass = shape.losses_flops(config.heads.context_tokens, &HeadMask::default()) / timed;
+        let seconds = |passes: u64| Some(Duration::try_from_secs_f64(passes as f64 * pass + scoring).ok()?.as_secs());
+        Some(Event::Forecast {
+            least_probe_passes: *passes.start(),
+            most_probe_passes: *passes.end(),
+            tokens: TokenCount(scored),
+            least_seconds: seconds(*passes.start())?,
+            most_seconds: seconds(*passes.end())?,
+        })
     }
 }
 

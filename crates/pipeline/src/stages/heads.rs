@@ -6,6 +6,7 @@ use headwater_heads::{
     FindOptions, Sentences, extract_sentences, find_heads, forward_passes, placeholder_heads, validate_heads,
 };
 use headwater_model::Model;
+use headwater_record::stability::{Decision, Stability, Until};
 use headwater_record::{HeadSet, HeadsFile};
 use headwater_report::heads_svg;
 use headwater_run::RunFolder;
@@ -126,8 +127,14 @@ impl Pipeline {
             return Ok(if same { Vec::new() } else { vec![format!("heads.file: another set → {path}")] });
         }
         let Some(search) = &file.search else { return Ok(vec!["heads.file: a pinned set → none".to_owned()]) };
+        // a file that does not tell was made with a fixed number
+        let (probes, until) = match &search.stability {
+            Some(stability) => (stability.most_probes, stability.until),
+            None => (search.probes, Until::All),
+        };
         let pairs = [
-            ("probes", search.probes.to_string(), config.probes.to_string()),
+            ("probes", probes.to_string(), config.probes.to_string()),
+            ("until", until.as_str().to_owned(), config.until.as_str().to_owned()),
             ("shots", search.shots.to_string(), config.shots.to_string()),
             ("context_tokens", search.context_tokens.to_string(), config.context_tokens.to_string()),
             ("fraction", search.fraction.to_string(), config.fraction.to_string()),
@@ -169,7 +176,7 @@ impl Pipeline {
             allow_weak,
             corpus_sentences: &corpus_sentences,
         };
-        let step = self.step("heads", "forward passes", Total::Exactly(forward_passes(config)));
+        let step = self.step("heads", "forward passes", Total::AtMost(*forward_passes(config).end()));
         let journal = ProbeJournal::open(self, model.weights_hash(), step)?;
         let watched = self.environment.cancel.watch();
         let found = find_heads(model, config, &options, &journal);
@@ -219,15 +226,41 @@ impl Pipeline {
 
     fn tell_heads(&self, file: &HeadsFile) {
         let accuracy = file.health.as_ref().map(|health| ProbeAccuracy {
+            health_probes: health.probes,
             intact: health.intact_accuracy,
             masked: health.masked_accuracy,
             control: health.control_accuracies.iter().sum::<f64>() / health.control_accuracies.len().max(1) as f64,
         });
-        self.tell(&Event::HeadsKnown { heads: file.heads.as_slice().len(), accuracy });
+        let stability = file.search.as_ref().and_then(|search| search.stability.as_ref());
+        let heads = file.heads.as_slice().len();
+        self.tell(&Event::HeadsKnown { heads, search: stability.map(Stability::used), accuracy });
+        if let Some(reason) = stability.and_then(|stability| instability(stability, heads)) {
+            tracing::warn!("{reason}");
+        }
         if file.health.as_ref().is_some_and(|health| !health.healthy) {
             tracing::warn!("the head set is weak: masking it barely hurts retrieval, so influence may mean little");
         }
     }
+}
+
+/// How far a set of `heads` is from stable, and what to do about it; `None` unless it was to be stable.
+fn instability(stability: &Stability, heads: usize) -> Option<String> {
+    let look = stability.looks.last().filter(|_| stability.decision == Decision::NotStable)?;
+    let Stability { least_probes, least_shared, most_doubt, .. } = stability;
+    let probes = look.probes;
+    if probes < *least_probes {
+        return Some(format!(
+            "{probes} probes are too few to say whether the head set is stable: set heads.probes to {least_probes} or more, or heads.until = \"all\" \
+             for a fixed number"
+        ));
+    }
+    let shared = look.shared * heads as f64;
+    let [doubt, most_doubt] = [look.doubt, *most_doubt].map(|share| share * 100.0);
+    let needed = (least_shared * heads as f64).ceil();
+    Some(format!(
+        "the head set is not stable after all {probes} probes: two halves of them share {shared:.0} of {heads} heads, {needed:.0} are needed, and heads that may \
+         be in it by chance hold {doubt:.0} % of its score, at most {most_doubt:.0} % are allowed; other probes may give other heads, so raise heads.probes"
+    ))
 }
 
 /// The head set that `path` pins, as one of `model`.
@@ -266,4 +299,40 @@ fn sentences_of(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use headwater_record::stability::Look;
+
+    use super::*;
+
+    #[test]
+    fn a_set_that_is_not_stable_is_told_with_figures_and_a_remedy() {
+        let look = Look { probes: 64, shared: 9.0 / 14.0, heads_in_doubt: 6, doubt: 0.31, distance: Some(0.2) };
+        let stability = |look, decision| Stability {
+            until: Until::Stable,
+            most_probes: 64,
+            least_probes: 16,
+            least_shared: 0.75,
+            doubt_stderrs: 2.0,
+            most_doubt: 0.2,
+            looks: vec![look],
+            decision,
+        };
+        let said = instability(&stability(look, Decision::NotStable), 14).unwrap_or_default();
+        for part in [
+            "all 64 probes",
+            "share 9 of 14 heads, 11 are needed",
+            "hold 31 % of its score, at most 20 %",
+            "raise heads.probes",
+        ] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+        let few = instability(&stability(Look { probes: 8, ..look }, Decision::NotStable), 14).unwrap_or_default();
+        assert!(few.contains("8 probes are too few") && few.contains("heads.until = \"all\""), "{few}");
+        for settled in [Decision::Stable, Decision::All] {
+            assert_eq!(instability(&stability(look, settled), 14), None);
+        }
+    }
 }

@@ -79,7 +79,13 @@ impl<'a> ProbeJournal<'a> {
 
 impl Watch for ProbeJournal<'_> {
     fn advance(&self, passes: u64) {
+        self.pipeline.meters.probed(passes);
         self.step.advance(passes);
+    }
+
+    fn spare(&self, passes: u64) {
+        self.pipeline.meters.spared(passes);
+        self.step.spare(passes);
     }
 
     fn find(&self, name: &ContentHash) -> Option<Vec<f64>> {

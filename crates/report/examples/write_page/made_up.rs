@@ -9,6 +9,7 @@ use headwater_record::heads::{HeadSearch, Health, Rule};
 use headwater_record::profile::{CutPoint, DomainProfile, Histogram, Profile, Sample, SampleSet, Scale};
 use headwater_record::run::{Labels, Numerics, RunShard, RunSource, SEMANTICS, ScoringInputs, SkippedShard};
 use headwater_record::selection::{Bucket, Certainty, Correction, DomainSelection, Nuisance, RankedDocument, Stratum};
+use headwater_record::stability::{Decision, Look, Stability, Until};
 use headwater_record::{
     ContentHash, DocumentAddress, HeadId, HeadSet, HeadsFile, Metrics, RunFile, SelectionFile, ShardId, TokenCount,
     UnitKey,
@@ -411,7 +412,7 @@ fn heads((layers, heads): (u16, u16)) -> Result<HeadsFile> {
         heads: set.clone(),
         weights: Some(ContentHash::of(b"weights")),
         search: Some(HeadSearch {
-            probes: 64,
+            probes: 24,
             shots: 3,
             context_tokens: 1024,
             fraction: 0.05,
@@ -419,6 +420,19 @@ fn heads((layers, heads): (u16, u16)) -> Result<HeadsFile> {
             sentences: "bundled".to_owned(),
             seed: 4,
             reachable: 0.957,
+            stability: Some(Stability {
+                until: Until::Stable,
+                most_probes: 64,
+                least_probes: 16,
+                least_shared: 0.75,
+                doubt_stderrs: 2.0,
+                most_doubt: 0.2,
+                looks: vec![
+                    Look { probes: 16, shared: 0.643, heads_in_doubt: 4, doubt: 0.131, distance: Some(0.62) },
+                    Look { probes: 24, shared: 0.786, heads_in_doubt: 3, doubt: 0.092, distance: Some(1.18) },
+                ],
+                decision: Decision::Stable,
+            }),
             scores,
         }),
         health: Some(Health {
@@ -429,6 +443,7 @@ fn heads((layers, heads): (u16, u16)) -> Result<HeadsFile> {
             controls: vec![set.clone(), set.clone(), set],
             split_half_correlation: 0.9712,
             healthy: true,
+            decision: None,
         }),
     })
 }

@@ -3,13 +3,14 @@
 use headwater_record::HeadsFile;
 use headwater_record::heads::Health;
 use headwater_record::profile::{Axis, Scale};
+use headwater_record::stability::Stability;
 use maud::{Markup, PreEscaped, html};
 
 use super::PageInputs;
 use super::table::facts;
 use crate::figure::{Bar, bars};
 use crate::heads::heads_picture;
-use crate::numbers::{correlation, grouped, percent};
+use crate::numbers::{correlation, grouped, percent, value};
 
 /// Heads of the largest model that is drawn; a picture of more would fill the page.
 const MOST_HEADS: usize = 6_000;
@@ -74,6 +75,7 @@ fn numbers(file: &HeadsFile) -> Markup {
     match &file.search {
         Some(search) => rows.extend([
             ("probes", html! { (search.probes) " of " (grouped(search.context_tokens as u64)) " tokens, " (search.shots) " shots, seed " (search.seed) }),
+            ("number of probes", number_of_probes(search.stability.as_ref())),
             ("sentences", html! { (crate::escape::named(&search.sentences)) }),
             ("share of heads", html! { (percent(search.fraction)) }),
             ("highest score in reach", html! { (correlation(search.reachable)) " (answer tokens that some head could copy: the first often differs from its twin)" }),
@@ -81,6 +83,18 @@ fn numbers(file: &HeadsFile) -> Markup {
         None => rows.push(("found by", html! { "nothing: the set is pinned" })),
     }
     html! { h4 { "The set" } (facts(&rows)) }
+}
+
+/// Why there were as many probes, and how sure the last head of the set is.
+fn number_of_probes(stability: Option<&Stability>) -> Markup {
+    let Some((stability, look)) = stability.and_then(|stability| Some((stability, stability.looks.last()?))) else {
+        return html! { "fixed" };
+    };
+    html! {
+        "the set is " (stability.used()) ": two halves of them share " (percent(look.shared)) " of the heads, heads in doubt hold "
+        (percent(look.doubt)) " of the score"
+        @if let Some(distance) = look.distance { ", the last head is " (value(distance)) " standard errors above the next" }
+    }
 }
 
 #[cfg(test)]

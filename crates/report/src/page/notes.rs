@@ -1,6 +1,7 @@
 //! Missing artefacts, each with the command that makes it, and warnings.
 
 use headwater_record::Status;
+use headwater_record::stability::Decision;
 use maud::{Markup, html};
 
 use super::PageInputs;
@@ -62,6 +63,7 @@ fn warnings(inputs: &PageInputs<'_>) -> Vec<String> {
         rejects(inputs),
         skipped(inputs),
         weak_heads(inputs),
+        unstable_heads(inputs),
         other_heads(inputs),
         other_selection(inputs),
         nuisances(inputs),
@@ -97,6 +99,16 @@ fn weak_heads(inputs: &PageInputs<'_>) -> Option<String> {
         percent(health.intact_accuracy),
         percent(health.masked_accuracy)
     ))
+}
+
+fn unstable_heads(inputs: &PageInputs<'_>) -> Option<String> {
+    let stability = inputs.heads?.search.as_ref()?.stability.as_ref()?;
+    (stability.decision == Decision::NotStable).then(|| {
+        let used = stability.used();
+        format!(
+            "The head set is {used}: other probes may give other heads. More probes ([heads] probes) make it surer."
+        )
+    })
 }
 
 fn other_heads(inputs: &PageInputs<'_>) -> Option<String> {
