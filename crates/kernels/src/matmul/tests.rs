@@ -233,8 +233,8 @@ fn columns_are_read_back() {
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 #[test]
 fn products_in_tiles_are_within_their_bound() {
-    if Instructions::new(crate::Level::Avx512).is_err() {
-        return; // epilogues beside tiles use AVX-512
+    if Instructions::new(crate::Level::Avx512Bf16).is_err() {
+        return; // epilogues beside tiles use AVX-512 with bfloat16
     }
     prepare_tiles();
     for shape in [(1, 1, 1), (33, 40, 65), (97, 64, 96)] {
@@ -243,7 +243,7 @@ fn products_in_tiles_are_within_their_bound() {
         let mut store = Store { out: &mut out, stride: case.columns, columns: case.columns, bias: None };
         let rows = Rows::new(case.left.rows().rows, case.rows, case.depth);
         let product = Product::new(rows, case.weights.panels(), case.depth);
-        // SAFETY: the processor has AVX-512, and tiles or their emulator.
+        // SAFETY: the processor has AVX-512 with bfloat16, and tiles or their emulator.
         unsafe { super::microkernel::multiply_amx(product, &mut store) };
         case.assert_product(&out, |_, _| 0.0, "tiles");
     }
@@ -301,11 +301,11 @@ fn int8_products_are_within_their_bound_and_the_same_in_tiles() {
             project(instructions, InputRows { rows: &left, count: rows }, &weights, None, &mut out);
             assert_int8_product(&out, &normed, &weights, (columns, depth), instructions.level().as_str());
             #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-            if instructions.level() == crate::Level::Avx512Vnni && rows * columns * depth < 400_000 {
+            if instructions.level() == crate::Level::Avx512Bf16 && rows * columns * depth < 400_000 {
                 prepare_tiles();
                 let mut tiled = vec![f32::NAN; rows * columns];
                 let mut store = Store { out: &mut tiled, stride: columns, columns, bias: None };
-                // SAFETY: the processor has AVX-512, and tiles or their emulator.
+                // SAFETY: the processor has AVX-512 with bfloat16, and tiles or their emulator.
                 unsafe { super::int8::multiply_amx(super::int8::Int8Product::new(&weights, &left, rows), &mut store) };
                 assert_eq!(tiled, out, "integers are exact, so tiles give the same bits");
             }
