@@ -37,6 +37,12 @@ struct Golden {
     per_target: Option<BTreeMap<String, Vec<f64>>>,
 }
 
+/// Influences that are one rank: a tenth of what bfloat16 may be off. Two of the goldens are 0.0007 apart.
+const TIE: f64 = 1e-3;
+
+/// The portable engine takes one document in so many: six, whose influence differs by three times what bfloat16 may be off.
+const CANDLE_STEP: usize = 3;
+
 struct Fixture {
     model: Model,
     goldens: Goldens,
@@ -50,7 +56,11 @@ fn fixture(options: &EngineOptions) -> Result<Option<Fixture>, Box<dyn Error>> {
         skipped::skip("HEADWATER_TEST_MODEL does not name the GGUF file, or ../shared/goldens is not there");
         return Ok(None);
     };
-    let goldens = serde_json::from_slice(&fs_err::read(folder.join("scores.json"))?)?;
+    let mut goldens: Goldens = serde_json::from_slice(&fs_err::read(folder.join("scores.json"))?)?;
+    if options.engine == EngineChoice::Candle {
+        // minutes for all of them; the tiny models run on it whole
+        goldens.documents = goldens.documents.into_iter().step_by(CANDLE_STEP).collect();
+    }
     let weights = PathBuf::from(gguf);
     let weights_hash = ContentHash::of(&fs_err::read(&weights)?);
     let paths = ModelPaths { weights: vec![weights], config: None, tokenizer: None, weights_hash };
@@ -169,10 +179,14 @@ fn influence_agrees_on(options: &EngineOptions, most: f64, least_spearman: f64) 
         assert!(off <= most, "{}: {influence}, off by {off}, {:?}", golden.id, model.numerics());
         influences.push((influence, golden.influence));
     }
-    let rank =
-        |key: fn(&(f64, f64)) -> f64, value: f64| influences.iter().filter(|pair| key(pair) < value).count() as f64;
+    let count = |holds: &dyn Fn(&(f64, f64)) -> bool| influences.iter().filter(|pair| holds(pair)).count() as f64;
     let n = influences.len() as f64;
-    let squares: f64 = influences.iter().map(|(a, b)| (rank(|p| p.0, *a) - rank(|p| p.1, *b)).powi(2)).sum();
+    let square = |(got, golden): &(f64, f64)| {
+        let rank = count(&|pair| pair.0 < *got);
+        let tied = count(&|pair| (pair.1 - golden).abs() < TIE) - 1.0;
+        (rank - count(&|pair| pair.1 <= golden - TIE) - tied / 2.0).powi(2)
+    };
+    let squares: f64 = influences.iter().map(square).sum();
     let spearman = 1.0 - 6.0 * squares / (n * (n * n - 1.0));
     assert!(spearman >= least_spearman, "Spearman against float32: {spearman}, {:?}", model.numerics());
     Ok(())
