@@ -80,8 +80,8 @@ impl Pipeline {
             }
             let (model, _) = self.load_model_in(*precision)?;
             match self.throughput(sample, (&model, heads), limit) {
-                Ok(Throughput { speed, .. }) => {
-                    others.push(OtherPrecision { precision: *precision, tokens_per_second: speed.tokens_per_second })
+                Ok(Throughput { speed: Speed { tokens_per_second, .. }, .. }) => {
+                    others.push(OtherPrecision { precision: *precision, tokens_per_second });
                 }
                 Err(Error::Score(headwater_score::Error::NothingInTime { .. })) => {}
                 Err(error) => return Err(error),
