@@ -1,5 +1,8 @@
 //! The model's own tokenizer, without special tokens added, truncation or padding.
 
+mod fast;
+mod words;
+
 use std::path::{Path, PathBuf};
 
 use candle_core::quantized::gguf_file::Value;
@@ -14,6 +17,7 @@ use crate::gguf::GgufFile;
 use crate::paths::read;
 use crate::tokenizer_settings::{self, TokenizerSettings};
 use crate::{Error, ModelPaths, eos, pretokenizer};
+use fast::FastEncoder;
 
 /// Longest text that is tokenised in one piece, in bytes. The tokenizer needs gigabytes for a text of 50 MB.
 const PIECE_BYTES: usize = 1 << 20;
@@ -44,6 +48,8 @@ pub struct TokenSpan {
 #[derive(Debug)]
 pub struct Tokenizer {
     inner: HfTokenizer,
+    /// Does the same faster, for the kinds of tokenizers that it knows.
+    fast: Option<FastEncoder>,
     bos: Option<u32>,
     origin: Origin,
     hash: ContentHash,
@@ -92,7 +98,8 @@ impl Tokenizer {
         let dressed = inner.encode("a", true).map_err(wrong)?;
         let first = dressed.get_ids().first().copied();
         let bos = first.filter(|first| bare.get_ids().first() != Some(first));
-        Ok(Self { inner, bos, origin: Origin::Beside(path.to_owned()), hash: ContentHash::of(json) })
+        let fast = FastEncoder::new(&inner);
+        Ok(Self { inner, fast, bos, origin: Origin::Beside(path.to_owned()), hash: ContentHash::of(json) })
     }
 
     /// Builds the tokenizer that a GGUF file describes. `weights` is the hash of that file.
@@ -139,7 +146,8 @@ impl Tokenizer {
         let bos_token = bos.and_then(|id| Some((inner.id_to_token(id)?, id)));
         inner.with_post_processor(Some(post_processor(bos_token).map_err(wrong)?));
         let hash = ContentHash::of_fields([b"gguf".as_slice(), weights.to_string().as_bytes()]);
-        Ok(Self { inner, bos, origin, hash })
+        let fast = FastEncoder::new(&inner);
+        Ok(Self { inner, fast, bos, origin, hash })
     }
 
     /// Tokenises `text`. Texts over 1 MiB are cut into pieces, before a newline that follows a non-space if there is one.
@@ -164,13 +172,24 @@ impl Tokenizer {
     fn encode_pieces(&self, text: &str, piece_bytes: usize, tokens: usize) -> Result<(Vec<u32>, usize), Error> {
         let (mut ids, mut bytes) = (Vec::new(), 0);
         for piece in pieces(text, piece_bytes) {
-            ids.extend_from_slice(self.inner.encode_fast(piece, false).map_err(|e| failed(text, &e))?.get_ids());
+            self.encode_piece(piece, &mut ids).map_err(|error| failed(text, &error))?;
             bytes += piece.len();
             if ids.len() >= tokens {
                 break;
             }
         }
         Ok((ids, bytes))
+    }
+
+    fn encode_piece(&self, piece: &str, ids: &mut Vec<u32>) -> tokenizers::Result<()> {
+        let is_done = match &self.fast {
+            Some(fast) => fast.encode(&self.inner, piece, ids)?,
+            None => false,
+        };
+        if !is_done {
+            ids.extend_from_slice(self.inner.encode_fast(piece, false)?.get_ids());
+        }
+        Ok(())
     }
 
     /// Tokenises `text` and returns the bytes of each token.
