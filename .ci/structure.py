@@ -9,7 +9,7 @@ import sys
 import rust_modules
 
 LIBRARIES = {
-    "record", "store", "run", "corpus", "kernels", "model", "heads", "score", "select", "schedule", "recipe", "tokens", "report",
+    "record", "store", "run", "corpus", "kernels", "model", "heads", "score", "distill", "select", "schedule", "recipe", "tokens", "report",
 }  # fmt: skip
 # crate -> workspace crates it may depend on
 ALLOWED = {
@@ -21,6 +21,7 @@ ALLOWED = {
     "model": {"kernels", "record"},
     "heads": {"model", "record"},
     "score": {"model", "corpus", "run", "store", "record"},
+    "distill": {"record"},
     "select": {"corpus", "run", "store", "record"},
     "schedule": set(),
     "recipe": {"select", "schedule", "run", "record"},

@@ -24,4 +24,5 @@ mod site;
 mod skipped;
 mod smollm;
 mod stores;
+mod student;
 mod tokens;

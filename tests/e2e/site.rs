@@ -23,7 +23,7 @@ pub(crate) const PIPELINE: &str = "pipeline.toml";
 
 /// Whether an artefact holds times and may differ between equal runs.
 pub(crate) fn is_timed(path: &str) -> bool {
-    ["run.json", "metrics.json", "report.html"].contains(&path) || path.starts_with("metrics/")
+    ["run.json", "labels/run.json", "metrics.json", "report.html"].contains(&path) || path.starts_with("metrics/")
 }
 
 /// A folder that commands run in, with all that a run needs.

@@ -44,6 +44,8 @@ pub(crate) enum Command {
     Bench(BenchArgs),
     /// Find the model's retrieval heads and check that masking them hurts: heads.json, heads.svg.
     Heads(HeadsArgs),
+    /// Fit a student to the model's scores of a sample, which then ranks the whole corpus at the speed of its disk: student.json.
+    Distill(DistillArgs),
     /// Score the documents of the plan that have no score yet.
     Score(ScoreArgs),
     /// Cut each domain and write the selected subset, or compare several cuts of the same scores.
@@ -372,6 +374,22 @@ pub(crate) struct HeadsArgs {
     /// Find the heads again if heads.json was made with other settings.
     #[arg(long)]
     pub(crate) rescore: bool,
+}
+
+/// Arguments of `distill`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct DistillArgs {
+    #[command(flatten)]
+    pub(crate) pipeline: PipelineArgs,
+    #[command(flatten)]
+    pub(crate) worker: WorkerArgs,
+    #[command(flatten)]
+    pub(crate) weak: WeakArgs,
+    /// Keep a student that ranks documents too unlike the model.
+    #[arg(long)]
+    pub(crate) allow_weak_student: bool,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
 }
 
 /// Arguments of `score`.

@@ -16,12 +16,13 @@ use anyhow::{Result, bail};
 use clap::{CommandFactory, Parser};
 use etcetera::{BaseStrategy, choose_base_strategy};
 use headwater_pipeline::{
-    Arm, Environment, Event, HeadsRequest, Pipeline, RunOptions, ScoreRequest, Stores, Verdict, fetch_model, schema,
-    serve_metrics, text, write_tokenizer,
+    Arm, DistillRequest, Environment, Event, HeadsRequest, Pipeline, RunOptions, ScoreRequest, Stores, Verdict,
+    fetch_model, schema, serve_metrics, text, write_tokenizer,
 };
 
 use args::{
-    Cli, Command, HeadsArgs, ModelCommand, PipelineArgs, ReportArgs, RunArgs, ScoreArgs, SelectArgs, WorkerArgs,
+    Cli, Command, DistillArgs, HeadsArgs, ModelCommand, PipelineArgs, ReportArgs, RunArgs, ScoreArgs, SelectArgs,
+    WorkerArgs,
 };
 use failure::{Chain, Outcome, classify};
 use interrupt::Interrupts;
@@ -108,6 +109,7 @@ fn run(command: &Command, environment: &Environment) -> Result<Outcome> {
             Outcome::Done
         }
         Command::Heads(args) => find_heads(args, environment)?,
+        Command::Distill(args) => distill(args, environment)?,
         Command::Score(args) => score(args, environment)?,
         Command::Select(args) => select(args, environment)?,
         Command::Tokens(args) => {
@@ -172,6 +174,14 @@ fn run_all(args: &RunArgs, environment: &Environment) -> Result<Outcome> {
 fn find_heads(args: &HeadsArgs, environment: &Environment) -> Result<Outcome> {
     let request = HeadsRequest { allow_weak: args.weak.allow_weak_heads, find_again: args.rescore };
     open_worker(&args.pipeline, &args.worker, environment)?.heads(request)?;
+    Ok(Outcome::Done)
+}
+
+fn distill(args: &DistillArgs, environment: &Environment) -> Result<Outcome> {
+    let request =
+        DistillRequest { allow_weak_heads: args.weak.allow_weak_heads, allow_weak_student: args.allow_weak_student };
+    let summary = open_worker(&args.pipeline, &args.worker, environment)?.distill(request)?;
+    show(&summary, args.output, |width| text::student(&summary.student, width))?;
     Ok(Outcome::Done)
 }
 

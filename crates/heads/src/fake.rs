@@ -121,9 +121,9 @@ impl Engine for FakeEngine {
         Concurrency::WindowPerThread
     }
 
-    fn losses(&self, window: &[u32], _mask: &HeadMask) -> Result<WindowLosses, Error> {
-        let zeros = vec![0.0; window.len() - 1];
-        Ok(WindowLosses { base: zeros.clone(), masked: zeros })
+    fn batch_losses(&self, windows: &[&[u32]], _mask: &HeadMask) -> Result<Vec<WindowLosses>, Error> {
+        let zeros = |window: &&[u32]| vec![0.0; window.len() - 1];
+        Ok(windows.iter().map(|window| WindowLosses { base: zeros(window), masked: zeros(window) }).collect())
     }
 
     fn attention_argmax(&self, tokens: &[u32], rows: Range<usize>) -> Result<AttentionArgmax, Error> {

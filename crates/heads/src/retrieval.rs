@@ -170,7 +170,7 @@ impl Measuring<'_> {
         };
         match self.engine.concurrency() {
             Concurrency::WindowPerThread => new.into_par_iter().map(measured).collect(),
-            Concurrency::OneWindow => new.map(measured).collect(),
+            Concurrency::Batch { .. } => new.map(measured).collect(),
         }
     }
 

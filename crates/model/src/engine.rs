@@ -90,18 +90,22 @@ impl AttentionArgmax {
 pub enum Concurrency {
     /// One window a thread: callers give every thread a window.
     WindowPerThread,
-    /// All threads, or a device, for one window: callers give one window at a time.
-    OneWindow,
+    /// All threads, or a device, for one batch: callers give one batch at a time.
+    Batch {
+        /// Tokens of a batch at most, its windows counted as long as the longest; a longer window is a batch of its own.
+        tokens: usize,
+    },
 }
 
 /// A model that can be run with heads masked.
 ///
 /// # Contract
-/// - Every window is computed alone, with positions from 0, so a result does not depend on what else is scored.
+/// - No window sees another, and each has positions from 0. On a device the last bits of a result may depend on how many windows its
+///   batch has and how long they are, never on what they hold.
 /// - The same input gives the same bits for any number of threads.
 ///
 /// # Errors
-/// Every method returns [`Error::TokenOutOfRange`] for a token beyond the vocabulary, [`Error::WindowLength`] for an empty
+/// Methods that take windows return [`Error::TokenOutOfRange`] for a token beyond the vocabulary, [`Error::WindowLength`] for an empty
 /// window or one longer than the model's context, and [`Error::Compute`] if the device fails.
 pub trait Engine: Send + Sync {
     /// Returns the sizes of the model.
@@ -110,15 +114,24 @@ pub trait Engine: Send + Sync {
     /// Returns what decides the last bits of a loss.
     fn numerics(&self) -> Numerics;
 
-    /// How many windows callers run at once.
+    /// How callers share out windows.
     fn concurrency(&self) -> Concurrency;
 
-    /// Returns the next-token cross-entropy of `window[1..]`, intact and under `mask`.
+    /// Returns, for each of `windows`, the next-token cross-entropy of `window[1..]`, intact and under `mask`.
     ///
     /// # Shapes
-    /// - `window`: `(n,)` token ids
-    /// - returns two of `(n − 1,)`, in nats
-    fn losses(&self, window: &[u32], mask: &HeadMask) -> Result<WindowLosses, Error>;
+    /// - `windows`: each `(n,)` token ids
+    /// - returns for each two of `(n − 1,)`, in nats
+    fn batch_losses(&self, windows: &[&[u32]], mask: &HeadMask) -> Result<Vec<WindowLosses>, Error>;
+
+    /// As [`Self::batch_losses`], of a batch of one window.
+    ///
+    /// # Errors
+    /// As [`Self::batch_losses`].
+    fn losses(&self, window: &[u32], mask: &HeadMask) -> Result<WindowLosses, Error> {
+        let empty = || WindowLosses { base: Vec::new(), masked: Vec::new() };
+        Ok(self.batch_losses(&[window], mask)?.pop().unwrap_or_else(empty))
+    }
 
     /// Returns the position that every head attends to most from each query position in `rows`, from float32 attention logits.
     fn attention_argmax(&self, tokens: &[u32], rows: Range<usize>) -> Result<AttentionArgmax, Error>;

@@ -37,7 +37,7 @@ pub use error::Error;
 pub use flops::saturate;
 pub use headwater_kernels::{Level, LevelError};
 pub use load::Model;
-pub use options::{EngineChoice, EngineOptions, Precision};
+pub use options::{BATCH_MEMORY, EngineChoice, EngineOptions, Precision};
 pub use paths::ModelPaths;
 pub use shape::{Architecture, ModelShape, RopeScaling};
 pub use tokenizer::{TokenSpan, Tokenizer};

@@ -1,6 +1,7 @@
 //! Settings of how a model runs.
 
 use headwater_kernels::Level;
+use headwater_record::ByteCount;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -75,7 +76,12 @@ pub struct EngineOptions {
     pub device: String,
     /// The numbers to compute with.
     pub precision: Precision,
+    /// Memory of the device for what a batch of windows is computed in, beside the weights.
+    pub batch_memory: ByteCount,
 }
+
+/// Memory for a batch unless another is given: less than any GPU has beside a small model.
+pub const BATCH_MEMORY: ByteCount = ByteCount(4 << 30);
 
 impl Default for EngineOptions {
     fn default() -> Self {
@@ -84,6 +90,7 @@ impl Default for EngineOptions {
             instructions: None,
             device: CPU.to_owned(),
             precision: Precision::default(),
+            batch_memory: BATCH_MEMORY,
         }
     }
 }

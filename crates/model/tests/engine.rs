@@ -61,6 +61,38 @@ fn a_window_scores_the_same_alone_and_among_others() -> Outcome {
 }
 
 #[test]
+fn windows_of_a_batch_do_not_see_each_other() -> Outcome {
+    for kind in [MaskKind::CausalUniform, MaskKind::Zero] {
+        let mask = mask("[[0, 2], [2, 3]]", kind)?;
+        on_every_engine(&tiny("qwen3"), |engine| {
+            let lengths = [129, 200, 1, 3, 200];
+            let batch = |seeds: [u64; 5]| -> Vec<Vec<u32>> {
+                seeds.iter().zip(lengths).map(|(seed, tokens)| window(*seed, tokens, 304)).collect()
+            };
+            let losses = |windows: &[Vec<u32>]| {
+                engine.batch_losses(&windows.iter().map(|window| &window[..]).collect::<Vec<_>>(), &mask)
+            };
+            let windows = batch([1, 2, 3, 4, 5]);
+            let together = losses(&windows)?;
+            assert_eq!(together.len(), windows.len());
+            for (window, together) in windows.iter().zip(&together) {
+                let alone = engine.losses(window, &mask)?;
+                for (alone, together) in [(&alone.base, &together.base), (&alone.masked, &together.masked)] {
+                    assert_eq!((alone.len(), together.len()), (window.len() - 1, window.len() - 1));
+                    assert!(alone.iter().zip(together).all(|(alone, together)| (alone - together).abs() < 1e-4));
+                }
+            }
+            let others = losses(&batch([6, 2, 7, 8, 9]))?;
+            assert_eq!(bits(&together[1]), bits(&others[1]), "what the others hold does not matter to the last bit");
+            let short = losses(&[window(1, 1, 304), window(2, 1, 304)])?;
+            assert!(short.iter().all(|losses| losses.base.is_empty() && losses.masked.is_empty()));
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+#[test]
 fn a_loss_does_not_depend_on_later_tokens() -> Outcome {
     let mask = mask("[[0, 2], [2, 3]]", MaskKind::CausalUniform)?;
     let whole = window(5, 200, 304);

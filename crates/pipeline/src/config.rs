@@ -4,8 +4,9 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use headwater_corpus::{OnBadShard, PlanOptions, SourceConfig};
+use headwater_distill::DistillConfig;
 use headwater_heads::HeadsConfig;
-use headwater_model::{EngineChoice, Level, LevelError, Precision};
+use headwater_model::{BATCH_MEMORY, EngineChoice, Level, LevelError, Precision};
 use headwater_recipe::RecipeConfig;
 use headwater_record::ByteCount;
 use headwater_schedule::ScheduleConfig;
@@ -38,6 +39,9 @@ pub struct PipelineConfig {
     /// How documents are scored. A change gives other scores.
     #[serde(default)]
     pub score: ScoreConfig,
+    /// How a student of the scores is made, for `score.by = "student"`.
+    #[serde(default)]
+    pub distill: DistillConfig,
     /// Which of the scored documents are kept.
     #[serde(default)]
     pub select: SelectConfig,
@@ -92,6 +96,10 @@ pub struct ModelConfig {
     /// Number format of the forward pass.
     #[serde(default)]
     pub precision: Precision,
+    /// Memory of a GPU that a batch of windows is computed in, in bytes, beside the weights. Part of what decides the last bits of a score on a
+    /// GPU; without effect on a CPU.
+    #[serde(default = "default_batch_memory")]
+    pub batch_memory: ByteCount,
 }
 
 /// `auto`, or a level that a fleet of different processors has in common.
@@ -127,6 +135,10 @@ impl From<InstructionsChoice> for String {
 
 const AUTO: &str = "auto";
 
+const fn default_batch_memory() -> ByteCount {
+    BATCH_MEMORY
+}
+
 fn default_device() -> String {
     "cpu".to_owned()
 }
@@ -158,6 +170,7 @@ impl PipelineConfig {
     pub fn validate(&self) -> Result<()> {
         self.heads.validate()?;
         self.score.validate()?;
+        self.distill.validate()?;
         self.select.validate()?;
         self.mixture.validate()?;
         Ok(self.tokens.validate()?)

@@ -133,6 +133,46 @@ pub enum Error {
         /// The pipeline.
         pipeline: String,
     },
+    /// There is no student to score with.
+    #[error("{output} has no student.json yet: run `headwater distill {pipeline}` first")]
+    NoStudent {
+        /// The run's output.
+        output: String,
+        /// The pipeline.
+        pipeline: String,
+    },
+    /// The student is not one of the teacher that the pipeline asks for.
+    #[error("{path} is the student of another teacher ({}); undo the change, or run `headwater distill` again", .differences.join("; "))]
+    OtherStudent {
+        /// The student.
+        path: String,
+        /// Every difference, as `name: then → now`.
+        differences: Vec<String>,
+    },
+    /// The student ranks documents too unlike its teacher.
+    #[error(
+        "the student is refused: its rank correlation with the teacher is below {least} of the teacher's with itself ({}); {advice}. {path} \
+         holds it, and `headwater distill --allow-weak-student` keeps it",
+        .domains.join(", ")
+    )]
+    WeakStudent {
+        /// Where it lies.
+        path: String,
+        /// `[distill] min_fidelity`.
+        least: f64,
+        /// The domains in which it is too weak, with both correlations.
+        domains: Vec<String>,
+        /// What would help.
+        advice: String,
+    },
+    /// `[distill] sources` names a source that there is not.
+    #[error("distill.sources names `{name}`, and the sources are {known}")]
+    UnknownSource {
+        /// The name.
+        name: String,
+        /// The sources of the corpus.
+        known: String,
+    },
     /// The stored head set is not the one that the pipeline asks for.
     #[error(
         "{path} was made with other settings ({}); undo the change, choose another [run] output, or run `headwater heads \
@@ -328,6 +368,9 @@ pub enum Error {
     /// Scoring failed.
     #[error(transparent)]
     Score(#[from] headwater_score::Error),
+    /// A student cannot be made.
+    #[error(transparent)]
+    Distill(#[from] headwater_distill::Error),
     /// The selection cannot be made or written.
     #[error(transparent)]
     Select(#[from] headwater_select::Error),

@@ -9,6 +9,7 @@
 //! | [`Pipeline::run`] | every stage |
 //! | [`Pipeline::plan_summary`] | says what there is to score, from footers |
 //! | [`Pipeline::heads`] | finds the retrieval heads |
+//! | [`Pipeline::distill`] | fits a student to a sample of scores |
 //! | [`Pipeline::score`] | scores a part of the plan |
 //! | [`Pipeline::relabel`] | takes ids and domains from other columns |
 //! | [`Pipeline::select`] | cuts each domain and writes the subset |
@@ -85,6 +86,7 @@ pub use metrics_server::serve_metrics;
 pub use pipeline::Pipeline;
 pub use run::{RunOptions, RunSummary};
 pub use stages::bench::{BenchReport, CorpusEstimate, MaskedHeads, OtherPrecision};
+pub use stages::distill::{DistillRequest, DistillSummary};
 pub use stages::heads::HeadsRequest;
 pub use stages::model::{WrittenTokenizer, fetch_model, write_tokenizer};
 pub use stages::plan::{Basis, Extent, PlanSummary, SourceSummary};

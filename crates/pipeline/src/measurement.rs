@@ -119,7 +119,7 @@ pub(crate) fn processor() -> String {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use headwater_model::{EngineChoice, Precision};
+    use headwater_model::{BATCH_MEMORY, EngineChoice, Precision};
 
     use super::*;
     use crate::config::InstructionsChoice;
@@ -134,6 +134,7 @@ mod tests {
                 instructions: InstructionsChoice(None),
                 device: "cpu".to_owned(),
                 precision: Precision::Bf16,
+                batch_memory: BATCH_MEMORY,
             },
             window_tokens,
             long_documents: LongDocuments::All,

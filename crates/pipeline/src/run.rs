@@ -1,10 +1,14 @@
 //! Every stage in turn.
 
-use headwater_record::SelectionFile;
+use headwater_corpus::Plan;
+use headwater_model::Model;
+use headwater_record::{HeadsFile, SelectionFile};
 use headwater_run::RunFolder;
+use headwater_score::ScoredBy;
 use serde::Serialize;
 
 use crate::error::chain;
+use crate::stages::distill::DistillRequest;
 use crate::stages::heads::HeadsRequest;
 use crate::stages::score::ScoreRequest;
 use crate::stages::select::Selected;
@@ -44,13 +48,20 @@ impl Pipeline {
         self.rehearse_recipe()?;
         self.rehearse_tokens()?;
         let plan = self.plan_for(options.on_change)?;
-        let model = self.load_model()?;
-        self.tell_forecast(&plan, &model);
-        let request =
-            HeadsRequest { allow_weak: options.allow_weak_heads, find_again: options.on_change == OnChange::Rescore };
-        let heads = self.heads_of(&model, &plan, request)?;
         let request = ScoreRequest { on_change: options.on_change, ..ScoreRequest::default() };
-        let scored = self.score_units(&plan, &model, &heads, &request)?;
+        let scored = match self.config.score.by {
+            ScoredBy::Teacher => {
+                let (model, heads) = self.model_and_heads(&plan, options)?;
+                self.score_units(&plan, &model, &heads, &request)?
+            }
+            ScoredBy::Student => {
+                if self.folder.student()?.is_none() || options.on_change == OnChange::Rescore {
+                    let (model, heads) = self.model_and_heads(&plan, options)?;
+                    self.distil(&plan, &model, &heads, DistillRequest::default())?;
+                }
+                self.score_by_student(&plan, &request)?
+            }
+        };
         let Selected { selection, run } = self.select_from(scored.run, &plan, Arm::Selection)?;
         let tokens = self.write_wanted_tokens(&plan, &run, &selection)?;
         let recipes = match self.write_recipes(&selection, None) {
@@ -72,7 +83,7 @@ impl Pipeline {
             ("scores", RunFolder::SCORES.to_owned()),
             ("rejects", RunFolder::REJECTS.to_owned()),
         ];
-        if heads.search.is_some() {
+        if self.folder.heads()?.is_some_and(|heads| heads.search.is_some()) {
             artefacts.push(("heads", RunFolder::HEADS_PICTURE.to_owned()));
         }
         artefacts.extend(tokens.folders.into_iter().chain(recipes).chain([report]).map(|path| {
@@ -81,5 +92,17 @@ impl Pipeline {
         }));
         let verdict = self.verdict(&selection, &run).and(tokens.verdict);
         Ok(RunSummary { selection, artefacts, verdict })
+    }
+
+    /// The model and its heads, which are found if need be.
+    fn model_and_heads(&self, plan: &Plan, options: RunOptions) -> Result<(Model, HeadsFile)> {
+        let model = self.load_model()?;
+        if self.config.score.by == ScoredBy::Teacher {
+            self.tell_forecast(plan, &model);
+        }
+        let request =
+            HeadsRequest { allow_weak: options.allow_weak_heads, find_again: options.on_change == OnChange::Rescore };
+        let heads = self.heads_of(&model, plan, request)?;
+        Ok((model, heads))
     }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod bench;
 mod compare;
 mod compare_runs;
+pub(crate) mod distill;
 mod fidelity;
 mod forecast;
 pub(crate) mod heads;
@@ -15,4 +16,5 @@ mod report;
 pub(crate) mod score;
 pub(crate) mod select;
 pub(crate) mod status;
+mod student;
 pub(crate) mod tokens;

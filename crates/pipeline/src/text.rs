@@ -7,6 +7,7 @@ mod plan;
 mod schedule;
 mod selection;
 mod status;
+mod student;
 mod table;
 
 pub use bench::bench;
@@ -16,3 +17,4 @@ pub use plan::plan;
 pub use schedule::{branch, compared_schedules, refined_schedule, shown_schedule};
 pub use selection::{run, selection};
 pub use status::status;
+pub use student::student;

@@ -38,6 +38,7 @@ pub mod selection;
 pub mod sidecar;
 pub mod stability;
 pub mod statistics;
+pub mod student;
 pub mod tokens;
 
 pub use error::Error;
@@ -50,4 +51,5 @@ pub use part::Part;
 pub use run::{Fingerprint, RunFile};
 pub use selection::SelectionFile;
 pub use sidecar::Status;
+pub use student::StudentFile;
 pub use tokens::TokensFile;

@@ -47,6 +47,9 @@ pub struct ScoringInputs {
     pub numerics: Numerics,
     /// [`SEMANTICS`] of the version that began the run.
     pub semantics: u32,
+    /// SHA-256 of `student.json`, where a student predicts what all of the above would score.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub student: Option<ContentHash>,
 }
 
 impl ScoringInputs {
@@ -67,7 +70,7 @@ impl ScoringInputs {
     }
 
     /// Returns every input by name.
-    fn described(&self) -> [(&'static str, String); 13] {
+    fn described(&self) -> [(&'static str, String); 14] {
         let Self {
             weights,
             model_config,
@@ -79,7 +82,9 @@ impl ScoringInputs {
             min_tokens,
             numerics: Numerics { engine, device, precision, instructions },
             semantics,
+            student,
         } = self;
+        let or_none = |hash: &Option<ContentHash>| hash.map_or_else(|| "none".to_owned(), |hash| hash.to_string());
         let heads: Vec<_> = heads.as_slice().iter().map(|id| [id.layer, id.head]).collect();
         [
             ("numerics.device", format!("{device:?}")),
@@ -89,9 +94,10 @@ impl ScoringInputs {
             ("long_documents", format!("{long_documents:?}")),
             ("mask", format!("{mask:?}")),
             ("min_tokens", min_tokens.to_string()),
-            ("model_config", model_config.map_or_else(|| "none".to_owned(), |hash| hash.to_string())),
+            ("model_config", or_none(model_config)),
             ("numerics.precision", format!("{precision:?}")),
             ("semantics", semantics.to_string()),
+            ("student", or_none(student)),
             ("tokenizer", tokenizer.to_string()),
             ("weights", weights.to_string()),
             ("window_tokens", window_tokens.to_string()),
@@ -213,6 +219,7 @@ mod tests {
                 instructions: "x86-64".into(),
             },
             semantics: SEMANTICS,
+            student: None,
         }
     }
 

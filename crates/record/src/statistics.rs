@@ -1,5 +1,7 @@
 //! Correlations and standard errors, which several crates report of heads, scores and their causes.
 
+use std::collections::BTreeSet;
+
 /// Ranks `values` from 1; equal values share the mean of their ranks.
 #[must_use]
 pub fn ranks(values: &[f64]) -> Vec<f64> {
@@ -40,6 +42,18 @@ pub fn pearson(a: &[f64], b: &[f64]) -> f64 {
 #[must_use]
 pub fn spearman(a: &[f64], b: &[f64]) -> f64 {
     pearson(&ranks(a), &ranks(b))
+}
+
+/// Returns the share of the `kept` greatest values that two lists of equal length have in common, in [0, 1]; of equal values the first is the
+/// greater.
+#[must_use]
+pub fn top_overlap(a: &[f64], b: &[f64], kept: usize) -> f64 {
+    let top = |values: &[f64]| {
+        let mut order: Vec<usize> = (0..values.len()).collect();
+        order.sort_by(|x, y| values[*y].total_cmp(&values[*x]));
+        order.into_iter().take(kept).collect::<BTreeSet<usize>>()
+    };
+    top(a).intersection(&top(b)).count() as f64 / kept.max(1) as f64
 }
 
 /// Returns the mean of `values` and its standard error, sd(n − 1)/√n. The mean of nothing is 0; fewer than two values have no standard error.

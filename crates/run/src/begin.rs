@@ -191,6 +191,7 @@ mod tests {
                 instructions: String::new(),
             },
             semantics: SEMANTICS,
+            student: None,
         }
     }
 

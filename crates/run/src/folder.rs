@@ -35,6 +35,12 @@ impl RunFolder {
     pub const FIDELITY: &'static str = "fidelity.json";
     /// The picture of the head set.
     pub const HEADS_PICTURE: &'static str = "heads.svg";
+    /// The student of the scores.
+    pub const STUDENT: &'static str = "student.json";
+    /// A student that was fitted and refused.
+    pub const WEAK_STUDENT: &'static str = "student-weak.json";
+    /// The folder of the run that scores the labels of the student.
+    pub const LABELS: &'static str = "labels";
     /// The folder of all sidecars.
     pub const SCORES: &'static str = "scores";
     /// The folder of Parquet copies of a corpus in JSON Lines.

@@ -20,6 +20,7 @@ mod rejects;
 mod selection;
 pub mod sidecar;
 mod statuses;
+mod student;
 mod unit;
 mod units;
 

@@ -28,10 +28,23 @@ impl LongDocuments {
     }
 }
 
+/// Who scores the corpus.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ScoredBy {
+    /// The model itself.
+    #[default]
+    Teacher,
+    /// The student that `distill` fitted to the model's scores.
+    Student,
+}
+
 /// The `[score]` table of a pipeline.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ScoreConfig {
+    /// Who scores: the model, or a student of it, thousands of times as fast.
+    pub by: ScoredBy,
     /// Tokens that the model sees together, at least 2; at most the model's context. Longer documents are cut into windows that are
     /// scored independently.
     pub window_tokens: usize,
@@ -48,6 +61,7 @@ pub struct ScoreConfig {
 impl Default for ScoreConfig {
     fn default() -> Self {
         Self {
+            by: ScoredBy::Teacher,
             window_tokens: 4096,
             long_documents: LongDocuments::All,
             mask: MaskKind::CausalUniform,

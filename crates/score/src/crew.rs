@@ -12,7 +12,9 @@ use headwater_record::Status;
 use headwater_run::SidecarRow;
 use rayon::ScopeFifo;
 
-use crate::document::{document_score, score, window_losses};
+use crate::batches::{Together, score_together};
+use crate::document::{document_score, window_losses};
+use crate::scorer::{By, Teacher};
 use crate::unit::{Prepared, fill, prepare};
 use crate::watch::{Phase, Sink, UnitRows, Watch};
 use crate::{Advance, Error, Scorer, UnitReport};
@@ -112,31 +114,55 @@ impl<'a> Crew<'a> {
             self.watch.advance(Advance { documents: 1, windows: 0, tokens: prepared.tokens.len() as u64 });
             return report.send(Message::Scored(slot, Ok(prepared.row)));
         }
-        match self.scorer.engine.concurrency() {
-            Concurrency::OneWindow => report.send(Message::Prepared(slot, prepared)),
-            Concurrency::WindowPerThread => self.spread(scope, report, slot, prepared),
+        match &self.scorer.by {
+            By::Student(_) => {
+                let windows = self.scorer.windowing.cut(&prepared.tokens).count() as u64;
+                self.watch.advance(Advance { documents: 1, windows, tokens: prepared.tokens.len() as u64 });
+                report.send(Message::Scored(slot, Ok(prepared.row)));
+            }
+            By::Teacher(teacher) => match teacher.engine.concurrency() {
+                Concurrency::Batch { .. } => report.send(Message::Prepared(slot, prepared)),
+                Concurrency::WindowPerThread => self.spread(scope, report, slot, (teacher, prepared)),
+            },
         }
     }
 
-    /// Scores a document window by window on this thread.
-    pub(crate) fn score_here(self, slot: Slot, prepared: Prepared) -> Result<SidecarRow, Error> {
-        let Prepared { mut row, tokens } = prepared;
-        let Scorer { engine, mask, windowing, .. } = self.scorer;
+    /// Scores a group of documents of `unit` on this thread, batch by batch, until the watch says that all is over: then no rows come.
+    pub(crate) fn score_here(self, unit: usize, group: Together) -> Vec<(Slot, Result<SidecarRow, Error>)> {
         let on_window = |tokens: usize| {
             self.watch.advance(Advance::window(tokens));
             if self.watch.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
+        // a student's documents are scored where they are prepared
+        let By::Teacher(teacher) = &self.scorer.by else { return Vec::new() };
+        let documents: Vec<&[u32]> = group.iter().map(|(_, prepared)| &prepared.tokens[..]).collect();
         let began = Instant::now();
-        let score = score(*engine, mask, *windowing, &tokens, &on_window);
+        let scores = score_together(teacher, self.scorer.windowing, &documents, &on_window);
         self.watch.spent(Phase::Forward, began.elapsed());
-        let score = score.map_err(|error| self.failed(slot, row.row, error))?;
-        fill(&mut row, score);
-        self.watch.advance(Advance { documents: 1, ..Advance::default() });
-        Ok(row)
+        let slot = |number| Slot { unit, number };
+        let scores = match scores {
+            Ok(scores) => scores.unwrap_or_default(),
+            Err((document, error)) => {
+                let (number, Prepared { row, .. }) = &group[document];
+                return vec![(slot(*number), Err(self.failed(slot(*number), row.row, error)))];
+            }
+        };
+        let filled = group.into_iter().zip(scores).map(|((number, Prepared { mut row, .. }), score)| {
+            fill(&mut row, score);
+            self.watch.advance(Advance { documents: 1, ..Advance::default() });
+            (slot(number), Ok(row))
+        });
+        filled.collect()
     }
 
     /// Gives each window of a document to the pool; the thread that ends the last one sums them up.
-    fn spread(self, scope: &ScopeFifo<'a>, report: &Report, slot: Slot, prepared: Prepared) {
+    fn spread(
+        self,
+        scope: &ScopeFifo<'a>,
+        report: &Report,
+        slot: Slot,
+        (teacher, prepared): (&'a Teacher<'a>, Prepared),
+    ) {
         let windows = self.scorer.windowing.cut(&prepared.tokens).count();
         let document = Arc::new(Spread {
             prepared,
@@ -144,23 +170,23 @@ impl<'a> Crew<'a> {
             missing: AtomicUsize::new(windows),
         });
         if windows <= 1 {
-            return self.score_window(&document, 0, slot, report);
+            return self.score_window(teacher, (&document, 0), slot, report);
         }
         for window in 0..windows {
             let (document, report) = (Arc::clone(&document), report.clone());
-            scope.spawn_fifo(move |_| self.score_window(&document, window, slot, &report));
+            scope.spawn_fifo(move |_| self.score_window(teacher, (&document, window), slot, &report));
         }
     }
 
-    fn score_window(self, document: &Spread, window: usize, slot: Slot, report: &Report) {
+    fn score_window(self, teacher: &Teacher<'_>, (document, window): (&Spread, usize), slot: Slot, report: &Report) {
         if self.is_stopped(report) {
             return;
         }
-        let Scorer { engine, mask, windowing, .. } = self.scorer;
+        let windowing = self.scorer.windowing;
         let Prepared { row, tokens } = &document.prepared;
         if let Some(window_tokens) = windowing.cut(tokens).nth(window) {
             let began = Instant::now();
-            let losses = window_losses(*engine, mask, windowing.bos, window_tokens);
+            let losses = window_losses(teacher.engine, &teacher.mask, windowing.bos, window_tokens);
             self.watch.spent(Phase::Forward, began.elapsed());
             match losses {
                 Ok(losses) => document.lock()[window] = losses,

@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn a_source_that_the_run_lacks_is_an_error() {
         let corpus = Corpus::of_texts(&[&["good"]], 1);
-        let engine = FakeEngine::new(Concurrency::OneWindow);
+        let engine = FakeEngine::new(Concurrency::Batch { tokens: 1 });
         let mut run = corpus.run_file(&scorer(&engine));
         run.sources.clear();
         let divided = divide(&corpus.plan, &run, Part::WHOLE, &corpus.folder);

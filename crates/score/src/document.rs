@@ -3,8 +3,6 @@
 //! Source: AttentionInfluence §3, eq. 5: influence = (masked − base) / base, from mean next-token cross-entropies. The
 //! paper is silent on documents longer than the context; here they are cut into consecutive, independent windows.
 
-use std::ops::ControlFlow;
-
 use headwater_model::{Engine, Error, HeadMask, WindowLosses};
 
 use crate::LongDocuments;
@@ -50,6 +48,11 @@ impl DocumentScore {
 }
 
 impl Windowing {
+    /// The targets of a document's windows: all their tokens, but for the first of a window without BOS.
+    pub(crate) fn targets(&self, tokens: &[u32]) -> usize {
+        self.cut(tokens).map(|window| window.len() - usize::from(self.bos.is_none())).sum()
+    }
+
     /// Cuts a document of `tokens` into windows, without BOS.
     pub fn cut<'t>(&self, tokens: &'t [u32]) -> impl Iterator<Item = &'t [u32]> + use<'t> {
         let windows = match self.long_documents {
@@ -82,28 +85,6 @@ pub fn document_score<'l>(windows: impl IntoIterator<Item = &'l WindowLosses>) -
         losses.base.iter().zip(&losses.masked).for_each(|(base, masked)| sums.add(*base, *masked));
     }
     sums.finish()
-}
-
-/// Scores a document of `tokens`, window by window; `None` if it has no target. `on_window` is told the tokens of every window
-/// done, and may end the document there.
-///
-/// # Errors
-/// What the engine says.
-pub fn score(
-    engine: &dyn Engine,
-    mask: &HeadMask,
-    windowing: Windowing,
-    tokens: &[u32],
-    on_window: &dyn Fn(usize) -> ControlFlow<()>,
-) -> Result<Option<DocumentScore>, Error> {
-    let mut losses = Vec::new();
-    for window in windowing.cut(tokens) {
-        losses.extend(window_losses(engine, mask, windowing.bos, window)?);
-        if on_window(window.len()).is_break() {
-            break;
-        }
-    }
-    Ok(document_score(&losses))
 }
 
 /// Sums of base and masked losses.
@@ -167,21 +148,18 @@ impl Sums {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
+    use std::ops::ControlFlow;
 
     use headwater_model::Concurrency;
 
     use super::*;
-    use crate::fake::FakeEngine;
+    use crate::batches::score_together;
+    use crate::fake::{FakeEngine, teacher};
 
     fn run(windowing: Windowing, tokens: &[u32]) -> (Option<DocumentScore>, Vec<Vec<u32>>) {
-        let engine = FakeEngine::new(Concurrency::OneWindow);
-        let done = RefCell::new(0);
-        let on_window = |tokens| {
-            *done.borrow_mut() += tokens;
-            ControlFlow::Continue(())
-        };
-        let score = score(&engine, &HeadMask::default(), windowing, tokens, &on_window).expect("arithmetic works");
+        let engine = FakeEngine::new(Concurrency::Batch { tokens: 1 });
+        let scores = score_together(&teacher(&engine), windowing, &[tokens], &|_| ControlFlow::Continue(()));
+        let score = scores.ok().flatten().and_then(|mut scores| scores.pop()).expect("arithmetic works");
         (score, engine.windows())
     }
 

@@ -22,6 +22,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
 
 use crate::document::Windowing;
+use crate::scorer::{By, Teacher};
 use crate::{
     Advance, Error, LongDocuments, ModelHashes, Phase, Scorer, Tokenise, UnitReport, UnitRows, Watch, run_file,
 };
@@ -39,6 +40,7 @@ pub(crate) struct FakeEngine {
     on_window: OnWindow,
     masked: fn(f32) -> f32,
     windows: Mutex<Vec<Vec<u32>>>,
+    batches: Mutex<Vec<usize>>,
 }
 
 impl FakeEngine {
@@ -58,7 +60,14 @@ impl FakeEngine {
             rope_scaling: RopeScaling::None,
         };
         let masked = |base| base * 1.5 + 0.25;
-        Self { shape, concurrency, on_window: Box::new(|_| Ok(())), masked, windows: Mutex::default() }
+        Self {
+            shape,
+            concurrency,
+            on_window: Box::new(|_| Ok(())),
+            masked,
+            windows: Mutex::default(),
+            batches: Mutex::default(),
+        }
     }
 
     /// Calls `on_window` before it answers, which may take its time, fail or panic.
@@ -74,6 +83,11 @@ impl FakeEngine {
     /// The windows it was given so far.
     pub(crate) fn windows(&self) -> Vec<Vec<u32>> {
         lock(&self.windows).clone()
+    }
+
+    /// How many windows each batch had.
+    pub(crate) fn batches(&self) -> Vec<usize> {
+        lock(&self.batches).clone()
     }
 }
 
@@ -92,12 +106,16 @@ impl Engine for FakeEngine {
     }
 
     #[expect(clippy::cast_precision_loss, reason = "small test tokens")]
-    fn losses(&self, window: &[u32], _: &HeadMask) -> Result<WindowLosses, ModelError> {
-        lock(&self.windows).push(window.to_vec());
-        (self.on_window)(window)?;
-        let base: Vec<f32> = window[1..].iter().map(|token| 1.0 + *token as f32).collect();
-        let masked = base.iter().copied().map(self.masked).collect();
-        Ok(WindowLosses { base, masked })
+    fn batch_losses(&self, windows: &[&[u32]], _: &HeadMask) -> Result<Vec<WindowLosses>, ModelError> {
+        let losses = |window: &&[u32]| {
+            lock(&self.windows).push(window.to_vec());
+            (self.on_window)(window)?;
+            let base: Vec<f32> = window[1..].iter().map(|token| 1.0 + *token as f32).collect();
+            let masked = base.iter().copied().map(self.masked).collect();
+            Ok(WindowLosses { base, masked })
+        };
+        lock(&self.batches).push(windows.len());
+        windows.iter().map(losses).collect()
     }
 
     fn attention_argmax(&self, _: &[u32], _: Range<usize>) -> Result<AttentionArgmax, ModelError> {
@@ -130,12 +148,16 @@ impl Tokenise for ByteTokens {
     }
 }
 
+/// `engine` with no head masked.
+pub(crate) fn teacher(engine: &dyn Engine) -> Teacher<'_> {
+    Teacher { engine, mask: HeadMask::default() }
+}
+
 /// Scores with `engine` in windows of four tokens.
 pub(crate) fn scorer(engine: &FakeEngine) -> Scorer<'_> {
     Scorer {
-        engine,
+        by: By::Teacher(teacher(engine)),
         tokenizer: &ByteTokens,
-        mask: HeadMask::default(),
         windowing: Windowing { window_tokens: 4, long_documents: LongDocuments::All, bos: None },
         min_tokens: 2,
     }

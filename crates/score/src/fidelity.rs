@@ -1,10 +1,10 @@
 //! How alike two scorers of the same model rank documents: what a lower precision costs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use headwater_corpus::{Piece, Plan, spread};
-use headwater_record::statistics::spearman;
+use headwater_record::statistics::{spearman, top_overlap};
 
 use crate::document::Windowing;
 use crate::watch::{UnitRows, Watch};
@@ -66,22 +66,11 @@ impl Fidelity {
         Self {
             documents: ours.len(),
             correlation: spearman(&a, &b),
-            overlap: overlap(&a, &b),
+            overlap: top_overlap(&a, &b, a.len().div_ceil(5)),
             difference: (squares.sum::<f64>() / ours.len() as f64).sqrt(),
             stderr: (!errors.is_empty()).then(|| (errors.iter().sum::<f64>() / errors.len() as f64).sqrt()),
         }
     }
-}
-
-/// The share of the fifth of the greatest values, at least one, that two lists have in common.
-fn overlap(a: &[f64], b: &[f64]) -> f64 {
-    let kept = a.len().div_ceil(5);
-    let top = |values: &[f64]| {
-        let mut order: Vec<usize> = (0..values.len()).collect();
-        order.sort_by(|x, y| values[*y].total_cmp(&values[*x]));
-        order.into_iter().take(kept).collect::<BTreeSet<usize>>()
-    };
-    top(a).intersection(&top(b)).count() as f64 / kept.max(1) as f64
 }
 
 /// Documents from all over a plan, by which scorers are compared.
@@ -181,7 +170,7 @@ mod tests {
             let corpus = Corpus::new(&[texts], 10);
             let sample = FidelitySample::with_most(&corpus.plan, DOCUMENTS);
             let engine = FakeEngine::new(Concurrency::WindowPerThread);
-            let reference = FakeEngine::new(Concurrency::OneWindow).with_masked(masked);
+            let reference = FakeEngine::new(Concurrency::Batch { tokens: 1 }).with_masked(masked);
             let watch = Recorder::default();
             let compared = sample.compare(&scorer(&engine), &scorer(&reference), &watch);
             assert_eq!(watch.documents.into_inner(), 2 * sample.documents());

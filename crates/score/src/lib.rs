@@ -11,6 +11,7 @@
 //!
 //! The arithmetic of one document is in [`document`], apart from all I/O.
 
+mod batches;
 mod config;
 mod crew;
 mod divide;
@@ -27,13 +28,14 @@ mod throughput;
 mod unit;
 mod watch;
 
-pub use config::{LongDocuments, ScoreConfig};
+pub use config::{LongDocuments, ScoreConfig, ScoredBy};
 pub use divide::{Division, PlannedUnit, divide};
+pub use document::DocumentScore;
 pub use error::Error;
 pub use fidelity::{Fidelity, FidelitySample};
 pub use relabel::{Relabelled, relabel};
 pub use run_file::{labels, run_file, with_labels_of, without_skipped};
-pub use scorer::{ModelHashes, Scorer, Tokenise};
+pub use scorer::{By, ModelHashes, Scorer, Student, StudentDocument, Teacher, Tokenise};
 pub use stream::{score_rows, score_units};
 pub use throughput::{Speed, Throughput, ThroughputSample};
 pub use unit::{Advance, UnitReport};

@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn a_run_is_described_as_it_is_planned() {
         let corpus = Corpus::of_texts(&[&["good", "word"], &["four"]], 1);
-        let engine = FakeEngine::new(Concurrency::OneWindow);
+        let engine = FakeEngine::new(Concurrency::Batch { tokens: 1 });
         let run = corpus.run_file(&scorer(&engine));
         let [source] = &run.sources[..] else { panic!("there is one source") };
         let planned = &corpus.plan.sources[0];
@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn skipped_shards_leave_the_plan() {
         let corpus = Corpus::of_texts(&[&["good"], &["word"]], 1);
-        let engine = FakeEngine::new(Concurrency::OneWindow);
+        let engine = FakeEngine::new(Concurrency::Batch { tokens: 1 });
         let mut run = corpus.run_file(&scorer(&engine));
         assert_eq!(without_skipped(corpus.plan.clone(), &run).sources[0].shards.len(), 2);
         let skipped = SkippedShard { path: "000.parquet".to_owned(), reason: "it is torn".to_owned() };

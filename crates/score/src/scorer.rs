@@ -4,8 +4,8 @@ use headwater_model::{Engine, Error, HeadMask, Model, Tokenizer};
 use headwater_record::run::{SEMANTICS, ScoringInputs};
 use headwater_record::{ContentHash, HeadSet};
 
-use crate::ScoreConfig;
-use crate::document::Windowing;
+use crate::document::{DocumentScore, Windowing};
+use crate::{LongDocuments, ScoreConfig};
 
 /// Turns texts into tokens.
 pub trait Tokenise: Sync {
@@ -35,15 +35,53 @@ impl Tokenise for Tokenizer {
     }
 }
 
+/// A document as a student sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct StudentDocument<'d> {
+    /// Its domain.
+    pub domain: &'d str,
+    /// What was tokenised of its text.
+    pub text: &'d str,
+    /// Its tokens, without BOS.
+    pub tokens: &'d [u32],
+    /// Text bytes / zstd-3 bytes, of all of its text.
+    pub compression: f32,
+}
+
+/// Predicts what a teacher would say of a document.
+pub trait Student: Sync {
+    /// What its teacher's scores were made with, and which student it is.
+    fn inputs(&self) -> ScoringInputs;
+
+    /// Returns the score of a document that has `targets` of them, at least one.
+    fn score(&self, document: StudentDocument<'_>, targets: usize) -> DocumentScore;
+}
+
+/// A model with its masked heads.
+#[derive(Clone)]
+pub struct Teacher<'a> {
+    /// Runs the model.
+    pub engine: &'a dyn Engine,
+    /// The masked heads.
+    pub mask: HeadMask,
+}
+
+/// Who scores documents.
+#[derive(Clone)]
+pub enum By<'a> {
+    /// The model.
+    Teacher(Teacher<'a>),
+    /// What predicts the model's scores.
+    Student(&'a dyn Student),
+}
+
 /// What documents are scored with.
 #[derive(Clone)]
 pub struct Scorer<'a> {
-    /// Runs the model.
-    pub engine: &'a dyn Engine,
+    /// Who scores.
+    pub by: By<'a>,
     /// The model's tokenizer.
     pub tokenizer: &'a dyn Tokenise,
-    /// The masked heads.
-    pub mask: HeadMask,
     /// How documents are cut.
     pub windowing: Windowing,
     /// Documents with fewer tokens are `short`.
@@ -74,28 +112,54 @@ impl<'a> Scorer<'a> {
         let bos = model.tokenizer().bos();
         let window_tokens = config.window_for(model.shape().context_tokens, bos);
         Self {
-            engine: model.engine(),
+            by: By::Teacher(Teacher { engine: model.engine(), mask: HeadMask { set: heads, kind: config.mask } }),
             tokenizer: model.tokenizer(),
-            mask: HeadMask { set: heads, kind: config.mask },
             windowing: Windowing { window_tokens, long_documents: config.long_documents, bos },
             min_tokens: config.min_tokens,
+        }
+    }
+
+    /// Scores with `student`, in windows as its teacher read; `tokenizer` is the teacher's.
+    #[must_use]
+    pub fn of_student(student: &'a dyn Student, tokenizer: &'a Tokenizer, config: &ScoreConfig) -> Self {
+        let windowing = Windowing {
+            window_tokens: student.inputs().window_tokens,
+            long_documents: config.long_documents,
+            bos: tokenizer.bos(),
+        };
+        Self { by: By::Student(student), tokenizer, windowing, min_tokens: config.min_tokens }
+    }
+
+    /// Tokenises what is scored of `text`; returns how many bytes that is, too.
+    ///
+    /// # Errors
+    /// As [`Tokenise::encode`].
+    pub fn encode(&self, text: &str) -> Result<(Vec<u32>, usize), Error> {
+        match self.windowing.long_documents {
+            LongDocuments::All => Ok((self.tokenizer.encode(text)?, text.len())),
+            LongDocuments::First => self.tokenizer.encode_beginning(text, self.windowing.window_tokens),
         }
     }
 
     /// Returns everything that changes the scores of a text, for the fingerprint; `model` is what the engine and the tokenizer are of.
     #[must_use]
     pub fn inputs(&self, model: ModelHashes) -> ScoringInputs {
+        let Teacher { engine, mask } = match &self.by {
+            By::Teacher(teacher) => teacher,
+            By::Student(student) => return ScoringInputs { min_tokens: self.min_tokens, ..student.inputs() },
+        };
         ScoringInputs {
             weights: model.weights,
             model_config: model.config,
             tokenizer: model.tokenizer,
-            heads: self.mask.set.clone(),
-            mask: self.mask.kind.as_str().to_owned(),
+            heads: mask.set.clone(),
+            mask: mask.kind.as_str().to_owned(),
             window_tokens: self.windowing.window_tokens,
             long_documents: self.windowing.long_documents.as_str().to_owned(),
             min_tokens: self.min_tokens,
-            numerics: self.engine.numerics(),
+            numerics: engine.numerics(),
             semantics: SEMANTICS,
+            student: None,
         }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! The calling thread reads documents, the threads of the pool tokenise and score, and a few more write sidecars. The first bytes of
 //! the next units are fetched while one is read. So reading and writing hide behind the model, and a thread is idle only when no
-//! window is left, however small the units are and however far the store. Where the engine takes one window on all threads, or has a
-//! device of its own, the calling thread feeds it.
+//! window is left, however small the units are and however far the store. Where the engine takes batches, on all threads or a device of
+//! its own, the calling thread feeds it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::ControlFlow;
@@ -17,7 +17,9 @@ use headwater_corpus::{Document, DocumentText, UnitDocuments, UnitStart};
 use headwater_run::{RunFolder, SidecarRow, sidecar};
 use rayon::ScopeFifo;
 
+use crate::batches::{Groups, Together};
 use crate::crew::{Crew, Message, Report, Rows, Slot, Stopper};
+use crate::unit::Prepared;
 use crate::watch::{Phase, Sink, UnitRows, Watch};
 use crate::{Error, PlannedUnit, Scorer};
 
@@ -45,8 +47,8 @@ const WRITERS: usize = 4;
 /// As [`score_rows`].
 ///
 /// # Determinism
-/// A sidecar's bytes depend on the unit and the fingerprint alone: each window is scored alone, and a document's losses are summed
-/// in the order of its windows.
+/// A sidecar's bytes depend on the unit and the fingerprint alone: windows are batched only with those of their unit, in an order of its
+/// own, and a document's losses are summed in the order of its windows.
 pub fn score_units(
     scorer: &Scorer<'_>,
     units: &[PlannedUnit<'_>],
@@ -100,6 +102,8 @@ struct OpenUnit {
     bytes: Vec<usize>,
     missing: usize,
     is_read: bool,
+    /// What waits for the calling thread, if the engine takes batches.
+    groups: Groups,
 }
 
 /// Whether there was anything to read.
@@ -194,6 +198,9 @@ impl<'a> Stream<'a> {
                 self.passed = self.reading.take();
                 if let Some(open) = self.open.get_mut(&unit) {
                     open.is_read = true;
+                    let group = open.groups.end();
+                    // whether all is over meanwhile, the caller asks next
+                    _ = self.score(unit, group)?;
                 }
                 self.finish_if_complete(unit)?;
             }
@@ -220,22 +227,37 @@ impl<'a> Stream<'a> {
     fn receive(&mut self, message: Message) -> Result<ControlFlow<()>, Error> {
         match message {
             Message::Over | Message::Panicked => return Ok(ControlFlow::Break(())),
-            Message::Prepared(slot, prepared) if self.open.contains_key(&slot.unit) => {
-                let row = self.crew.score_here(slot, prepared);
-                if self.crew.watch.is_over() {
-                    // the row may be of a part of the document
-                    return Ok(ControlFlow::Break(()));
-                }
+            Message::Prepared(slot, prepared) => return self.arrived(slot, Some(prepared)),
+            Message::Scored(slot, row) => {
                 self.put(slot, row)?;
+                return self.arrived(slot, None);
             }
-            Message::Prepared(..) => {}
-            Message::Scored(slot, row) => self.put(slot, row)?,
             Message::Written(unit, outcome) => {
                 self.writing -= 1;
                 self.crew.watch.unit(unit, outcome)?;
             }
         }
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// Takes a document out of those that its group waits for.
+    fn arrived(&mut self, slot: Slot, prepared: Option<Prepared>) -> Result<ControlFlow<()>, Error> {
+        // a unit that failed, or is complete, waits for nothing
+        let Some(open) = self.open.get_mut(&slot.unit) else { return Ok(ControlFlow::Continue(())) };
+        let group = open.groups.arrived(slot.number, prepared);
+        self.score(slot.unit, group)
+    }
+
+    /// Scores a group on this thread; breaks if all is over meanwhile.
+    fn score(&mut self, unit: usize, group: Together) -> Result<ControlFlow<()>, Error> {
+        if group.is_empty() {
+            return Ok(ControlFlow::Continue(()));
+        }
+        for (slot, row) in self.crew.score_here(unit, group) {
+            self.put(slot, row)?;
+        }
+        let is_over = self.crew.watch.is_over();
+        Ok(if is_over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     }
 
     /// Opens the documents of a unit, or goes on to them; `None` if it is skipped or cannot be read.
@@ -264,6 +286,7 @@ impl<'a> Stream<'a> {
         open.rows.push(None);
         open.bytes.push(bytes);
         open.missing += 1;
+        open.groups.expect(bytes);
         self.ahead_bytes += bytes;
         let crew = self.crew;
         let report = Report(self.sender.clone());

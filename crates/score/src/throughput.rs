@@ -8,6 +8,7 @@ use headwater_record::{ByteCount, Status};
 use headwater_run::SidecarRow;
 use serde::{Deserialize, Serialize};
 
+use crate::scorer::{By, Teacher};
 use crate::unit::{Advance, UnitReport};
 use crate::watch::{Phase, UnitRows, Watch};
 use crate::{Error, LongDocuments, Scorer, score_rows};
@@ -149,9 +150,11 @@ impl Watch for Meter<'_> {
     fn advance(&self, advance: Advance) {
         self.watch.advance(advance);
         let Advance { documents, windows, tokens } = advance;
-        let Scorer { engine, mask, windowing, .. } = self.scorer;
-        let flops = match (windows, usize::try_from(tokens)) {
-            (1, Ok(tokens)) => engine.shape().losses_flops(tokens + usize::from(windowing.bos.is_some()), mask),
+        let Scorer { by, windowing, .. } = self.scorer;
+        let flops = match (by, windows, usize::try_from(tokens)) {
+            (By::Teacher(Teacher { engine, mask }), 1, Ok(tokens)) => {
+                engine.shape().losses_flops(tokens + usize::from(windowing.bos.is_some()), mask)
+            }
             _ => 0.0,
         };
         self.state().note(Counts { documents, windows, tokens, flops }, self.began.elapsed(), self.limit);

@@ -8,8 +8,9 @@ use headwater_record::Status;
 use headwater_record::sidecar::NO_DOMAIN;
 use headwater_run::SidecarRow;
 
+use crate::Scorer;
 use crate::document::DocumentScore;
-use crate::{LongDocuments, Scorer};
+use crate::scorer::{By, StudentDocument};
 
 /// zstd level of the compression ratio.
 const LEVEL: i32 = 3;
@@ -64,7 +65,7 @@ pub(crate) struct Prepared {
     pub(crate) tokens: Vec<u32>,
 }
 
-/// Tokenises a document and fills in what the model is not needed for.
+/// Tokenises a document and fills in what the model is not needed for: with a student, all.
 pub(crate) fn prepare(
     document: Document,
     scorer: &Scorer<'_>,
@@ -93,17 +94,24 @@ pub(crate) fn prepare(
             row.bytes = bytes;
         }
         DocumentText::Text(text) => {
-            let read;
-            (tokens, read) = match scorer.windowing.long_documents {
-                LongDocuments::All => (scorer.tokenizer.encode(&text)?, text.len()),
-                LongDocuments::First => scorer.tokenizer.encode_beginning(&text, scorer.windowing.window_tokens)?,
-            };
+            let (encoded, read) = scorer.encode(&text)?;
+            tokens = encoded;
             row.bytes = text.len() as u64;
             row.text_hash = Some(text_hash(text.as_bytes()));
             row.compression = compression(&text);
             row.tokens = extrapolated(tokens.len(), read, text.len());
             if tokens.len() < scorer.min_tokens {
                 row.status = Status::Short;
+            } else if let By::Student(student) = &scorer.by {
+                let targets = scorer.windowing.targets(&tokens);
+                let of = StudentDocument {
+                    domain: &row.domain,
+                    text: &text[..read],
+                    tokens: &tokens,
+                    compression: row.compression,
+                };
+                let score = (targets > 0).then(|| student.score(of, targets));
+                fill(&mut row, score);
             }
         }
     }

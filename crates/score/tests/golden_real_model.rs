@@ -4,14 +4,13 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use arrow::array::{AsArray, RecordBatch};
 use headwater_model::{EngineOptions, HeadMask, MaskKind, Model, ModelPaths, Precision};
 use headwater_record::{ContentHash, HeadSet};
 use headwater_score::LongDocuments;
-use headwater_score::document::{DocumentScore, Windowing, score};
+use headwater_score::document::{DocumentScore, Windowing, document_score, window_losses};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::Deserialize;
 
@@ -86,8 +85,9 @@ fn documents_agree_in_every_window_and_in_their_standard_errors() -> Result<(), 
         let tokens = model.tokenizer().encode(&texts[&golden.id])?;
         let run = |long_documents| {
             let windowing = Windowing { window_tokens: goldens.window_tokens, long_documents, bos: None };
-            score(model.engine(), &mask, windowing, &tokens, &|_| ControlFlow::Continue(()))
-                .map(|score| score.expect("there are targets"))
+            let windows = windowing.cut(&tokens).map(|window| window_losses(model.engine(), &mask, None, window));
+            let losses = windows.collect::<Result<Vec<_>, _>>()?;
+            Ok::<_, Box<dyn Error>>(document_score(losses.iter().flatten()).expect("there are targets"))
         };
         compare(&golden.id, &run(LongDocuments::First)?, &golden.first_window);
         if let Some(expected) = &golden.all_windows {

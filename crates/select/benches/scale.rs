@@ -130,6 +130,7 @@ fn scoring() -> ScoringInputs {
             instructions: numerics(""),
         },
         semantics: 1,
+        student: None,
     }
 }
 

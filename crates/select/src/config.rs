@@ -298,6 +298,12 @@ impl SelectConfig {
         matches!(self.rank, RankBy::Random | RankBy::Corrected | RankBy::RankSum) || self.length_strata > 1
     }
 
+    /// The share that `domain` is asked to keep; where the cut is not by a share, the default one.
+    #[must_use]
+    pub fn fraction_of(&self, domain: &str) -> f64 {
+        self.domains.get(domain).and_then(|rule| rule.fraction).unwrap_or(self.fraction)
+    }
+
     /// The guards of `domain`.
     pub(crate) fn guards_of(&self, domain: &str) -> Guards {
         match self.domains.get(domain) {

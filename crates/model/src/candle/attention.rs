@@ -7,10 +7,10 @@ use candle_core::{DType, Device, Result, Tensor};
 use super::linear::{Linear, Placement, RmsNorm};
 use crate::MaskKind;
 
-/// Query rows that are attended at once: bounds the attention logits to `heads × 128 × window` floats.
-const BLOCK_ROWS: usize = 128;
+/// Query rows of a window that are attended at once: bounds the attention logits to `heads × 128 × window` floats a window.
+pub(super) const BLOCK_ROWS: usize = 128;
 
-/// What attention needs to know of one window's positions; the same in every layer.
+/// What attention needs to know of the positions of a batch; the same in every window and layer.
 #[derive(Debug)]
 pub(super) struct Positions {
     /// Rotary angles, `(t, d / 2)`.
@@ -36,9 +36,14 @@ impl Positions {
         Ok(Self { cos: table(f64::cos)?, sin: table(f64::sin)?, blocks: blocks.collect::<Result<_>>()? })
     }
 
-    /// `(heads, t, d)` → `(heads, t, d)`.
+    /// Positions of a window.
+    fn tokens(&self) -> Result<usize> {
+        self.cos.dim(0)
+    }
+
+    /// `(w, heads, t, d)` → `(w, heads, t, d)`.
     fn rotate(&self, x: &Tensor) -> Result<Tensor> {
-        candle_nn::rotary_emb::rope(&x.unsqueeze(0)?.contiguous()?, &self.cos, &self.sin)?.squeeze(0)
+        candle_nn::rotary_emb::rope(&x.contiguous()?, &self.cos, &self.sin)
     }
 }
 
@@ -59,7 +64,7 @@ pub(super) struct Attention {
 }
 
 impl Attention {
-    /// `(t, hidden)` → `(t, hidden)`. `masked` are the heads of this layer that `mask` replaces.
+    /// `(w·t, hidden)` → `(w·t, hidden)`. `masked` are the heads of this layer that `mask` replaces.
     pub(super) fn forward(
         &self,
         x: &Tensor,
@@ -67,78 +72,80 @@ impl Attention {
         masked: &[usize],
         kind: MaskKind,
     ) -> Result<Tensor> {
-        let q = self.placement.rounded(&self.queries(x, positions)?)?; // (h, t, d)
-        let k = self.placement.rounded(&self.keys(x, positions)?)?.transpose(1, 2)?; // (k, d, t)
-        let values = self.split(&self.value.forward(x)?, self.kv_heads)?; // (k, t, d)
-        let v = self.placement.rounded(&values)?; // (k, t, d)
+        let q = self.placement.rounded(&self.queries(x, positions)?)?; // (w, h, t, d)
+        let k = self.placement.rounded(&self.keys(x, positions)?)?.transpose(2, 3)?; // (w, k, d, t)
+        let values = self.split(&self.value.forward(x)?, self.kv_heads, positions)?; // (w, k, t, d)
+        let v = self.placement.rounded(&values)?; // (w, k, t, d)
+        let windows = q.dim(0)?;
         let mut means = RunningMean::new(&values, masked.is_empty())?;
         let mut blocks = Vec::with_capacity(positions.blocks.len());
         for (rows, bias) in &positions.blocks {
-            let logits = self.products(&q, &k.narrow(2, 0, rows.end)?, rows)?; // (k, g·q, e)
-            let by_head = logits.reshape((self.heads, rows.len(), rows.end))?.broadcast_add(bias)?; // (h, q, e)
-            let logits = by_head.reshape(logits.dims())?; // (k, g·q, e)
-            let weights = self.placement.rounded(&candle_nn::ops::softmax_last_dim(&logits)?)?; // (k, g·q, e)
-            let visible = v.narrow(1, 0, rows.end)?; // (k, e, d)
-            let attended = self.placement.matmul(&weights, &visible)?; // (k, g·q, d)
-            let heads = attended.reshape((self.heads, rows.len(), self.head_dim))?; // (h, q, d)
+            let logits = self.products(&q, &k.narrow(3, 0, rows.end)?, rows)?; // (w, k, g·q, e)
+            let by_head = logits.reshape((windows * self.heads, rows.len(), rows.end))?.broadcast_add(bias)?; // (w·h, q, e)
+            let logits = by_head.reshape(logits.dims())?; // (w, k, g·q, e)
+            let weights = self.placement.rounded(&candle_nn::ops::softmax_last_dim(&logits)?)?; // (w, k, g·q, e)
+            let visible = v.narrow(2, 0, rows.end)?; // (w, k, e, d)
+            let attended = self.placement.matmul(&weights, &visible)?; // (w, k, g·q, d)
+            let heads = attended.reshape((windows, self.heads, rows.len(), self.head_dim))?; // (w, h, q, d)
             let heads = if masked.is_empty() {
                 heads
             } else {
                 let replaced = match kind {
-                    MaskKind::CausalUniform => means.next(rows)?, // (k, q, d)
-                    MaskKind::Zero => values.narrow(1, rows.start, rows.len())?.zeros_like()?, // (k, q, d)
+                    MaskKind::CausalUniform => means.next(rows)?, // (w, k, q, d)
+                    MaskKind::Zero => values.narrow(2, rows.start, rows.len())?.zeros_like()?, // (w, k, q, d)
                 };
-                self.replace(&heads, &replaced, masked)? // (h, q, d)
+                self.replace(&heads, &replaced, masked)? // (w, h, q, d)
             };
-            blocks.push(heads.transpose(0, 1)?.reshape((rows.len(), self.heads * self.head_dim))?); // (q, h·d)
+            blocks.push(heads.transpose(1, 2)?.reshape((windows, rows.len(), self.heads * self.head_dim))?); // (w, q, h·d)
         }
-        self.output.forward(&Tensor::cat(&blocks, 0)?) // (t, hidden)
+        let attended = Tensor::cat(&blocks, 1)?; // (w, t, h·d)
+        self.output.forward(&attended.flatten(0, 1)?) // (w·t, hidden)
     }
 
-    /// Attention logits of the query positions `rows` over all positions, causal or not: `(h, q, t)`, float32.
+    /// Attention logits of the query positions `rows` of one window over all its positions, causal or not: `(h, q, t)`, float32.
     pub(super) fn logits(&self, x: &Tensor, positions: &Positions, rows: &Range<usize>) -> Result<Tensor> {
-        let q = self.placement.rounded(&self.queries(x, positions)?)?; // (h, t, d)
-        let k = self.placement.rounded(&self.keys(x, positions)?)?.transpose(1, 2)?; // (k, d, t)
-        let logits = self.products(&q, &k, rows)?; // (k, g·q, t)
+        let q = self.placement.rounded(&self.queries(x, positions)?)?; // (1, h, t, d)
+        let k = self.placement.rounded(&self.keys(x, positions)?)?.transpose(2, 3)?; // (1, k, d, t)
+        let logits = self.products(&q, &k, rows)?; // (1, k, g·q, t)
         logits.reshape((self.heads, rows.len(), x.dim(0)?))
     }
 
-    /// `(h, t, d)` rows times `(k, d, e)` → `(k, g·q, e)`; the heads of one group share their K.
+    /// `(w, h, t, d)` rows times `(w, k, d, e)` → `(w, k, g·q, e)`; the heads of one group share their K.
     fn products(&self, q: &Tensor, k: &Tensor, rows: &Range<usize>) -> Result<Tensor> {
         let group = self.heads / self.kv_heads;
-        let q = q.narrow(1, rows.start, rows.len())?.contiguous()?; // (h, q, d)
-        let q = q.reshape((self.kv_heads, group * rows.len(), self.head_dim))?; // (k, g·q, d)
+        let q = q.narrow(2, rows.start, rows.len())?.contiguous()?; // (w, h, q, d)
+        let q = q.reshape((q.dim(0)?, self.kv_heads, group * rows.len(), self.head_dim))?; // (w, k, g·q, d)
         self.placement.matmul(&q, k)
     }
 
-    /// Queries, normed, rotated and scaled by 1/√d: `(t, hidden)` → `(h, t, d)`.
+    /// Queries, normed, rotated and scaled by 1/√d: `(w·t, hidden)` → `(w, h, t, d)`.
     fn queries(&self, x: &Tensor, positions: &Positions) -> Result<Tensor> {
-        let q = self.split(&self.query.forward(x)?, self.heads)?; // (h, t, d)
+        let q = self.split(&self.query.forward(x)?, self.heads, positions)?; // (w, h, t, d)
         positions.rotate(&normed(&q, self.query_norm.as_ref())?)? * (self.head_dim as f64).sqrt().recip()
     }
 
-    /// Keys, normed and rotated: `(t, hidden)` → `(k, t, d)`.
+    /// Keys, normed and rotated: `(w·t, hidden)` → `(w, k, t, d)`.
     fn keys(&self, x: &Tensor, positions: &Positions) -> Result<Tensor> {
-        let k = self.split(&self.key.forward(x)?, self.kv_heads)?; // (k, t, d)
+        let k = self.split(&self.key.forward(x)?, self.kv_heads, positions)?; // (w, k, t, d)
         positions.rotate(&normed(&k, self.key_norm.as_ref())?)
     }
 
-    /// `(t, heads · d)` → `(heads, t, d)`.
-    fn split(&self, x: &Tensor, heads: usize) -> Result<Tensor> {
-        x.reshape((x.dim(0)?, heads, self.head_dim))?.transpose(0, 1)?.contiguous()
+    /// `(w·t, heads · d)` → `(w, heads, t, d)`.
+    fn split(&self, x: &Tensor, heads: usize, positions: &Positions) -> Result<Tensor> {
+        x.reshape(((), positions.tokens()?, heads, self.head_dim))?.transpose(1, 2)?.contiguous()
     }
 
     /// Puts the row of `replaced` that belongs to a masked head's K/V in the head's place.
     ///
     /// # Shapes
-    /// - `heads`: `(h, q, d)`, returned in the same shape
-    /// - `replaced`: `(k, q, d)`
+    /// - `heads`: `(w, h, q, d)`, returned in the same shape
+    /// - `replaced`: `(w, k, q, d)`
     fn replace(&self, heads: &Tensor, replaced: &Tensor, masked: &[usize]) -> Result<Tensor> {
         let group = self.heads / self.kv_heads;
         let output = |head: usize| {
-            if masked.contains(&head) { replaced.narrow(0, head / group, 1) } else { heads.narrow(0, head, 1) }
+            if masked.contains(&head) { replaced.narrow(1, head / group, 1) } else { heads.narrow(1, head, 1) }
         };
-        Tensor::cat(&(0..self.heads).map(output).collect::<Result<Vec<_>>>()?, 0)
+        Tensor::cat(&(0..self.heads).map(output).collect::<Result<Vec<_>>>()?, 1)
     }
 }
 
@@ -155,29 +162,30 @@ fn causal_bias(rows: &Range<usize>, device: &Device) -> Result<Tensor> {
 
 /// The running mean of V over 0..=t, block by block: what a uniformly attending head gives.
 struct RunningMean {
-    /// `(k, t, d)`.
+    /// `(w, k, t, d)`.
     values: Tensor,
-    /// Sum of all earlier blocks, `(k, 1, d)`.
+    /// Sum of all earlier blocks, `(w, k, 1, d)`.
     before: Tensor,
 }
 
 impl RunningMean {
     fn new(values: &Tensor, unused: bool) -> Result<Self> {
-        let (heads, _, width) = values.dims3()?;
-        let before = Tensor::zeros((heads, usize::from(!unused), width), DType::F32, values.device())?;
+        let (windows, heads, _, width) = values.dims4()?;
+        let before = Tensor::zeros((windows, heads, usize::from(!unused), width), DType::F32, values.device())?;
         Ok(Self { values: values.clone(), before })
     }
 
-    /// The means of the next block of rows, `(k, q, d)`.
+    /// The means of the next block of rows, `(w, k, q, d)`.
     #[expect(clippy::cast_precision_loss, reason = "a window has fewer positions than float32 has integers")]
     fn next(&mut self, rows: &Range<usize>) -> Result<Tensor> {
         let device = self.values.device();
-        let block = self.values.narrow(1, rows.start, rows.len())?.contiguous()?; // (k, q, d)
+        let block = self.values.narrow(2, rows.start, rows.len())?.contiguous()?; // (w, k, q, d)
         let below = Tensor::tril2(rows.len(), DType::F32, device)?; // (q, q)
-        let sums = below.broadcast_left(block.dim(0)?)?.matmul(&block)?; // (k, q, d)
-        let sums = sums.broadcast_add(&self.before)?; // (k, q, d)
-        self.before = sums.narrow(1, rows.len() - 1, 1)?;
+        let (windows, heads) = (block.dim(0)?, block.dim(1)?);
+        let below = below.broadcast_left((windows, heads))?.contiguous()?; // (w, k, q, q)
+        let sums = below.matmul(&block)?.broadcast_add(&self.before)?; // (w, k, q, d)
+        self.before = sums.narrow(2, rows.len() - 1, 1)?;
         let counts = Tensor::from_vec(rows.clone().map(|t| (t + 1) as f32).collect(), (rows.len(), 1), device)?;
-        sums.broadcast_div(&counts) // (k, q, d)
+        sums.broadcast_div(&counts) // (w, k, q, d)
     }
 }

@@ -18,11 +18,11 @@ struct Mlp {
 }
 
 impl Mlp {
-    /// `(t, hidden)` → `(t, hidden)`.
+    /// `(w·t, hidden)` → `(w·t, hidden)`.
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let gate = self.gate.forward(x)?.silu()?; // (t, intermediate)
-        let inner = (gate * self.up.forward(x)?)?; // (t, intermediate)
-        self.down.forward(&inner) // (t, hidden)
+        let gate = self.gate.forward(x)?.silu()?; // (w·t, intermediate)
+        let inner = (gate * self.up.forward(x)?)?; // (w·t, intermediate)
+        self.down.forward(&inner) // (w·t, hidden)
     }
 }
 
@@ -71,10 +71,14 @@ impl Decoder {
         })
     }
 
-    /// Prepares one window.
-    pub(super) fn trunk(&self, tokens: &[u32], device: &Device) -> Result<Trunk<'_>> {
-        let positions = Positions::new(&self.frequencies, tokens.len(), device)?;
-        Ok(Trunk { decoder: self, tokens: Tensor::new(tokens, device)?, positions })
+    /// Prepares a batch of windows. Shorter ones are filled up at their end, where no earlier position sees it.
+    pub(super) fn trunk(&self, windows: &[&[u32]], device: &Device) -> Result<Trunk<'_>> {
+        let tokens = windows.iter().map(|window| window.len()).max().unwrap_or(0);
+        let filled =
+            |window: &&[u32]| window.iter().copied().chain(std::iter::repeat(0)).take(tokens).collect::<Vec<_>>();
+        let ids: Vec<u32> = windows.iter().flat_map(filled).collect();
+        let positions = Positions::new(&self.frequencies, tokens, device)?;
+        Ok(Trunk { decoder: self, tokens: Tensor::new(ids, device)?, positions })
     }
 
     /// Next-token logits, `(q, hidden)` → `(q, vocab)`.
@@ -83,34 +87,34 @@ impl Decoder {
     }
 }
 
-/// A decoder about to run over one window.
+/// A decoder about to run over one batch.
 pub(super) struct Trunk<'a> {
     decoder: &'a Decoder,
-    /// `(t,)`.
+    /// `(w·t,)`.
     tokens: Tensor,
     positions: Positions,
 }
 
 impl Trunk<'_> {
-    /// The embedded tokens, `(t, hidden)`.
+    /// The embedded tokens, `(w·t, hidden)`.
     pub(super) fn embed(&self) -> Result<Tensor> {
         self.decoder.embedding.index_select(&self.tokens, 0)
     }
 
-    /// Runs the layers `range` with the heads of `mask` replaced, `(t, hidden)` → `(t, hidden)`.
+    /// Runs the layers `range` with the heads of `mask` replaced, `(w·t, hidden)` → `(w·t, hidden)`.
     pub(super) fn layers(&self, range: Range<usize>, hidden: &Tensor, mask: &HeadMask) -> Result<Tensor> {
-        let mut x = hidden.clone(); // (t, hidden)
+        let mut x = hidden.clone(); // (w·t, hidden)
         for index in range {
             let layer = &self.decoder.layers[index];
             let masked: Vec<usize> = mask.set.in_layer(index).collect();
-            let normed = layer.attention_norm.forward(&x)?; // (t, hidden)
-            x = (x + layer.attention.forward(&normed, &self.positions, &masked, mask.kind)?)?; // (t, hidden)
-            x = (&x + layer.mlp.forward(&layer.mlp_norm.forward(&x)?)?)?; // (t, hidden)
+            let normed = layer.attention_norm.forward(&x)?; // (w·t, hidden)
+            x = (x + layer.attention.forward(&normed, &self.positions, &masked, mask.kind)?)?; // (w·t, hidden)
+            x = (&x + layer.mlp.forward(&layer.mlp_norm.forward(&x)?)?)?; // (w·t, hidden)
         }
         Ok(x)
     }
 
-    /// Attention logits of `layer` for the query positions `rows`: `(t, hidden)` → `(h, q, t)`.
+    /// Attention logits of `layer` for the query positions `rows` of the only window: `(t, hidden)` → `(h, q, t)`.
     pub(super) fn attention_logits(&self, layer: usize, hidden: &Tensor, rows: &Range<usize>) -> Result<Tensor> {
         let layer = &self.decoder.layers[layer];
         layer.attention.logits(&layer.attention_norm.forward(hidden)?, &self.positions, rows)

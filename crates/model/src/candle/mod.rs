@@ -1,6 +1,6 @@
 //! The portable engine: the forward pass on `candle`, readable beside the paper.
 //!
-//! Shapes use these letters: `t` tokens of the window, `q` query rows of a block, `e` positions visible to the block,
+//! Shapes use these letters: `w` windows of the batch, `t` tokens of the longest, `q` query rows of a block, `e` positions visible to the block,
 //! `h` query heads, `k` key/value heads, `g` query heads that share one of them, `d` head width.
 //!
 //! Source: the network is that of Touvron et al. (2023), LLaMA, §2.2, with grouped-query attention (Ainslie et al. 2023).
@@ -18,10 +18,19 @@ use headwater_record::run::Numerics;
 
 use crate::checkpoint::Checkpoint;
 use crate::engine::{lowest_argmax, shared_layers, validate_rows, validate_window};
+use crate::options::CPU;
 use crate::{
     AttentionArgmax, Concurrency, Engine, EngineOptions, Error, HeadMask, ModelShape, Precision, WindowLosses,
 };
 use decoder::Decoder;
+use losses::Targets;
+
+/// Float32 copies of the residual stream, of the gates, of the heads' rows and of a block's attention logits that are in memory at once, counted
+/// in the code of a layer with both passes' streams.
+const RESIDUALS: usize = 6;
+const GATES: usize = 5;
+const PROJECTIONS: usize = 6;
+const LOGITS: usize = 4;
 
 /// The portable engine.
 #[derive(Debug)]
@@ -30,6 +39,7 @@ pub(crate) struct CandleEngine {
     decoder: Decoder,
     device: Device,
     precision: Precision,
+    batch_tokens: usize,
 }
 
 impl CandleEngine {
@@ -41,7 +51,8 @@ impl CandleEngine {
     ) -> Result<Self, Error> {
         let device = device(&options.device)?;
         let decoder = Decoder::load(checkpoint, &shape, &linear::Placement::new(&device, options.precision))?;
-        Ok(Self { shape, decoder, device, precision: options.precision })
+        let batch_tokens = batch_tokens(&shape, options);
+        Ok(Self { shape, decoder, device, precision: options.precision, batch_tokens })
     }
 }
 
@@ -53,8 +64,9 @@ impl Engine for CandleEngine {
     fn numerics(&self) -> Numerics {
         let (device, instructions) = match self.device {
             Device::Cpu => ("cpu", instruction_level()),
-            Device::Cuda(_) => ("cuda", String::new()),
-            Device::Metal(_) => ("metal", String::new()),
+            // last bits depend on the shapes of products, and these on how windows are batched
+            Device::Cuda(_) => ("cuda", format!("batches of {} tokens", self.batch_tokens)),
+            Device::Metal(_) => ("metal", format!("batches of {} tokens", self.batch_tokens)),
         };
         Numerics {
             engine: "candle".to_owned(),
@@ -65,32 +77,32 @@ impl Engine for CandleEngine {
     }
 
     fn concurrency(&self) -> Concurrency {
-        Concurrency::OneWindow
+        Concurrency::Batch { tokens: self.batch_tokens }
     }
 
-    fn losses(&self, window: &[u32], mask: &HeadMask) -> Result<WindowLosses, Error> {
-        validate_window(&self.shape, window)?;
-        let targets = &window[1..];
+    fn batch_losses(&self, windows: &[&[u32]], mask: &HeadMask) -> Result<Vec<WindowLosses>, Error> {
+        windows.iter().try_for_each(|window| validate_window(&self.shape, window))?;
+        let targets = Targets::new(windows);
+        let shared = shared_layers(&self.shape, [mask])?;
         if targets.is_empty() {
-            return Ok(WindowLosses { base: Vec::new(), masked: Vec::new() });
+            return Ok(vec![WindowLosses { base: Vec::new(), masked: Vec::new() }; windows.len()]);
         }
         let layers = self.shape.layers;
-        let shared = shared_layers(&self.shape, [mask])?;
-        let trunk = self.decoder.trunk(window, &self.device)?;
-        let below = trunk.layers(0..shared, &trunk.embed()?, &HeadMask::default())?; // (t, hidden)
-        let intact = trunk.layers(shared..layers, &below, &HeadMask::default())?; // (t, hidden)
-        let base = self.decoder.losses(&intact, targets)?; // (t − 1,)
+        let trunk = self.decoder.trunk(windows, &self.device)?;
+        let below = trunk.layers(0..shared, &trunk.embed()?, &HeadMask::default())?; // (w·t, hidden)
+        let intact = trunk.layers(shared..layers, &below, &HeadMask::default())?; // (w·t, hidden)
+        let base = self.decoder.losses(&intact, &targets)?;
         let masked = if mask.set == HeadSet::default() {
             base.clone()
         } else {
-            self.decoder.losses(&trunk.layers(shared..layers, &below, mask)?, targets)? // (t − 1,)
+            self.decoder.losses(&trunk.layers(shared..layers, &below, mask)?, &targets)?
         };
-        Ok(WindowLosses { base, masked })
+        Ok(base.into_iter().zip(masked).map(|(base, masked)| WindowLosses { base, masked }).collect())
     }
 
     fn attention_argmax(&self, tokens: &[u32], rows: Range<usize>) -> Result<AttentionArgmax, Error> {
         validate_rows(&self.shape, tokens, &rows)?;
-        let trunk = self.decoder.trunk(tokens, &self.device)?;
+        let trunk = self.decoder.trunk(&[tokens], &self.device)?;
         let mut hidden = trunk.embed()?; // (t, hidden)
         let mut positions = Vec::with_capacity(self.shape.layers * self.shape.heads * rows.len());
         for layer in 0..self.shape.layers {
@@ -107,7 +119,7 @@ impl Engine for CandleEngine {
         validate_rows(&self.shape, tokens, &rows)?;
         let layers = self.shape.layers;
         let shared = shared_layers(&self.shape, masks)?;
-        let trunk = self.decoder.trunk(tokens, &self.device)?;
+        let trunk = self.decoder.trunk(&[tokens], &self.device)?;
         let below = trunk.layers(0..shared, &trunk.embed()?, &HeadMask::default())?; // (t, hidden)
         let most_likely = |mask: &HeadMask| {
             let hidden = trunk.layers(shared..layers, &below, mask)?; // (t, hidden)
@@ -116,6 +128,21 @@ impl Engine for CandleEngine {
         };
         masks.iter().map(most_likely).collect()
     }
+}
+
+/// Tokens of a batch that the memory of `options` has room for, at least one, so that a window is always a batch.
+///
+/// On a CPU a batch gains nothing: its windows are computed alone, whatever the memory.
+fn batch_tokens(shape: &ModelShape, options: &EngineOptions) -> usize {
+    if options.device == CPU {
+        return 1;
+    }
+    let floats = RESIDUALS * shape.hidden
+        + GATES * shape.intermediate
+        + PROJECTIONS * (shape.heads + shape.kv_heads) * shape.head_dim
+        + LOGITS * shape.heads * attention::BLOCK_ROWS;
+    let tokens = options.batch_memory.0 / (floats * size_of::<f32>()) as u64;
+    usize::try_from(tokens).unwrap_or(usize::MAX).max(1)
 }
 
 fn device(name: &str) -> Result<Device, Error> {

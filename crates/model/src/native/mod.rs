@@ -74,6 +74,27 @@ impl<E: Operand, N: Takes<E>> NativeEngine<E, N> {
         }
         Arc::clone(&table)
     }
+
+    /// See [`Engine::batch_losses`].
+    fn window_losses(&self, window: &[u32], mask: &HeadMask) -> Result<WindowLosses, Error> {
+        validate_window(&self.shape, window)?;
+        let layers = self.shape.layers;
+        let shared = shared_layers(&self.shape, [mask])?;
+        if window.len() < 2 {
+            return Ok(WindowLosses { base: Vec::new(), masked: Vec::new() });
+        }
+        let intact = HeadMask::default();
+        let streams = if mask.set == HeadSet::default() { vec![&intact] } else { vec![&intact, mask] };
+        let mut losses = self.with_window(window, |mut window| {
+            window.layers(0..shared, &[&intact]);
+            window.fork(streams.len());
+            window.layers(shared..layers, &streams);
+            window.losses() // (s, t − 1)
+        });
+        let masked = losses.pop().unwrap_or_default();
+        let base = losses.pop().unwrap_or_else(|| masked.clone());
+        Ok(WindowLosses { base, masked })
+    }
 }
 
 /// Locks what no panic can leave half changed.
@@ -99,24 +120,8 @@ impl<E: Operand, N: Takes<E>> Engine for NativeEngine<E, N> {
         Concurrency::WindowPerThread
     }
 
-    fn losses(&self, window: &[u32], mask: &HeadMask) -> Result<WindowLosses, Error> {
-        validate_window(&self.shape, window)?;
-        let layers = self.shape.layers;
-        let shared = shared_layers(&self.shape, [mask])?;
-        if window.len() < 2 {
-            return Ok(WindowLosses { base: Vec::new(), masked: Vec::new() });
-        }
-        let intact = HeadMask::default();
-        let streams = if mask.set == HeadSet::default() { vec![&intact] } else { vec![&intact, mask] };
-        let mut losses = self.with_window(window, |mut window| {
-            window.layers(0..shared, &[&intact]);
-            window.fork(streams.len());
-            window.layers(shared..layers, &streams);
-            window.losses() // (s, t − 1)
-        });
-        let masked = losses.pop().unwrap_or_default();
-        let base = losses.pop().unwrap_or_else(|| masked.clone());
-        Ok(WindowLosses { base, masked })
+    fn batch_losses(&self, windows: &[&[u32]], mask: &HeadMask) -> Result<Vec<WindowLosses>, Error> {
+        windows.iter().map(|window| self.window_losses(window, mask)).collect()
     }
 
     fn attention_argmax(&self, tokens: &[u32], rows: Range<usize>) -> Result<AttentionArgmax, Error> {

@@ -16,7 +16,7 @@ impl Pipeline {
     ///
     /// Meanwhile both models are in memory.
     pub(crate) fn tell_fidelity(&self, plan: &Plan, scorer: &Scorer<'_>, scoring: &ScoringInputs) -> Result<()> {
-        if scoring.numerics.precision != Precision::Int8.class() {
+        if scoring.student.is_some() || scoring.numerics.precision != Precision::Int8.class() {
             return Ok(());
         }
         let fidelity = match self.known_fidelity(scoring)? {

@@ -12,9 +12,12 @@ use crate::estimate::{ASSUMED_BYTES_PER_TOKEN, tokens};
 use crate::measurement::{Known, Settings};
 use crate::{Event, Pipeline};
 
-/// Tokens of the window that is timed, where each thread takes one and where all share one.
+/// Tokens of the window that is timed, where each thread takes one and where all share a batch.
 const THREAD_TOKENS: usize = 256;
 const SHARED_TOKENS: usize = 1024;
+
+/// Windows of a batch that is timed, at most.
+const BATCH_WINDOWS: usize = 16;
 
 impl Pipeline {
     /// Tells about how long a search for heads, unless they are known, and scoring all of `plan` take on this machine: by what
@@ -67,7 +70,7 @@ fn flops_per_second(model: &Model, mask: &HeadMask) -> Option<f64> {
     let (engine, shape) = (model.engine(), model.shape());
     let (windows, most) = match engine.concurrency() {
         Concurrency::WindowPerThread => (rayon::current_num_threads(), THREAD_TOKENS),
-        Concurrency::OneWindow => (1, SHARED_TOKENS),
+        Concurrency::Batch { tokens } => ((tokens / SHARED_TOKENS).clamp(1, BATCH_WINDOWS), SHARED_TOKENS),
     };
     let length = most.min(shape.context_tokens);
     let window = |length: usize| -> Vec<u32> { (0_u32..).take(length).map(|id| id % 50).collect() };
@@ -77,7 +80,7 @@ fn flops_per_second(model: &Model, mask: &HeadMask) -> Option<f64> {
             Concurrency::WindowPerThread => {
                 rayon::broadcast(|_| engine.losses(&window, mask).is_ok()).into_iter().all(|is_ok| is_ok)
             }
-            Concurrency::OneWindow => engine.losses(&window, mask).is_ok(),
+            Concurrency::Batch { .. } => engine.batch_losses(&vec![&window[..]; windows], mask).is_ok(),
         }
     };
     // weights are read from the disk the first time

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use headwater_model::{
     EngineOptions, FasterLevel, Model, ModelPaths, Precision, Tokenizer, TokenizerSettings, faster_level,
 };
+use headwater_record::ContentHash;
 use headwater_store::model::{Fetcher, ModelFiles, ModelSpec};
 use headwater_tokens::{TokenizerSetup, TokensConfig};
 use serde::Serialize;
@@ -43,8 +44,15 @@ impl Pipeline {
             instructions: config.instructions.0,
             device: config.device.clone(),
             precision,
+            batch_memory: config.batch_memory,
         };
         Ok((Model::load(&paths, &options)?, name))
+    }
+
+    /// Loads the tokenizer of the model that scores, without the model; returns the hash of its weights too.
+    pub(crate) fn load_scoring_tokenizer(&self) -> Result<(Tokenizer, ContentHash)> {
+        let (paths, _) = paths(fetch_files(&self.config.model.name, &self.environment)?);
+        Ok((Tokenizer::load(&paths)?, paths.weights_hash))
     }
 
     /// Loads the tokenizer that token files are made with; returns its name too.

@@ -123,7 +123,7 @@ impl Pipeline {
         let _timer = self.meters.stage("plan");
         let step = self.step("plan", "footers", Total::Unknown);
         // what a run writes in Parquet
-        let own = [RunFolder::SCORES, RunFolder::SUBSETS, RunFolder::COPIES, RunFolder::REJECTS];
+        let own = [RunFolder::SCORES, RunFolder::SUBSETS, RunFolder::COPIES, RunFolder::REJECTS, RunFolder::LABELS];
         let excluded = own.iter().map(|path| self.place().child(path)).collect();
         let copies = Some(self.place().child(RunFolder::COPIES));
         let options = PlanOptions { excluded, copies, ..self.config.plan_options() };

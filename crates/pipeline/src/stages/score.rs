@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use headwater_corpus::{Class, OnBadShard, Plan};
 use headwater_model::Model;
-use headwater_record::run::SkippedShard;
+use headwater_record::run::{ScoringInputs, SkippedShard};
 use headwater_record::{ByteCount, HeadSet, HeadsFile, RunFile};
 use headwater_run::{Candidate, OnChange, RunFolder};
 use headwater_score::{
-    Advance, Division, Phase, PlannedUnit, Scorer, UnitReport, Watch, divide, run_file, score_units,
+    Advance, Division, Phase, PlannedUnit, ScoredBy, Scorer, UnitReport, Watch, divide, run_file, score_units,
 };
 use serde::Serialize;
 
@@ -170,16 +170,10 @@ impl Pipeline {
         self.place().ensure_writable()?;
         self.wait_for_turn(request.part);
         let plan = self.plan_for(request.on_change)?;
-        let model = self.load_model()?;
-        let heads = match self.read_heads(&model)? {
-            Some(heads) => heads,
-            // a pinned set needs no search
-            None if self.config.heads.file.is_some() => self.heads_of(&model, &plan, HeadsRequest::default())?,
-            None => {
-                return Err(Error::NoHeads { output: self.place().to_string(), pipeline: self.name.clone() });
-            }
+        let scored = match self.config.score.by {
+            ScoredBy::Teacher => self.score_by_teacher(&plan, &request)?,
+            ScoredBy::Student => self.score_by_student(&plan, &request)?,
         };
-        let scored = self.score_units(&plan, &model, &heads, &request)?;
         self.write_metrics(request.part)?;
         let Scored { documents, rejects: unusable, .. } = scored;
         let is_above = self.is_above_rejects(unusable, documents);
@@ -189,6 +183,28 @@ impl Pipeline {
         }
         let skipped = warn_skipped(&scored.run);
         Ok(ScoreSummary { documents, rejects: unusable, verdict: Verdict::of(is_above || skipped > 0) })
+    }
+
+    /// Scores with the model and the head set that is there.
+    fn score_by_teacher(&self, plan: &Plan, request: &ScoreRequest) -> Result<Scored> {
+        let model = self.load_model()?;
+        let heads = match self.read_heads(&model)? {
+            Some(heads) => heads,
+            // a pinned set needs no search
+            None if self.config.heads.file.is_some() => self.heads_of(&model, plan, HeadsRequest::default())?,
+            None => {
+                return Err(Error::NoHeads { output: self.place().to_string(), pipeline: self.name.clone() });
+            }
+        };
+        self.score_units(plan, &model, &heads, request)
+    }
+
+    /// Scores with the student of the run, without the model.
+    pub(crate) fn score_by_student(&self, plan: &Plan, request: &ScoreRequest) -> Result<Scored> {
+        let student = self.ready_student()?;
+        let scorer = Scorer::of_student(&student, &student.tokenizer, &self.config.score);
+        let inputs = scorer.inputs(student.model_hashes());
+        self.score_pending(plan, &scorer, inputs, request)
     }
 
     /// Lets the workers of an array that reads from or writes to a store start one after another.
@@ -201,7 +217,7 @@ impl Pipeline {
         }
     }
 
-    /// Scores what is pending of the requested part.
+    /// Scores what is pending of the requested part with the model.
     pub(crate) fn score_units(
         &self,
         plan: &Plan,
@@ -210,15 +226,27 @@ impl Pipeline {
         request: &ScoreRequest,
     ) -> Result<Scored> {
         let scorer = self.scorer(model, &heads.heads);
+        let inputs = scorer.inputs(model.into());
+        self.score_pending(plan, &scorer, inputs, request)
+    }
+
+    /// Scores what is pending of the requested part.
+    fn score_pending(
+        &self,
+        plan: &Plan,
+        scorer: &Scorer<'_>,
+        inputs: ScoringInputs,
+        request: &ScoreRequest,
+    ) -> Result<Scored> {
         let config =
             serde_json::to_value(&self.config).map_err(|source| Error::Json { what: "the pipeline", source })?;
-        let file = run_file(plan, scorer.inputs(model.into()), self.now(), config)?;
+        let file = run_file(plan, inputs, self.now(), config)?;
         let file = RunFile { revisions: self.environment.stores.pins(), ..file };
         let run = self.folder.begin(Candidate { file, on_change: request.on_change })?;
         let division = divide(plan, &run, request.part, &self.folder)?;
         let Division { pending, done } = &division;
         if !pending.is_empty() {
-            self.tell_fidelity(plan, &scorer, &run.scoring)?;
+            self.tell_fidelity(plan, scorer, &run.scoring)?;
         }
         let timer = self.meters.stage("score");
         if !done.is_empty() {
@@ -231,7 +259,7 @@ impl Pipeline {
         let step = self.step("score", "documents", Total::Exactly(division.pending_rows()));
         let watch = Follower { pipeline: self, pending, step, tally: Mutex::new(tally) };
         let watched = self.environment.cancel.watch();
-        let ended = score_units(&scorer, pending, &self.folder, &watch);
+        let ended = score_units(scorer, pending, &self.folder, &watch);
         drop((watched, timer));
         if ended.is_err() || self.is_cancelled() {
             // what was done is told all the same, unless the store is the trouble

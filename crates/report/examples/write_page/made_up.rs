@@ -465,6 +465,7 @@ fn run(heads: &HeadsFile, rank: &str) -> Result<RunFile> {
             instructions: "avx512-bf16".to_owned(),
         },
         semantics: SEMANTICS,
+        student: None,
     };
     let shard = |at: usize| {
         let path = format!("train-{at:05}-of-00104.parquet");

@@ -38,7 +38,7 @@ fn reported(engine: &FakeEngine, watch: &Recorder, pool: Pool, texts: &[&str]) -
 
 #[test]
 fn documents_come_prepared_where_the_calling_thread_feeds_the_engine() {
-    let engine = FakeEngine::new(Concurrency::OneWindow);
+    let engine = FakeEngine::new(Concurrency::Batch { tokens: 1 });
     let (messages, _) = reported(&engine, &Recorder::default(), Pool::Runs, &["some words", "x"]);
     assert_eq!(messages.len(), 2);
     for message in messages {
@@ -119,7 +119,7 @@ fn the_calling_thread_is_told_of_a_panic() {
 /// What writers report of two units, and whether they panicked.
 fn written(sink: Sink<'_>) -> (Vec<Message>, bool) {
     let corpus = Corpus::of_texts(&[&["some", "word"]], 1);
-    let engine = FakeEngine::new(Concurrency::OneWindow);
+    let engine = FakeEngine::new(Concurrency::Batch { tokens: 1 });
     let (scorer, units, watch, stop) = (scorer(&engine), corpus.units(), Recorder::default(), AtomicBool::new(false));
     let crew = Crew { scorer: &scorer, units: &units, watch: &watch, stop: &stop };
     let ((sender, receiver), (writer, rows)) = (channel(), sync_channel(2));

@@ -8,19 +8,22 @@ use headwater_model::Concurrency;
 use headwater_record::{Part, Status};
 
 use super::*;
-use crate::document::score;
+use crate::batches::score_together;
 use crate::fake::{
-    ByteTokens, Corpus, FakeEngine, NO_TOKENS, OnFailure, PANICS, Recorder, Rows as Taken, in_pool, model_error, scorer,
+    ByteTokens, Corpus, FakeEngine, NO_TOKENS, OnFailure, PANICS, Recorder, Rows as Taken, in_pool, model_error,
+    scorer, teacher,
 };
 use crate::{Tokenise, UnitReport, divide};
 
 /// Threads of the pool beside the calling one.
 const THREADS: [usize; 3] = [1, 2, 8];
 
-const BOTH: [Concurrency; 2] = [Concurrency::OneWindow, Concurrency::WindowPerThread];
+const ALONE: Concurrency = Concurrency::Batch { tokens: 1 };
+
+const ALL: [Concurrency; 3] = [ALONE, Concurrency::Batch { tokens: 12 }, Concurrency::WindowPerThread];
 
 fn everywhere(test: impl Fn(Concurrency, usize)) {
-    for concurrency in BOTH {
+    for concurrency in ALL {
         THREADS.into_iter().for_each(|threads| test(concurrency, threads));
     }
 }
@@ -44,12 +47,13 @@ fn long(windows: usize) -> String {
 fn expected(engine: &FakeEngine, text: Option<&str>) -> (Status, Option<f32>, Option<f32>) {
     let Some(text) = text else { return (Status::NullText, None, None) };
     let tokens = ByteTokens.encode(text).expect("bytes are tokens");
-    let crate::Scorer { mask, windowing, min_tokens, .. } = scorer(engine);
-    if tokens.len() < min_tokens {
+    let scorer = scorer(engine);
+    if tokens.len() < scorer.min_tokens {
         return (Status::Short, None, None);
     }
-    let score = score(engine, &mask, windowing, &tokens, &|_| ControlFlow::Continue(())).expect("it does not fail");
-    let score = score.expect("there are targets");
+    let scores =
+        score_together(&teacher(engine), scorer.windowing, &[&tokens], &|_| ControlFlow::Continue(())).ok().flatten();
+    let score = scores.and_then(|mut scores| scores.pop()).flatten().expect("there are targets");
     #[expect(clippy::cast_possible_truncation, reason = "as sidecars hold it")]
     let rounded = (Some(score.loss_base as f32), Some(score.influence as f32));
     (Status::Scored, rounded.0, rounded.1)
@@ -64,7 +68,7 @@ fn dawdle(window: &[u32]) {
 #[test]
 fn rows_are_complete_and_in_order_for_any_number_of_threads() {
     let shards = [mixed_texts(40), mixed_texts(1), mixed_texts(23)];
-    let plain = FakeEngine::new(Concurrency::OneWindow);
+    let plain = FakeEngine::new(ALONE);
     let want = shards.clone().map(|texts| {
         let rows: Vec<_> = texts.iter().map(|text| expected(&plain, text.as_deref())).collect();
         rows
@@ -139,7 +143,7 @@ fn text_is_not_read_ahead_without_bound() {
     const MOST_READS: usize = 3 * (AHEAD_BYTES / (TEXT_BYTES + DOCUMENT_BYTES) + 1);
     everywhere(|concurrency, threads| {
         // an engine that the calling thread feeds holds it up
-        let least = if concurrency == Concurrency::OneWindow { 1 } else { MOST_READS - 2 };
+        let least = if concurrency != Concurrency::WindowPerThread { 1 } else { MOST_READS - 2 };
         let read = in_pool(threads, move || {
             let gate = Arc::new(Gate::default());
             let held = Arc::clone(&gate);
@@ -365,8 +369,8 @@ fn scoring_stops_soon_once_it_is_over() {
             });
             ended.expect("to be over is no error");
             let done = engine.windows().len();
-            // every thread may have a window in hand
-            let most = MOST as usize + threads + 1;
+            // every thread may have a window in hand, or the calling thread a batch
+            let most = MOST as usize + (threads + 1).max(3);
             assert!(done <= most, "{done} windows on {threads} threads");
             assert!(taken.into_inner().is_empty() && watch.outcomes().is_empty(), "what is in hand is dropped");
         })
@@ -446,7 +450,7 @@ fn sidecars_have_the_same_bytes_however_they_are_scored() {
         });
         sidecars.expect("nothing panics").expect("nothing fails")
     };
-    let want = sidecars(Concurrency::OneWindow, 1, usize::MAX);
+    let want = sidecars(ALONE, 1, usize::MAX);
     assert_eq!(want.len(), 13);
     everywhere(|concurrency, threads| {
         for at_once in [1, 3, usize::MAX] {

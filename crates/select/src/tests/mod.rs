@@ -93,6 +93,7 @@ fn scoring() -> ScoringInputs {
             instructions: String::new(),
         },
         semantics: 1,
+        student: None,
     }
 }
 
