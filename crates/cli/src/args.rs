@@ -44,7 +44,7 @@ pub(crate) enum Command {
     Bench(BenchArgs),
     /// Find the model's retrieval heads and check that masking them hurts: heads.json, heads.svg.
     Heads(HeadsArgs),
-    /// Fit a student to the model's scores of a sample, which then ranks the whole corpus at the speed of its disk: student.json.
+    /// Fit a student to the model's scores of a sample, which then ranks the whole corpus thousands of times as fast: student.json.
     Distill(DistillArgs),
     /// Score the documents of the plan that have no score yet.
     Score(ScoreArgs),
