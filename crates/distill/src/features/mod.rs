@@ -11,6 +11,9 @@ use matches::{FAR, LENGTHS, Matcher, Matches};
 /// The version of the features; another one means other numbers.
 pub const VERSION: u32 = 1;
 
+/// How many features there are.
+const COUNT: usize = 3 * LENGTHS.len() + 2 * FAR.len() + 7 + Characters::NAMES.len();
+
 /// The features of one document, in the order of [`names`].
 pub type Features = Vec<f32>;
 
@@ -51,7 +54,7 @@ impl Extractor {
         }
         let targets = matches.targets.max(1) as f64;
         let share = |count: u64| count as f64 / targets;
-        let mut features: Vec<f64> = Vec::with_capacity(names().len());
+        let mut features: Vec<f64> = Vec::with_capacity(COUNT);
         features.extend(matches.hits.map(share));
         features.extend(matches.rights.map(share));
         features.extend(matches.longest_rights.map(share));

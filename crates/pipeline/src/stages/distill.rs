@@ -13,13 +13,13 @@ use headwater_record::student::{DomainFidelity, StudentFile};
 use headwater_record::{HeadsFile, RunFile, Status, TokenCount};
 use headwater_run::sidecar::{SidecarReader, numbers, words};
 use headwater_run::{RunFolder, Unit, units};
-use headwater_score::{PlannedUnit, ScoredBy, Scorer, divide};
+use headwater_score::{PlannedUnit, ScoredBy, Scorer};
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use serde::Serialize;
 
 use crate::stages::heads::HeadsRequest;
 use crate::stages::score::ScoreRequest;
-use crate::{Error, OnChange, Part, Pipeline, PipelineConfig, Result, Total};
+use crate::{Error, OnChange, Part, Pipeline, Result, Total};
 
 /// Bytes of text of a token, about, by which labels are drawn before any text is read.
 const TOKEN_BYTES: f64 = 4.0;
@@ -112,7 +112,7 @@ impl Pipeline {
 
     /// The pipeline that scores the labels: a run of its own, of a sample of every source.
     fn labels_pipeline(&self, plan: &Plan) -> Result<Self> {
-        let mut config = PipelineConfig { ..self.config.clone() };
+        let mut config = self.config.clone();
         let wanted = &self.config.distill.sources;
         if let Some(unknown) = wanted.iter().find(|name| plan.sources.iter().all(|source| source.name != **name)) {
             let known = plan.sources.iter().map(|source| source.name.as_str()).collect::<Vec<_>>().join(", ");
@@ -135,27 +135,28 @@ impl Pipeline {
 
     /// Reads the teacher's scores and the texts again, and describes each document.
     fn read_labels(&self, plan: &Plan, run: &RunFile, scorer: &Scorer<'_>, model: &Model) -> Result<Vec<Label>> {
-        let division = divide(plan, run, Part::WHOLE, &self.folder)?;
         let by_key: BTreeMap<_, _> =
             units(run)?.into_iter().map(|unit| ((unit.source.clone(), unit.key.clone()), unit)).collect();
         let mut work = Vec::new();
         for source in &run.sources {
-            let sidecars = self.folder.done_units(source)?;
-            for planned in division.done.iter().filter(|planned| planned.run_source.name == source.name) {
-                let unit = by_key.get(&(source.name.as_str().into(), planned.key.clone()));
-                work.extend(unit.zip(sidecars.get(planned.key)).map(|(unit, entry)| (planned, unit, entry.clone())));
+            let Some(of_plan) = plan.sources.iter().find(|of_plan| of_plan.name == source.name) else { continue };
+            let mut sidecars = self.folder.done_units(source)?;
+            for (shard, key) in of_plan.units() {
+                let unit = by_key.get(&(source.name.as_str().into(), key.clone()));
+                let planned = PlannedUnit { source: of_plan, run_source: source, shard, key };
+                work.extend(unit.zip(sidecars.remove(key)).map(|(unit, entry)| (planned, unit, entry)));
             }
         }
         let reader = SidecarReader::new(self.place().clone());
         let step =
-            self.step("features", "documents", Total::Exactly(division.done.iter().map(|unit| unit.key.rows).sum()));
+            self.step("features", "documents", Total::Exactly(work.iter().map(|(planned, ..)| planned.key.rows).sum()));
         let vocabulary = vocabulary(model.tokenizer());
         let labels = work.into_par_iter().map_init(
             || Extractor::new(scorer.windowing.window_tokens, vocabulary),
             |extractor, (planned, unit, entry)| {
                 self.heed_cancel()?;
                 let scores = scores_of(&reader, unit, &entry)?;
-                let labels = labels_of(planned, &scores, scorer, extractor)?;
+                let labels = labels_of(&planned, &scores, scorer, extractor)?;
                 step.advance(planned.key.rows);
                 Ok(labels)
             },
