@@ -9,7 +9,8 @@ import sys
 import rust_modules
 
 LIBRARIES = {
-    "record", "store", "run", "corpus", "kernels", "model", "heads", "score", "distill", "select", "schedule", "recipe", "tokens", "report",
+    "record", "store", "run", "corpus", "kernels", "model", "heads", "score", "distill", "select", "schedule", "robust", "recipe", "tokens",
+    "report",
 }  # fmt: skip
 # crate -> workspace crates it may depend on
 ALLOWED = {
@@ -20,10 +21,11 @@ ALLOWED = {
     "kernels": set(),
     "model": {"kernels", "record"},
     "heads": {"model", "record"},
-    "score": {"model", "corpus", "run", "store", "record"},
+    "score": {"model", "corpus", "distill", "run", "store", "record"},
     "distill": {"record"},
     "select": {"corpus", "run", "store", "record"},
     "schedule": set(),
+    "robust": {"schedule"},
     "recipe": {"select", "schedule", "run", "record"},
     "tokens": {"model", "select", "corpus", "store", "record"},
     "report": {"schedule", "record"},
@@ -35,10 +37,10 @@ ALLOWED = {
 STOPS = {
     "object_store": {"store"},
     "tokio": {"store"},
-    "candle-core": {"model"},
-    "candle-nn": {"model"},
+    "candle-core": {"model", "robust"},
+    "candle-nn": {"model", "robust"},
     "memmap2": {"kernels"},
-    "clap": {"cli"},
+    "clap": {"cli", "robust"},
     "indicatif": {"cli"},
     "anyhow": {"cli"},
     "etcetera": {"cli"},

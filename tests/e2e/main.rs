@@ -1,8 +1,11 @@
 //! The built `headwater` command on tiny models and corpora, from the pipeline to the artefacts.
 
+mod audit;
 mod bench;
+mod cascade;
 mod corpora;
 mod corpus;
+mod features;
 mod hub;
 mod kill;
 mod machines;

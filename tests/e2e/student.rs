@@ -12,10 +12,10 @@ use crate::scores::rows_below;
 use crate::site::{OUTPUT, Outcome, PIPELINE, Site, assert_same, pipeline, tiny};
 
 /// Lets the student of a tiny model of random weights, whose influence is mostly noise, pass.
-const ANY: [&str; 2] = ["--set", "distill.min_fidelity=0"];
+pub(crate) const ANY: [&str; 2] = ["--set", "distill.min_fidelity=0"];
 
 /// Six sources of two domains, 30 documents each.
-fn site() -> Result<Site, Box<dyn Error>> {
+pub(crate) fn site() -> Result<Site, Box<dyn Error>> {
     let site = Site::empty()?;
     let mut tables = String::new();
     for number in 0..6_u64 {

@@ -48,6 +48,10 @@ pub(crate) enum Command {
     Distill(DistillArgs),
     /// Score the documents of the plan that have no score yet.
     Score(ScoreArgs),
+    /// Add what the scores of an earlier version lack, without the model: how much of each document is copied.
+    Features(FeaturesArgs),
+    /// Change texts in ways that keep their meaning, score them again, and tell how many cross the cut: audit.json.
+    Audit(AuditArgs),
     /// Cut each domain and write the selected subset, or compare several cuts of the same scores.
     Select(SelectArgs),
     /// Write the corpus and the subset as token files, in the formats that the pipeline asks for.
@@ -407,6 +411,32 @@ pub(crate) struct ScoreArgs {
     /// Rewrite the id and domain columns of the sidecars that are there, without the model, and stop.
     #[arg(long, conflicts_with_all = ["rescore", "part"])]
     pub(crate) relabel: bool,
+}
+
+/// Arguments of `audit`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct AuditArgs {
+    #[command(flatten)]
+    pub(crate) pipeline: PipelineArgs,
+    #[command(flatten)]
+    pub(crate) worker: WorkerArgs,
+    /// Documents on each side of the cut of every domain.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
+    pub(crate) documents: u32,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// Arguments of `features`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct FeaturesArgs {
+    #[command(flatten)]
+    pub(crate) pipeline: PipelineArgs,
+    #[command(flatten)]
+    pub(crate) worker: WorkerArgs,
+    /// Only part I of N (0 ≤ I < N) of the plan, as score takes it.
+    #[arg(long, alias = "shard", value_name = "I/N")]
+    pub(crate) part: Option<Part>,
 }
 
 /// Arguments of `tokens`.

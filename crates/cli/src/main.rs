@@ -110,6 +110,16 @@ fn run(command: &Command, environment: &Environment) -> Result<Outcome> {
         }
         Command::Heads(args) => find_heads(args, environment)?,
         Command::Distill(args) => distill(args, environment)?,
+        Command::Features(args) => {
+            open_worker(&args.pipeline, &args.worker, environment)?.features(args.part.unwrap_or_default())?;
+            Outcome::Done
+        }
+        Command::Audit(args) => {
+            let pipeline = open_worker(&args.pipeline, &args.worker, environment)?;
+            let summary = pipeline.audit(usize::try_from(args.documents)?)?;
+            show(&summary, args.output, |width| text::audit(&summary, width))?;
+            Outcome::Done
+        }
         Command::Score(args) => score(args, environment)?,
         Command::Select(args) => select(args, environment)?,
         Command::Tokens(args) => {

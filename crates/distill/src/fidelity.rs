@@ -17,13 +17,15 @@ pub(crate) struct Held<'l> {
     pub(crate) stderrs: Vec<f64>,
     /// Predictions by a student that was not fitted to the group.
     pub(crate) student: Vec<f64>,
-    /// The same by one that sees compression and length only.
+    /// Half the widths of their intervals, made from other folds.
+    pub(crate) half_widths: Vec<f64>,
+    /// Predictions by a student that sees compression and length only.
     pub(crate) baseline: Vec<f64>,
 }
 
 /// Compares student and teacher in `domain`, of which the cut keeps `fraction`.
 pub(crate) fn domain_fidelity(domain: &str, held: &Held<'_>, fraction: f64, seed: u64) -> DomainFidelity {
-    let Held { labels, groups, teacher, stderrs, student, baseline } = held;
+    let Held { labels, groups, teacher, stderrs, student, half_widths: _, baseline } = held;
     let (teacher_means, student_means) = (group_means(groups, teacher), group_means(groups, student));
     let less =
         |values: &[f64], means: &[f64]| values.iter().zip(means).map(|(value, mean)| value - mean).collect::<Vec<_>>();

@@ -5,6 +5,8 @@
 //! base loss from the counts, tests itself on sources that it was not fitted to, and says beside each number what the teacher reaches against
 //! itself. [`predict`] gives the score of a document with an interval.
 
+pub mod audit;
+mod cascade;
 mod config;
 mod error;
 pub mod features;

@@ -43,14 +43,18 @@ pub(crate) fn repeatability(values: &[f64], stderrs: &[f64], fraction: f64, seed
 }
 
 /// The share of the `fraction` of highest values, at least one, that two lists have in common.
+pub(crate) fn overlap(one: &[f64], other: &[f64], fraction: f64) -> f64 {
+    top_overlap(one, other, kept(one.len(), fraction))
+}
+
+/// How many of `documents` a cut keeps; at least one.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "a share of a list is no longer than the list"
 )]
-pub(crate) fn overlap(one: &[f64], other: &[f64], fraction: f64) -> f64 {
-    let kept = ((fraction * one.len() as f64).round() as usize).clamp(1, one.len().max(1));
-    top_overlap(one, other, kept)
+pub(crate) fn kept(documents: usize, fraction: f64) -> usize {
+    ((fraction * documents as f64).round() as usize).clamp(1, documents.max(1))
 }
 
 /// A standard normal number, by Box and Muller's method.

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use headwater_record::run::ScoringInputs;
 use headwater_record::statistics::spearman;
-use headwater_record::student::{CurvePoint, SplineRidge, StudentFidelity, StudentFile, StudentLabels};
+use headwater_record::student::{CurvePoint, HeldOut, SplineRidge, StudentFidelity, StudentFile, StudentLabels};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use crate::Error;
+use crate::cascade;
 use crate::features::{self, Features};
 use crate::fidelity::{Held, domain_fidelity};
 use crate::folds::Folds;
@@ -75,17 +76,28 @@ pub fn fit(labels: &[Label], options: &FitOptions<'_>) -> Result<StudentFile, Er
     let mut by_domain: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     (0..labels.len()).for_each(|at| by_domain.entry(&labels[at].domain).or_default().push(at));
     let pick = |values: &[f64], at: &[usize]| at.iter().map(|at| values[*at]).collect::<Vec<_>>();
-    let domains = by_domain.iter().zip(0_u64..).map(|((domain, at), number)| {
+    let residuals: Vec<Residual<'_>> = labels
+        .iter()
+        .zip(targets.iter().zip(&student))
+        .map(|(label, (target, predicted))| Residual { label, residual: target - predicted })
+        .collect();
+    let half_widths = held_out_half_widths(&residuals, &groups);
+    let held = by_domain.iter().map(|(domain, at)| {
         let held = Held {
             labels: at.iter().map(|at| &labels[*at]).collect(),
             groups: at.iter().map(|at| groups[*at]).collect(),
             teacher: pick(&targets, at),
             stderrs: pick(&stderrs, at),
             student: pick(&student, at),
+            half_widths: pick(&half_widths, at),
             baseline: pick(&baseline, at),
         };
-        domain_fidelity(domain, &held, (options.fraction)(domain), options.seed.wrapping_add(number))
+        (held, (options.fraction)(domain))
     });
+    let held: Vec<(Held<'_>, f64)> = held.collect();
+    let seeds = (0_u64..).map(|number| options.seed.wrapping_add(number));
+    let domains = by_domain.keys().zip(&held).zip(seeds);
+    let domains = domains.map(|((domain, (held, fraction)), seed)| domain_fidelity(domain, held, *fraction, seed));
     let domains: Vec<_> = domains.collect();
     let mean_correlation = |predictions: &[f64]| {
         let of_domains = by_domain.values().map(|at| spearman(&pick(predictions, at), &pick(&targets, at)));
@@ -104,11 +116,6 @@ pub fn fit(labels: &[Label], options: &FitOptions<'_>) -> Result<StudentFile, Er
         })
         .collect();
     curve.push(point(1.0, &student));
-    let residuals: Vec<Residual<'_>> = labels
-        .iter()
-        .zip(targets.iter().zip(&student))
-        .map(|(label, (target, predicted))| Residual { label, residual: target - predicted })
-        .collect();
     let all = |targets: &[f64]| {
         ridge::fit(&samples(labels, (&groups, targets, &weights), &|at| &labels[at].features, &|_| true))
     };
@@ -127,7 +134,13 @@ pub fn fit(labels: &[Label], options: &FitOptions<'_>) -> Result<StudentFile, Er
         influence: all(&targets),
         loss: all(&losses),
         intervals: intervals(&residuals),
-        fidelity: StudentFidelity { domains, curve, coverage: coverage(&residuals, &groups) },
+        fidelity: StudentFidelity {
+            domains,
+            curve,
+            coverage: coverage(&residuals, &half_widths),
+            cascade: cascade::curve(&held),
+            held_out: held_outs(labels, &student, &targets),
+        },
     })
 }
 
@@ -225,20 +238,36 @@ fn held_out<'l>(
     predictions
 }
 
-/// The share of values inside intervals that were made from other folds.
-fn coverage(residuals: &[Residual<'_>], groups: &[Group<'_>]) -> f64 {
+/// Half the width of the interval of each label, made from other folds.
+fn held_out_half_widths(residuals: &[Residual<'_>], groups: &[Group<'_>]) -> Vec<f64> {
     let folds = Folds::new(groups.iter().copied(), FOLDS);
-    let mut inside = 0;
+    let mut half_widths = vec![0.0; residuals.len()];
     for fold in 0..folds.count() {
         let (held, others): (Vec<usize>, Vec<usize>) = (0..residuals.len()).partition(|at| folds.of(*at) == fold);
         let intervals = intervals(&others.into_iter().map(|at| residuals[at]).collect::<Vec<_>>());
-        let is_inside = |at: &&usize| {
-            let Residual { label, residual } = residuals[**at];
-            residual.abs() <= half_width_of(&intervals, &label.domain, label.tokens)
-        };
-        inside += held.iter().filter(is_inside).count();
+        for at in held {
+            let label = residuals[at].label;
+            half_widths[at] = half_width_of(&intervals, &label.domain, label.tokens);
+        }
     }
-    inside as f64 / residuals.len().max(1) as f64
+    half_widths
+}
+
+/// Each label with its held-out prediction.
+#[expect(clippy::cast_possible_truncation, reason = "for pictures, in float32")]
+fn held_outs(labels: &[Label], student: &[f64], teacher: &[f64]) -> Vec<HeldOut> {
+    let held_out = |(label, (student, teacher)): (&Label, (&f64, &f64))| HeldOut {
+        domain: label.domain.clone(),
+        student: *student as f32,
+        teacher: *teacher as f32,
+    };
+    labels.iter().zip(student.iter().zip(teacher)).map(held_out).collect()
+}
+
+/// The share of values inside their intervals.
+fn coverage(residuals: &[Residual<'_>], half_widths: &[f64]) -> f64 {
+    let is_inside = |(residual, half_width): &(&Residual<'_>, &f64)| residual.residual.abs() <= **half_width;
+    residuals.iter().zip(half_widths).filter(is_inside).count() as f64 / residuals.len().max(1) as f64
 }
 
 /// What the interval promises to cover.

@@ -149,6 +149,33 @@ pub enum Error {
         /// Every difference, as `name: then → now`.
         differences: Vec<String>,
     },
+    /// The pipeline cuts texts otherwise than the run that it would add to.
+    #[error("{output} was scored with other settings ({}); undo the change", .differences.join("; "))]
+    OtherTexts {
+        /// The run's output.
+        output: String,
+        /// `name: then → now`.
+        differences: Vec<String>,
+    },
+    /// The teacher's turn in a cascade comes when the student has scored every part.
+    #[error(
+        "this part is scored by the student, and {missing} of the run's {units} units are not yet: run the same command again when all other \
+         parts have come to this, and the teacher follows"
+    )]
+    OtherParts {
+        /// Units without a score.
+        missing: usize,
+        /// Units of the run.
+        units: usize,
+    },
+    /// A cascade of which only the student has scored.
+    #[error("the student has scored {output}, and the teacher has not: run `headwater score {pipeline}` again first")]
+    HalfCascade {
+        /// The run's output.
+        output: String,
+        /// The pipeline.
+        pipeline: String,
+    },
     /// The student ranks documents too unlike its teacher.
     #[error(
         "the student is refused: its rank correlation with the teacher is below {least} of the teacher's with itself ({}); {advice}. {path} \
@@ -408,7 +435,7 @@ impl Error {
     #[must_use]
     pub fn class(&self) -> Class {
         match self {
-            Self::Cancelled | Self::Vanished { .. } => Class::Transient,
+            Self::Cancelled | Self::Vanished { .. } | Self::OtherParts { .. } => Class::Transient,
             Self::Output(error) | Self::Store(error) if error.is_transient() => Class::Transient,
             Self::Run(error) if error.is_transient() => Class::Transient,
             Self::Corpus(error) if error.is_transient() => Class::Transient,

@@ -133,6 +133,13 @@ pub enum Event {
         /// Units that have a sidecar.
         units: u64,
     },
+    /// The student leaves open on which side of the cut some documents are.
+    Contested {
+        /// Those that the teacher scores.
+        documents: u64,
+        /// Their tokens.
+        tokens: TokenCount,
+    },
     /// What scoring fetched.
     Fetched {
         /// Bytes of shards that were read.
@@ -146,6 +153,11 @@ pub enum Event {
     },
     /// Sidecars have other id and domain columns now.
     Relabelled {
+        /// How many were rewritten.
+        sidecars: u64,
+    },
+    /// Sidecars of an earlier version have all columns now.
+    Described {
         /// How many were rewritten.
         sidecars: u64,
     },
@@ -216,8 +228,9 @@ impl Event {
             Self::HeadsKnown { .. } | Self::ProbesFound { .. } => "heads",
             Self::Forecast { .. } => "run",
             Self::Fidelity(_) => "fidelity",
-            Self::Resumed { .. } | Self::Fetched { .. } => "score",
+            Self::Resumed { .. } | Self::Contested { .. } | Self::Fetched { .. } => "score",
             Self::Relabelled { .. } => "relabel",
+            Self::Described { .. } => "features",
             Self::TokenizerLoaded { .. } => "tokenizer",
             Self::RecipeSettled { .. } | Self::Passes { .. } => "recipe",
             Self::FilesLeft { .. } => "tokens",
@@ -276,6 +289,9 @@ impl fmt::Display for Event {
                 write!(f, "goes on with an earlier search: {measurements} probes need not be measured again")
             }
             Self::Resumed { units } => write!(f, "{units} units were done before"),
+            Self::Contested { documents, tokens } => {
+                write!(f, "the teacher scores {documents} documents of {tokens} tokens that the student leaves open")
+            }
             Self::Fetched { read_bytes, needed_bytes, requests, retries } => {
                 write!(f, "{read_bytes} read for {needed_bytes} of text, id and domain columns")?;
                 if *requests > 0 {
@@ -283,7 +299,7 @@ impl fmt::Display for Event {
                 }
                 Ok(())
             }
-            Self::Relabelled { sidecars } => write!(f, "{sidecars} sidecars rewritten"),
+            Self::Relabelled { sidecars } | Self::Described { sidecars } => write!(f, "{sidecars} sidecars rewritten"),
             Self::TokenizerLoaded { name, vocabulary, eos, eos_id } => {
                 write!(
                     f,

@@ -85,6 +85,7 @@ pub use meters::Meters;
 pub use metrics_server::serve_metrics;
 pub use pipeline::Pipeline;
 pub use run::{RunOptions, RunSummary};
+pub use stages::audit::AuditSummary;
 pub use stages::bench::{BenchReport, CorpusEstimate, MaskedHeads, OtherPrecision};
 pub use stages::distill::{DistillRequest, DistillSummary};
 pub use stages::heads::HeadsRequest;

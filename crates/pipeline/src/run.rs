@@ -61,6 +61,13 @@ impl Pipeline {
                 }
                 self.score_by_student(&plan, &request)?
             }
+            ScoredBy::Cascade => {
+                let (model, heads) = self.model_and_heads(&plan, options)?;
+                if self.folder.student()?.is_none() || options.on_change == OnChange::Rescore {
+                    self.distil(&plan, &model, &heads, DistillRequest::default())?;
+                }
+                self.score_by_cascade(&plan, (&model, &heads), &request)?
+            }
         };
         let Selected { selection, run } = self.select_from(scored.run, &plan, Arm::Selection)?;
         let tokens = self.write_wanted_tokens(&plan, &run, &selection)?;

@@ -1,9 +1,12 @@
 //! The stages of a pipeline: each is a method of [`Pipeline`](crate::Pipeline) and goes on from what earlier ones left in the output.
 
+pub(crate) mod audit;
 pub(crate) mod bench;
+mod cascade;
 mod compare;
 mod compare_runs;
 pub(crate) mod distill;
+mod features;
 mod fidelity;
 mod forecast;
 pub(crate) mod heads;

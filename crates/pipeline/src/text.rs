@@ -1,5 +1,6 @@
 //! Results as text, for a terminal of a given width. Foreign text in them cannot drive the terminal.
 
+mod audit;
 mod bench;
 mod comparison;
 pub(crate) mod format;
@@ -10,6 +11,7 @@ mod status;
 mod student;
 mod table;
 
+pub use audit::audit;
 pub use bench::bench;
 pub use comparison::comparison;
 pub use format::printable;

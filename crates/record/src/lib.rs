@@ -8,6 +8,7 @@
 //! - [`number`]: numbers as people write them
 //! - [`hash`]: content hashes
 //! - [`json`]: how artefacts are written
+//! - [`audit`]: whether a cut cares about the form of a text, `audit.json`
 //! - [`fidelity`]: how a numerics class ranks, `fidelity.json`
 //! - [`heads`]: attention heads and `heads.json`
 //! - [`sidecar`]: the Parquet file of scores of one unit
@@ -21,6 +22,7 @@
 //! - [`profile`]: the scores of a run, as a report shows them
 //! - [`tokens`]: token files and their settings, `tokens.json`
 
+pub mod audit;
 pub mod comparison;
 mod error;
 pub mod fidelity;
@@ -50,6 +52,6 @@ pub use metrics::Metrics;
 pub use part::Part;
 pub use run::{Fingerprint, RunFile};
 pub use selection::SelectionFile;
-pub use sidecar::Status;
+pub use sidecar::{ScoreOf, Status};
 pub use student::StudentFile;
 pub use tokens::TokensFile;

@@ -50,6 +50,9 @@ pub struct ScoringInputs {
     /// SHA-256 of `student.json`, where a student predicts what all of the above would score.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub student: Option<ContentHash>,
+    /// What chose the documents that the teacher scores where the student leaves open on which side of the cut they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cascade: Option<ContentHash>,
 }
 
 impl ScoringInputs {
@@ -70,7 +73,7 @@ impl ScoringInputs {
     }
 
     /// Returns every input by name.
-    fn described(&self) -> [(&'static str, String); 14] {
+    fn described(&self) -> [(&'static str, String); 15] {
         let Self {
             weights,
             model_config,
@@ -83,10 +86,12 @@ impl ScoringInputs {
             numerics: Numerics { engine, device, precision, instructions },
             semantics,
             student,
+            cascade,
         } = self;
         let or_none = |hash: &Option<ContentHash>| hash.map_or_else(|| "none".to_owned(), |hash| hash.to_string());
         let heads: Vec<_> = heads.as_slice().iter().map(|id| [id.layer, id.head]).collect();
         [
+            ("cascade", or_none(cascade)),
             ("numerics.device", format!("{device:?}")),
             ("numerics.engine", format!("{engine:?}")),
             ("heads", format!("{heads:?}")),
@@ -220,6 +225,7 @@ mod tests {
             },
             semantics: SEMANTICS,
             student: None,
+            cascade: None,
         }
     }
 

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
@@ -24,8 +25,7 @@ pub mod column {
     pub const STATUS: &str = "status";
     /// Bytes of text, u64; 0 for null.
     pub const BYTES: &str = "bytes";
-    /// The hash of the text's bytes, XXH3 of 64 bits, u64; null where there is no text that is UTF-8. Sidecars of earlier versions lack the
-    /// column.
+    /// The hash of the text's bytes, XXH3 of 64 bits, u64; null where there is no text that is UTF-8.
     pub const TEXT_HASH: &str = "text_hash";
     /// Text bytes / zstd-3 bytes, f32; 0 for empty text.
     pub const COMPRESSION: &str = "compression";
@@ -41,6 +41,13 @@ pub mod column {
     pub const INFLUENCE: &str = "influence";
     /// Standard error of influence; f32, nullable.
     pub const INFLUENCE_STDERR: &str = "influence_stderr";
+    /// Share of the targets whose two tokens before stood before in their window, the last time followed by the same token; f32, nullable.
+    pub const COPIED: &str = "copied";
+    /// Whose score it is, see [`ScoreOf`](super::ScoreOf) (dictionary).
+    pub const BY: &str = "by";
+
+    /// Columns that sidecars of earlier versions lack.
+    pub const LATER: [&str; 3] = [TEXT_HASH, COPIED, BY];
 }
 
 /// Keys of a sidecar's footer.
@@ -84,6 +91,8 @@ pub fn schema() -> SchemaRef {
         Field::new(column::LOSS_MASKED, DataType::Float32, true),
         Field::new(column::INFLUENCE, DataType::Float32, true),
         Field::new(column::INFLUENCE_STDERR, DataType::Float32, true),
+        Field::new(column::COPIED, DataType::Float32, true),
+        Field::new(column::BY, words(), false),
     ]))
 }
 
@@ -136,6 +145,30 @@ impl FromStr for Status {
             .into_iter()
             .find(|status| status.as_str() == text)
             .ok_or_else(|| Error::Status { text: text.to_owned() })
+    }
+}
+
+/// Whose score a row has, or would have if it had one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ScoreOf {
+    /// The model's.
+    Teacher,
+    /// A prediction of it.
+    Student,
+}
+
+impl ScoreOf {
+    /// Everyone who scores.
+    pub const ALL: [Self; 2] = [Self::Teacher, Self::Student];
+
+    /// The name as sidecars write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Teacher => "teacher",
+            Self::Student => "student",
+        }
     }
 }
 

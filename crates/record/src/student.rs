@@ -91,6 +91,32 @@ pub struct StudentFidelity {
     pub curve: Vec<CurvePoint>,
     /// Share of labels whose value lies in the interval of [`StudentInterval`], when that is made from other folds; two thirds if it holds.
     pub coverage: f64,
+    /// What a cascade makes of it, by how much the teacher scores; none of students of earlier versions.
+    #[serde(default)]
+    pub cascade: Vec<CascadePoint>,
+    /// Each label with its held-out prediction; none of students of earlier versions.
+    #[serde(default)]
+    pub held_out: Vec<HeldOut>,
+}
+
+/// A label and what a student that was not fitted to its group predicts of it, both log(1 + influence).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HeldOut {
+    /// Its domain.
+    pub domain: String,
+    /// What the student predicts.
+    pub student: f32,
+    /// What the teacher says.
+    pub teacher: f32,
+}
+
+/// What a cascade keeps when the teacher scores some of the documents.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CascadePoint {
+    /// Share of the tokens that the teacher scores, at most.
+    pub share: f64,
+    /// Share of the documents above the cuts, of all domains, that the cascade and the teacher alone have in common.
+    pub overlap: f64,
 }
 
 /// A point of a learning curve.

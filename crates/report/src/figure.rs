@@ -8,6 +8,7 @@ mod bars;
 mod density;
 mod frame;
 mod histogram;
+mod points;
 mod steps;
 
 use maud::{Markup, PreEscaped, html};
@@ -15,6 +16,7 @@ use maud::{Markup, PreEscaped, html};
 pub(crate) use bars::{Bar, bars};
 pub(crate) use density::density;
 pub(crate) use histogram::{Cut, against_all, distribution, place};
+pub(crate) use points::{line, scatter};
 pub(crate) use steps::{Step, steps};
 
 /// A figure: a picture and its description.

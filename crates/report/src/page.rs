@@ -5,6 +5,7 @@
 //! script and style but the page's own. The page stays below [`MAX_PAGE_BYTES`] for a corpus of any size: counts are on grids, tables
 //! end after a number of rows, and texts of samples share what the rest leaves.
 
+mod audit;
 mod compared;
 mod domain;
 mod domains;
@@ -17,6 +18,7 @@ mod provenance;
 mod ranks;
 mod rejects;
 mod samples;
+mod student;
 mod summary;
 mod table;
 mod texts;
@@ -64,6 +66,8 @@ pub fn render_page(inputs: &PageInputs<'_>) -> String {
     ];
     let after = [
         Section::of("ranks", "Ranks compared", ranks::overlap(inputs)),
+        Section::of("student", "Student", student::student(inputs)),
+        Section::of("audit", "Changes of form", audit::audit(inputs)),
         Section::of("rejects", "Rejects", rejects::by_reason(inputs)),
         Section::of("repetition", "Repetition", policy::buckets(inputs)),
         Section::of("mixture", "Mixture", training::mixture(inputs)),

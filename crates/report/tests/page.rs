@@ -1,5 +1,7 @@
 //! The whole page of made-up runs: what it says, what it must not let out, how large it gets.
 
+#[path = "../examples/write_page/by_student.rs"]
+mod by_student;
 #[path = "../examples/write_page/hostile.rs"]
 mod hostile;
 #[path = "../examples/write_page/made_up.rs"]

@@ -192,6 +192,7 @@ mod tests {
             },
             semantics: SEMANTICS,
             student: None,
+            cascade: None,
         }
     }
 

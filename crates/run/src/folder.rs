@@ -41,6 +41,10 @@ impl RunFolder {
     pub const WEAK_STUDENT: &'static str = "student-weak.json";
     /// The folder of the run that scores the labels of the student.
     pub const LABELS: &'static str = "labels";
+    /// Whether the cut cares about the form of a text.
+    pub const AUDIT: &'static str = "audit.json";
+    /// The folder of the lists of documents that the teacher scores in a cascade.
+    pub const CASCADE: &'static str = "cascade";
     /// The folder of all sidecars.
     pub const SCORES: &'static str = "scores";
     /// The folder of Parquet copies of a corpus in JSON Lines.

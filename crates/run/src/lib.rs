@@ -10,6 +10,7 @@
 //! What this crate is *not*: it scores nothing, selects nothing, and knows neither model nor corpus.
 
 mod begin;
+mod contested;
 mod error;
 mod folder;
 mod heads;
@@ -25,6 +26,7 @@ mod unit;
 mod units;
 
 pub use begin::{Candidate, OnChange, refuse_other_labels};
+pub use contested::Contested;
 pub use error::{Error, Result};
 pub use folder::{Arm, RunFolder};
 pub use rejects::{Rejects, RejectsWriter};

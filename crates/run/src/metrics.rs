@@ -1,6 +1,7 @@
-//! `metrics.json`: where the time of the last process went.
+//! `metrics.json`: where the time of the last process went; `audit.json`: whether the cut cares about form.
 
 use headwater_record::Metrics;
+use headwater_record::audit::AuditFile;
 
 use crate::{Result, RunFolder};
 
@@ -11,5 +12,13 @@ impl RunFolder {
     /// [`crate::Error::Damaged`] if the file cannot be understood; what the store says.
     pub fn metrics(&self) -> Result<Option<Metrics>> {
         self.read_json(Self::METRICS)
+    }
+
+    /// The audit of the run's cut, if there is one.
+    ///
+    /// # Errors
+    /// [`crate::Error::Damaged`] if the file cannot be understood; what the store says.
+    pub fn audit(&self) -> Result<Option<AuditFile>> {
+        self.read_json(Self::AUDIT)
     }
 }

@@ -37,14 +37,19 @@ pub enum ScoredBy {
     Teacher,
     /// The student that `distill` fitted to the model's scores.
     Student,
+    /// The student, and then the model where the student leaves open on which side of the cut a document is.
+    Cascade,
 }
 
 /// The `[score]` table of a pipeline.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ScoreConfig {
-    /// Who scores: the model, or a student of it, thousands of times as fast.
+    /// Who scores: the model, a student of it, thousands of times as fast, or the student and then the model near the cuts of `[select]`.
     pub by: ScoredBy,
+    /// Tokens of the documents that the model scores in a cascade, at most. Documents of which the cut lies in the student's interval come
+    /// first, the nearest in widths of their interval. By default a tenth of the tokens that the student scored.
+    pub teacher_tokens: Option<f64>,
     /// Tokens that the model sees together, at least 2; at most the model's context. Longer documents are cut into windows that are
     /// scored independently.
     pub window_tokens: usize,
@@ -62,6 +67,7 @@ impl Default for ScoreConfig {
     fn default() -> Self {
         Self {
             by: ScoredBy::Teacher,
+            teacher_tokens: None,
             window_tokens: 4096,
             long_documents: LongDocuments::All,
             mask: MaskKind::CausalUniform,
@@ -84,6 +90,13 @@ impl ScoreConfig {
                 self.window_tokens.to_string(),
                 "a window needs 2 tokens to have a target",
             );
+        }
+        if let Some(tokens) = self.teacher_tokens.filter(|tokens| !(tokens.is_finite() && *tokens >= 0.0)) {
+            return wrong("score.teacher_tokens", tokens.to_string(), "it is a number of tokens");
+        }
+        if self.teacher_tokens.is_some() && self.by != ScoredBy::Cascade {
+            let rule = "only a cascade uses it; set `score.by = \"cascade\"`, or remove it";
+            return wrong("score.teacher_tokens", "set".to_owned(), rule);
         }
         if !(0.0..=1.0).contains(&self.max_rejects) {
             return wrong("score.max_rejects", self.max_rejects.to_string(), "it is a share, from 0 to 1");

@@ -3,7 +3,7 @@
 use headwater_corpus::{Plan, PlannedShard, PlannedSource, Wanted};
 use headwater_record::run::RunSource;
 use headwater_record::{ByteCount, Part, RunFile, UnitKey};
-use headwater_run::{RunFolder, SidecarFooter};
+use headwater_run::{RunFolder, SidecarFooter, Unit};
 
 use crate::Error;
 use crate::watch::UnitRows;
@@ -31,6 +31,18 @@ impl<'a> PlannedUnit<'a> {
             shard: self.shard.path.clone(),
             fingerprint: self.run_source.fingerprint.clone(),
             labels: self.run_source.labels.clone(),
+        }
+    }
+
+    /// The unit as the readers of sidecars know it.
+    #[must_use]
+    pub fn unit(&self) -> Unit {
+        Unit {
+            source: self.source.name.as_str().into(),
+            path: self.shard.path.as_str().into(),
+            key: self.key.clone(),
+            fingerprint: self.run_source.fingerprint.clone(),
+            labels: self.run_source.labels.clone().into(),
         }
     }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use bytes::Bytes;
 use headwater_corpus::{Plan, PlanOptions, SourceConfig, Wanted, plan};
+use headwater_distill::features::Extractors;
 use headwater_model::{
     Architecture, AttentionArgmax, Concurrency, Engine, Error as ModelError, HeadMask, ModelShape, RopeScaling,
     WindowLosses,
@@ -158,6 +159,7 @@ pub(crate) fn scorer(engine: &FakeEngine) -> Scorer<'_> {
     Scorer {
         by: By::Teacher(teacher(engine)),
         tokenizer: &ByteTokens,
+        extractors: Arc::new(Extractors::new(4, 256)),
         windowing: Windowing { window_tokens: 4, long_documents: LongDocuments::All, bos: None },
         min_tokens: 2,
     }

@@ -4,6 +4,7 @@
 //! scores the others and writes each sidecar whole or not at all, so a run that is killed resumes by starting it again.
 //!
 //! - [`Scorer`]: an engine, a tokenizer, the masked heads, and how documents are cut
+//! - [`score_document`]: one document, apart from any unit
 //! - [`score_rows`]: scores without sidecars, on which [`FidelitySample`] and [`ThroughputSample`] rest
 //! - [`Watch`]: follows the scoring, decides about errors and ends it early
 //! - [`relabel()`]: other ids and domains for sidecars that are there
@@ -23,6 +24,7 @@ mod fidelity;
 mod relabel;
 mod run_file;
 mod scorer;
+mod single;
 mod stream;
 mod throughput;
 mod unit;
@@ -36,6 +38,7 @@ pub use fidelity::{Fidelity, FidelitySample};
 pub use relabel::{Relabelled, relabel};
 pub use run_file::{labels, run_file, with_labels_of, without_skipped};
 pub use scorer::{By, ModelHashes, Scorer, Student, StudentDocument, Teacher, Tokenise};
+pub use single::score_document;
 pub use stream::{score_rows, score_units};
 pub use throughput::{Speed, Throughput, ThroughputSample};
 pub use unit::{Advance, UnitReport};

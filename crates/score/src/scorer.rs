@@ -1,8 +1,11 @@
 //! What documents are scored with.
 
+use std::sync::Arc;
+
+use headwater_distill::features::Extractors;
 use headwater_model::{Engine, Error, HeadMask, Model, Tokenizer};
 use headwater_record::run::{SEMANTICS, ScoringInputs};
-use headwater_record::{ContentHash, HeadSet};
+use headwater_record::{ContentHash, HeadSet, ScoreOf};
 
 use crate::document::{DocumentScore, Windowing};
 use crate::{LongDocuments, ScoreConfig};
@@ -40,12 +43,10 @@ impl Tokenise for Tokenizer {
 pub struct StudentDocument<'d> {
     /// Its domain.
     pub domain: &'d str,
-    /// What was tokenised of its text.
-    pub text: &'d str,
-    /// Its tokens, without BOS.
-    pub tokens: &'d [u32],
-    /// Text bytes / zstd-3 bytes, of all of its text.
-    pub compression: f32,
+    /// How many tokens it has, without BOS.
+    pub tokens: usize,
+    /// What describes it, see [`headwater_distill::features`].
+    pub features: &'d [f32],
 }
 
 /// Predicts what a teacher would say of a document.
@@ -82,6 +83,8 @@ pub struct Scorer<'a> {
     pub by: By<'a>,
     /// The model's tokenizer.
     pub tokenizer: &'a dyn Tokenise,
+    /// Counts what a document copies, and what else a student wants to know.
+    pub extractors: Arc<Extractors>,
     /// How documents are cut.
     pub windowing: Windowing,
     /// Documents with fewer tokens are `short`.
@@ -114,6 +117,7 @@ impl<'a> Scorer<'a> {
         Self {
             by: By::Teacher(Teacher { engine: model.engine(), mask: HeadMask { set: heads, kind: config.mask } }),
             tokenizer: model.tokenizer(),
+            extractors: extractors(window_tokens, model.tokenizer()),
             windowing: Windowing { window_tokens, long_documents: config.long_documents, bos },
             min_tokens: config.min_tokens,
         }
@@ -127,7 +131,8 @@ impl<'a> Scorer<'a> {
             long_documents: config.long_documents,
             bos: tokenizer.bos(),
         };
-        Self { by: By::Student(student), tokenizer, windowing, min_tokens: config.min_tokens }
+        let extractors = extractors(windowing.window_tokens, tokenizer);
+        Self { by: By::Student(student), tokenizer, extractors, windowing, min_tokens: config.min_tokens }
     }
 
     /// Tokenises what is scored of `text`; returns how many bytes that is, too.
@@ -160,6 +165,21 @@ impl<'a> Scorer<'a> {
             numerics: engine.numerics(),
             semantics: SEMANTICS,
             student: None,
+            cascade: None,
         }
     }
+
+    /// Whose scores it gives.
+    #[must_use]
+    pub const fn score_of(&self) -> ScoreOf {
+        match self.by {
+            By::Teacher(_) => ScoreOf::Teacher,
+            By::Student(_) => ScoreOf::Student,
+        }
+    }
+}
+
+/// What describes the documents that `tokenizer` cuts into tokens.
+fn extractors(window_tokens: usize, tokenizer: &Tokenizer) -> Arc<Extractors> {
+    Arc::new(Extractors::new(window_tokens, usize::try_from(tokenizer.vocab_size()).unwrap_or(usize::MAX)))
 }

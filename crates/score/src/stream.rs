@@ -21,7 +21,7 @@ use crate::batches::{Groups, Together};
 use crate::crew::{Crew, Message, Report, Rows, Slot, Stopper};
 use crate::unit::Prepared;
 use crate::watch::{Phase, Sink, UnitRows, Watch};
-use crate::{Error, PlannedUnit, Scorer};
+use crate::{Advance, Error, PlannedUnit, Scorer};
 
 /// Text that is read ahead of the model, in bytes; no more is read while that much is in hand, so that one document may exceed it.
 const AHEAD_BYTES: usize = 4 << 20;
@@ -97,6 +97,8 @@ pub fn score_rows(scorer: &Scorer<'_>, units: &[UnitRows<'_>], watch: &dyn Watch
 /// A unit of which documents are in hand.
 #[derive(Default)]
 struct OpenUnit {
+    /// Rows that need not be scored, by their numbers.
+    known: BTreeMap<u64, SidecarRow>,
     rows: Vec<Option<SidecarRow>>,
     /// What each document counts for.
     bytes: Vec<usize>,
@@ -192,7 +194,7 @@ impl<'a> Stream<'a> {
         let document = documents.next();
         self.crew.watch.spent(Phase::Read, began.elapsed());
         match document {
-            Some(Ok(document)) => self.take(scope, unit, document),
+            Some(Ok(document)) => self.take(scope, unit, document)?,
             Some(Err(error)) => self.fail(unit, error.into())?,
             None => {
                 self.passed = self.reading.take();
@@ -260,37 +262,54 @@ impl<'a> Stream<'a> {
         Ok(if is_over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     }
 
-    /// Opens the documents of a unit, or goes on to them; `None` if it is skipped or cannot be read.
+    /// Opens the documents of a unit, or goes on to them; `None` if it is skipped, cannot be read, or need not be.
     fn begin(&mut self, unit: usize, start: UnitStart<'a>) -> Result<Option<UnitDocuments>, Error> {
         let passed = self.passed.take();
         if self.crew.watch.skips(unit) {
+            return Ok(None);
+        }
+        let known = match self.crew.watch.known(unit) {
+            Ok(known) => known,
+            Err(error) => return self.crew.watch.unit(unit, Err(error)).map(|()| None),
+        };
+        let rows = self.crew.units[unit].unit.rows;
+        if known.len() as u64 == rows && rows > 0 {
+            self.crew.watch.advance(Advance { documents: rows, ..Advance::default() });
+            self.hand_on(unit, known.into_values().collect());
             return Ok(None);
         }
         let gone_on = passed.and_then(|(before, documents)| self.crew.go_on(before, unit, documents));
         let opened = gone_on.map_or_else(|| start.open(), Ok);
         match opened {
             Ok(documents) => {
-                self.open.insert(unit, OpenUnit::default());
+                self.open.insert(unit, OpenUnit { known, ..OpenUnit::default() });
                 Ok(Some(documents))
             }
             Err(error) => self.crew.watch.unit(unit, Err(error.into())).map(|()| None),
         }
     }
 
-    /// Gives a document to the pool.
-    fn take(&mut self, scope: &ScopeFifo<'a>, unit: usize, document: Document) {
+    /// Gives a document to the pool, unless its row is known.
+    fn take(&mut self, scope: &ScopeFifo<'a>, unit: usize, document: Document) -> Result<(), Error> {
         let text = if let DocumentText::Text(text) = &document.text { text.len() } else { 0 };
         let bytes = DOCUMENT_BYTES + text;
-        let Some(open) = self.open.get_mut(&unit) else { return };
+        let Some(open) = self.open.get_mut(&unit) else { return Ok(()) };
         let slot = Slot { unit, number: open.rows.len() };
         open.rows.push(None);
         open.bytes.push(bytes);
         open.missing += 1;
         open.groups.expect(bytes);
         self.ahead_bytes += bytes;
+        if let Some(row) = open.known.remove(&document.row) {
+            self.crew.watch.advance(Advance { documents: 1, ..Advance::default() });
+            self.put(slot, Ok(row))?;
+            // whether all is over meanwhile, the caller asks next
+            return self.arrived(slot, None).map(drop);
+        }
         let crew = self.crew;
         let report = Report(self.sender.clone());
         scope.spawn_fifo(move |scope| crew.prepare(scope, &report, slot, document));
+        Ok(())
     }
 
     /// Puts a row in its place. Rows of a unit that failed meanwhile are dropped.
@@ -322,12 +341,17 @@ impl<'a> Stream<'a> {
         if !self.open.get(&unit).is_some_and(|open| open.is_read && open.missing == 0) {
             return Ok(());
         }
-        let rows: Vec<SidecarRow> = self.open.remove(&unit).into_iter().flat_map(|open| open.rows).flatten().collect();
-        // the writers listen until this end of the channel is dropped, unless all panicked: then the scope says so
+        let rows = self.open.remove(&unit).into_iter().flat_map(|open| open.rows).flatten().collect();
+        self.hand_on(unit, rows);
+        Ok(())
+    }
+
+    /// Gives the rows of a unit to the writers.
+    fn hand_on(&mut self, unit: usize, rows: Vec<SidecarRow>) {
+        // they listen until this end of the channel is dropped, unless all panicked: then the scope says so
         if self.writer.send((unit, rows)).is_ok() {
             self.writing += 1;
         }
-        Ok(())
     }
 }
 

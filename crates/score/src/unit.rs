@@ -1,9 +1,11 @@
 //! What becomes of one document, and what a unit comes to.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use headwater_corpus::{Columns, Document, DocumentText, Domain, text_hash};
+use headwater_distill::features::{COPIED, DocumentTokens};
 use headwater_record::Status;
 use headwater_record::sidecar::NO_DOMAIN;
 use headwater_run::SidecarRow;
@@ -71,21 +73,8 @@ pub(crate) fn prepare(
     scorer: &Scorer<'_>,
     columns: &Columns,
 ) -> Result<Prepared, headwater_model::Error> {
-    let mut row = SidecarRow {
-        row: document.row,
-        id: document.id,
-        domain: domain_of(columns, document.domain),
-        status: Status::Scored,
-        bytes: 0,
-        text_hash: None,
-        compression: 0.0,
-        tokens: 0,
-        scored_tokens: 0,
-        loss_base: None,
-        loss_masked: None,
-        influence: None,
-        influence_stderr: None,
-    };
+    let domain = domain_of(columns, document.domain);
+    let mut row = SidecarRow { id: document.id, ..SidecarRow::new(document.row, domain, scorer.score_of()) };
     let mut tokens = Vec::new();
     match document.text {
         DocumentText::Null => row.status = Status::NullText,
@@ -102,16 +91,16 @@ pub(crate) fn prepare(
             row.tokens = extrapolated(tokens.len(), read, text.len());
             if tokens.len() < scorer.min_tokens {
                 row.status = Status::Short;
-            } else if let By::Student(student) = &scorer.by {
-                let targets = scorer.windowing.targets(&tokens);
-                let of = StudentDocument {
-                    domain: &row.domain,
-                    text: &text[..read],
-                    tokens: &tokens,
-                    compression: row.compression,
-                };
-                let score = (targets > 0).then(|| student.score(of, targets));
-                fill(&mut row, score);
+            } else {
+                let of = DocumentTokens { text: &text[..read], tokens: &tokens, compression: row.compression };
+                let features = scorer.extractors.features(of);
+                row.copied = Some(features[COPIED]);
+                if let By::Student(student) = &scorer.by {
+                    let targets = scorer.windowing.targets(&tokens);
+                    let of = StudentDocument { domain: &row.domain, tokens: tokens.len(), features: &features };
+                    let score = (targets > 0).then(|| student.score(of, targets));
+                    fill(&mut row, score);
+                }
             }
         }
     }
@@ -138,9 +127,32 @@ fn compression(text: &str) -> f32 {
     let compressed = if text.len() > WHOLE_BYTES {
         compressed_bytes(text).unwrap_or(0)
     } else {
-        zstd::bulk::compress(text.as_bytes(), LEVEL).map_or(0, |bytes| bytes.len() as u64)
+        COMPRESSOR.with_borrow_mut(|compressor| compressor.compressed_bytes(text.as_bytes())).unwrap_or(0)
     };
     if compressed == 0 { 0.0 } else { (text.len() as f64 / compressed as f64) as f32 }
+}
+
+thread_local! {
+    /// Its tables are set up once for all documents of a thread, which takes longer than compressing a short one.
+    static COMPRESSOR: RefCell<Compressor> = const { RefCell::new(Compressor { context: None, output: Vec::new() }) };
+}
+
+/// Compresses texts in one piece each, to see how short they become.
+struct Compressor {
+    context: Option<zstd::bulk::Compressor<'static>>,
+    output: Vec<u8>,
+}
+
+impl Compressor {
+    fn compressed_bytes(&mut self, text: &[u8]) -> io::Result<u64> {
+        let context = match &mut self.context {
+            Some(context) => context,
+            none => none.insert(zstd::bulk::Compressor::new(LEVEL)?),
+        };
+        self.output.clear();
+        self.output.reserve(zstd::compress_bound(text.len()));
+        Ok(context.compress_to_buffer(text, &mut self.output)? as u64)
+    }
 }
 
 /// The size of a text that is compressed piece by piece, in little memory.
@@ -170,6 +182,7 @@ impl Write for Counter {
 pub(crate) fn fill(row: &mut SidecarRow, score: Option<DocumentScore>) {
     let Some(score) = score else {
         row.status = Status::Short;
+        row.copied = None;
         return;
     };
     row.scored_tokens = u32::try_from(score.targets).unwrap_or(u32::MAX);

@@ -1,5 +1,6 @@
 //! What is to be scored, and what is told of it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use headwater_corpus::{Columns, Piece, PlannedShard, Wanted};
@@ -25,6 +26,15 @@ pub struct UnitRows<'a> {
 pub trait Watch: Sync {
     /// Whether the unit at `index` need not be scored after all. Asked before it is read.
     fn skips(&self, index: usize) -> bool;
+
+    /// The rows of the unit at `index` that are known and need not be scored, by their numbers. Asked before it is read; of a unit of which
+    /// all rows are known nothing is read.
+    ///
+    /// # Errors
+    /// An error is what the unit comes to.
+    fn known(&self, _index: usize) -> Result<BTreeMap<u64, SidecarRow>, Error> {
+        Ok(BTreeMap::new())
+    }
 
     /// Whether no more need be scored: what is in hand is dropped, without a word on its units. Asked often, from any thread;
     /// once true, always true.

@@ -131,6 +131,7 @@ fn scoring() -> ScoringInputs {
         },
         semantics: 1,
         student: None,
+        cascade: None,
     }
 }
 

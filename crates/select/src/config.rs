@@ -7,6 +7,7 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+use crate::correction::Nuisance;
 use crate::fraction::Fraction;
 use crate::guards::Guards;
 use crate::influence_column::InfluenceColumn;
@@ -147,13 +148,17 @@ impl By {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SelectConfig {
-    /// What documents are ranked by, inside their domain: `influence`; `corrected`, without what base loss, compression and length
-    /// explain; `loss`, lowest first; `random`; `column:NAME`, a numeric column of the corpus, greatest first, or
+    /// What documents are ranked by, inside their domain: `influence`; `corrected`, without what base loss, compression and length, or
+    /// `correct_for`, explain; `loss`, lowest first; `random`; `column:NAME`, a numeric column of the corpus, greatest first, or
     /// `column:NAME:ascending`; `rank-sum`.
     pub rank: RankBy,
     /// Ranks that `rank-sum` adds, each with its weight, such as `{ influence = 1.0, loss = 0.5 }`. A negative weight reverses a rank.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub rank_sum: BTreeMap<RankBy, f64>,
+    /// What `corrected` takes off: any of `loss_base`, `compression`, `scored_tokens` and `copied`, the share of a document's tokens that follow
+    /// from where the two before them stood last.
+    #[serde(skip_serializing_if = "is_usual")]
+    pub correct_for: Vec<Nuisance>,
     /// How the number of kept documents is determined.
     pub by: By,
     /// Share of each domain that is kept, 0 to 1, by `documents` or `tokens`.
@@ -180,6 +185,7 @@ impl Default for SelectConfig {
         Self {
             rank: RankBy::Influence,
             rank_sum: BTreeMap::new(),
+            correct_for: Nuisance::USUAL.to_vec(),
             by: By::Documents,
             fraction: 0.2,
             tokens: None,
@@ -217,6 +223,11 @@ pub(crate) enum Share {
     Budget(u64),
 }
 
+/// Whether nothing else is corrected for than usual, so that hashes of selections stay as they were.
+fn is_usual(nuisances: &[Nuisance]) -> bool {
+    nuisances == Nuisance::USUAL
+}
+
 /// The most stretches of document length.
 const MOST_STRATA: u32 = 100;
 
@@ -248,6 +259,9 @@ impl SelectConfig {
     }
 
     fn validate_ranks(&self) -> Result<()> {
+        if self.correct_for.is_empty() {
+            return Err(Error::CorrectForNothing);
+        }
         if self.rank != RankBy::RankSum {
             return if self.rank_sum.is_empty() {
                 Ok(())

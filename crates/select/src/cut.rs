@@ -22,7 +22,7 @@ use crate::guards;
 use crate::influence_column::InfluenceColumn;
 use crate::membership::{Cut, Membership};
 use crate::population::Population;
-use crate::rank::{self, prepare};
+use crate::rank::{self, Rank, prepare};
 use crate::rows::UnitRows;
 use crate::scan::Scores;
 use crate::search::{Outcome, Ranked, Tally};
@@ -112,17 +112,13 @@ fn cut_listing(
     Beside { rejects, explored_domains }: Beside<'_>,
     on_progress: &(dyn Fn(u64) + Sync),
 ) -> Result<(Selection, Explored)> {
-    config.validate()?;
-    let population = Population::new(config, seed)?;
-    sidecars.will_read(&columns(config, &population));
     if rejects.is_some() {
         // a subset follows, whose texts are compared
         sidecars.will_read(&[column::BYTES, column::TEXT_HASH]);
     }
     let scores = Scores { sidecars, on_progress };
-    let rank = prepare(&config.rank, config, &scores, &population)?;
-    let strata = Strata::cut(config.length_strata, &scores, &population)?;
-    let ranking = Ranking { scores, rank: &*rank, population: &population, strata: &strata };
+    let prepared = Prepared::new(scores, Rule { config, seed })?;
+    let ranking = prepared.ranking(scores);
     let mut census = ranking.census(rejects)?;
     let mut goals = goals(&census, config)?;
     let exploration = Exploration::begin(&mut goals, &census, config, explored_domains)?;
@@ -133,8 +129,32 @@ fn cut_listing(
     let file = draft.file(config, seed, &certainties)?;
     let cuts = draft.cuts();
     let index = census.index;
+    let Prepared { population, rank, strata } = prepared;
     let membership = Membership { index, strata, cuts, rank, population };
     Ok((Selection { file, membership, influence_column: config.influence_column.clone() }, explored))
+}
+
+/// What documents are ranked by and inside of, ready to be asked.
+pub(crate) struct Prepared {
+    population: Population,
+    rank: Box<dyn Rank>,
+    strata: Strata,
+}
+
+impl Prepared {
+    /// Reads the sidecars as often as the rank and the strata need to.
+    pub(crate) fn new(scores: Scores<'_>, Rule { config, seed }: Rule<'_>) -> Result<Self> {
+        config.validate()?;
+        let population = Population::new(config, seed)?;
+        scores.sidecars.will_read(&columns(config, &population));
+        let rank = prepare(&config.rank, config, &scores, &population)?;
+        let strata = Strata::cut(config.length_strata, &scores, &population)?;
+        Ok(Self { population, rank, strata })
+    }
+
+    pub(crate) fn ranking<'a>(&'a self, scores: Scores<'a>) -> Ranking<'a> {
+        Ranking { scores, rank: &*self.rank, population: &self.population, strata: &self.strata }
+    }
 }
 
 /// The sidecar columns that a selection reads again and again.

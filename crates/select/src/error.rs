@@ -105,6 +105,27 @@ pub enum Error {
         /// What is wrong.
         problem: String,
     },
+    /// A sidecar of an earlier version, which does not say what is copied.
+    #[error(
+        "{path} was written by an earlier version and has no column `copied`, which `select.correct_for` names; run `headwater features` on the \
+         pipeline, which adds it without the model"
+    )]
+    NoCopied {
+        /// The sidecar, relative to the run.
+        path: String,
+    },
+    /// A correction for nothing.
+    #[error("`select.correct_for` is empty: name at least one of loss_base, compression, scored_tokens, copied")]
+    CorrectForNothing,
+    /// A cascade by a rank whose errors nobody knows.
+    #[error(
+        "a cascade needs to know how far the student's values may be off, and `select.rank = \"{rank}\"` does not say; rank by influence or \
+         corrected, or set `score.by = \"student\"`"
+    )]
+    NoNoise {
+        /// The rank.
+        rank: String,
+    },
     /// Guards that leave nothing of a domain.
     #[error(
         "the guards leave none of the {scored} scored documents of domain `{domain}` ({by_guard}); loosen them, or set `fraction = 0` in \

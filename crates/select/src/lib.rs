@@ -16,11 +16,13 @@
 //!
 //! What this crate is *not*: it knows no model, never scores, and reads no text.
 
+mod audit;
 mod boundaries;
 mod census;
 mod certainty;
 mod compare;
 mod config;
+mod contest;
 mod control;
 mod correction;
 mod cut;
@@ -51,9 +53,12 @@ mod strata;
 mod subset;
 mod upsample;
 
+pub use audit::{Audit, AuditedDocument};
 pub use compare::{NamedRule, compare};
 pub use config::{By, DomainOverride, ImportedColumn, Order, RankBy, SelectConfig};
+pub use contest::{Contest, MostTokens};
 pub use control::control;
+pub use correction::Nuisance;
 pub use cut::{Rule, Selection, cut, cut_with_rejects};
 pub use error::{Error, Result, ShardError};
 pub use filter::{Filter, FilterProblem};

@@ -14,7 +14,7 @@ use headwater_record::profile::{DomainProfile, Profile};
 
 use crate::compare::{NamedSelection, compare_cut, will_read};
 use crate::config::{RankBy, SelectConfig};
-use crate::correction::{COLUMNS, Observation, observations};
+use crate::correction::{COLUMNS, Nuisances, Observation, observations};
 use crate::cut::{Rule, cut, cut_exploring};
 use crate::explore::Explored;
 use crate::population::Population;
@@ -59,14 +59,14 @@ pub fn profile(
     sidecars.will_read(&COLUMNS);
     let (arms, explored) = arms(sidecars, rule, on_progress)?;
     let chosen = &arms[0];
-    let corrected = Corrected::fit(&scores, &population)?;
+    let corrected = Corrected::fit(&scores, &population, Nuisances::of(&config.correct_for))?;
     let file = &chosen.selection.file;
     let mut largest: Vec<_> = file.domains.iter().collect();
     largest.sort_by_key(|domain| std::cmp::Reverse(domain.documents));
     largest.truncate(MOST_DOMAINS);
     let shown: Vec<Arc<str>> = largest.iter().map(|domain| Arc::from(domain.domain.as_str())).collect();
 
-    let samples = drawn(&scores, &population, &chosen.selection)?;
+    let samples = drawn(&scores, &population, (&chosen.selection, corrected.nuisances))?;
     let grids = shown.iter().map(|name| {
         let drawn = samples.get(name).map_or(&[][..], |sample| sample.drawn.as_slice());
         (name.clone(), Grids::of(&file.rank, drawn, |observation| corrected.of(name, observation)))
@@ -136,11 +136,15 @@ fn arms(
 }
 
 /// A sample of every domain's ranked documents.
-fn drawn(scores: &Scores<'_>, population: &Population, chosen: &Selection) -> Result<Samples<Sampled>> {
+fn drawn(
+    scores: &Scores<'_>,
+    population: &Population,
+    (chosen, nuisances): (&Selection, Nuisances),
+) -> Result<Samples<Sampled>> {
     let rank: &dyn Rank = &*chosen.membership.rank;
     let columns = rank.columns().into_iter().chain(COLUMNS).collect();
     sample(scores, population, columns, |rows| {
-        let described = observations(rows)?.into_iter().zip(rank.keys(rows)?);
+        let described = observations(rows, nuisances)?.into_iter().zip(rank.keys(rows)?);
         Ok(described
             .map(|(observation, key)| Some(Sampled { value: rank.shown_value(key?), observation: observation? }))
             .collect())

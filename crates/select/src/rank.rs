@@ -16,12 +16,12 @@ use headwater_record::sidecar::column as column_name;
 
 use crate::Result;
 use crate::config::{RankBy, SelectConfig};
-use crate::correction::COLUMNS;
+use crate::correction::{COLUMNS, Nuisances};
 use crate::population::Population;
 use crate::scan::Scores;
 
 pub(crate) use corrected::Corrected;
-pub(crate) use key::Rank;
+pub(crate) use key::{Rank, ordered_bits};
 
 /// The sidecar columns that a rank reads, those of its noise included, before it is ready to say so itself.
 pub(crate) fn columns(by: &RankBy, config: &SelectConfig) -> Vec<&'static str> {
@@ -46,7 +46,7 @@ pub(crate) fn prepare(
         RankBy::Loss => Box::new(loss::Loss),
         RankBy::Random => Box::new(random::Random { seed: population.seed }),
         RankBy::Column(column) => Box::new(column::Imported(column.clone())),
-        RankBy::Corrected => Box::new(Corrected::fit(scores, population)?),
+        RankBy::Corrected => Box::new(Corrected::fit(scores, population, Nuisances::of(&config.correct_for))?),
         RankBy::RankSum => {
             let parts =
                 config.rank_sum.iter().map(|(by, weight)| Ok((prepare(by, config, scores, population)?, *weight)));

@@ -5,6 +5,8 @@
 mod characters;
 mod matches;
 
+use std::sync::{Mutex, PoisonError};
+
 use characters::Characters;
 use matches::{FAR, LENGTHS, Matcher, Matches};
 
@@ -13,6 +15,10 @@ pub const VERSION: u32 = 1;
 
 /// How many features there are.
 const COUNT: usize = 3 * LENGTHS.len() + 2 * FAR.len() + 7 + Characters::NAMES.len();
+
+/// The place of `right_2` among the features: the share of the targets whose two tokens before stood before in their window, the last time
+/// followed by the same token.
+pub const COPIED: usize = LENGTHS.len() + 1;
 
 /// The features of one document, in the order of [`names`].
 pub type Features = Vec<f32>;
@@ -67,6 +73,33 @@ impl Extractor {
         features.extend([f64::from(compression), libm::log2(count), bytes / count, matches.new as f64 / count]);
         features.extend(Characters::of(text).shares());
         features.into_iter().map(|feature| feature as f32).collect()
+    }
+}
+
+/// Describes documents on any number of threads.
+#[derive(Debug)]
+pub struct Extractors {
+    window_tokens: usize,
+    vocabulary: usize,
+    /// Those that no thread uses.
+    idle: Mutex<Vec<Extractor>>,
+}
+
+impl Extractors {
+    /// As [`Extractor::new`].
+    #[must_use]
+    pub const fn new(window_tokens: usize, vocabulary: usize) -> Self {
+        Self { window_tokens, vocabulary, idle: Mutex::new(Vec::new()) }
+    }
+
+    /// Describes a document.
+    pub fn features(&self, document: DocumentTokens<'_>) -> Features {
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = idle().pop();
+        let mut extractor = taken.unwrap_or_else(|| Extractor::new(self.window_tokens, self.vocabulary));
+        let features = extractor.features(document);
+        idle().push(extractor);
+        features
     }
 }
 

@@ -24,6 +24,7 @@ fn teacher() -> ScoringInputs {
         },
         semantics: SEMANTICS,
         student: None,
+        cascade: None,
     }
 }
 

@@ -2,18 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::Array;
-use arrow::datatypes::{Float32Type, UInt32Type, UInt64Type};
 use headwater_corpus::{Document, DocumentText, Plan, read_unit};
-use headwater_distill::features::{DocumentTokens, Extractor};
+use headwater_distill::features::DocumentTokens;
 use headwater_distill::{FitOptions, Label, fit};
-use headwater_model::{Model, Tokenizer};
-use headwater_record::sidecar::column;
+use headwater_model::Model;
 use headwater_record::student::{DomainFidelity, StudentFile};
 use headwater_record::{HeadsFile, RunFile, Status, TokenCount};
-use headwater_run::sidecar::{SidecarReader, numbers, words};
-use headwater_run::{RunFolder, Unit, units};
+use headwater_run::sidecar::{SidecarReader, SidecarRow, rows};
+use headwater_run::{RunFolder, Unit};
 use headwater_score::{PlannedUnit, ScoredBy, Scorer};
+use headwater_store::Entry;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use serde::Serialize;
 
@@ -41,19 +39,6 @@ pub struct DistillSummary {
     /// Where it lies.
     pub path: String,
 }
-
-/// Columns of a sidecar that a label is made of.
-const COLUMNS: [&str; 9] = [
-    column::ROW,
-    column::DOMAIN,
-    column::STATUS,
-    column::COMPRESSION,
-    column::TOKENS,
-    column::SCORED_TOKENS,
-    column::LOSS_BASE,
-    column::INFLUENCE,
-    column::INFLUENCE_STDERR,
-];
 
 impl Pipeline {
     /// Scores a sample of the corpus with the teacher unless that was done, fits a student to the scores, tests it on sources or files that it
@@ -86,7 +71,7 @@ impl Pipeline {
         let run = labels.score_units(&label_plan, model, heads, &of_score)?.run;
         let (scorer, inputs) = (self.scorer(model, &heads.heads), run.scoring.clone());
         let timer = self.meters.stage("distill");
-        let documents = labels.read_labels(&label_plan, &run, &scorer, model)?;
+        let documents = labels.read_labels(&label_plan, &run, &scorer)?;
         let options = FitOptions {
             teacher: inputs,
             window_tokens: self.config.score.window_tokens,
@@ -129,101 +114,46 @@ impl Pipeline {
         }
         config.run.output = self.place().describe(RunFolder::LABELS);
         config.score.by = ScoredBy::Teacher;
+        config.score.teacher_tokens = None;
         let name = self.name.clone();
         Ok(Self { command_line: name.clone(), name, ..Self::new(config, self.environment.clone())? })
     }
 
     /// Reads the teacher's scores and the texts again, and describes each document.
-    fn read_labels(&self, plan: &Plan, run: &RunFile, scorer: &Scorer<'_>, model: &Model) -> Result<Vec<Label>> {
-        let by_key: BTreeMap<_, _> =
-            units(run)?.into_iter().map(|unit| ((unit.source.clone(), unit.key.clone()), unit)).collect();
+    fn read_labels(&self, plan: &Plan, run: &RunFile, scorer: &Scorer<'_>) -> Result<Vec<Label>> {
         let mut work = Vec::new();
         for source in &run.sources {
             let Some(of_plan) = plan.sources.iter().find(|of_plan| of_plan.name == source.name) else { continue };
             let mut sidecars = self.folder.done_units(source)?;
             for (shard, key) in of_plan.units() {
-                let unit = by_key.get(&(source.name.as_str().into(), key.clone()));
                 let planned = PlannedUnit { source: of_plan, run_source: source, shard, key };
-                work.extend(unit.zip(sidecars.remove(key)).map(|(unit, entry)| (planned, unit, entry)));
+                work.extend(sidecars.remove(key).map(|entry| (planned, entry)));
             }
         }
         let reader = SidecarReader::new(self.place().clone());
         let step =
-            self.step("features", "documents", Total::Exactly(work.iter().map(|(planned, ..)| planned.key.rows).sum()));
-        let vocabulary = vocabulary(model.tokenizer());
-        let labels = work.into_par_iter().map_init(
-            || Extractor::new(scorer.windowing.window_tokens, vocabulary),
-            |extractor, (planned, unit, entry)| {
-                self.heed_cancel()?;
-                let scores = scores_of(&reader, unit, &entry)?;
-                let labels = labels_of(&planned, &scores, scorer, extractor)?;
-                step.advance(planned.key.rows);
-                Ok(labels)
-            },
-        );
+            self.step("features", "documents", Total::Exactly(work.iter().map(|(planned, _)| planned.key.rows).sum()));
+        let labels = work.into_par_iter().map(|(planned, entry)| {
+            self.heed_cancel()?;
+            let scores = scores_of(&reader, &planned.unit(), &entry)?;
+            let labels = labels_of(&planned, &scores, scorer)?;
+            step.advance(planned.key.rows);
+            Ok(labels)
+        });
         let labels: Vec<Vec<Label>> = labels.collect::<Result<_>>()?;
         step.finish();
         Ok(labels.into_iter().flatten().collect())
     }
 }
 
-/// The size of the vocabulary, by which features spread what they have not seen.
-pub(crate) fn vocabulary(tokenizer: &Tokenizer) -> usize {
-    usize::try_from(tokenizer.vocab_size()).unwrap_or(usize::MAX)
-}
-
-/// A scored row of a sidecar.
-struct Scores {
-    domain: String,
-    compression: f32,
-    tokens: u32,
-    scored_tokens: u32,
-    loss_base: f64,
-    influence: f64,
-    influence_stderr: Option<f64>,
-}
-
-/// The scored rows of a unit.
-fn scores_of(reader: &SidecarReader, unit: &Unit, entry: &headwater_store::Entry) -> Result<BTreeMap<u64, Scores>> {
-    let mut scores = BTreeMap::new();
-    for batch in reader.read(unit, entry, &COLUMNS)? {
-        let rows = numbers::<UInt64Type>(unit, &batch, column::ROW)?;
-        let (domain_keys, domains) = words(unit, &batch, column::DOMAIN)?;
-        let (status_keys, statuses) = words(unit, &batch, column::STATUS)?;
-        let floats = |name| numbers::<Float32Type>(unit, &batch, name);
-        let counts = |name| numbers::<UInt32Type>(unit, &batch, name);
-        let (compression, loss) = (floats(column::COMPRESSION)?, floats(column::LOSS_BASE)?);
-        let (influence, stderr) = (floats(column::INFLUENCE)?, floats(column::INFLUENCE_STDERR)?);
-        let (tokens, scored_tokens) = (counts(column::TOKENS)?, counts(column::SCORED_TOKENS)?);
-        for at in 0..batch.num_rows() {
-            let word = |keys: &arrow::array::DictionaryArray<_>, words: &arrow::array::StringArray| {
-                keys.key(at).map(|key| words.value(key).to_owned()).unwrap_or_default()
-            };
-            if word(status_keys, statuses) != Status::Scored.as_str() {
-                continue;
-            }
-            let row = Scores {
-                domain: word(domain_keys, domains),
-                compression: compression.value(at),
-                tokens: tokens.value(at),
-                scored_tokens: scored_tokens.value(at),
-                loss_base: loss.value(at).into(),
-                influence: influence.value(at).into(),
-                influence_stderr: stderr.is_valid(at).then(|| stderr.value(at).into()),
-            };
-            scores.insert(rows.value(at), row);
-        }
-    }
-    Ok(scores)
+/// The scored rows of a unit, by their numbers.
+fn scores_of(reader: &SidecarReader, unit: &Unit, entry: &Entry) -> Result<BTreeMap<u64, SidecarRow>> {
+    let scored = rows(reader, unit, entry)?.into_iter().filter(|row| row.status == Status::Scored);
+    Ok(scored.map(|row| (row.row, row)).collect())
 }
 
 /// The labels of a unit: its documents that have a score.
-fn labels_of(
-    planned: &PlannedUnit<'_>,
-    scores: &BTreeMap<u64, Scores>,
-    scorer: &Scorer<'_>,
-    extractor: &mut Extractor,
-) -> Result<Vec<Label>> {
+fn labels_of(planned: &PlannedUnit<'_>, scores: &BTreeMap<u64, SidecarRow>, scorer: &Scorer<'_>) -> Result<Vec<Label>> {
     let failed = |row: u64, source: headwater_model::Error| {
         Error::Score(headwater_score::Error::Document {
             shard: planned.shard.path.clone(),
@@ -235,18 +165,19 @@ fn labels_of(
     for document in read_unit(planned.shard, &planned.source.columns, planned.key)? {
         let Document { row, text, .. } = document?;
         let (DocumentText::Text(text), Some(score)) = (text, scores.get(&row)) else { continue };
+        let (Some(loss_base), Some(influence)) = (score.loss_base, score.influence) else { continue };
         let (tokens, read) = scorer.encode(&text).map_err(|source| failed(row, source))?;
         let document = DocumentTokens { text: &text[..read], tokens: &tokens, compression: score.compression };
         labels.push(Label {
             domain: score.domain.clone(),
             source: planned.source.name.clone(),
             file: planned.shard.path.clone(),
-            features: extractor.features(document),
+            features: scorer.extractors.features(document),
             tokens: score.tokens,
             scored_tokens: score.scored_tokens,
-            loss_base: score.loss_base,
-            influence: score.influence,
-            influence_stderr: score.influence_stderr,
+            loss_base: loss_base.into(),
+            influence: influence.into(),
+            influence_stderr: score.influence_stderr.map(Into::into),
         });
     }
     Ok(labels)

@@ -16,7 +16,8 @@ impl Pipeline {
     ///
     /// Meanwhile both models are in memory.
     pub(crate) fn tell_fidelity(&self, plan: &Plan, scorer: &Scorer<'_>, scoring: &ScoringInputs) -> Result<()> {
-        if scoring.student.is_some() || scoring.numerics.precision != Precision::Int8.class() {
+        let is_read = scoring.student.is_none() || scoring.cascade.is_some();
+        if !is_read || scoring.numerics.precision != Precision::Int8.class() {
             return Ok(());
         }
         let fidelity = match self.known_fidelity(scoring)? {

@@ -33,6 +33,9 @@ impl Pipeline {
         let heads = self.folder.heads()?;
         let metrics = self.folder.metrics()?;
         let selection = self.folder.selection(Arm::Selection)?;
+        let by_student = run.is_some_and(|run| run.scoring.student.is_some());
+        let student = if by_student { self.folder.student()? } else { None };
+        let audit = self.folder.audit()?;
         let mut warnings = Vec::new();
         if self.config.is_sampled() {
             warnings
@@ -59,6 +62,8 @@ impl Pipeline {
             pipeline: &self.command_line,
             run,
             heads: heads.as_ref(),
+            student: student.as_ref().map(|(student, _)| student),
+            audit: audit.as_ref(),
             profile: profile.as_ref(),
             selection: selection.as_ref(),
             mixture: mixture.as_ref(),

@@ -1,6 +1,6 @@
 //! Scoring the units that have no sidecar yet.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use headwater_corpus::{Class, OnBadShard, Plan};
 use headwater_model::Model;
 use headwater_record::run::{ScoringInputs, SkippedShard};
 use headwater_record::{ByteCount, HeadSet, HeadsFile, RunFile};
-use headwater_run::{Candidate, OnChange, RunFolder};
+use headwater_run::{Candidate, OnChange, RunFolder, SidecarRow};
 use headwater_score::{
     Advance, Division, Phase, PlannedUnit, ScoredBy, Scorer, UnitReport, Watch, divide, run_file, score_units,
 };
@@ -34,9 +34,9 @@ pub(crate) struct Scored {
     /// The run as it now is.
     pub(crate) run: RunFile,
     /// Documents scored by this process.
-    documents: u64,
+    pub(crate) documents: u64,
     /// Rows that this process found unusable.
-    rejects: u64,
+    pub(crate) rejects: u64,
 }
 
 /// What a call of [`Pipeline::score`] did.
@@ -70,10 +70,33 @@ struct Tally<'a> {
     unreadable: BTreeSet<(&'a str, &'a str)>,
 }
 
+/// Knows rows that need not be scored.
+pub(crate) trait Known: Sync {
+    /// Those of a unit, by their numbers.
+    fn rows(&self, unit: &PlannedUnit<'_>) -> Result<BTreeMap<u64, SidecarRow>, headwater_score::Error>;
+}
+
+/// What is scored, with what.
+#[derive(Clone, Copy)]
+pub(crate) struct Pending<'a> {
+    pub(crate) run: &'a RunFile,
+    pub(crate) scorer: &'a Scorer<'a>,
+    /// Rows that another scorer knows.
+    pub(crate) known: Option<&'a dyn Known>,
+}
+
+impl<'a> Pending<'a> {
+    /// All of `run`.
+    pub(crate) const fn new(run: &'a RunFile, scorer: &'a Scorer<'a>) -> Self {
+        Self { run, scorer, known: None }
+    }
+}
+
 /// Follows the scoring: shows progress, counts, skips shards that turn out unreadable.
 struct Follower<'a> {
     pipeline: &'a Pipeline,
     pending: &'a [PlannedUnit<'a>],
+    known: Option<&'a dyn Known>,
     step: Box<dyn Progress>,
     tally: Mutex<Tally<'a>>,
 }
@@ -87,6 +110,10 @@ impl<'a> Follower<'a> {
 impl Watch for Follower<'_> {
     fn skips(&self, index: usize) -> bool {
         self.tally().unreadable.contains(&shard_name(&self.pending[index]))
+    }
+
+    fn known(&self, index: usize) -> Result<BTreeMap<u64, SidecarRow>, headwater_score::Error> {
+        self.known.map_or_else(|| Ok(BTreeMap::new()), |known| known.rows(&self.pending[index]))
     }
 
     fn advance(&self, advance: Advance) {
@@ -173,6 +200,11 @@ impl Pipeline {
         let scored = match self.config.score.by {
             ScoredBy::Teacher => self.score_by_teacher(&plan, &request)?,
             ScoredBy::Student => self.score_by_student(&plan, &request)?,
+            ScoredBy::Cascade => {
+                let model = self.load_model()?;
+                let heads = self.heads_to_score(&model, &plan)?;
+                self.score_by_cascade(&plan, (&model, &heads), &request)?
+            }
         };
         self.write_metrics(request.part)?;
         let Scored { documents, rejects: unusable, .. } = scored;
@@ -188,23 +220,25 @@ impl Pipeline {
     /// Scores with the model and the head set that is there.
     fn score_by_teacher(&self, plan: &Plan, request: &ScoreRequest) -> Result<Scored> {
         let model = self.load_model()?;
-        let heads = match self.read_heads(&model)? {
-            Some(heads) => heads,
-            // a pinned set needs no search
-            None if self.config.heads.file.is_some() => self.heads_of(&model, plan, HeadsRequest::default())?,
-            None => {
-                return Err(Error::NoHeads { output: self.place().to_string(), pipeline: self.name.clone() });
-            }
-        };
+        let heads = self.heads_to_score(&model, plan)?;
         self.score_units(plan, &model, &heads, request)
+    }
+
+    /// The head set that is there, or that needs no search.
+    fn heads_to_score(&self, model: &Model, plan: &Plan) -> Result<HeadsFile> {
+        match self.read_heads(model)? {
+            Some(heads) => Ok(heads),
+            None if self.config.heads.file.is_some() => self.heads_of(model, plan, HeadsRequest::default()),
+            None => Err(Error::NoHeads { output: self.place().to_string(), pipeline: self.name.clone() }),
+        }
     }
 
     /// Scores with the student of the run, without the model.
     pub(crate) fn score_by_student(&self, plan: &Plan, request: &ScoreRequest) -> Result<Scored> {
         let student = self.ready_student()?;
         let scorer = Scorer::of_student(&student, &student.tokenizer, &self.config.score);
-        let inputs = scorer.inputs(student.model_hashes());
-        self.score_pending(plan, &scorer, inputs, request)
+        let run = self.begin(plan, scorer.inputs(student.model_hashes()), request.on_change)?;
+        self.score_pending(plan, Pending::new(&run, &scorer), request.part)
     }
 
     /// Lets the workers of an array that reads from or writes to a store start one after another.
@@ -226,24 +260,27 @@ impl Pipeline {
         request: &ScoreRequest,
     ) -> Result<Scored> {
         let scorer = self.scorer(model, &heads.heads);
-        let inputs = scorer.inputs(model.into());
-        self.score_pending(plan, &scorer, inputs, request)
+        let run = self.begin(plan, scorer.inputs(model.into()), request.on_change)?;
+        self.score_pending(plan, Pending::new(&run, &scorer), request.part)
     }
 
-    /// Scores what is pending of the requested part.
-    fn score_pending(
-        &self,
-        plan: &Plan,
-        scorer: &Scorer<'_>,
-        inputs: ScoringInputs,
-        request: &ScoreRequest,
-    ) -> Result<Scored> {
+    /// What a run of `plan` is made of.
+    pub(crate) fn described(&self, plan: &Plan, inputs: ScoringInputs) -> Result<RunFile> {
         let config =
             serde_json::to_value(&self.config).map_err(|source| Error::Json { what: "the pipeline", source })?;
         let file = run_file(plan, inputs, self.now(), config)?;
-        let file = RunFile { revisions: self.environment.stores.pins(), ..file };
-        let run = self.folder.begin(Candidate { file, on_change: request.on_change })?;
-        let division = divide(plan, &run, request.part, &self.folder)?;
+        Ok(RunFile { revisions: self.environment.stores.pins(), ..file })
+    }
+
+    /// Begins the run or goes on with it.
+    pub(crate) fn begin(&self, plan: &Plan, inputs: ScoringInputs, on_change: OnChange) -> Result<RunFile> {
+        Ok(self.folder.begin(Candidate { file: self.described(plan, inputs)?, on_change })?)
+    }
+
+    /// Scores what is pending of the requested part.
+    pub(crate) fn score_pending(&self, plan: &Plan, of: Pending<'_>, part: Part) -> Result<Scored> {
+        let Pending { run, scorer, known } = of;
+        let division = divide(plan, run, part, &self.folder)?;
         let Division { pending, done } = &division;
         if !pending.is_empty() {
             self.tell_fidelity(plan, scorer, &run.scoring)?;
@@ -257,13 +294,13 @@ impl Pipeline {
         let before = self.environment.stores.traffic();
         let tally = Tally { run: run.clone(), documents: 0, rejects: 0, unreadable: BTreeSet::new() };
         let step = self.step("score", "documents", Total::Exactly(division.pending_rows()));
-        let watch = Follower { pipeline: self, pending, step, tally: Mutex::new(tally) };
+        let watch = Follower { pipeline: self, pending, known, step, tally: Mutex::new(tally) };
         let watched = self.environment.cancel.watch();
         let ended = score_units(scorer, pending, &self.folder, &watch);
         drop((watched, timer));
         if ended.is_err() || self.is_cancelled() {
             // what was done is told all the same, unless the store is the trouble
-            drop(self.write_metrics(request.part));
+            drop(self.write_metrics(part));
         }
         ended?;
         if !self.is_cancelled() {

@@ -3,7 +3,7 @@
 use headwater_corpus::Plan;
 use headwater_record::{RunFile, SelectionFile};
 use headwater_run::{RejectsWriter, RunFolder};
-use headwater_score::labels;
+use headwater_score::{ScoredBy, labels};
 use headwater_select::{Rule, SelectConfig, Sidecars, StoredSidecars, control, cut_with_rejects, write_subset};
 use serde::Serialize;
 
@@ -34,6 +34,9 @@ impl Pipeline {
     pub fn select(&self, arm: Arm) -> Result<SelectSummary> {
         self.place().ensure_writable()?;
         let run = self.begun_run()?;
+        if self.config.score.by == ScoredBy::Cascade && run.scoring.student.is_some() && run.scoring.cascade.is_none() {
+            return Err(Error::HalfCascade { output: self.place().to_string(), pipeline: self.name.clone() });
+        }
         let plan = self.plan()?;
         refuse_other_labels(&run, &plan)?;
         let Selected { selection, run } = self.select_from(run, &plan, arm)?;

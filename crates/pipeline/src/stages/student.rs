@@ -1,16 +1,12 @@
 //! Scoring by a student: the one of the run, held against what the pipeline asks for.
 
-use std::sync::{Mutex, PoisonError};
-
-use headwater_distill::features::{self, DocumentTokens, Extractor};
-use headwater_distill::{Prediction, predict};
+use headwater_distill::{Prediction, features, predict};
 use headwater_model::Tokenizer;
 use headwater_record::run::ScoringInputs;
 use headwater_record::{ContentHash, StudentFile};
 use headwater_run::RunFolder;
 use headwater_score::{DocumentScore, ModelHashes, Student, StudentDocument};
 
-use crate::stages::distill::vocabulary;
 use crate::{Error, Pipeline, Result};
 
 /// A student that is ready to score, with its teacher's tokenizer.
@@ -18,9 +14,6 @@ pub(crate) struct ReadyStudent {
     file: StudentFile,
     hash: ContentHash,
     pub(crate) tokenizer: Tokenizer,
-    vocabulary: usize,
-    /// Extractors that no thread uses.
-    idle: Mutex<Vec<Extractor>>,
 }
 
 impl Student for ReadyStudent {
@@ -29,13 +22,9 @@ impl Student for ReadyStudent {
     }
 
     fn score(&self, document: StudentDocument<'_>, targets: usize) -> DocumentScore {
-        let StudentDocument { domain, text, tokens, compression } = document;
-        let mut extractor =
-            self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_else(|| self.extractor());
-        let features = extractor.features(DocumentTokens { text, tokens, compression });
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(extractor);
-        let length = u32::try_from(tokens.len()).unwrap_or(u32::MAX);
-        let Prediction { loss_base, influence, influence_stderr } = predict(&self.file, domain, length, &features);
+        let StudentDocument { domain, tokens, features } = document;
+        let tokens = u32::try_from(tokens).unwrap_or(u32::MAX);
+        let Prediction { loss_base, influence, influence_stderr } = predict(&self.file, domain, tokens, features);
         DocumentScore {
             targets,
             loss_base,
@@ -51,10 +40,6 @@ impl ReadyStudent {
     pub(crate) fn model_hashes(&self) -> ModelHashes {
         let ScoringInputs { weights, model_config, tokenizer, .. } = self.file.teacher;
         ModelHashes { weights, config: model_config, tokenizer }
-    }
-
-    fn extractor(&self) -> Extractor {
-        Extractor::new(self.file.teacher.window_tokens, self.vocabulary)
     }
 }
 
@@ -72,8 +57,7 @@ impl Pipeline {
         if !differences.is_empty() {
             return Err(Error::OtherStudent { path: self.place().describe(RunFolder::STUDENT), differences });
         }
-        let vocabulary = vocabulary(&tokenizer);
-        Ok(ReadyStudent { file, hash, tokenizer, vocabulary, idle: Mutex::default() })
+        Ok(ReadyStudent { file, hash, tokenizer })
     }
 
     /// How what the pipeline asks for differs from what the student was fitted to, as `name: then → now`.

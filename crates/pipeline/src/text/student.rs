@@ -1,7 +1,7 @@
 //! How far a student can be trusted, for people.
 
 use headwater_record::TokenCount;
-use headwater_record::student::{CurvePoint, DomainFidelity, StudentFile};
+use headwater_record::student::{CascadePoint, CurvePoint, DomainFidelity, StudentFile};
 
 use super::table::{Column, drawn};
 
@@ -53,5 +53,13 @@ pub fn student(student: &StudentFile, width: usize) -> String {
         "its interval holds {:.0} % of the teacher's values (68 % promised)\n",
         100.0 * fidelity.coverage
     ));
+    let point = |point: &CascadePoint| format!("{:.2} with {:.0} %", point.overlap, 100.0 * point.share);
+    let cascade: Vec<String> = fidelity.cascade.iter().map(point).collect();
+    if !cascade.is_empty() {
+        text.push_str(&format!(
+            "same above the cut if the teacher scores a part of the tokens: {}\n",
+            cascade.join(", ")
+        ));
+    }
     text
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::Arc;
 
+use headwater_record::audit::AuditFile;
 use headwater_record::comparison::{Arm, Comparison, DomainComparison, DomainOverlap, Example, Kept, RunOverlap};
 use headwater_record::heads::{HeadSearch, Health, Rule};
 use headwater_record::profile::{CutPoint, DomainProfile, Histogram, Profile, Sample, SampleSet, Scale};
@@ -11,8 +12,8 @@ use headwater_record::run::{Labels, Numerics, RunShard, RunSource, SEMANTICS, Sc
 use headwater_record::selection::{Bucket, Certainty, Correction, DomainSelection, Nuisance, RankedDocument, Stratum};
 use headwater_record::stability::{Decision, Look, Stability, Until};
 use headwater_record::{
-    ContentHash, DocumentAddress, HeadId, HeadSet, HeadsFile, Metrics, RunFile, SelectionFile, ShardId, TokenCount,
-    UnitKey,
+    ContentHash, DocumentAddress, HeadId, HeadSet, HeadsFile, Metrics, RunFile, SelectionFile, ShardId, StudentFile,
+    TokenCount, UnitKey,
 };
 use headwater_report::{
     ComparedRun, Mixture, MixturePart, MixtureStage, PageInputs, PlannedSchedule, render_comparison,
@@ -20,6 +21,7 @@ use headwater_report::{
 use headwater_schedule::{Curve, Schedule, WsdSteps};
 use serde_json::json;
 
+use crate::by_student;
 use crate::hostile::{PAYLOADS, SCRIPTS, endless};
 use crate::scores::{Quantity, density};
 
@@ -29,6 +31,8 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 pub(crate) struct MadeUp {
     pub(crate) run: RunFile,
     heads: HeadsFile,
+    student: StudentFile,
+    audit: AuditFile,
     profile: Profile,
     selection: SelectionFile,
     mixture: Mixture,
@@ -44,6 +48,8 @@ impl MadeUp {
             pipeline: "pipelines/made-up.toml",
             run: Some(&self.run),
             heads: Some(&self.heads),
+            student: Some(&self.student),
+            audit: Some(&self.audit),
             profile: Some(&self.profile),
             selection: Some(&self.selection),
             mixture: Some(&self.mixture),
@@ -173,9 +179,13 @@ fn made_up(extent: Extent) -> Result<MadeUp> {
         ("non-finite".to_owned(), 3),
     ]
     .into();
+    let run = run(&heads, extent.rank)?;
+    let names: Vec<String> = domains.iter().map(|domain| domain.domain.clone()).collect();
     Ok(MadeUp {
         selection: selection(&domains, &statuses, extent.rank),
-        run: run(&heads, extent.rank)?,
+        student: by_student::student(&run.scoring, &names),
+        audit: by_student::audit(&names, extent.ranks),
+        run,
         profile: Profile {
             selection: ContentHash::of(b"selection"),
             planned_units: 412,
@@ -466,6 +476,7 @@ fn run(heads: &HeadsFile, rank: &str) -> Result<RunFile> {
         },
         semantics: SEMANTICS,
         student: None,
+        cascade: None,
     };
     let shard = |at: usize| {
         let path = format!("train-{at:05}-of-00104.parquet");

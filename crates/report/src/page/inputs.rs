@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use headwater_record::audit::AuditFile;
 use headwater_record::profile::Profile;
-use headwater_record::{HeadsFile, Metrics, RunFile, SelectionFile};
+use headwater_record::{HeadsFile, Metrics, RunFile, SelectionFile, StudentFile};
 use headwater_schedule::Schedule;
 
 /// Passes beyond which repeated tokens teach less and less (Muennighoff et al. 2023, arXiv 2305.16264).
@@ -18,6 +19,10 @@ pub struct PageInputs<'a> {
     pub run: Option<&'a RunFile>,
     /// `heads.json`.
     pub heads: Option<&'a HeadsFile>,
+    /// `student.json`, where a student scored.
+    pub student: Option<&'a StudentFile>,
+    /// `audit.json`.
+    pub audit: Option<&'a AuditFile>,
     /// The scores on grids, with samples.
     pub profile: Option<&'a Profile>,
     /// `selection.json`.

@@ -9,7 +9,7 @@ use arrow::datatypes::Int32Type;
 use arrow::error::ArrowError;
 use headwater_record::run::Labels;
 use headwater_record::sidecar::{self, footer};
-use headwater_record::{Fingerprint, Status, UnitKey};
+use headwater_record::{Fingerprint, ScoreOf, Status, UnitKey};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
@@ -48,6 +48,34 @@ pub struct SidecarRow {
     pub influence: Option<f32>,
     /// Its standard error.
     pub influence_stderr: Option<f32>,
+    /// Share of the targets that a match of two tokens predicts, see [`column::COPIED`](headwater_record::sidecar::column::COPIED).
+    pub copied: Option<f32>,
+    /// Whose score it is.
+    pub by: ScoreOf,
+}
+
+impl SidecarRow {
+    /// A row of a document of `domain` of which nothing is known yet.
+    #[must_use]
+    pub const fn new(row: u64, domain: String, by: ScoreOf) -> Self {
+        Self {
+            row,
+            id: None,
+            domain,
+            status: Status::Scored,
+            bytes: 0,
+            text_hash: None,
+            compression: 0.0,
+            tokens: 0,
+            scored_tokens: 0,
+            loss_base: None,
+            loss_masked: None,
+            influence: None,
+            influence_stderr: None,
+            copied: None,
+            by,
+        }
+    }
 }
 
 /// What is the same for the whole unit.
@@ -89,15 +117,21 @@ impl SidecarFooter {
 /// # Determinism
 /// The same rows give the same bytes.
 pub fn encode(footer: &SidecarFooter, rows: &[SidecarRow]) -> Result<Vec<u8>> {
-    let unit = footer.unit.to_string();
-    let columns = columns(footer, rows).map_err(|source| Error::Columns { unit: unit.clone(), source })?;
-    let batch = RecordBatch::try_new(sidecar::schema(), columns)
-        .map_err(|source| Error::Columns { unit: unit.clone(), source })?;
+    let (unit, batch) = (footer.unit.to_string(), batch(footer, rows)?);
     let mut pairs = footer.key_values();
     let mut statuses = Statuses::new();
     rows.iter().for_each(|row| *statuses.entry(row.status).or_default() += 1);
     pairs.push(encode_statuses(&statuses));
     encode_batch(&batch, pairs).map_err(|source| Error::Encode { path: unit, source })
+}
+
+/// A unit's rows as a sidecar's columns.
+///
+/// # Errors
+/// [`Error::Columns`] if they make no batch.
+pub fn batch(footer: &SidecarFooter, rows: &[SidecarRow]) -> Result<RecordBatch> {
+    let batch = columns(footer, rows).and_then(|columns| RecordBatch::try_new(sidecar::schema(), columns));
+    batch.map_err(|source| Error::Columns { unit: footer.unit.to_string(), source })
 }
 
 /// Encodes one batch with a footer.
@@ -132,6 +166,8 @@ fn columns(footer: &SidecarFooter, rows: &[SidecarRow]) -> std::result::Result<V
         f32s(|row| row.loss_masked),
         f32s(|row| row.influence),
         f32s(|row| row.influence_stderr),
+        f32s(|row| row.copied),
+        dictionary(rows.iter().map(|row| row.by.as_str()))?,
     ])
 }
 

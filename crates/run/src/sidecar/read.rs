@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arrow::array::RecordBatch;
 use headwater_record::metrics::SidecarMetrics;
 use headwater_record::run::Labels;
-use headwater_record::sidecar::column::TEXT_HASH;
+use headwater_record::sidecar::column::LATER;
 use headwater_record::sidecar::footer as keys;
 use headwater_store::{Entry, Place, RangeReader};
 use parquet::arrow::ProjectionMask;
@@ -74,7 +74,7 @@ impl SidecarReader {
     }
 
     /// Reads the named columns of the sidecar of `unit`, which the listing found as `file`, one row per source row. A sidecar of an earlier
-    /// version may lack `text_hash`, which is then left out.
+    /// version may lack those of [`LATER`], which are then left out.
     ///
     /// # Errors
     /// [`Error::Unreadable`], [`Error::Sidecar`] or [`Error::Labels`] if it is not the sidecar of the unit; what the store says.
@@ -89,7 +89,7 @@ impl SidecarReader {
         let metadata =
             guarded(|| ArrowReaderMetadata::try_new(Arc::new(footer.metadata.clone()), ArrowReaderOptions::default()));
         let metadata = metadata.map_err(unreadable)?;
-        let is_new = |name: &str| name == TEXT_HASH && metadata.schema().field_with_name(name).is_err();
+        let is_new = |name: &str| LATER.contains(&name) && metadata.schema().field_with_name(name).is_err();
         let columns: Vec<&str> = columns.iter().copied().filter(|name| !is_new(name)).collect();
         for name in &columns {
             let found = metadata.schema().field_with_name(name);

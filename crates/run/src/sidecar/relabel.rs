@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::compute::concat_batches;
+use arrow::datatypes::{FieldRef, Schema};
 use arrow::error::ArrowError;
 use bytes::Bytes;
 use headwater_record::sidecar::{column, footer, schema};
@@ -40,9 +41,14 @@ impl<'a> Relabelling<'a> {
         if pairs.iter().all(|pair| there.contains(pair)) {
             return Ok(None);
         }
+        // a sidecar of an earlier version lacks columns
+        let there_is = |field: &&FieldRef| reader.schema().field_with_name(field.name()).is_ok();
+        let schema = schema();
+        let fields: Vec<FieldRef> = schema.fields().iter().filter(there_is).cloned().collect();
+        let schema = Arc::new(Schema::new(fields));
         let batches = guarded(|| Ok(reader.build()?.collect::<std::result::Result<Vec<_>, ArrowError>>()?));
         let batches = batches.map_err(|error| damaged(error.to_string()))?;
-        let rows = concat_batches(&schema(), &batches).map_err(|error| damaged(error.to_string()))?;
+        let rows = concat_batches(&schema, &batches).map_err(|error| damaged(error.to_string()))?;
         let counts = there.into_iter().filter(|pair| pair.key == footer::STATUSES);
         let footer = pairs.into_iter().chain(counts).collect();
         Ok(Some(Self { place, path, unit: wanted.unit.to_string(), rows, footer }))

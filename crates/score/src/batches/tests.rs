@@ -1,7 +1,7 @@
 //! Which windows are batched together, and what a batch that fails is reported as.
 
 use headwater_model::HeadMask;
-use headwater_record::Status;
+use headwater_record::ScoreOf;
 use headwater_run::SidecarRow;
 
 use super::*;
@@ -11,21 +11,7 @@ use crate::fake::{FakeEngine, model_error, teacher};
 const WINDOWING: Windowing = Windowing { window_tokens: 4, long_documents: LongDocuments::All, bos: None };
 
 fn prepared(row: u64) -> Prepared {
-    let row = SidecarRow {
-        row,
-        id: None,
-        domain: String::new(),
-        status: Status::Scored,
-        bytes: 0,
-        text_hash: None,
-        compression: 0.0,
-        tokens: 0,
-        scored_tokens: 0,
-        loss_base: None,
-        loss_masked: None,
-        influence: None,
-        influence_stderr: None,
-    };
+    let row = SidecarRow::new(row, String::new(), ScoreOf::Teacher);
     Prepared { row, tokens: Vec::new() }
 }
 

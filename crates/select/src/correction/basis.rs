@@ -3,20 +3,27 @@
 //! Sets of terms are nested. The last one adds what only many documents can place: knots between those of the splines, squares and cubes,
 //! with which the splines may bend beyond their outer knots, too, and products of three.
 
-use headwater_record::sidecar::column;
+use std::ops::Deref;
 
-use super::Observation;
+use super::{NUISANCES, Nuisances, Observation};
 use crate::statistics::{mean, quantile};
 
-/// What influence is corrected for, as sidecars name it; all by their logarithms.
-pub(crate) const NUISANCES: [&str; 3] = [column::LOSS_BASE, column::COMPRESSION, column::SCORED_TOKENS];
-
 /// Terms of the largest fit.
-pub(crate) const TERMS: usize = 41;
+const MOST_TERMS: usize = sets(NUISANCES.len())[SETS - 1].1;
 
-/// Nested sets of terms, each with its name and size.
-pub(crate) const SETS: [(&str, usize); 5] =
-    [("constant", 1), ("linear", 4), ("interactions", 7), ("splines", 16), ("fine splines", TERMS)];
+/// How many nested sets of terms there are.
+pub(crate) const SETS: usize = 5;
+
+/// The nested sets of terms of so many nuisances, each with its name and size.
+pub(crate) const fn sets(nuisances: usize) -> [(&'static str, usize); SETS] {
+    let pairs = nuisances * nuisances.saturating_sub(1) / 2;
+    let triples = pairs * nuisances.saturating_sub(2) / 3;
+    let linear = 1 + nuisances;
+    let interactions = linear + pairs;
+    let splines = interactions + BENDS * nuisances;
+    let fine = splines + (FINE_KNOTS.len() + 2) * nuisances + 2 * pairs + triples;
+    [("constant", 1), ("linear", linear), ("interactions", interactions), ("splines", splines), ("fine splines", fine)]
+}
 
 /// Shares of a domain's documents below each knot.
 const KNOTS: [f64; 5] = [0.05, 0.275, 0.5, 0.725, 0.95];
@@ -30,72 +37,129 @@ const BENDS: usize = KNOTS.len() - 2;
 /// Knots closer than this, in standard deviations, are one.
 const LEAST_GAP: f64 = 1e-3;
 
-/// The scale and knots of one domain's nuisances.
+/// The scale and knots of one nuisance in a domain.
+#[derive(Clone, Debug, PartialEq)]
+struct Scale {
+    /// Index in [`NUISANCES`].
+    nuisance: usize,
+    centre: f64,
+    spread: f64,
+    /// Over the standardised nuisance; empty where it has too few distinct values to bend.
+    knots: Vec<f64>,
+    /// Those between them; empty likewise.
+    fine: Vec<f64>,
+}
+
+/// The scales of the nuisances that a domain is corrected for.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Basis {
-    centre: [f64; 3],
-    spread: [f64; 3],
-    /// Over standardised nuisances; empty where a nuisance has too few distinct values to bend.
-    knots: [Vec<f64>; 3],
-    /// Those between them; empty likewise.
-    fine: [Vec<f64>; 3],
+    scales: Vec<Scale>,
+}
+
+/// The terms at a document.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    values: [f64; MOST_TERMS],
+    count: usize,
+}
+
+impl Terms {
+    fn push(&mut self, value: f64) {
+        self.values[self.count] = value;
+        self.count += 1;
+    }
+
+    /// Room for so many more.
+    fn more(&mut self, count: usize) -> &mut [f64] {
+        let from = self.count;
+        self.count += count;
+        &mut self.values[from..self.count]
+    }
+}
+
+impl Deref for Terms {
+    type Target = [f64];
+
+    fn deref(&self) -> &[f64] {
+        &self.values[..self.count]
+    }
+}
+
+impl Scale {
+    fn of(sample: &[Observation], nuisance: usize) -> Self {
+        let mut values: Vec<f64> = sample.iter().map(|observation| observation.nuisances[nuisance]).collect();
+        let centre = mean(&values);
+        let spread = mean(&values.iter().map(|value| (value - centre) * (value - centre)).collect::<Vec<_>>()).sqrt();
+        // a nuisance that does not vary explains nothing
+        let spread = if spread > 1e-9 { spread } else { f64::INFINITY };
+        values.iter_mut().for_each(|value| *value = (*value - centre) / spread);
+        values.sort_unstable_by(f64::total_cmp);
+        let at_shares = |shares: &[f64]| shares.iter().map(|share| quantile(&values, *share)).collect::<Vec<f64>>();
+        let (knots, fine) = (at_shares(&KNOTS), at_shares(&FINE_KNOTS));
+        let mut all = [knots.as_slice(), &fine].concat();
+        all.sort_unstable_by(f64::total_cmp);
+        let bends = are_apart(&knots);
+        let fine = if bends && are_apart(&all) { fine } else { Vec::new() };
+        Self { nuisance, centre, spread, knots: if bends { knots } else { Vec::new() }, fine }
+    }
 }
 
 impl Basis {
     /// Takes scale and knots from a sample.
-    pub(crate) fn of(sample: &[Observation]) -> Self {
-        let mut basis =
-            Self { centre: [0.0; 3], spread: [1.0; 3], knots: Default::default(), fine: Default::default() };
-        for at in 0..3 {
-            let mut values: Vec<f64> = sample.iter().map(|observation| observation.nuisances[at]).collect();
-            let centre = mean(&values);
-            let spread =
-                mean(&values.iter().map(|value| (value - centre) * (value - centre)).collect::<Vec<_>>()).sqrt();
-            // a nuisance that does not vary explains nothing
-            let spread = if spread > 1e-9 { spread } else { f64::INFINITY };
-            values.iter_mut().for_each(|value| *value = (*value - centre) / spread);
-            values.sort_unstable_by(f64::total_cmp);
-            let at_shares = |shares: &[f64]| shares.iter().map(|share| quantile(&values, *share)).collect::<Vec<f64>>();
-            let (knots, fine) = (at_shares(&KNOTS), at_shares(&FINE_KNOTS));
-            basis.centre[at] = centre;
-            basis.spread[at] = spread;
-            if are_apart(&knots) {
-                let mut all = [knots.as_slice(), &fine].concat();
-                all.sort_unstable_by(f64::total_cmp);
-                basis.fine[at] = if are_apart(&all) { fine } else { Vec::new() };
-                basis.knots[at] = knots;
-            }
-        }
-        basis
+    pub(crate) fn of(sample: &[Observation], nuisances: Nuisances) -> Self {
+        Self { scales: nuisances.indices().map(|nuisance| Scale::of(sample, nuisance)).collect() }
     }
 
-    /// The knots of a nuisance, over its logarithm.
-    pub(crate) fn knots(&self, at: usize) -> Vec<f64> {
-        self.knots[at].iter().map(|knot| self.centre[at] + self.spread[at] * knot).collect()
+    /// The nuisances, as indices of [`NUISANCES`].
+    pub(crate) fn nuisances(&self) -> impl Iterator<Item = usize> {
+        self.scales.iter().map(|scale| scale.nuisance)
     }
 
-    /// Nuisances less their mean, in standard deviations.
-    pub(crate) fn standardised(&self, nuisances: &[f64; 3]) -> [f64; 3] {
-        [0, 1, 2].map(|at| (nuisances[at] - self.centre[at]) / self.spread[at])
+    /// The sets of terms.
+    pub(crate) fn sets(&self) -> [(&'static str, usize); SETS] {
+        sets(self.scales.len())
+    }
+
+    /// The knots of each nuisance, as an observation has it.
+    pub(crate) fn knots(&self) -> impl Iterator<Item = Vec<f64>> {
+        self.scales.iter().map(|scale| scale.knots.iter().map(|knot| scale.centre + scale.spread * knot).collect())
+    }
+
+    /// Nuisances less their mean, in standard deviations; those that the fit is not for are left out.
+    pub(crate) fn standardised(&self, nuisances: &[f64; NUISANCES.len()]) -> impl Iterator<Item = f64> {
+        self.scales.iter().map(|scale| (nuisances[scale.nuisance] - scale.centre) / scale.spread)
     }
 
     /// The terms at a document.
-    pub(crate) fn terms(&self, nuisances: &[f64; 3]) -> [f64; TERMS] {
-        let mut terms = [0.0; TERMS];
-        let z = self.standardised(nuisances);
-        terms[0] = 1.0;
-        terms[1..4].copy_from_slice(&z);
-        terms[4..7].copy_from_slice(&[z[0] * z[1], z[0] * z[2], z[1] * z[2]]);
-        for (at, (z, (knots, fine))) in z.into_iter().zip(self.knots.iter().zip(&self.fine)).enumerate() {
-            let first = 7 + BENDS * at;
-            bends(knots, knots, z, &mut terms[first..first + BENDS]);
-            let first = 16 + FINE_KNOTS.len() * at;
-            bends(fine, knots, z, &mut terms[first..first + FINE_KNOTS.len()]);
+    pub(crate) fn terms(&self, nuisances: &[f64; NUISANCES.len()]) -> Terms {
+        let mut terms = Terms { values: [0.0; MOST_TERMS], count: 0 };
+        terms.push(1.0);
+        self.standardised(nuisances).for_each(|z| terms.push(z));
+        let mut all = [0.0; NUISANCES.len()];
+        let count = self.scales.len();
+        all[..count].copy_from_slice(&terms[1..]);
+        let z = &all[..count];
+        each_pair(count, |one, other| terms.push(z[one] * z[other]));
+        for (z, scale) in z.iter().zip(&self.scales) {
+            bends(&scale.knots, &scale.knots, *z, terms.more(BENDS));
         }
-        let [a, b, c] = z;
-        terms[28..34].copy_from_slice(&[a * a, b * b, c * c, a * a * a, b * b * b, c * c * c]);
-        terms[34..].copy_from_slice(&[a * a * b, a * a * c, b * b * a, b * b * c, c * c * a, c * c * b, a * b * c]);
+        for (z, scale) in z.iter().zip(&self.scales) {
+            bends(&scale.fine, &scale.knots, *z, terms.more(FINE_KNOTS.len()));
+        }
+        z.iter().for_each(|z| terms.push(z * z));
+        z.iter().for_each(|z| terms.push(z * z * z));
+        for one in 0..count {
+            (0..count).filter(|other| *other != one).for_each(|other| terms.push(z[one] * z[one] * z[other]));
+        }
+        each_pair(count, |one, other| (other + 1..count).for_each(|third| terms.push(z[one] * z[other] * z[third])));
         terms
+    }
+}
+
+/// Calls every pair of different numbers below `count`, the lesser one first.
+pub(crate) fn each_pair(count: usize, mut call: impl FnMut(usize, usize)) {
+    for one in 0..count {
+        (one + 1..count).for_each(|other| call(one, other));
     }
 }
 
@@ -122,6 +186,7 @@ fn bends(knots: &[f64], outer: &[f64], x: f64, out: &mut [f64]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::correction::Nuisance;
 
     #[test]
     fn splines_are_straight_beyond_the_outer_knots_and_smooth_between() {
@@ -141,19 +206,39 @@ mod tests {
         }
     }
 
+    fn observation(nuisances: [f64; 4]) -> Observation {
+        Observation { influence: 0.0, nuisances, targets: 1, variance: f64::NAN }
+    }
+
     #[test]
     fn what_does_not_vary_or_has_few_values_gets_no_spline() {
-        let observation = |at: u32| Observation {
-            influence: 0.0,
-            nuisances: [1.0, f64::from(at % 2), f64::from(at)],
-            targets: 1,
-            variance: f64::NAN,
-        };
-        let basis = Basis::of(&(0..100).map(observation).collect::<Vec<_>>());
-        assert!(basis.knots(0).is_empty() && basis.knots(1).is_empty());
-        assert_eq!(basis.knots(2).len(), 5);
-        let terms = basis.terms(&[1.0, 1.0, 50.0]);
+        let at = |at: u32| observation([1.0, f64::from(at % 2), f64::from(at), f64::NAN]);
+        let basis = Basis::of(&(0..100).map(at).collect::<Vec<_>>(), Nuisances::default());
+        let knots: Vec<usize> = basis.knots().map(|knots| knots.len()).collect();
+        assert_eq!(knots, [0, 0, 5]);
+        let terms = basis.terms(&[1.0, 1.0, 50.0, f64::NAN]);
         assert_eq!((terms[1], &terms[7..13], &terms[16..24]), (0.0, &[0.0; 6][..], &[0.0; 8][..]));
         assert!(terms.iter().all(|term| term.is_finite()));
+    }
+
+    #[test]
+    fn every_set_of_nuisances_has_the_terms_that_its_sets_count() {
+        let at = |at: u32| {
+            let at = f64::from(at);
+            observation([at, at * at, at.sin(), (7.0 * at).cos()])
+        };
+        let sample: Vec<Observation> = (0..200).map(at).collect();
+        for of in 1_u8..16 {
+            let nuisances: Vec<_> =
+                Nuisance::ALL.into_iter().enumerate().filter(|(at, _)| of >> at & 1 == 1).map(|(_, of)| of).collect();
+            let basis = Basis::of(&sample, Nuisances::of(&nuisances));
+            let terms = basis.terms(&sample[17].nuisances);
+            assert_eq!(terms.len(), basis.sets()[SETS - 1].1);
+            // at the largest of all, no bend is straight
+            let largest = basis.terms(&[400.0; 4]);
+            assert!(largest.iter().all(|term| *term != 0.0), "{largest:?}");
+        }
+        assert_eq!(sets(3).map(|(_, terms)| terms), [1, 4, 7, 16, 41]);
+        assert_eq!(MOST_TERMS, 63);
     }
 }

@@ -6,22 +6,23 @@
 use headwater_record::selection::{Correction, Nuisance};
 use headwater_record::statistics::spearman;
 
-use super::basis::Basis;
+use super::basis::{Basis, each_pair};
 use super::normal::Normal;
 use super::{Fit, NUISANCES, Observation};
 use crate::statistics::{mean, quantile};
 
-/// Terms of the check by powers: a constant, three powers of each of three nuisances, three products.
-const POWERS: usize = 13;
-
-/// Terms of the check by steps: a constant, four steps for each nuisance, three products of halves.
-const STEPS: usize = 16;
-
 /// Shares of documents below each step.
 const QUINTILES: [f64; 4] = [0.2, 0.4, 0.6, 0.8];
 
-/// The fewest documents that a share of variance is stated for.
-const LEAST_DOCUMENTS: usize = 2 * STEPS;
+/// Terms of the check by powers: a constant, three powers of each nuisance, products of two.
+const fn powers(nuisances: usize) -> usize {
+    1 + 3 * nuisances + nuisances * nuisances.saturating_sub(1) / 2
+}
+
+/// Terms of the check by steps: a constant, four steps for each nuisance, products of two halves.
+const fn steps(nuisances: usize) -> usize {
+    1 + QUINTILES.len() * nuisances + nuisances * nuisances.saturating_sub(1) / 2
+}
 
 /// How something depends on one nuisance.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -34,16 +35,17 @@ pub(crate) struct Finding {
 
 /// What a correction does, for people; `None` with too few documents to say.
 pub(crate) fn diagnose(fit: &Fit, sample: &[Observation]) -> Option<Correction> {
-    if sample.len() < LEAST_DOCUMENTS {
+    // fewer say nothing of a share of variance
+    if sample.len() < 2 * steps(fit.basis.nuisances().count()) {
         return None;
     }
     let before: Vec<f64> = sample.iter().map(|observation| observation.influence).collect();
     let after: Vec<f64> = sample.iter().map(|observation| fit.corrected(observation)).collect();
-    let nuisance = |at: usize| {
+    let nuisance = |(at, knots): (usize, Vec<f64>)| {
         let values: Vec<f64> = sample.iter().map(|observation| observation.nuisances[at]).collect();
         Nuisance {
             name: NUISANCES[at].to_owned(),
-            knots: fit.basis.knots(at),
+            knots,
             spearman_before: spearman(&before, &values),
             spearman_after: spearman(&after, &values),
         }
@@ -51,7 +53,7 @@ pub(crate) fn diagnose(fit: &Fit, sample: &[Observation]) -> Option<Correction> 
     Some(Correction {
         documents: fit.documents,
         terms: fit.terms().to_owned(),
-        nuisances: (0..NUISANCES.len()).map(nuisance).collect(),
+        nuisances: fit.basis.nuisances().zip(fit.basis.knots()).map(nuisance).collect(),
         coefficients: fit.coefficients.clone(),
         signal_variance: fit.signal,
         noise_per_target: fit.per_target,
@@ -63,38 +65,40 @@ pub(crate) fn diagnose(fit: &Fit, sample: &[Observation]) -> Option<Correction> 
 /// Share of the variance of `values` that all nuisances explain, adjusted for the number of terms; at least 0.
 fn explained(basis: &Basis, sample: &[Observation], values: &[f64]) -> f64 {
     let centre = mean(values);
-    let (mut powers, mut steps) = (Normal::<POWERS>::new(), Normal::<STEPS>::new());
-    let step_at = step_terms(sample);
+    let count = basis.nuisances().count();
+    let (mut by_powers, mut by_steps) = (Normal::new(powers(count)), Normal::new(steps(count)));
+    let step_at = step_terms(basis, sample);
     for (observation, value) in sample.iter().zip(values) {
-        powers.add(&power_terms(basis, observation), value - centre, 1.0);
-        steps.add(&step_at(observation), value - centre, 1.0);
+        by_powers.add(&power_terms(basis, observation), value - centre, 1.0);
+        by_steps.add(&step_at(observation), value - centre, 1.0);
     }
-    adjusted(&powers).max(adjusted(&steps))
+    adjusted(&by_powers).max(adjusted(&by_steps))
 }
 
-fn power_terms(basis: &Basis, observation: &Observation) -> [f64; POWERS] {
-    let [a, b, c] = basis.standardised(&observation.nuisances);
-    [1.0, a, b, c, a * a, b * b, c * c, a * a * a, b * b * b, c * c * c, a * b, a * c, b * c]
+fn power_terms(basis: &Basis, observation: &Observation) -> Vec<f64> {
+    let z: Vec<f64> = basis.standardised(&observation.nuisances).collect();
+    let mut terms = vec![1.0];
+    terms.extend(&z);
+    terms.extend(z.iter().map(|z| z * z));
+    terms.extend(z.iter().map(|z| z * z * z));
+    each_pair(z.len(), |one, other| terms.push(z[one] * z[other]));
+    terms
 }
 
 /// The steps of a sample, to be asked for the terms of its documents.
-fn step_terms(sample: &[Observation]) -> impl Fn(&Observation) -> [f64; STEPS] {
-    let steps = [0, 1, 2].map(|at| {
+fn step_terms(basis: &Basis, sample: &[Observation]) -> impl Fn(&Observation) -> Vec<f64> {
+    let steps = basis.nuisances().map(|at| {
         let mut values: Vec<f64> = sample.iter().map(|observation| observation.nuisances[at]).collect();
         values.sort_unstable_by(f64::total_cmp);
-        (QUINTILES.map(|share| quantile(&values, share)), quantile(&values, 0.5))
+        (at, QUINTILES.map(|share| quantile(&values, share)), quantile(&values, 0.5))
     });
+    let steps: Vec<_> = steps.collect();
     move |observation| {
         let above = |at: usize, step: f64| f64::from(u8::from(observation.nuisances[at] > step));
-        let mut terms = [1.0; STEPS];
-        for at in 0..3 {
-            for (place, step) in steps[at].0.iter().enumerate() {
-                terms[1 + QUINTILES.len() * at + place] = above(at, *step);
-            }
-        }
-        for (place, (one, other)) in [(0, 1), (0, 2), (1, 2)].into_iter().enumerate() {
-            terms[STEPS - 3 + place] = above(one, steps[one].1) * above(other, steps[other].1);
-        }
+        let mut terms = vec![1.0];
+        terms.extend(steps.iter().flat_map(|(at, quintiles, _)| quintiles.iter().map(|step| above(*at, *step))));
+        let half = |at: usize| above(steps[at].0, steps[at].2);
+        each_pair(steps.len(), |one, other| terms.push(half(one) * half(other)));
         terms
     }
 }
@@ -103,7 +107,7 @@ fn step_terms(sample: &[Observation]) -> impl Fn(&Observation) -> [f64; STEPS] {
 pub(crate) fn finding(values: &[f64], nuisance: &[f64]) -> Finding {
     let (centre, middle) = (mean(values), mean(nuisance));
     let spread = mean(&nuisance.iter().map(|x| (x - middle) * (x - middle)).collect::<Vec<_>>()).sqrt().max(1e-9);
-    let mut normal = Normal::<4>::new();
+    let mut normal = Normal::new(4);
     for (value, x) in values.iter().zip(nuisance) {
         let z = (x - middle) / spread;
         normal.add(&[1.0, z, z * z, z * z * z], value - centre, 1.0);
@@ -112,11 +116,12 @@ pub(crate) fn finding(values: &[f64], nuisance: &[f64]) -> Finding {
 }
 
 /// Adjusted R² of all terms, for values whose mean was taken off.
-fn adjusted<const N: usize>(normal: &Normal<N>) -> f64 {
-    let [none, all] = normal.solve([0, N]);
+fn adjusted(normal: &Normal) -> f64 {
+    let terms = normal.terms();
+    let [none, all] = normal.solve([0, terms]);
     let documents = normal.documents as f64;
-    if none.residual <= 0.0 || documents <= N as f64 {
+    if none.residual <= 0.0 || documents <= terms as f64 {
         return 0.0;
     }
-    (1.0 - all.residual / none.residual * (documents - 1.0) / (documents - N as f64)).max(0.0)
+    (1.0 - all.residual / none.residual * (documents - 1.0) / (documents - terms as f64)).max(0.0)
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::basis::{Basis, SETS, TERMS};
+use super::basis::Basis;
 use super::normal::Normal;
-use super::{COLUMNS, Observation, observations};
+use super::{COLUMNS, Nuisances, Observation, observations};
 use crate::Result;
 use crate::population::Population;
 use crate::reservoir::{Sample, Samples, sample};
@@ -29,7 +29,7 @@ const LEAST_SIGNAL: f64 = 1e-4;
 #[derive(Clone, Debug)]
 pub(crate) struct Fit {
     pub(crate) basis: Basis,
-    /// Index in [`SETS`].
+    /// Index in [`Basis::sets`].
     pub(crate) set: usize,
     pub(crate) coefficients: Vec<f64>,
     /// τ².
@@ -41,13 +41,13 @@ pub(crate) struct Fit {
 
 impl Fit {
     /// Fits a sample in random order, of which the first few thousand settle the variances.
-    pub(crate) fn of(sample: &[Observation]) -> Self {
+    pub(crate) fn of(sample: &[Observation], nuisances: Nuisances) -> Self {
         let sample = &sample[..sample.len().min(MOST_FITTED)];
         let influence: Vec<f64> = sample.iter().map(|observation| observation.influence).collect();
         let centre = mean(&influence);
         let spread = mean(&influence.iter().map(|value| (value - centre) * (value - centre)).collect::<Vec<_>>());
         let mut fit = Self {
-            basis: Basis::of(sample),
+            basis: Basis::of(sample, nuisances),
             set: 0,
             coefficients: vec![centre],
             signal: spread.max(f64::MIN_POSITIVE),
@@ -56,7 +56,7 @@ impl Fit {
         };
         let least = (LEAST_SIGNAL * spread).max(f64::MIN_POSITIVE);
         for _ in 0..ROUNDS {
-            let mut normal = Normal::new();
+            let mut normal = fit.normal();
             sample.iter().for_each(|observation| fit.add_to(&mut normal, observation));
             fit.settle(&normal);
             fit.signal = fit.signal_of(sample).max(least);
@@ -64,18 +64,24 @@ impl Fit {
         fit
     }
 
+    /// The normal equations of the next fit, still empty.
+    fn normal(&self) -> Normal {
+        Normal::new(self.basis.sets().map(|(_, terms)| terms).into_iter().max().unwrap_or(0))
+    }
+
     /// Adds a document to the normal equations of the next fit.
-    fn add_to(&self, normal: &mut Normal<TERMS>, observation: &Observation) {
+    fn add_to(&self, normal: &mut Normal, observation: &Observation) {
         let weight = 1.0 / (self.signal + observation.noise(self.per_target));
         normal.add(&self.basis.terms(&observation.nuisances), observation.influence, weight);
     }
 
     /// Takes the coefficients that the normal equations give, of the set of terms with the least cross-validation error.
-    fn settle(&mut self, normal: &Normal<TERMS>) {
+    fn settle(&mut self, normal: &Normal) {
         self.documents = normal.documents;
-        let solutions = normal.solve(SETS.map(|(_, terms)| terms));
+        let sets = self.basis.sets();
+        let solutions = normal.solve(sets.map(|(_, terms)| terms));
         let mut least = f64::INFINITY;
-        for (set, ((_, terms), solution)) in SETS.iter().zip(solutions).enumerate() {
+        for (set, ((_, terms), solution)) in sets.iter().zip(solutions).enumerate() {
             if set > 0 && normal.documents < DOCUMENTS_PER_TERM * *terms as u64 {
                 break;
             }
@@ -106,7 +112,7 @@ impl Fit {
 
     fn residual(&self, observation: &Observation) -> f64 {
         let terms = self.basis.terms(&observation.nuisances);
-        let explained: f64 = self.coefficients.iter().zip(&terms).map(|(coefficient, term)| coefficient * term).sum();
+        let explained: f64 = self.coefficients.iter().zip(&*terms).map(|(coefficient, term)| coefficient * term).sum();
         observation.influence - explained
     }
 
@@ -127,7 +133,7 @@ impl Fit {
 
     /// The name of the set of terms.
     pub(crate) fn terms(&self) -> &'static str {
-        SETS[self.set].0
+        self.basis.sets()[self.set].0
     }
 }
 
@@ -142,11 +148,16 @@ fn per_target(sample: &[Observation]) -> f64 {
 pub(crate) type Fits = BTreeMap<Arc<str>, Fit>;
 
 /// Fits every domain: scale, knots and variances from its sample, coefficients over all of its documents. Gives the samples, too.
-pub(crate) fn fits(scores: &Scores<'_>, population: &Population) -> Result<(Fits, Samples<Observation>)> {
+pub(crate) fn fits(
+    scores: &Scores<'_>,
+    population: &Population,
+    nuisances: Nuisances,
+) -> Result<(Fits, Samples<Observation>)> {
+    let observations = |rows: &UnitRows<'_>| observations(rows, nuisances);
     let samples = sample(scores, population, COLUMNS.to_vec(), observations)?;
-    let fit = |(domain, sample): (&Arc<str>, &Sample<Observation>)| (domain.clone(), Fit::of(&sample.drawn));
+    let fit = |(domain, sample): (&Arc<str>, &Sample<Observation>)| (domain.clone(), Fit::of(&sample.drawn, nuisances));
     let mut fits: Fits = samples.iter().map(fit).collect();
-    let mut sums: BTreeMap<Arc<str>, Normal<TERMS>> = BTreeMap::new();
+    let mut sums: BTreeMap<Arc<str>, Normal> = BTreeMap::new();
     let digest = |rows: &UnitRows<'_>| Ok((population.rows(rows)?, observations(rows)?));
     // added up in the order of addresses, whatever the units
     scores.scan_all(
@@ -155,7 +166,7 @@ pub(crate) fn fits(scores: &Scores<'_>, population: &Population) -> Result<(Fits
         |_, (population_rows, observations)| {
             for (row, domain) in population_rows.ranked() {
                 if let (Some(observation), Some(fit)) = (&observations[row], fits.get(domain)) {
-                    fit.add_to(sums.entry(domain.clone()).or_insert_with(Normal::new), observation);
+                    fit.add_to(sums.entry(domain.clone()).or_insert_with(|| fit.normal()), observation);
                 }
             }
             Ok(())

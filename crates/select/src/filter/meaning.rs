@@ -14,7 +14,7 @@ const SHOWN_CHARS: usize = 80;
 const NEAR: f64 = 0.75;
 
 /// The columns of sidecars, in order, and whether they hold numbers.
-pub(super) const COLUMNS: [(&str, bool); 14] = [
+pub(super) const COLUMNS: [(&str, bool); 16] = [
     (column::SOURCE, false),
     (column::SHARD, false),
     (column::ROW, true),
@@ -29,6 +29,8 @@ pub(super) const COLUMNS: [(&str, bool); 14] = [
     (column::LOSS_MASKED, true),
     (column::INFLUENCE, true),
     (column::INFLUENCE_STDERR, true),
+    (column::COPIED, true),
+    (column::BY, false),
 ];
 
 /// What an expression turned out to be.

@@ -1,6 +1,10 @@
 //! What is wrong with a filter.
 
 use arrow::error::ArrowError;
+use headwater_record::sidecar::column::LATER;
+
+/// What adds a column that sidecars of earlier versions lack.
+const ADDED: &str = "; `headwater features` on the pipeline adds it to scores of earlier versions";
 
 /// What is wrong with a filter.
 #[derive(Debug, thiserror::Error)]
@@ -112,7 +116,7 @@ pub enum FilterProblem {
         what: String,
     },
     /// A column that is missing in the sidecars at hand, or of another type.
-    #[error("column `{column}` is {got}, expected {expected}")]
+    #[error("column `{column}` is {got}, expected {expected}{}", if LATER.contains(column) { ADDED } else { "" })]
     Column {
         /// The column.
         column: &'static str,

@@ -24,7 +24,7 @@ pub(super) struct Counts {
     pub(super) value: [Vec<u64>; 2],
     pub(super) controls: [[Vec<u64>; 2]; 3],
     /// Raw and corrected by nuisance: `(row, column)`.
-    pub(super) densities: [[Vec<Vec<u64>>; 3]; 2],
+    pub(super) densities: [Vec<Vec<Vec<u64>>>; 2],
     /// By selection.
     pub(super) places: Vec<Places>,
 }
@@ -51,14 +51,14 @@ impl Counts {
         Self {
             value: pair(grids.value.bins()),
             controls: [0, 1, 2].map(|at: usize| pair(grids.controls[at].bins())),
-            densities: [0, 1].map(|row| [0, 1, 2].map(|at| density(row, at))),
+            densities: [0, 1].map(|row| (0..grids.nuisances.len()).map(|at| density(row, at)).collect()),
             places: vec![places; selections],
         }
     }
 
     fn count(&mut self, grids: &Grids, document: &Document) {
         let kinds = if document.is_kept { 0..2 } else { 0..1 };
-        let [loss, compression, targets] = document.observation.nuisances;
+        let [loss, compression, ..] = document.observation.nuisances;
         for kind in kinds {
             self.value[kind][grids.value.bin(document.value)] += 1;
             let lengths = [libm::log(f64::from(document.tokens.max(1))), loss, compression];
@@ -69,7 +69,8 @@ impl Counts {
         let influences = [document.observation.influence, document.corrected];
         for ((cells, grid), influence) in self.densities.iter_mut().zip(&grids.influences).zip(influences) {
             let row = grid.bin(influence);
-            for ((counts, grid), nuisance) in cells.iter_mut().zip(&grids.nuisances).zip([loss, compression, targets]) {
+            for ((counts, grid), nuisance) in cells.iter_mut().zip(&grids.nuisances).zip(document.observation.nuisances)
+            {
                 counts[row][grid.bin(nuisance)] += 1;
             }
         }
@@ -114,7 +115,7 @@ pub(super) fn count(
     let digest = |rows: &UnitRows<'_>| {
         Ok(Seen {
             domains: rows.domains()?,
-            observations: observations(rows)?,
+            observations: observations(rows, corrected.nuisances)?,
             members: arms.iter().map(|arm| arm.selection.membership.members(rows)).collect::<Result<_>>()?,
         })
     };

@@ -3,7 +3,7 @@
 use headwater_record::profile::{Axis, Density, Histogram, Scale};
 
 use super::Sampled;
-use crate::correction::{Finding, Observation, finding};
+use crate::correction::{COPIED, Finding, NUISANCES, Observation, finding};
 use crate::statistics::quantile;
 
 /// Bins of a histogram.
@@ -63,26 +63,31 @@ pub(super) struct Grids {
     pub(super) value: Grid,
     /// Over the logarithms of tokens, base loss and compression.
     pub(super) controls: [Grid; 3],
-    /// Over the logarithms of nuisances.
-    pub(super) nuisances: [Grid; 3],
+    /// Over nuisances as observations have them; that of copying is left out where it is not known.
+    pub(super) nuisances: Vec<Grid>,
     /// Over log(1 + influence), and over corrected influence.
     pub(super) influences: [Grid; 2],
-    findings: [[Finding; 3]; 2],
+    findings: [Vec<Finding>; 2],
 }
 
 impl Grids {
     /// Lays the grids around a sample.
     pub(super) fn of(rank: &str, sample: &[Sampled], corrected: impl Fn(&Observation) -> f64) -> Self {
         let of = |value: &dyn Fn(&Sampled) -> f64| sample.iter().map(value).collect::<Vec<f64>>();
-        let nuisances = [0, 1, 2].map(|at: usize| of(&|sampled| sampled.observation.nuisances[at]));
+        let mut nuisances: Vec<Vec<f64>> =
+            (0..NUISANCES.len()).map(|at| of(&|sampled| sampled.observation.nuisances[at])).collect();
+        if !nuisances[COPIED].iter().all(|value| value.is_finite()) {
+            nuisances.truncate(COPIED);
+        }
         let influences = [of(&|sampled| sampled.observation.influence), of(&|sampled| corrected(&sampled.observation))];
-        let findings = [0, 1].map(|row: usize| [0, 1, 2].map(|at: usize| finding(&influences[row], &nuisances[at])));
+        let findings =
+            [0, 1].map(|row: usize| nuisances.iter().map(|values| finding(&influences[row], values)).collect());
         let grid = |values: &Vec<f64>, bins| Grid::around(values.clone(), bins);
         Self {
             rank: rank.to_owned(),
             value: Grid::around(of(&|sampled| sampled.value), BINS),
             controls: [grid(&nuisances[2], BINS), grid(&nuisances[0], BINS), grid(&nuisances[1], BINS)],
-            nuisances: [0, 1, 2].map(|at: usize| grid(&nuisances[at], COLUMNS)),
+            nuisances: nuisances.iter().map(|values| grid(values, COLUMNS)).collect(),
             influences: [0, 1].map(|row: usize| grid(&influences[row], ROWS)),
             findings,
         }
@@ -93,7 +98,7 @@ impl Grids {
         &self,
         value: [Vec<u64>; 2],
         controls: [[Vec<u64>; 2]; 3],
-        densities: [[Vec<Vec<u64>>; 3]; 2],
+        densities: [Vec<Vec<Vec<u64>>>; 2],
     ) -> (Histogram, Vec<Histogram>, Vec<Vec<Density>>) {
         let histogram = |grid: &Grid, axis: Axis, [all, kept]: [Vec<u64>; 2]| Histogram {
             edges: grid.edges(axis.scale),
@@ -106,7 +111,8 @@ impl Grids {
         let controls = self.controls.iter().zip(axes).zip(controls);
         let controls = controls.map(|((grid, axis), counts)| histogram(grid, axis, counts)).collect();
         let density = |row: usize, at: usize, counts: Vec<Vec<u64>>| {
-            let x = [loss_axis(), compression_axis(), axis("scored tokens", "tokens", Scale::Log)][at].clone();
+            let copied = axis("copied", "share of tokens", Scale::Linear);
+            let x = [loss_axis(), compression_axis(), axis("scored tokens", "tokens", Scale::Log), copied][at].clone();
             let y = ["log(1 + influence)", "corrected influence"][row];
             let Finding { r2, spearman } = self.findings[row][at];
             Density {

@@ -125,7 +125,7 @@ fn standings(
     units.dedup();
     let membership = &arms[0].selection.membership;
     let digest = |rows: &UnitRows<'_>| {
-        let (domains, observations) = (rows.domains()?, observations(rows)?);
+        let (domains, observations) = (rows.domains()?, observations(rows, corrected.nuisances)?);
         let buckets = |members: Vec<Member>| -> BTreeMap<usize, Option<usize>> {
             members.into_iter().map(|member| (member.row, member.bucket)).collect()
         };

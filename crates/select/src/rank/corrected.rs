@@ -1,4 +1,4 @@
-//! `corrected`: what influence says beyond base loss, compression and length, greatest first.
+//! `corrected`: what influence says beyond its nuisances, greatest first.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use headwater_record::selection::Correction;
 
 use super::key::{Rank, ordered_bits};
 use crate::Result;
-use crate::correction::{COLUMNS, Fit, Fits, Observation, diagnose, fits, observations};
+use crate::correction::{COLUMNS, Fit, Fits, Nuisances, Observation, diagnose, fits, observations};
 use crate::population::Population;
 use crate::rows::UnitRows;
 use crate::scan::Scores;
@@ -15,18 +15,20 @@ use crate::scan::Scores;
 /// A correction of every domain.
 #[derive(Debug)]
 pub(crate) struct Corrected {
+    /// What it corrects for.
+    pub(crate) nuisances: Nuisances,
     fits: Fits,
     /// What each correction does, where there are enough documents to say.
     corrections: BTreeMap<Arc<str>, Correction>,
 }
 
 impl Corrected {
-    pub(crate) fn fit(scores: &Scores<'_>, population: &Population) -> Result<Self> {
-        let (fits, samples) = fits(scores, population)?;
+    pub(crate) fn fit(scores: &Scores<'_>, population: &Population, nuisances: Nuisances) -> Result<Self> {
+        let (fits, samples) = fits(scores, population, nuisances)?;
         let diagnosed =
             fits.iter().filter_map(|(domain, fit)| Some((domain.clone(), diagnose(fit, &samples.get(domain)?.drawn)?)));
         let corrections = diagnosed.collect();
-        Ok(Self { fits, corrections })
+        Ok(Self { nuisances, fits, corrections })
     }
 
     /// The corrected influence of a document of `domain`; NaN if the domain has no fit.
@@ -36,7 +38,7 @@ impl Corrected {
 
     /// What `measure` says of each row; NaN where there is no fit or no observation.
     fn each(&self, rows: &UnitRows<'_>, measure: impl Fn(&Fit, &Observation) -> f64) -> Result<Vec<f32>> {
-        let (domains, observations) = (rows.domains()?, observations(rows)?);
+        let (domains, observations) = (rows.domains()?, observations(rows, self.nuisances)?);
         let fits: Vec<Option<&Fit>> = domains.names.iter().map(|name| self.fits.get(name)).collect();
         let measured = domains.of.iter().zip(&observations).map(|(domain, observation)| {
             let both = fits[*domain as usize].zip(observation.as_ref());

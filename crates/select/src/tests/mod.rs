@@ -1,6 +1,8 @@
 //! Selections against a naive sort, and over files.
 
 mod against_sort;
+mod auditing;
+mod contesting;
 mod correcting;
 mod files;
 mod mixtures;
@@ -17,7 +19,7 @@ use arrow::datatypes::{Int32Type, Schema};
 use headwater_corpus::BeginningText;
 use headwater_record::run::{Labels, Numerics, RunShard, RunSource, ScoringInputs};
 use headwater_record::sidecar::{column, schema};
-use headwater_record::{ContentHash, DocumentAddress, HeadSet, RunFile, ShardId, UnitKey};
+use headwater_record::{ContentHash, DocumentAddress, HeadSet, RunFile, ScoreOf, ShardId, UnitKey};
 use headwater_run::{Unit, units};
 
 use crate::membership::Member;
@@ -94,6 +96,7 @@ fn scoring() -> ScoringInputs {
         },
         semantics: 1,
         student: None,
+        cascade: None,
     }
 }
 
@@ -165,6 +168,8 @@ fn sidecar(unit: &Unit, lines: &[Line]) -> RecordBatch {
         Arc::new(lines.iter().map(|line| line.loss).collect::<Float32Array>()),
         Arc::new(influence),
         Arc::new(lines.iter().map(|line| line.stderr).collect::<Float32Array>()),
+        Arc::new(Float32Array::from(vec![None; rows])),
+        constant(ScoreOf::Student.as_str()),
     ];
     RecordBatch::try_new(schema(), columns).expect("a sidecar's schema")
 }

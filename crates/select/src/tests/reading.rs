@@ -9,7 +9,7 @@ use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use headwater_corpus::{Plan, PlanOptions, SourceConfig, text_hash};
 use headwater_record::metrics::SidecarMetrics;
 use headwater_record::run::{Labels, RunShard, RunSource};
-use headwater_record::{ByteCount, ContentHash, RunFile, Status};
+use headwater_record::{ByteCount, ContentHash, RunFile, ScoreOf, Status};
 use headwater_run::{RejectsWriter, RunFolder, SidecarFooter, SidecarRow, Unit, sidecar, units};
 use headwater_store::Stores;
 use parquet::arrow::ArrowWriter;
@@ -51,6 +51,8 @@ fn rows(unit: &Unit) -> Vec<SidecarRow> {
             loss_masked: scored(loss * (1.0 + rise)),
             influence: scored(rise),
             influence_stderr: scored(0.1 * uniform()),
+            copied: scored(uniform()),
+            by: ScoreOf::Teacher,
         }
     };
     (unit.key.first_row..unit.key.first_row + unit.key.rows).map(row).collect()

@@ -1,0 +1,88 @@
+//! What sidecars of earlier versions lack, counted from the texts without the model.
+
+use headwater_record::run::ScoringInputs;
+use headwater_record::sidecar::column;
+use headwater_record::{ScoreOf, Status};
+use headwater_run::sidecar::{SidecarReader, encode, rows};
+use headwater_score::{
+    Division, DocumentScore, PlannedUnit, Scorer, Student, StudentDocument, UnitRows, divide, score_rows,
+};
+use headwater_store::Entry;
+
+use crate::stages::score::MeasureFollower;
+use crate::{Error, Event, Part, Pipeline, Result, Total};
+
+/// Describes documents and scores none.
+struct Describer<'a>(&'a ScoringInputs);
+
+impl Student for Describer<'_> {
+    fn inputs(&self) -> ScoringInputs {
+        self.0.clone()
+    }
+
+    fn score(&self, _: StudentDocument<'_>, targets: usize) -> DocumentScore {
+        DocumentScore { targets, loss_base: 0.0, loss_masked: 0.0, influence: 0.0, influence_stderr: None }
+    }
+}
+
+impl Pipeline {
+    /// Adds what the sidecars of a part of the run lack because an earlier version wrote them: the share of copied tokens. Texts are read,
+    /// and no model. Returns the number of sidecars that were rewritten.
+    ///
+    /// # Errors
+    /// [`Error::NotBegun`]; [`Error::OtherTexts`] if the pipeline's tokenizer or windows are not those of the run; what keeps a sidecar or
+    /// shard from being read.
+    pub fn features(&self, part: Part) -> Result<u64> {
+        self.place().ensure_writable()?;
+        let run = self.begun_run()?;
+        let plan = self.plan()?;
+        let (tokenizer, _) = self.load_scoring_tokenizer()?;
+        let mut now = run.scoring.clone();
+        now.tokenizer = tokenizer.hash();
+        now.long_documents = self.config.score.long_documents.as_str().to_owned();
+        let differences = run.scoring.differences(&now);
+        if !differences.is_empty() {
+            return Err(Error::OtherTexts { output: self.place().to_string(), differences });
+        }
+        let Division { done, .. } = divide(&plan, &run, part, &self.folder)?;
+        let reader = SidecarReader::new(self.place().clone());
+        let lacking = self.lacking(&done, &reader)?;
+        let units: Vec<UnitRows<'_>> = lacking.iter().map(|(unit, _)| unit.rows()).collect();
+        let documents = lacking.iter().map(|(unit, _)| unit.key.rows).sum();
+        let describer = Describer(&run.scoring);
+        let scorer = Scorer::of_student(&describer, &tokenizer, &self.config.score);
+        let by_student = run.scoring.student.is_some() && run.scoring.cascade.is_none();
+        let step = self.step("features", "documents", Total::Exactly(documents));
+        let watch = MeasureFollower { pipeline: self, step };
+        score_rows(&scorer, &units, &watch, &|index, described| {
+            let (unit, entry) = &lacking[index];
+            let mut there = rows(&reader, &unit.unit(), entry)?;
+            for (row, described) in there.iter_mut().zip(described) {
+                row.copied = described.copied.filter(|_| row.status == Status::Scored);
+                row.by = if by_student { ScoreOf::Student } else { row.by };
+            }
+            let sidecar = encode(&unit.footer(), &there)?;
+            Ok(self.place().write(&unit.sidecar_path(), sidecar.into())?)
+        })?;
+        self.heed_cancel()?;
+        watch.step.finish();
+        self.tell(&Event::Described { sidecars: lacking.len() as u64 });
+        Ok(lacking.len() as u64)
+    }
+
+    /// The units whose sidecars lack a column.
+    fn lacking<'a>(&self, done: &[PlannedUnit<'a>], reader: &SidecarReader) -> Result<Vec<(PlannedUnit<'a>, Entry)>> {
+        let mut lacking = Vec::new();
+        let step = self.step("features", "sidecars looked at", Total::Exactly(done.len() as u64));
+        for unit in done {
+            self.heed_cancel()?;
+            let entry = self.place().entry(&unit.sidecar_path())?;
+            let there = reader.read(&unit.unit(), &entry, &[column::COPIED])?;
+            if there.iter().any(|batch| batch.column_by_name(column::COPIED).is_none()) {
+                lacking.push((*unit, entry));
+            }
+            step.advance(1);
+        }
+        Ok(lacking)
+    }
+}
