@@ -1,7 +1,7 @@
 //! What a cascade keeps: the student on everything, the teacher near the cuts.
 
 use headwater_record::statistics::top_overlap;
-use headwater_record::student::CascadePoint;
+use headwater_record::student::{CascadePoint, urgency};
 
 use crate::fidelity::Held;
 use crate::noise::kept;
@@ -9,18 +9,17 @@ use crate::noise::kept;
 /// Shares of the tokens that the teacher scores.
 const SHARES: [f64; 6] = [0.0, 0.05, 0.1, 0.2, 0.3, 0.5];
 
-/// A document whose interval holds the cut.
+/// A document that the student leaves open.
 struct Contested {
     domain: usize,
     at: usize,
-    tokens: u64,
-    /// Half the width of its interval, in distances from the cut.
+    tokens: u32,
     urgency: f64,
 }
 
 /// What a cascade has in common with the teacher alone, from held-out predictions of each domain and the fraction that its cut keeps.
 ///
-/// As a run does it: of all domains together those documents are scored again first whose distance from the cut is least beside their interval.
+/// As a run does it: of all domains together the documents of greatest [`urgency`] are scored again first.
 pub(crate) fn curve(domains: &[(Held<'_>, f64)]) -> Vec<CascadePoint> {
     let mut contested: Vec<Contested> =
         domains.iter().enumerate().flat_map(|(at, domain)| contested(at, domain)).collect();
@@ -32,9 +31,9 @@ pub(crate) fn curve(domains: &[(Held<'_>, f64)]) -> Vec<CascadePoint> {
 fn contested<'h>(domain: usize, (held, fraction): &'h (Held<'_>, f64)) -> impl Iterator<Item = Contested> + 'h {
     let cut = cut(&held.student, *fraction);
     (0..held.labels.len()).filter_map(move |at| {
-        let (distance, half_width) = ((held.student[at] - cut).abs(), held.half_widths[at]);
-        let tokens = u64::from(held.labels[at].tokens);
-        (distance <= half_width).then(|| Contested { domain, at, tokens, urgency: half_width / distance })
+        let (distance, tokens) = (held.student[at] - cut, held.labels[at].tokens);
+        let urgency = urgency(distance, held.half_widths[at], tokens)?;
+        Some(Contested { domain, at, tokens, urgency })
     })
 }
 
@@ -48,9 +47,9 @@ fn cut(values: &[f64], fraction: f64) -> f64 {
 /// The share of what is above the cuts that the teacher alone keeps, too, if it scores the first of `contested` of up to `most` tokens.
 fn overlap(domains: &[(Held<'_>, f64)], contested: &[Contested], most: f64) -> f64 {
     let mut values: Vec<Vec<f64>> = domains.iter().map(|(held, _)| held.student.clone()).collect();
-    let mut tokens = 0;
+    let mut tokens: u64 = 0;
     for document in contested {
-        tokens += document.tokens;
+        tokens += u64::from(document.tokens);
         if tokens as f64 > most {
             break;
         }

@@ -110,6 +110,18 @@ pub struct HeldOut {
     pub teacher: f32,
 }
 
+/// Standard errors from the cut within which the teacher is asked about a document.
+const CONTESTED_WITHIN: f64 = 2.0;
+
+/// How much a token of the teacher's is expected to decide of a document of `tokens` tokens whose value lies `distance` from the cut, with this
+/// standard error: the probability that it belongs on the other side, for a normal error, by its tokens. `None` if the document is not contested.
+#[must_use]
+pub fn urgency(distance: f64, stderr: f64, tokens: u32) -> Option<f64> {
+    let away = distance.abs() / stderr;
+    let on_the_other_side = 0.5 * libm::erfc(away * std::f64::consts::FRAC_1_SQRT_2);
+    (away <= CONTESTED_WITHIN).then(|| on_the_other_side / f64::from(tokens.max(1)))
+}
+
 /// What a cascade keeps when the teacher scores some of the documents.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CascadePoint {
@@ -163,4 +175,21 @@ pub struct DomainFidelity {
     pub drift_by_length: [f64; 3],
     /// Standard deviation of the mean residual of sources, in standard deviations of the teacher's value.
     pub drift_by_source: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_near_the_cut_and_short_is_urgent() {
+        let at = |distance, tokens| urgency(distance, 0.5, tokens);
+        assert_eq!(at(0.0, 100), Some(0.005), "either side is as likely");
+        let one_away = at(-0.5, 1).expect("it is contested");
+        assert!((one_away - 0.158_655).abs() < 1e-6, "the tail of a normal distribution beyond one: {one_away}");
+        assert!(at(0.2, 100) > at(0.3, 100) && at(0.3, 100) > at(0.3, 101));
+        assert_eq!(at(1.01, 1), None, "beyond two standard errors");
+        assert_eq!(urgency(0.1, 0.0, 1), None, "a value without error is not contested");
+        assert_eq!(urgency(0.1, f64::NAN, 1), None);
+    }
 }

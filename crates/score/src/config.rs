@@ -47,8 +47,8 @@ pub enum ScoredBy {
 pub struct ScoreConfig {
     /// Who scores: the model, a student of it, thousands of times as fast, or the student and then the model near the cuts of `[select]`.
     pub by: ScoredBy,
-    /// Tokens of the documents that the model scores in a cascade, at most. Documents of which the cut lies in the student's interval come
-    /// first, the nearest in widths of their interval. By default a tenth of the tokens that the student scored.
+    /// Tokens of the documents that the model scores in a cascade, at most: of those within two standard errors of the cut, first those that
+    /// most probably belong on the other side, by their tokens. By default a tenth of the tokens that the student scored.
     pub teacher_tokens: Option<f64>,
     /// Tokens that the model sees together, at least 2; at most the model's context. Longer documents are cut into windows that are
     /// scored independently.

@@ -269,6 +269,8 @@ pub(crate) struct Recorder {
     pub(crate) on_failure: OnFailure,
     /// Units that need not be scored.
     pub(crate) skipped: Vec<usize>,
+    /// Rows that are known, of each unit; of one that is `None` they cannot be read.
+    pub(crate) known: BTreeMap<usize, Option<BTreeMap<u64, SidecarRow>>>,
     /// Windows after which all is over.
     pub(crate) most_windows: Option<u64>,
     pub(crate) is_over: AtomicBool,
@@ -296,6 +298,13 @@ impl Recorder {
 impl Watch for Recorder {
     fn skips(&self, index: usize) -> bool {
         self.skipped.contains(&index)
+    }
+
+    fn known(&self, index: usize) -> Result<BTreeMap<u64, SidecarRow>, Error> {
+        match self.known.get(&index) {
+            None => Ok(BTreeMap::new()),
+            Some(known) => known.clone().ok_or(Error::OnlyThread),
+        }
     }
 
     fn is_over(&self) -> bool {

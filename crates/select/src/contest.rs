@@ -1,6 +1,7 @@
 //! Which documents the noise of their values leaves on either side of the cut: those that a cascade asks the teacher about.
 
 use headwater_record::ContentHash;
+use headwater_record::student::urgency;
 use headwater_run::{Contested, Unit};
 use serde::Serialize;
 
@@ -68,8 +69,7 @@ impl Contest<'_> {
         Ok(ContentHash::of(&json.map_err(|source| Error::Hash { source })?))
     }
 
-    /// Chooses among the documents of `sidecars`. A document is contested if its value and the cut of its domain or stratum are no further
-    /// apart than its standard error.
+    /// Chooses among the documents of `sidecars`, by the [`urgency`] of the distance from the cut of their domain or stratum.
     ///
     /// Every sidecar is read three times at least, mostly from memory; `on_progress` gets the number of them newly read.
     ///
@@ -127,11 +127,13 @@ fn visit(
         let mut candidates = Vec::new();
         ranking.contenders(rows, census, |row, contender| {
             let (Some(cut), stderr) = (cuts[contender.group], f64::from(stderrs[row])) else { return };
-            let distance = (ranking.rank.value(contender.ranked.key) - cut).abs();
-            if distance <= stderr {
-                let bucket = bucket(stderr / distance);
-                candidates.push(Candidate { offset: contender.ranked.offset, tokens: contender.tokens, bucket });
-            }
+            let distance = ranking.rank.value(contender.ranked.key) - cut;
+            let candidate = urgency(distance, stderr, contender.tokens).map(|urgency| Candidate {
+                offset: contender.ranked.offset,
+                tokens: contender.tokens,
+                bucket: bucket(urgency),
+            });
+            candidates.extend(candidate);
         })?;
         Ok(candidates)
     };
@@ -144,7 +146,7 @@ fn visit(
 /// The bucket of an urgency: greater of greater ones.
 #[expect(clippy::cast_possible_truncation, reason = "documents are counted by 32-bit floats")]
 fn bucket(urgency: f64) -> usize {
-    let bits = ordered_bits((urgency as f32).min(f32::MAX)).unwrap_or(0);
+    let bits = ordered_bits(urgency as f32).unwrap_or(0);
     (bits >> (u32::BITS - BUCKET_BITS)) as usize
 }
 

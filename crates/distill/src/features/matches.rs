@@ -179,35 +179,42 @@ impl Matcher {
     ///
     /// A run can only have stood before if the next shorter one has. So a run is entered when its shorter one has come twice: first where that
     /// stood the first time, then here.
+    #[inline]
     fn runs(&mut self, window: &[u32], end: usize) -> [Found; LENGTHS.len()] {
         let mut found = [Found::default(); LENGTHS.len()];
-        let mut shorter = Found::default();
-        for (number, found) in found.iter_mut().enumerate() {
-            if shorter.count == 1 {
-                self.enter(window, shorter.end as usize, number);
-            }
-            let Some(now) = self.enter(window, end, number) else { break };
-            *found = now;
-            if now.count == 0 {
-                break;
-            }
-            shorter = now;
+        let Some(shortest) = self.enter::<0>(window, end) else { return found };
+        found[0] = shortest;
+        // written out for each length, so that its numbers are constants
+        macro_rules! longer {
+            ($($number:literal)*) => { $(
+                let shorter = found[$number - 1];
+                if shorter.count == 0 {
+                    return found;
+                }
+                if shorter.count == 1 {
+                    self.enter::<$number>(window, shorter.end as usize);
+                }
+                let Some(now) = self.enter::<$number>(window, end) else { return found };
+                found[$number] = now;
+            )* };
         }
+        const { assert!(LENGTHS.len() == 10, "all lengths are looked for") }
+        longer!(1 2 3 4 5 6 7 8 9);
         found
     }
 
     /// Enters the run of the length of this number that ends at `end`; returns what was known of it, or `None` if the window begins after it.
     #[expect(clippy::cast_possible_truncation, reason = "`prepare` made sure that positions are in range")]
-    #[inline]
-    fn enter(&mut self, window: &[u32], end: usize, number: usize) -> Option<Found> {
-        let (length, slots, base) = (LENGTHS[number], self.slots, self.base);
+    #[inline(always)]
+    fn enter<const NUMBER: usize>(&mut self, window: &[u32], end: usize) -> Option<Found> {
+        let (length, slots, base) = (LENGTHS[NUMBER], self.slots, self.base);
         let start = end.checked_sub(length)?;
-        let hash = self.prefixes[end].wrapping_sub(self.prefixes[start].wrapping_mul(POWERS[number]));
+        let hash = self.prefixes[end].wrapping_sub(self.prefixes[start].wrapping_mul(POWERS[NUMBER]));
         // the high bits of a product depend on all bits of the hash
         let mixed = hash.wrapping_mul(MULTIPLIER);
         let (tag, mut slot) = ((mixed >> 48) as u16, (mixed >> 16) as usize & (slots - 1));
         let run = &window[start..end];
-        let table = &mut self.tables[number][..slots];
+        let table = &mut self.tables[NUMBER][..slots];
         loop {
             let entry = &mut table[slot];
             let Some(place) = entry.end.checked_sub(base).map(|place| place as usize) else {
@@ -225,6 +232,7 @@ impl Matcher {
 
     /// Counts the target at `at`, by the runs that end before and after it.
     #[expect(clippy::cast_possible_truncation, reason = "`prepare` made sure that positions are in range")]
+    #[inline(always)]
     fn target(
         &mut self,
         (window, at): (&[u32], usize),
@@ -234,14 +242,16 @@ impl Matcher {
     ) {
         let is_right = |found: &Found| window[found.end as usize] == window[at];
         // a run that stood before has ends that stood before
-        let depth = before.iter().take_while(|found| found.count > 0).count();
-        for (number, found) in before[..depth].iter().enumerate() {
+        let mut depth = 0;
+        for (number, found) in before.iter().enumerate().take_while(|(_, found)| found.count > 0) {
             matches.hits[number] += 1;
             matches.rights[number] += u64::from(is_right(found));
+            depth += 1;
         }
-        for ((number, far), distances) in FAR.iter().zip(&mut matches.far_rights).zip(&mut matches.distances) {
+        let far = FAR.iter().zip(&mut matches.far_rights).zip(&mut matches.distances);
+        for ((number, far), distances) in far.take_while(|((number, _), _)| **number < depth) {
             let found = before[*number];
-            if *number < depth && is_right(&found) {
+            if is_right(&found) {
                 let distance = at - found.end as usize;
                 *far += u64::from(distance > FAR_TOKENS);
                 *distances += f64::from(usize::BITS - distance.leading_zeros());

@@ -14,8 +14,8 @@ use unicode_normalization::{IsNormalized, is_nfc_quick};
 
 use super::words::Words;
 
-/// Words that are remembered, at most: a few megabytes a thread.
-const MOST_WORDS: usize = 1 << 17;
+/// Words that are remembered, at most: some 20 MB a thread. Others are merged anew each time they come.
+const MOST_WORDS: usize = 1 << 18;
 
 /// Longer words are not remembered, as they hardly come twice.
 const MOST_BYTES: usize = 32;
@@ -52,8 +52,8 @@ struct Near {
     count: u8,
 }
 
-/// Places of short words: half a megabyte.
-const NEAR_WORDS: usize = 1 << 14;
+/// Places of short words: two megabytes. A word that is not near is looked up at several places of a larger table.
+const NEAR_WORDS: usize = 1 << 16;
 
 /// Ids of a word that is kept near, at most.
 const NEAR_IDS: usize = 3;

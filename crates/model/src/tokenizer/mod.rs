@@ -170,7 +170,8 @@ impl Tokenizer {
 
     /// Tokenises pieces of `piece_bytes` of `text` until there are `tokens`; returns their bytes, too.
     fn encode_pieces(&self, text: &str, piece_bytes: usize, tokens: usize) -> Result<(Vec<u32>, usize), Error> {
-        let (mut ids, mut bytes) = (Vec::new(), 0);
+        // about as many as there will be, so that the list hardly grows
+        let (mut ids, mut bytes) = (Vec::with_capacity(text.len().min(piece_bytes) / 3), 0);
         for piece in pieces(text, piece_bytes) {
             self.encode_piece(piece, &mut ids).map_err(|error| failed(text, &error))?;
             bytes += piece.len();

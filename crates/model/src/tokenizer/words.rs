@@ -88,6 +88,7 @@ struct Cursor<'t> {
 
 impl Cursor<'_> {
     /// The kind of the character at `at`, and where it ends; `None` at the end of the text.
+    #[inline(always)]
     fn kind(&self, at: usize) -> Option<(Kind, usize)> {
         let byte = *self.text.as_bytes().get(at)?;
         if let Some(kind) = ASCII[usize::from(byte)] {
@@ -101,6 +102,7 @@ impl Cursor<'_> {
     }
 
     /// As [`Self::kind`], but the text ends before a digit that is taken out.
+    #[inline(always)]
     fn inside(&self, at: usize) -> Option<(Kind, usize)> {
         self.kind(at).filter(|(kind, _)| !(self.takes_digits_out && *kind == Kind::Number))
     }
@@ -121,6 +123,7 @@ impl Cursor<'_> {
         }
     }
 
+    #[inline(always)]
     fn byte(&self, at: usize) -> Option<u8> {
         self.text.as_bytes().get(at).copied()
     }

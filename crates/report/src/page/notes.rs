@@ -1,6 +1,7 @@
 //! Missing artefacts, each with the command that makes it, and warnings.
 
 use headwater_record::Status;
+use headwater_record::selection::Correction;
 use headwater_record::stability::Decision;
 use maud::{Markup, html};
 
@@ -141,15 +142,28 @@ fn passes(inputs: &PageInputs<'_>) -> Option<String> {
     ))
 }
 
-/// Influence that mostly follows loss, compression and length is worth a word, unless the selection corrects for them.
+/// What a nuisance is called here.
+fn nuisance(name: &str) -> &str {
+    match name {
+        "loss_base" => "base loss",
+        "scored_tokens" => "length",
+        "copied" => "copying",
+        other => other,
+    }
+}
+
+/// Influence that mostly follows its nuisances is worth a word, unless the selection corrects for them.
 fn nuisances(inputs: &PageInputs<'_>) -> Option<String> {
     let profile = inputs.profile.filter(|profile| profile.rank == "influence")?;
-    let explained = profile.domains.iter().filter_map(|domain| domain.correction.as_ref()).map(|fit| fit.r2_before);
-    let high: Vec<f64> = explained.filter(|r2| *r2 > HIGH_R2).collect();
+    let fits: Vec<&Correction> = profile.domains.iter().filter_map(|domain| domain.correction.as_ref()).collect();
+    let high: Vec<f64> = fits.iter().map(|fit| fit.r2_before).filter(|r2| *r2 > HIGH_R2).collect();
     let highest = high.iter().copied().fold(0.0, f64::max);
+    let named: Vec<&str> = fits.first()?.nuisances.iter().map(|of| nuisance(&of.name)).collect();
+    let (last, others) = named.split_last()?;
+    let named = if others.is_empty() { (*last).to_owned() } else { format!("{} and {last}", others.join(", ")) };
     (!high.is_empty()).then(|| {
         format!(
-            "Base loss, compression and length explain more than half of influence in {} shown (R² up to {}): compare what rank = \"corrected\" keeps.",
+            "More than half of influence follows {named} in {} shown (R² up to {}): compare what rank = \"corrected\" keeps.",
             counted(high.len() as u64, "domain"),
             correlation(highest)
         )

@@ -40,7 +40,8 @@ pub(super) fn student(inputs: &PageInputs<'_>) -> Option<Markup> {
     );
     let held = if labels.folds_by == "source" { "sources" } else { "files" };
     Some(html! {
-        p.about { "Of documents of " (held) " that the student was not fitted to. “Teacher with itself” is what a second measurement by the teacher would reach, simulated from its standard errors." }
+        p.about { "Of documents of " (held) " that the student was not fitted to. “Teacher with itself” is what a second measurement by the teacher would reach, simulated from its standard errors. "
+            "Scores of a student follow what is copied by construction: figures of influence against it say something of the teacher only where the teacher scored." }
         (facts(&[
             ("labels", html! { (grouped(labels.documents)) " documents, " (grouped(labels.tokens)) " tokens, " (grouped(labels.groups)) " " (held) }),
             ("its interval holds", html! { (percent(fidelity.coverage)) " of the teacher’s values; 68 % are promised" }),

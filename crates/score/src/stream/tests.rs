@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar};
 use std::time::Duration;
 
 use headwater_model::Concurrency;
-use headwater_record::{Part, Status};
+use headwater_record::{Part, ScoreOf, Status};
 
 use super::*;
 use crate::batches::score_together;
@@ -107,6 +107,44 @@ fn rows_are_complete_and_in_order_for_any_number_of_threads() {
                 assert_eq!((row.status, row.loss_base, row.influence), *want, "row {at} on {threads} threads");
             }
         }
+    });
+}
+
+#[test]
+fn rows_that_are_known_are_taken_as_they_are_and_the_others_are_scored() {
+    let shard = mixed_texts(15);
+    let known_row = |row: u64| SidecarRow {
+        influence: Some(row as f32),
+        ..SidecarRow::new(row, "known".to_owned(), ScoreOf::Student)
+    };
+    let known = |rows: &[u64]| rows.iter().map(|row| (*row, known_row(*row))).collect::<BTreeMap<_, _>>();
+    everywhere(|concurrency, threads| {
+        let shard = shard.clone();
+        let ended = in_pool(threads, move || {
+            let corpus = Corpus::new(&[shard], 5);
+            let engine = FakeEngine::new(concurrency);
+            // of the second unit all rows are known, of the third one two, and those of the first cannot be read
+            let of_units = [(0, None), (1, Some(known(&[5, 6, 7, 8, 9]))), (2, Some(known(&[10, 12])))];
+            let watch = Recorder { on_failure: OnFailure::PassOver, known: of_units.into(), ..Recorder::default() };
+            let taken = Taken::default();
+            let scored = score_rows(&scorer(&engine), &corpus.units(), &watch, &|unit, rows| {
+                taken.put(unit, rows);
+                Ok(())
+            });
+            scored.expect("nothing ends it");
+            assert_eq!(watch.scored(), [1, 2]);
+            assert_eq!(watch.documents.load(Ordering::SeqCst), 10);
+            assert_eq!(watch.tokenised.load(Ordering::SeqCst), 3, "what is known is not tokenised");
+            let rows: Vec<SidecarRow> = taken.into_inner().into_iter().flat_map(|(_, rows)| rows).collect();
+            assert_eq!(rows.iter().map(|row| row.row).collect::<Vec<_>>(), Vec::from_iter(5..15));
+            for row in rows {
+                match row.row {
+                    11 | 13 | 14 => assert_eq!(row.by, ScoreOf::Teacher),
+                    number => assert_eq!(row, known_row(number)),
+                }
+            }
+        });
+        ended.expect("nothing panics");
     });
 }
 

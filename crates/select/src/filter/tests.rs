@@ -205,7 +205,7 @@ fn problems_name_the_part_and_the_way_out() {
 fn an_unknown_column_is_answered_with_the_near_one_and_the_list() {
     let text = problem("tokns > 5");
     let list = "the columns are source, shard, row, id, domain, status, bytes, compression, tokens, scored_tokens, loss_base, \
-                loss_masked, influence, influence_stderr";
+                loss_masked, influence, influence_stderr, copied, by";
     assert_eq!(text, format!("there is no column `tokns` (did you mean `tokens`?); {list}"));
     assert_eq!(problem("zz > 5"), format!("there is no column `zz`; {list}"));
     assert_eq!(problem("domain = \"qq\""), format!("there is no column `qq`; {list}; texts stand in single quotes"));

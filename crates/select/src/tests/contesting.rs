@@ -21,7 +21,7 @@ fn rows(contested: &Contested) -> BTreeSet<u64> {
     contested.rows("web", "a.parquet", 0..u64::MAX).collect()
 }
 
-/// The contested documents by the definition: row, tokens, interval over distance.
+/// The contested documents by the definition: row, tokens, probability of the other side by tokens.
 fn by_definition(sidecars: &InMemory, config: &SelectConfig) -> Vec<(u64, u64, f64)> {
     let selection = cut(sidecars, Rule { config, seed: 1 }, &no_progress).unwrap().file;
     let cut_of = |domain: &str| {
@@ -35,16 +35,17 @@ fn by_definition(sidecars: &InMemory, config: &SelectConfig) -> Vec<(u64, u64, f
     for (row, line) in (0..).zip(lines) {
         let Some(cut) = cuts.iter().find(|(domain, _)| *domain == line.domain).unwrap().1 else { continue };
         let (value, stderr) = (f64::from(line.influence.unwrap()), f64::from(line.stderr.unwrap()));
-        let distance = (value - cut).abs();
-        if distance <= stderr {
-            contested.push((row, u64::from(line.tokens), stderr / distance));
+        let away = (value - cut).abs() / stderr;
+        if away <= 2.0 {
+            let on_the_other_side = 0.5 * libm::erfc(away / 2.0_f64.sqrt());
+            contested.push((row, u64::from(line.tokens), on_the_other_side / f64::from(line.tokens)));
         }
     }
     contested
 }
 
 #[test]
-fn without_a_limit_all_documents_are_chosen_whose_interval_holds_the_cut() {
+fn without_a_limit_all_documents_within_two_errors_of_the_cut_are_chosen() {
     let sidecars = sidecars();
     let mut config = SelectConfig::default();
     for fraction in [0.2, 0.7, 1.0] {
@@ -59,7 +60,7 @@ fn without_a_limit_all_documents_are_chosen_whose_interval_holds_the_cut() {
 }
 
 #[test]
-fn a_limit_is_kept_to_and_spent_on_the_nearest() {
+fn a_limit_is_kept_to_and_spent_on_the_most_urgent() {
     let (sidecars, config) = (sidecars(), SelectConfig::default());
     let all = by_definition(&sidecars, &config);
     let rule = Rule { config: &config, seed: 1 };
@@ -75,7 +76,7 @@ fn a_limit_is_kept_to_and_spent_on_the_nearest() {
         let is_chosen = |document: &&(u64, u64, f64)| chosen.contains(&document.0);
         let least = all.iter().filter(is_chosen).map(|(.., urgency)| *urgency).fold(f64::INFINITY, f64::min);
         let left = all.iter().filter(|document| !is_chosen(document)).map(|(.., urgency)| *urgency);
-        assert!(left.fold(0.0, f64::max) <= least, "no document that is left out is nearer");
+        assert!(left.fold(0.0, f64::max) <= least, "no document that is left out is more urgent");
     }
 }
 
