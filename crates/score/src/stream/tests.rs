@@ -110,21 +110,26 @@ fn rows_are_complete_and_in_order_for_any_number_of_threads() {
     });
 }
 
+/// A row that nobody would score so.
+fn known_row(row: u64) -> SidecarRow {
+    let influence = u16::try_from(row).map(f32::from).ok();
+    SidecarRow { influence, ..SidecarRow::new(row, "known".to_owned(), ScoreOf::Student) }
+}
+
+fn known(rows: &[u64]) -> Option<BTreeMap<u64, SidecarRow>> {
+    Some(rows.iter().map(|row| (*row, known_row(*row))).collect())
+}
+
 #[test]
 fn rows_that_are_known_are_taken_as_they_are_and_the_others_are_scored() {
     let shard = mixed_texts(15);
-    let known_row = |row: u64| SidecarRow {
-        influence: Some(row as f32),
-        ..SidecarRow::new(row, "known".to_owned(), ScoreOf::Student)
-    };
-    let known = |rows: &[u64]| rows.iter().map(|row| (*row, known_row(*row))).collect::<BTreeMap<_, _>>();
     everywhere(|concurrency, threads| {
         let shard = shard.clone();
         let ended = in_pool(threads, move || {
             let corpus = Corpus::new(&[shard], 5);
             let engine = FakeEngine::new(concurrency);
             // of the second unit all rows are known, of the third one two, and those of the first cannot be read
-            let of_units = [(0, None), (1, Some(known(&[5, 6, 7, 8, 9]))), (2, Some(known(&[10, 12])))];
+            let of_units = [(0, None), (1, known(&[5, 6, 7, 8, 9])), (2, known(&[10, 12]))];
             let watch = Recorder { on_failure: OnFailure::PassOver, known: of_units.into(), ..Recorder::default() };
             let taken = Taken::default();
             let scored = score_rows(&scorer(&engine), &corpus.units(), &watch, &|unit, rows| {
@@ -135,7 +140,7 @@ fn rows_that_are_known_are_taken_as_they_are_and_the_others_are_scored() {
             assert_eq!(watch.scored(), [1, 2]);
             assert_eq!(watch.documents.load(Ordering::SeqCst), 10);
             assert_eq!(watch.tokenised.load(Ordering::SeqCst), 3, "what is known is not tokenised");
-            let rows: Vec<SidecarRow> = taken.into_inner().into_iter().flat_map(|(_, rows)| rows).collect();
+            let rows: Vec<SidecarRow> = taken.into_inner().into_values().flatten().collect();
             assert_eq!(rows.iter().map(|row| row.row).collect::<Vec<_>>(), Vec::from_iter(5..15));
             for row in rows {
                 match row.row {
