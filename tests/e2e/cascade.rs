@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 
 use crate::scores::{Row, rows_below};
+use crate::shards::corrupt_page;
 use crate::site::{OUTPUT, Outcome, Site, assert_same};
 use crate::student::{ANY, site};
 
@@ -109,5 +110,23 @@ fn what_a_cascade_cannot_do_is_one_clear_line() -> Outcome {
     site.stage("score", &with(&["--set", "select.rank=loss"]))?.says(1, &["select.rank = \"loss\"", "score.by"]);
     site.done("score", &with(&["--set", "score.teacher_tokens=0"]))?;
     assert_eq!(addresses(&of_run(&site)?, "teacher").len(), 0);
+    Ok(())
+}
+
+#[test]
+fn a_shard_that_cannot_be_read_is_left_out_of_both_readings() -> Outcome {
+    let site = site()?;
+    let path = site.path("corpus/0/a.parquet");
+    fs_err::write(&path, corrupt_page(fs_err::read(&path)?)?)?;
+    let skip = [&CASCADE[..], &ANY[..], &["--set", "run.on_bad_shard=skip"]].concat();
+    let mut taught = Vec::new();
+    for _ in 0..2 {
+        site.stage("run", &skip)?.says(2, &["1 shards were skipped"]);
+        let rows = of_run(&site)?;
+        assert_eq!(rows.keys().filter(|(source, _)| source != "s0").count(), 150);
+        taught.push(addresses(&rows, "teacher"));
+    }
+    assert!(!taught[0].is_empty());
+    assert_eq!(taught[0], taught[1]);
     Ok(())
 }

@@ -66,7 +66,7 @@ fn a_shard_whose_footer_is_garbage() -> Outcome {
 }
 
 /// Destroys the page header of the text column in the second row group.
-fn corrupt_page(mut bytes: Vec<u8>) -> Result<Vec<u8>, Box<dyn Error>> {
+pub(crate) fn corrupt_page(mut bytes: Vec<u8>) -> Result<Vec<u8>, Box<dyn Error>> {
     let reader = ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(bytes.clone()))?;
     let column = reader.metadata().row_group(1).column(1);
     let (start, length) = column.byte_range();

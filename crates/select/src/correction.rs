@@ -58,7 +58,7 @@ pub enum Nuisance {
 }
 
 impl Nuisance {
-    /// All of them, in the order of [`NUISANCES`].
+    /// All of them.
     pub const ALL: [Self; 4] = [Self::LossBase, Self::Compression, Self::ScoredTokens, Self::Copied];
 
     /// What `corrected` corrects for unless it is told otherwise.

@@ -11,7 +11,7 @@ use headwater_record::run::ScoringInputs;
 use headwater_record::{ContentHash, Fingerprint, HeadsFile, RunFile, UnitKey};
 use headwater_run::sidecar::{SidecarReader, SidecarRow, rows};
 use headwater_run::{Contested, OnChange, Unit};
-use headwater_score::{PlannedUnit, Scorer};
+use headwater_score::{PlannedUnit, Scorer, without_skipped};
 use headwater_select::{Contest, MostTokens, Rule, Sidecars, StoredSidecars};
 use headwater_store::Entry;
 
@@ -63,7 +63,10 @@ impl Pipeline {
         let of_student = scorer.inputs(student.model_hashes());
         let run = self.begin_with_student(plan, of_student.clone(), request.on_change)?;
         let by_student = self.score_pending(plan, Pending::new(&run, &scorer), request.part)?;
-        let (sidecars, missing) = StoredSidecars::open_partly(&self.folder, &by_student.run)?;
+        // the run may have gone on to the teacher, so its description may be the cascade's
+        let readable = without_skipped(plan.clone(), &by_student.run);
+        let scored = self.described(&readable, of_student.clone())?;
+        let (sidecars, missing) = StoredSidecars::open_partly(&self.folder, &scored)?;
         if missing > 0 {
             return Err(Error::OtherParts { missing, units: missing + sidecars.units().len() });
         }
@@ -74,7 +77,7 @@ impl Pipeline {
             ScoringInputs { student: of_student.student, cascade: Some(choice), ..teacher.inputs(model.into()) };
         let run = self.begin_with_teacher(plan, (&of_student, inputs), request.on_change)?;
         self.tell(&Event::Contested { documents: contested.documents(), tokens: contested.tokens() });
-        let known = self.uncontested(&by_student.run, contested)?;
+        let known = self.uncontested(&scored, contested)?;
         let pending = Pending { known: Some(&known), ..Pending::new(&run, &teacher) };
         let by_teacher = self.score_pending(plan, pending, request.part)?;
         // the rows of both are the same documents

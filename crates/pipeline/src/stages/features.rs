@@ -40,7 +40,13 @@ impl Pipeline {
         let mut now = run.scoring.clone();
         now.tokenizer = tokenizer.hash();
         now.long_documents = self.config.score.long_documents.as_str().to_owned();
-        let differences = run.scoring.differences(&now);
+        now.min_tokens = self.config.score.min_tokens;
+        let mut differences = run.scoring.differences(&now);
+        for source in &run.sources {
+            let text = plan.sources.iter().find(|planned| planned.name == source.name).map(|of| &of.columns.text);
+            let other = text.filter(|text| **text != source.text);
+            differences.extend(other.map(|text| format!("text column of {}: {} → {text}", source.name, source.text)));
+        }
         if !differences.is_empty() {
             return Err(Error::OtherTexts { output: self.place().to_string(), differences });
         }
