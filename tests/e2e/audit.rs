@@ -51,5 +51,8 @@ fn a_run_by_the_student_is_audited_by_the_student() -> Outcome {
     assert_eq!(crossed(&site, "identity", "influence")?, (0, 20));
     let page = fs_err::read_to_string(site.path(OUTPUT).join("report.html"))?;
     assert!(page.contains("Teacher against student"));
+    let cascade = ["--set", "score.by=cascade"];
+    site.done("score", &cascade)?;
+    site.stage("audit", &cascade)?.says(1, &["are of a cascade", "audit a run by the teacher or by the student"]);
     Ok(())
 }

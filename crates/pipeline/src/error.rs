@@ -168,6 +168,14 @@ pub enum Error {
         /// Units of the run.
         units: usize,
     },
+    /// Two scorers gave the scores of the run, so a changed text would be held against another one's.
+    #[error(
+        "the scores of {output} are of a cascade, and an audit asks one scorer: audit a run by the teacher or by the student"
+    )]
+    AuditOfCascade {
+        /// The run's output.
+        output: String,
+    },
     /// A cascade of which only the student has scored.
     #[error("the student has scored {output}, and the teacher has not: run `headwater score {pipeline}` again first")]
     HalfCascade {

@@ -28,7 +28,7 @@ pub trait Watch: Sync {
     fn skips(&self, index: usize) -> bool;
 
     /// The rows of the unit at `index` that are known and need not be scored, by their numbers. Asked before it is read; of a unit of which
-    /// all rows are known nothing is read.
+    /// all rows are known no document is read.
     ///
     /// # Errors
     /// An error is what the unit comes to.

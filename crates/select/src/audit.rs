@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
 
+use headwater_record::sidecar::column;
 use headwater_record::{ContentHash, DocumentAddress};
 use headwater_run::sidecar::batch;
 use headwater_run::{SidecarFooter, SidecarRow, Unit};
@@ -21,6 +22,8 @@ use crate::{Error, Result};
 pub struct AuditedDocument {
     /// Its domain.
     pub domain: String,
+    /// Its id.
+    pub id: Option<String>,
     /// Its text.
     pub text: String,
     /// Its influence.
@@ -184,13 +187,17 @@ fn documents(
         let unit = &units[of_unit[0].0.unit];
         let rows: Vec<u64> = of_unit.iter().map(|(of, _)| of.row).collect();
         let texts = scores.sidecars.source_texts(unit, &rows, usize::MAX)?;
-        for ((of, side), text) in of_unit.iter().zip(texts) {
+        let (index, sidecars) = (of_unit[0].0.unit, scores.sidecars);
+        let batches = sidecars.read(index, &[column::ID])?;
+        let ids = UnitRows { index, unit, batches: &batches, sidecars }.ids(&rows)?;
+        for (((of, side), text), id) in of_unit.iter().zip(texts).zip(ids) {
             let mut unit = unit.clone();
             unit.key.first_row += of.row;
             unit.key.rows = 1;
             let unread = || Error::NotPlanned { source_name: unit.source.to_string(), path: unit.path.to_string() };
             documents.push(AuditedDocument {
                 domain: side.domain.to_string(),
+                id,
                 text: text.ok_or_else(unread)?.text,
                 influence: f32::from_bits(of.influence_bits),
                 kept: kept.iter().map(|kept| kept.contains(&(of.unit, of.row))).collect(),

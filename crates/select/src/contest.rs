@@ -7,8 +7,10 @@ use serde::Serialize;
 
 use crate::boundaries::boundaries;
 use crate::census::{Census, Ranking};
+use crate::config::SelectConfig;
 use crate::cut::{Prepared, Rule};
 use crate::goals::goals;
+use crate::influence_column::InfluenceColumn;
 use crate::rank::ordered_bits;
 use crate::rows::UnitRows;
 use crate::scan::Scores;
@@ -62,9 +64,12 @@ impl Contest<'_> {
     ///
     /// # Errors
     /// [`Error::Hash`] if it cannot be written as JSON, which is what is hashed.
-    pub fn choice(&self, units: &[Unit]) -> Result<ContentHash> {
-        let units: Vec<_> = units.iter().map(|unit| (&unit.source, &unit.path, &unit.key, &unit.fingerprint)).collect();
-        let Rule { config, seed } = self.rule;
+    pub fn choice<'u>(&self, units: &'u [Unit]) -> Result<ContentHash> {
+        let named = |unit: &'u Unit| (&unit.source, &unit.path, &unit.key, &unit.fingerprint, &*unit.labels);
+        let units: Vec<_> = units.iter().map(named).collect();
+        // what is written beside the kept rows chooses nothing
+        let (seed, influence_column) = (self.rule.seed, InfluenceColumn::No);
+        let config = SelectConfig { influence_column, ..self.rule.config.clone() };
         let json = serde_json::to_vec(&(SEMANTICS, config, seed, self.most, units));
         Ok(ContentHash::of(&json.map_err(|source| Error::Hash { source })?))
     }

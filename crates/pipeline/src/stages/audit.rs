@@ -1,14 +1,16 @@
 //! Whether the cut cares about changes of a text that keep its meaning.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use headwater_corpus::{Columns, Document, DocumentText, Domain};
 use headwater_distill::audit::Perturbation;
+use headwater_model::Concurrency;
 use headwater_record::audit::{AuditFile, Crossings};
 use headwater_record::run::ScoringInputs;
 use headwater_record::{RunFile, ScoreOf};
 use headwater_run::RunFolder;
-use headwater_score::{Scorer, score_document};
+use headwater_score::{By, Scorer, score_document};
 use headwater_select::{Audit, AuditedDocument, NamedRule, RankBy, SelectConfig, StoredSidecars};
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 use serde::Serialize;
@@ -47,22 +49,23 @@ impl Pipeline {
     pub fn audit(&self, each: usize) -> Result<AuditSummary> {
         self.place().ensure_writable()?;
         let run = self.begun_run()?;
+        if run.scoring.cascade.is_some() {
+            return Err(Error::AuditOfCascade { output: self.place().to_string() });
+        }
         let plan = self.plan()?;
         let sidecars = StoredSidecars::open(&self.folder, &run)?.with_shards(&plan);
         let rules = self.audited_rules();
         let step = self.step("cut", "sidecars read", Total::Unknown);
         let audit = Audit::draw(&sidecars, &rules, (self.config.run.seed, each), &|read| step.advance(read))?;
         drop(step);
-        let (by, crossings) = if run.scoring.student.is_some() && run.scoring.cascade.is_none() {
+        let (by, crossings) = if run.scoring.student.is_some() {
             let student = self.ready_student()?;
             let scorer = Scorer::of_student(&student, &student.tokenizer, &self.config.score);
             (ScoreOf::Student, self.crossings(&audit, &run, (&scorer, scorer.inputs(student.model_hashes())))?)
         } else {
             let model = self.load_model()?;
             let scorer = self.scorer(&model, &run.scoring.heads);
-            let ScoringInputs { student, cascade, .. } = run.scoring;
-            let inputs = ScoringInputs { student, cascade, ..scorer.inputs((&model).into()) };
-            (ScoreOf::Teacher, self.crossings(&audit, &run, (&scorer, inputs))?)
+            (ScoreOf::Teacher, self.crossings(&audit, &run, (&scorer, scorer.inputs((&model).into())))?)
         };
         let file = AuditFile {
             selection: audit.selection(),
@@ -100,11 +103,16 @@ impl Pipeline {
             .flat_map(|at| Perturbation::ALL.map(|perturbation| (at, perturbation)))
             .collect();
         let step = self.step("audit", "texts", Total::Exactly(work.len() as u64));
+        // an engine that takes batches is given one at a time
+        let turn = Mutex::new(());
+        let takes_turns =
+            matches!(&scorer.by, By::Teacher(teacher) if teacher.engine.concurrency() != Concurrency::WindowPerThread);
         let outcomes = work.par_iter().map(|(at, perturbation)| {
             self.heed_cancel()?;
             let document = &audit.documents[*at];
             let changed = perturbation.apply(&document.text, self.config.run.seed.wrapping_add(*at as u64));
             let outcome = changed.map(|text| {
+                let _turn = takes_turns.then(|| turn.lock().unwrap_or_else(PoisonError::into_inner));
                 let outcome = self.outcome(audit, scorer, (document, text));
                 outcome.map(|outcome| (*at, *perturbation, outcome))
             });
@@ -124,7 +132,8 @@ impl Pipeline {
         (document, text): (&AuditedDocument, String),
     ) -> Result<Outcome> {
         let columns = Columns { text: String::new(), id: None, domain: Domain::Constant(document.domain.clone()) };
-        let changed = Document { row: 0, id: None, domain: None, text: DocumentText::Text(text.into()) };
+        let (row, id) = (document.address().row, document.id.clone());
+        let changed = Document { row, id, domain: None, text: DocumentText::Text(text.into()) };
         let row = score_document(scorer, &columns, changed, &|_| {}).map_err(|source| {
             let address = document.address();
             let (shard, source) = (address.path.to_string(), Box::new(source));

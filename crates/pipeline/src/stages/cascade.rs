@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use headwater_corpus::Plan;
 use headwater_model::Model;
 use headwater_record::run::ScoringInputs;
-use headwater_record::{ContentHash, Fingerprint, HeadsFile, RunFile, UnitKey};
+use headwater_record::sidecar::column;
+use headwater_record::{ContentHash, Fingerprint, HeadsFile, RunFile, ScoreOf, Status, UnitKey};
 use headwater_run::sidecar::{SidecarReader, SidecarRow, rows};
 use headwater_run::{Contested, OnChange, Unit};
 use headwater_score::{PlannedUnit, Scorer, without_skipped};
@@ -34,11 +35,16 @@ impl Known for Uncontested {
         let name = planned.source.name.as_str();
         let there = self.sources.get(name);
         let there = there.and_then(|(fingerprint, sidecars)| Some((fingerprint, sidecars.get(planned.key)?)));
-        // a unit that the run has grown by since is scored by the teacher whole
+        // that of a shard that was skipped is read again, in case it was repaired
         let Some((fingerprint, entry)) = there else { return Ok(BTreeMap::new()) };
         let unit = Unit { fingerprint: fingerprint.clone(), ..planned.unit() };
         let of_student = rows(&self.reader, &unit, entry)?;
-        let mut known: BTreeMap<u64, SidecarRow> = of_student.into_iter().map(|row| (row.row, row)).collect();
+        let by_row = |row: SidecarRow| (row.row, SidecarRow { by: ScoreOf::Student, ..row });
+        let mut known: BTreeMap<u64, SidecarRow> = of_student.into_iter().map(by_row).collect();
+        if known.values().any(|row| row.status == Status::Scored && row.copied.is_none()) {
+            let wanted = "a share, which `headwater features` adds to scores of earlier versions";
+            return Err(headwater_run::Error::sidecar(&unit, column::COPIED, &wanted, &"null").into());
+        }
         let unit_rows = planned.key.first_row..planned.key.first_row.saturating_add(planned.key.rows);
         for row in self.contested.rows(name, &planned.shard.path, unit_rows) {
             known.remove(&row);
@@ -63,8 +69,11 @@ impl Pipeline {
         let of_student = scorer.inputs(student.model_hashes());
         let run = self.begin_with_student(plan, of_student.clone(), request.on_change)?;
         let by_student = self.score_pending(plan, Pending::new(&run, &scorer), request.part)?;
-        // the run may have gone on to the teacher, so its description may be the cascade's
-        let readable = without_skipped(plan.clone(), &by_student.run);
+        // the run may have gone on to the teacher, so its description may be the cascade's; other workers may have skipped shards, too
+        let mut readable = without_skipped(plan.clone(), &by_student.run);
+        if let Some(there) = self.folder.run_file()? {
+            readable = without_skipped(readable, &there);
+        }
         let scored = self.described(&readable, of_student.clone())?;
         let (sidecars, missing) = StoredSidecars::open_partly(&self.folder, &scored)?;
         if missing > 0 {
@@ -90,13 +99,21 @@ impl Pipeline {
 
     /// Begins the run as one by the student, or goes on with it, though it may have gone on to the teacher already.
     fn begin_with_student(&self, plan: &Plan, of_student: ScoringInputs, on_change: OnChange) -> Result<RunFile> {
-        let there = self.folder.run_file()?;
-        let is_further =
-            |there: &RunFile| there.scoring.cascade.is_some() && there.scoring.student == of_student.student;
-        if there.as_ref().is_some_and(is_further) {
-            return self.described(plan, of_student);
+        let is_further = || -> Result<bool> {
+            let Some(there) = self.folder.run_file()? else { return Ok(false) };
+            let numerics = of_student.numerics.clone();
+            let without_teacher = ScoringInputs { cascade: None, numerics, ..there.scoring.clone() };
+            Ok(there.scoring.cascade.is_some() && without_teacher == of_student)
+        };
+        if !is_further()? {
+            match self.begin(plan, of_student.clone(), on_change) {
+                // another worker may have gone on meanwhile
+                Err(error) if !is_further()? => return Err(error),
+                Err(_) => {}
+                begun => return begun,
+            }
         }
-        self.begin(plan, of_student, on_change)
+        self.described(plan, of_student)
     }
 
     /// Goes on with the run to the teacher.

@@ -1,8 +1,10 @@
 //! What sidecars of earlier versions lack, counted from the texts without the model.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use headwater_record::ScoreOf;
 use headwater_record::run::ScoringInputs;
 use headwater_record::sidecar::column;
-use headwater_record::{ScoreOf, Status};
 use headwater_run::sidecar::{SidecarReader, encode, rows};
 use headwater_score::{
     Division, DocumentScore, PlannedUnit, Scorer, Student, StudentDocument, UnitRows, divide, score_rows,
@@ -60,20 +62,25 @@ impl Pipeline {
         let by_student = run.scoring.student.is_some() && run.scoring.cascade.is_none();
         let step = self.step("features", "documents", Total::Exactly(documents));
         let watch = MeasureFollower { pipeline: self, step };
+        let rewritten = AtomicU64::new(0);
         score_rows(&scorer, &units, &watch, &|index, described| {
             let (unit, entry) = &lacking[index];
             let mut there = rows(&reader, &unit.unit(), entry)?;
             for (row, described) in there.iter_mut().zip(described) {
-                row.copied = described.copied.filter(|_| row.status == Status::Scored);
+                row.copied = described.copied;
+                row.text_hash = row.text_hash.or(described.text_hash);
                 row.by = if by_student { ScoreOf::Student } else { row.by };
             }
             let sidecar = encode(&unit.footer(), &there)?;
-            Ok(self.place().write(&unit.sidecar_path(), sidecar.into())?)
+            self.place().write(&unit.sidecar_path(), sidecar.into())?;
+            rewritten.fetch_add(1, Ordering::Relaxed);
+            Ok(())
         })?;
         self.heed_cancel()?;
         watch.step.finish();
-        self.tell(&Event::Described { sidecars: lacking.len() as u64 });
-        Ok(lacking.len() as u64)
+        let rewritten = rewritten.into_inner();
+        self.tell(&Event::Described { sidecars: rewritten });
+        Ok(rewritten)
     }
 
     /// The units whose sidecars lack a column.
