@@ -55,7 +55,7 @@ impl Pipeline {
                 self.score_units(&plan, &model, &heads, &request)?
             }
             ScoredBy::Student => {
-                if self.folder.student()?.is_none() || options.on_change == OnChange::Rescore {
+                if self.lacks_student(options)? {
                     let (model, heads) = self.model_and_heads(&plan, options)?;
                     self.distil(&plan, &model, &heads, DistillRequest::default())?;
                 }
@@ -63,7 +63,7 @@ impl Pipeline {
             }
             ScoredBy::Cascade => {
                 let (model, heads) = self.model_and_heads(&plan, options)?;
-                if self.folder.student()?.is_none() || options.on_change == OnChange::Rescore {
+                if self.lacks_student(options)? {
                     self.distil(&plan, &model, &heads, DistillRequest::default())?;
                 }
                 self.score_by_cascade(&plan, (&model, &heads), &request)?
@@ -99,6 +99,11 @@ impl Pipeline {
         }));
         let verdict = self.verdict(&selection, &run).and(tokens.verdict);
         Ok(RunSummary { selection, artefacts, verdict })
+    }
+
+    /// Whether a student is to be made before it can score.
+    fn lacks_student(&self, options: RunOptions) -> Result<bool> {
+        Ok(self.folder.student()?.is_none() || options.on_change == OnChange::Rescore)
     }
 
     /// The model and its heads, which are found if need be.

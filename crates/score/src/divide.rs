@@ -25,13 +25,7 @@ impl<'a> PlannedUnit<'a> {
     /// What its sidecar says of itself.
     #[must_use]
     pub fn footer(&self) -> SidecarFooter {
-        SidecarFooter {
-            unit: self.key.clone(),
-            source: self.source.name.clone(),
-            shard: self.shard.path.clone(),
-            fingerprint: self.run_source.fingerprint.clone(),
-            labels: self.run_source.labels.clone(),
-        }
+        SidecarFooter::of(&self.unit())
     }
 
     /// The unit as the readers of sidecars know it.

@@ -114,14 +114,7 @@ impl<'a> Audit<'a> {
     /// What keeps a column of the source from being read.
     pub fn keeps(&self, document: &AuditedDocument, row: &SidecarRow) -> Result<Vec<bool>> {
         let unit = &document.unit;
-        let footer = SidecarFooter {
-            unit: unit.key.clone(),
-            source: unit.source.to_string(),
-            shard: unit.path.to_string(),
-            fingerprint: unit.fingerprint.clone(),
-            labels: (*unit.labels).clone(),
-        };
-        let batches = [batch(&footer, std::slice::from_ref(row))?];
+        let batches = [batch(&SidecarFooter::of(unit), std::slice::from_ref(row))?];
         let rows = UnitRows { index: 0, unit, batches: &batches, sidecars: self.sidecars };
         let keeps = |arm: &NamedSelection| {
             let members = arm.selection.membership.members(&rows)?;

@@ -1,15 +1,17 @@
 //! What sidecars of earlier versions lack, counted from the texts without the model.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use headwater_record::ScoreOf;
 use headwater_record::run::ScoringInputs;
 use headwater_record::sidecar::column;
+use headwater_record::{RunFile, ScoreOf, UnitKey};
 use headwater_run::sidecar::{SidecarReader, encode, rows};
 use headwater_score::{
     Division, DocumentScore, PlannedUnit, Scorer, Student, StudentDocument, UnitRows, divide, score_rows,
 };
 use headwater_store::Entry;
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 use crate::stages::score::MeasureFollower;
 use crate::{Error, Event, Part, Pipeline, Result, Total};
@@ -54,7 +56,7 @@ impl Pipeline {
         }
         let Division { done, .. } = divide(&plan, &run, part, &self.folder)?;
         let reader = SidecarReader::new(self.place().clone());
-        let lacking = self.lacking(&done, &reader)?;
+        let lacking = self.lacking(&run, &done, &reader)?;
         let units: Vec<UnitRows<'_>> = lacking.iter().map(|(unit, _)| unit.rows()).collect();
         let documents = lacking.iter().map(|(unit, _)| unit.key.rows).sum();
         let describer = Describer(&run.scoring);
@@ -83,19 +85,30 @@ impl Pipeline {
         Ok(rewritten)
     }
 
-    /// The units whose sidecars lack a column.
-    fn lacking<'a>(&self, done: &[PlannedUnit<'a>], reader: &SidecarReader) -> Result<Vec<(PlannedUnit<'a>, Entry)>> {
-        let mut lacking = Vec::new();
-        let step = self.step("features", "sidecars looked at", Total::Exactly(done.len() as u64));
-        for unit in done {
-            self.heed_cancel()?;
-            let entry = self.place().entry(&unit.sidecar_path())?;
-            let there = reader.read(&unit.unit(), &entry, &[column::COPIED])?;
-            if there.iter().any(|batch| batch.column_by_name(column::COPIED).is_none()) {
-                lacking.push((*unit, entry));
-            }
-            step.advance(1);
+    /// The units whose sidecars lack a column, with their files.
+    fn lacking<'a>(
+        &self,
+        run: &RunFile,
+        done: &[PlannedUnit<'a>],
+        reader: &SidecarReader,
+    ) -> Result<Vec<(PlannedUnit<'a>, Entry)>> {
+        let mut files: BTreeMap<&str, BTreeMap<UnitKey, Entry>> = BTreeMap::new();
+        for source in &run.sources {
+            files.insert(&source.name, self.folder.done_units(source)?);
         }
-        Ok(lacking)
+        let there = |unit: &PlannedUnit<'a>| {
+            let entry = files.get(unit.source.name.as_str())?.get(unit.key)?;
+            Some((*unit, entry.clone()))
+        };
+        let there: Vec<(PlannedUnit<'a>, Entry)> = done.iter().filter_map(there).collect();
+        let step = self.step("features", "sidecars looked at", Total::Exactly(there.len() as u64));
+        let lacking = there.into_par_iter().map(|(unit, entry)| {
+            self.heed_cancel()?;
+            let batches = reader.read(&unit.unit(), &entry, &[column::COPIED])?;
+            step.advance(1);
+            let is_lacking = batches.iter().any(|batch| batch.column_by_name(column::COPIED).is_none());
+            Ok(is_lacking.then_some((unit, entry)))
+        });
+        Ok(lacking.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
     }
 }

@@ -17,7 +17,7 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
 use crate::statuses::{Statuses, encode as encode_statuses};
-use crate::{Error, Result};
+use crate::{Error, Result, Unit};
 
 /// One row of a sidecar, apart from what is the same for the whole unit.
 #[derive(Clone, Debug, PartialEq)]
@@ -94,6 +94,18 @@ pub struct SidecarFooter {
 }
 
 impl SidecarFooter {
+    /// That of the sidecar of `unit`.
+    #[must_use]
+    pub fn of(unit: &Unit) -> Self {
+        Self {
+            unit: unit.key.clone(),
+            source: unit.source.to_string(),
+            shard: unit.path.to_string(),
+            fingerprint: unit.fingerprint.clone(),
+            labels: (*unit.labels).clone(),
+        }
+    }
+
     /// The pairs that the Parquet footer holds beside the count of statuses; an absent column or value is empty.
     pub(crate) fn key_values(&self) -> Vec<KeyValue> {
         let Labels { id_column, domain_column, domain_value } = self.labels.clone();

@@ -101,14 +101,7 @@ fn stored(unit_rows: usize, count: usize) -> Stored {
     let units = units(&run).unwrap();
     assert_eq!(units.len(), count);
     for unit in units {
-        let footer = SidecarFooter {
-            unit: unit.key.clone(),
-            source: unit.source.to_string(),
-            shard: unit.path.to_string(),
-            fingerprint: unit.fingerprint.clone(),
-            labels: (*unit.labels).clone(),
-        };
-        let bytes = sidecar::encode(&footer, &rows(&unit)).unwrap();
+        let bytes = sidecar::encode(&SidecarFooter::of(&unit), &rows(&unit)).unwrap();
         folder.place().write(&unit.sidecar_path(), bytes.into()).unwrap();
     }
     Stored { stores, folder, plan, run }
