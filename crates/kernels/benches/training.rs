@@ -121,7 +121,7 @@ fn cross_entropies(criterion: &mut Criterion) {
         group.sample_size(10).measurement_time(Duration::from_secs(2)).warm_up_time(Duration::from_millis(200));
         let (hidden, weights) = (numbers(rows * width), numbers(vocab * width));
         let (mut by_hidden, mut by_weights) = (hidden.clone(), weights.clone());
-        let mut losses = vec![0.0; rows];
+        let (mut losses, mut logits) = (vec![0.0; rows], Vec::new());
         let targets: Vec<Option<u32>> = (0_u32..4096).step_by(3).map(Some).take(rows).collect();
         let predictions = Predictions {
             hidden: MatrixView::new(&hidden, rows, width),
@@ -136,6 +136,7 @@ fn cross_entropies(criterion: &mut Criterion) {
                     losses: black_box(&mut losses),
                     hidden: MatrixViewMut::new(&mut by_hidden, rows, width),
                     weights: MatrixViewMut::new(&mut by_weights, vocab, width),
+                    logits: &mut logits,
                 };
                 cross_entropy_gradient(Instructions::of_family(), predictions, 1e-3, gradient, threads);
             });

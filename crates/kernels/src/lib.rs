@@ -8,7 +8,8 @@
 //!   [`Matrix::norm`] makes the rows that it multiplies; [`project`], [`project_add`], [`swiglu`] and [`cross_entropy`] differ in
 //!   what becomes of the sums.
 //! - Training: [`general_product`] of matrices that both change, and [`cross_entropy_gradient`]. They may use the threads of a pool and
-//!   give the same bits with any number of them.
+//!   give the same bits with any number of them. [`norm_rows`], [`gate_rows`], [`rotate_rows`] and [`causal_softmax`] with their gradients,
+//!   and [`adamw_update`].
 //! - Attention: [`split_heads`], [`attend`], [`RunningMean`].
 //! - [`Hadamard`] transforms what is rounded to int8.
 //! - [`saturate_f32`], [`saturate_bf16`] and [`saturate_int8`] find what the processor could do at most.
@@ -52,6 +53,8 @@ pub use peak::{saturate_bf16, saturate_f32, saturate_int8};
 pub use rotary::{HeadNorm, RotaryTable};
 pub use tile::{ROW_STEP, padded_depth};
 pub use training::{
-    CrossEntropyGradient, MatrixView, MatrixViewMut, Predictions, ProductScale, Threads, cross_entropy_gradient,
-    general_product,
+    AdamWFactors, AdamWState, CausalRows, CrossEntropyGradient, HeadRows, MatrixView, MatrixViewMut, NormInputs,
+    Predictions, ProductScale, Threads, Turn, absolute_and_square_sums, adamw_update, causal_softmax,
+    causal_softmax_gradient, cross_entropy_gradient, cross_entropy_losses, gate_rows, gate_rows_gradient,
+    general_product, norm_rows, norm_rows_gradient, rotate_rows,
 };

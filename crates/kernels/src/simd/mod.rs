@@ -45,6 +45,8 @@ pub(crate) trait Simd: Copy {
     fn sub(self, a: Self::V, b: Self::V) -> Self::V;
     fn mul(self, a: Self::V, b: Self::V) -> Self::V;
     fn div(self, a: Self::V, b: Self::V) -> Self::V;
+    /// √x, correctly rounded.
+    fn sqrt(self, x: Self::V) -> Self::V;
     /// 1 / x for x in [1, 2¹²⁶), relative error below 2⁻²².
     #[inline(always)]
     fn reciprocal(self, x: Self::V) -> Self::V {

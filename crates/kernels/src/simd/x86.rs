@@ -127,6 +127,11 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn sqrt(self, x: __m256) -> __m256 {
+        intrinsic!(_mm256_sqrt_ps(x))
+    }
+
+    #[inline(always)]
     fn mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
         intrinsic!(_mm256_fmadd_ps(a, b, c))
     }
@@ -241,6 +246,11 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
     #[inline(always)]
     fn div(self, a: __m512, b: __m512) -> __m512 {
         intrinsic!(_mm512_div_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn sqrt(self, x: __m512) -> __m512 {
+        intrinsic!(_mm512_sqrt_ps(x))
     }
 
     #[inline(always)]

@@ -1,5 +1,7 @@
 //! The cross-entropy of a vocabulary with its gradient.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::product::{ProductScale, Threads, general_product};
@@ -10,6 +12,9 @@ use crate::simd::Simd;
 
 /// Rows whose logits are in memory at a time.
 const CHUNK_ROWS: usize = 512;
+
+/// Numbers between rows of logits: rows whose distance is a power of two would share a few sets of a cache.
+const GAP: usize = 16;
 
 /// Rows of logits that a thread turns into gradients at a time.
 const SOFTMAX_ROWS: usize = 16;
@@ -34,6 +39,8 @@ pub struct CrossEntropyGradient<'a> {
     pub hidden: MatrixViewMut<'a>,
     /// Gradient by the weights, `(vocab, width)`. It is added to what is there.
     pub weights: MatrixViewMut<'a>,
+    /// Memory for logits, which is made longer if it is too short. What it holds means nothing.
+    pub logits: &'a mut Vec<f32>,
 }
 
 /// Computes the cross-entropy of each target, log Σ exp(logits) − logit of the target, with logits = `hidden` · `weights`ᵀ, and the
@@ -61,30 +68,87 @@ pub fn cross_entropy_gradient(
     gradient: CrossEntropyGradient<'_>,
     threads: Threads,
 ) {
-    let Predictions { hidden, weights, targets } = predictions;
-    let CrossEntropyGradient { losses, hidden: mut hidden_gradient, weights: mut weight_gradient } = gradient;
+    let Predictions { hidden, weights, .. } = predictions;
+    let CrossEntropyGradient { losses, hidden: mut hidden_gradient, weights: mut weight_gradient, logits: room } =
+        gradient;
     let (rows, vocab) = (hidden.rows(), weights.rows());
-    assert!(targets.len() == rows && losses.len() == rows, "a target and a loss for each row");
-    assert!(vocab > 0, "there is a vocabulary");
+    predictions.check(losses);
     assert_eq!(hidden_gradient.rows(), rows, "a gradient for each row");
-    for (row, target) in targets.iter().enumerate() {
-        let known = target.is_none_or(|target| (target as usize) < vocab);
-        assert!(known, "target {target:?} of row {row} is not in the vocabulary of {vocab}");
-    }
-    let mut logits = vec![0.0; CHUNK_ROWS.min(rows) * vocab];
     for first in (0..rows).step_by(CHUNK_ROWS) {
         let chunk = first..rows.min(first + CHUNK_ROWS);
-        let logits = &mut logits[..chunk.len() * vocab];
+        let logits = logits_of(room, chunk.len(), vocab);
+        let losses = &mut losses[chunk.clone()];
+        predictions.row_range(chunk.clone()).softmax(instructions, scale, (logits, losses), threads);
         let hidden = hidden.row_range(first, chunk.len());
-        let shaped = MatrixViewMut::new(logits, chunk.len(), vocab);
-        general_product(hidden, weights.transposed(), ProductScale::REPLACE, shaped, threads);
-        let (targets, losses) = (&targets[chunk.clone()], &mut losses[chunk.clone()]);
-        softmax_gradient(instructions, SoftmaxRows { logits, vocab, targets, losses, scale }, threads);
-        let logits = MatrixView::new(logits, chunk.len(), vocab);
+        let logits = MatrixView::with_stride(logits, chunk.len(), vocab, vocab + GAP);
         let hidden_gradient = hidden_gradient.row_range(first, chunk.len());
         general_product(logits, weights, ProductScale::REPLACE, hidden_gradient, threads);
         let weight_gradient = weight_gradient.row_range(0, vocab);
         general_product(logits.transposed(), hidden, ProductScale::ADD, weight_gradient, threads);
+    }
+}
+
+/// Computes the losses of [`cross_entropy_gradient`], with the same bits, and no gradient.
+///
+/// # Panics
+/// If the shapes do not fit, or a target is not in the vocabulary.
+pub fn cross_entropy_losses(
+    instructions: Instructions,
+    predictions: Predictions<'_>,
+    losses: &mut [f32],
+    threads: Threads,
+) {
+    let (rows, vocab) = (predictions.hidden.rows(), predictions.weights.rows());
+    predictions.check(losses);
+    let mut room = Vec::new();
+    for first in (0..rows).step_by(CHUNK_ROWS) {
+        let chunk = first..rows.min(first + CHUNK_ROWS);
+        let logits = logits_of(&mut room, chunk.len(), vocab);
+        let losses = &mut losses[chunk.clone()];
+        predictions.row_range(chunk).softmax(instructions, 1.0, (logits, losses), threads);
+    }
+}
+
+/// Memory for `rows` rows of logits, [`GAP`] numbers between them.
+fn logits_of(room: &mut Vec<f32>, rows: usize, vocab: usize) -> &mut [f32] {
+    let numbers = rows * (vocab + GAP);
+    if room.len() < numbers {
+        room.resize(numbers, 0.0);
+    }
+    &mut room[..numbers]
+}
+
+impl Predictions<'_> {
+    /// Panics unless there is a target of the vocabulary and a loss for each row.
+    fn check(&self, losses: &[f32]) {
+        let (rows, vocab) = (self.hidden.rows(), self.weights.rows());
+        assert!(self.targets.len() == rows && losses.len() == rows, "a target and a loss for each row");
+        assert!(vocab > 0, "there is a vocabulary");
+        for (row, target) in self.targets.iter().enumerate() {
+            let known = target.is_none_or(|target| (target as usize) < vocab);
+            assert!(known, "target {target:?} of row {row} is not in the vocabulary of {vocab}");
+        }
+    }
+
+    /// The predictions of some rows.
+    fn row_range(&self, rows: Range<usize>) -> Predictions<'_> {
+        let hidden = self.hidden.row_range(rows.start, rows.len());
+        Predictions { hidden, weights: self.weights, targets: &self.targets[rows] }
+    }
+
+    /// Writes the gradient by the logits, `(rows, vocab)` with gaps, and the losses, `(rows,)`.
+    fn softmax(
+        &self,
+        instructions: Instructions,
+        scale: f32,
+        (logits, losses): (&mut [f32], &mut [f32]),
+        threads: Threads,
+    ) {
+        let Predictions { hidden, weights, targets } = *self;
+        let vocab = weights.rows();
+        let shaped = MatrixViewMut::with_stride(logits, hidden.rows(), vocab, vocab + GAP);
+        general_product(hidden, weights.transposed(), ProductScale::REPLACE, shaped, threads);
+        softmax_gradient(instructions, SoftmaxRows { logits, vocab, targets, losses, scale }, threads);
     }
 }
 
@@ -94,7 +158,7 @@ fn softmax_gradient(instructions: Instructions, rows: SoftmaxRows<'_>, threads: 
     match threads {
         Threads::Calling => instructions.run(SoftmaxRows { logits, vocab, targets, losses, scale }),
         Threads::Pool => {
-            let pieces = logits.par_chunks_mut(SOFTMAX_ROWS * vocab).zip(targets.par_chunks(SOFTMAX_ROWS));
+            let pieces = logits.par_chunks_mut(SOFTMAX_ROWS * (vocab + GAP)).zip(targets.par_chunks(SOFTMAX_ROWS));
             pieces.zip(losses.par_chunks_mut(SOFTMAX_ROWS)).for_each(|((logits, targets), losses)| {
                 instructions.run(SoftmaxRows { logits, vocab, targets, losses, scale });
             });
@@ -104,7 +168,7 @@ fn softmax_gradient(instructions: Instructions, rows: SoftmaxRows<'_>, threads: 
 
 /// Rows of logits that become their gradient.
 struct SoftmaxRows<'a> {
-    /// `(rows, vocab)`.
+    /// `(rows, vocab)`, [`GAP`] numbers between rows.
     logits: &'a mut [f32],
     vocab: usize,
     /// `(rows,)`.
@@ -119,8 +183,9 @@ impl Task for SoftmaxRows<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let rows = self.logits.chunks_exact_mut(self.vocab).zip(self.targets);
+        let rows = self.logits.chunks_exact_mut(self.vocab + GAP).zip(self.targets);
         for ((logits, target), loss) in rows.zip(self.losses) {
+            let logits = &mut logits[..self.vocab];
             *loss = match target {
                 Some(target) => softmax_row(simd, logits, *target as usize, self.scale),
                 None => {

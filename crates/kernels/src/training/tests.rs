@@ -1,6 +1,7 @@
-//! General products and the gradient of the cross-entropy against float64, and their bytes for any number of threads.
+//! General products, the gradient of the cross-entropy and what lies between products against float64, and their bytes for any number of threads.
 
 mod cross_entropy;
+mod layers;
 mod product;
 
 use super::Threads;

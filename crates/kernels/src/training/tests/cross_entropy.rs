@@ -3,7 +3,9 @@
 use super::assert_threads_agree;
 use crate::Instructions;
 use crate::reference::{UNIT, assert_close, dot, numbers};
-use crate::training::{CrossEntropyGradient, MatrixView, MatrixViewMut, Predictions, Threads, cross_entropy_gradient};
+use crate::training::{
+    CrossEntropyGradient, MatrixView, MatrixViewMut, Predictions, Threads, cross_entropy_gradient, cross_entropy_losses,
+};
 
 /// Hidden states, weights and targets.
 struct Case {
@@ -47,6 +49,7 @@ impl Case {
             losses: &mut losses,
             hidden: MatrixViewMut::new(&mut hidden, self.rows, self.width),
             weights: MatrixViewMut::new(&mut weights, self.vocab, self.width),
+            logits: &mut vec![f32::NAN; 7],
         };
         cross_entropy_gradient(instructions, predictions, scale, gradient, threads);
         Outcome { losses, hidden, weights }
@@ -255,6 +258,7 @@ fn rows_may_lie_apart() {
         losses: &mut losses,
         hidden: MatrixViewMut::with_stride(&mut by_hidden, 6, 5, 8),
         weights: MatrixViewMut::with_stride(&mut by_weights, 20, 5, 8),
+        logits: &mut Vec::new(),
     };
     cross_entropy_gradient(Instructions::of_family(), predictions, 1.0, gradient, Threads::Calling);
     let near = |got: &[f32], expected: &[f32]| {
@@ -300,4 +304,20 @@ fn a_missing_target_is_refused() {
     let mut case = Case::new((3, 10, 3), 1.0);
     case.targets.pop();
     case.run(Instructions::of_family(), 1.0, case.zeros(), Threads::Calling);
+}
+
+#[test]
+fn losses_alone_have_the_same_bits() {
+    let case = Case::new((530, 41, 9), 3.0);
+    for instructions in Instructions::all() {
+        let outcome = case.run(instructions, 0.5, case.zeros(), Threads::Calling);
+        let mut losses = vec![f32::NAN; case.rows];
+        let predictions = Predictions {
+            hidden: MatrixView::new(&case.hidden, case.rows, case.width),
+            weights: MatrixView::new(&case.weights, case.vocab, case.width),
+            targets: &case.targets,
+        };
+        cross_entropy_losses(instructions, predictions, &mut losses, Threads::Pool);
+        assert_eq!(losses, outcome.losses);
+    }
 }
