@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use headwater_record::sidecar::WindowScore;
+
 use crate::features::Features;
 
 /// A document and its score by the teacher.
@@ -25,6 +27,8 @@ pub struct Label {
     pub influence: f64,
     /// Its standard error; none for documents too short to have one.
     pub influence_stderr: Option<f64>,
+    /// Its windows, if it has more than one.
+    pub windows: Vec<WindowScore>,
 }
 
 /// What folds keep together: a source, or a file of one. Documents of one group are never both fitted to and tested on.

@@ -16,9 +16,11 @@ mod interval;
 mod labels;
 mod noise;
 mod ridge;
+mod sampling;
 mod student;
 
 pub use config::DistillConfig;
 pub use error::Error;
 pub use labels::Label;
+pub use sampling::sample;
 pub use student::{FitOptions, PROMISED_COVERAGE, Prediction, fit, predict};

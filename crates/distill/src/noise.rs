@@ -1,6 +1,6 @@
 //! What the teacher would reach against itself: how alike two measurements of the same documents rank them.
 
-use headwater_record::statistics::{spearman, top_overlap};
+use headwater_record::statistics::{box_muller, spearman, top_overlap};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -57,10 +57,9 @@ pub(crate) fn kept(documents: usize, fraction: f64) -> usize {
     ((fraction * documents as f64).round() as usize).clamp(1, documents.max(1))
 }
 
-/// A standard normal number, by Box and Muller's method.
+/// A standard normal number.
 fn normal(random: &mut ChaCha8Rng) -> f64 {
-    let (radius, angle): (f64, f64) = (random.random(), random.random());
-    (-2.0 * libm::log(1.0 - radius)).sqrt() * libm::cos(std::f64::consts::TAU * angle)
+    box_muller(random.random(), random.random())
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use crate::folds::Folds;
 use crate::interval::{COVERAGE, Residual, half_width_of, intervals};
 use crate::labels::{Group, Label, Sample, groups, log_influence, stderrs, weights};
 use crate::ridge;
+use crate::sampling;
 
 /// Folds by which a student is tested.
 const FOLDS: usize = 8;
@@ -139,6 +140,11 @@ pub fn fit(labels: &[Label], options: &FitOptions<'_>) -> Result<StudentFile, Er
             curve,
             coverage: coverage(&residuals, &half_widths),
             cascade: cascade::curve(&held),
+            samples: if options.teacher.long_documents == "all" {
+                sampling::curve(labels, options.fraction, options.seed)
+            } else {
+                Vec::new()
+            },
             held_out: held_outs(labels, &student, &targets),
         },
     })

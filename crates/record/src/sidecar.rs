@@ -45,9 +45,36 @@ pub mod column {
     pub const COPIED: &str = "copied";
     /// Whose score it is, see [`ScoreOf`](super::ScoreOf) (dictionary).
     pub const BY: &str = "by";
+    /// The scored windows, see [`WindowScore`](super::WindowScore), a list of structs; null where all that was scored is one window.
+    pub const WINDOWS: &str = "windows";
 
     /// Columns that sidecars of earlier versions lack.
-    pub const LATER: [&str; 3] = [TEXT_HASH, COPIED, BY];
+    pub const LATER: [&str; 4] = [TEXT_HASH, COPIED, BY, WINDOWS];
+}
+
+/// Fields of [`column::WINDOWS`], in order.
+pub mod window {
+    use arrow_schema::{DataType, Field, Fields};
+
+    /// Where the window begins in the document, in tokens, u32.
+    pub const FIRST_TOKEN: &str = "first_token";
+    /// Its targets, u32.
+    pub const TARGETS: &str = "targets";
+    /// Mean cross-entropy, nats per target, intact; f32.
+    pub const LOSS_BASE: &str = "loss_base";
+    /// The same with the head set masked; f32.
+    pub const LOSS_MASKED: &str = "loss_masked";
+
+    /// The fields of one window.
+    #[must_use]
+    pub fn fields() -> Fields {
+        Fields::from(vec![
+            Field::new(FIRST_TOKEN, DataType::UInt32, false),
+            Field::new(TARGETS, DataType::UInt32, false),
+            Field::new(LOSS_BASE, DataType::Float32, false),
+            Field::new(LOSS_MASKED, DataType::Float32, false),
+        ])
+    }
 }
 
 /// Keys of a sidecar's footer.
@@ -93,6 +120,7 @@ pub fn schema() -> SchemaRef {
         Field::new(column::INFLUENCE_STDERR, DataType::Float32, true),
         Field::new(column::COPIED, DataType::Float32, true),
         Field::new(column::BY, words(), false),
+        Field::new_list(column::WINDOWS, Field::new_list_field(DataType::Struct(window::fields()), false), true),
     ]))
 }
 
@@ -146,6 +174,19 @@ impl FromStr for Status {
             .find(|status| status.as_str() == text)
             .ok_or_else(|| Error::Status { text: text.to_owned() })
     }
+}
+
+/// The losses of one window of a document.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct WindowScore {
+    /// Where it begins in the document, in tokens.
+    pub first_token: u32,
+    /// Its targets.
+    pub targets: u32,
+    /// Mean cross-entropy, nats per target, intact.
+    pub loss_base: f32,
+    /// The same with the head set masked.
+    pub loss_masked: f32,
 }
 
 /// Whose score a row has, or would have if it had one.

@@ -1,4 +1,4 @@
-//! Correlations and standard errors, which several crates report of heads, scores and their causes.
+//! Correlations and standard errors, which several crates report of heads, scores and their causes, and normal numbers to simulate them.
 
 use std::collections::BTreeSet;
 
@@ -68,6 +68,18 @@ pub fn mean_and_stderr(values: &[f64]) -> (f64, Option<f64>) {
     (mean, (values.len() > 1).then(|| (squares / (count - 1.0) / count).sqrt()))
 }
 
+/// Returns a standard normal number made of two that were drawn evenly from [0, 1).
+///
+/// # Determinism
+/// The same bits on every processor: logarithm and cosine are those of `libm`.
+///
+/// # Source
+/// Box and Muller (1958), "A note on the generation of random normal deviates"; of the two numbers it gives, the first.
+#[must_use]
+pub fn box_muller(radius: f64, angle: f64) -> f64 {
+    (-2.0 * libm::log(1.0 - radius)).sqrt() * libm::cos(std::f64::consts::TAU * angle)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,5 +114,16 @@ mod tests {
         assert_eq!(mean_and_stderr(&[0.5, 0.5]), (0.5, Some(0.0)));
         assert_eq!(mean_and_stderr(&[7.0]), (7.0, None));
         assert_eq!(mean_and_stderr(&[]), (0.0, None));
+    }
+
+    #[test]
+    fn normal_numbers_on_a_grid_have_the_moments_of_a_normal() {
+        let middle = |at: u32| (f64::from(at) + 0.5) / 500.0;
+        let numbers: Vec<f64> =
+            (0..500).flat_map(|radius| (0..500).map(move |angle| box_muller(middle(radius), middle(angle)))).collect();
+        let moment = |power| numbers.iter().map(|number| number.powi(power)).sum::<f64>() / numbers.len() as f64;
+        let errors = [moment(1), moment(2) - 1.0, moment(3), moment(4) - 3.0].map(f64::abs);
+        assert!(errors.iter().zip([1e-12, 0.01, 1e-12, 0.1]).all(|(error, bound)| *error < bound), "{errors:?}");
+        assert_eq!(box_muller(0.0, 0.3), 0.0);
     }
 }

@@ -94,6 +94,10 @@ pub struct StudentFidelity {
     /// What a cascade makes of it, by how much the teacher scores; none of students of earlier versions.
     #[serde(default)]
     pub cascade: Vec<CascadePoint>,
+    /// What scoring a sample of the windows of long documents would have made of the labels; none if no label has several windows, if only
+    /// some of them were scored, and of students of earlier versions.
+    #[serde(default)]
+    pub samples: Vec<SamplePoint>,
     /// Each label with its held-out prediction; none of students of earlier versions.
     #[serde(default)]
     pub held_out: Vec<HeldOut>,
@@ -129,6 +133,24 @@ pub struct CascadePoint {
     pub share: f64,
     /// Share of the documents above the cuts, of all domains, that the cascade and the teacher alone have in common.
     pub overlap: f64,
+}
+
+/// What the teacher's scores become if it reads a sample of the windows of long documents, against all windows.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SamplePoint {
+    /// Windows that are scored of a document, at most.
+    pub windows: u64,
+    /// Labels that have more.
+    pub documents: u64,
+    /// Share of the targets of all labels that are scored.
+    pub token_share: f64,
+    /// Spearman's correlation with the scores of all windows, averaged over domains; of all labels, long or not.
+    pub correlation: f64,
+    /// Share of the documents above the cut that both have in common, averaged over domains.
+    pub overlap: f64,
+    /// By how much influence of the documents that have more windows is off, in standard errors of the score of all their windows, root mean
+    /// square.
+    pub error: f64,
 }
 
 /// A point of a learning curve.

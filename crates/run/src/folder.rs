@@ -4,6 +4,9 @@ use headwater_record::tokens::{self, TextPart};
 use headwater_record::{ContentHash, Fingerprint, UnitKey};
 use headwater_store::Place;
 
+/// Digits of the hash that names a trial.
+const TRIAL_DIGITS: usize = 16;
+
 /// What a training run is made from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Arm {
@@ -65,6 +68,8 @@ impl RunFolder {
     pub const REPORT: &'static str = "report.html";
     /// The page that compares the run with another one.
     pub const COMPARISON: &'static str = "comparison.html";
+    /// What the trial that ran last came to.
+    pub const TRIAL: &'static str = "trial.json";
     /// Where the time of the process that ran last went.
     pub const METRICS: &'static str = "metrics.json";
 
@@ -120,6 +125,12 @@ impl RunFolder {
             Arm::Selection => "recipe",
             Arm::Control => "recipe-control",
         }
+    }
+
+    /// The folder of the trial whose plan has this hash.
+    #[must_use]
+    pub fn trial(plan: &ContentHash) -> String {
+        format!("trial/{}", plan.short(TRIAL_DIGITS))
     }
 
     /// Where the time of the process went that scored the part `index` of `of`.

@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 
 use headwater_model::{Concurrency, Error, WindowLosses};
 
-use crate::document::{DocumentScore, Windowing, document_score};
+use crate::document::{DocumentScore, ScoredWindow, Windowing, document_score};
 use crate::scorer::Teacher;
 use crate::unit::Prepared;
 
@@ -73,10 +73,24 @@ impl Group {
     }
 }
 
+/// The tokens of a document, and what decides which windows are scored.
+#[derive(Clone, Copy)]
+pub(crate) struct ToScore<'t> {
+    pub(crate) tokens: &'t [u32],
+    pub(crate) draw: u64,
+}
+
+impl<'t> From<&'t Prepared> for ToScore<'t> {
+    fn from(prepared: &'t Prepared) -> Self {
+        Self { tokens: &prepared.tokens, draw: prepared.draw }
+    }
+}
+
 /// A window with BOS, and where its losses go.
 struct Window {
     document: usize,
     number: usize,
+    first_token: usize,
     tokens: Vec<u32>,
 }
 
@@ -88,17 +102,21 @@ struct Window {
 pub(crate) fn score_together(
     teacher: &Teacher<'_>,
     windowing: Windowing,
-    documents: &[&[u32]],
+    documents: &[ToScore<'_>],
     on_window: &dyn Fn(usize) -> ControlFlow<()>,
 ) -> Result<Option<Vec<Option<DocumentScore>>>, (usize, Error)> {
     let bos = windowing.bos;
-    let mut losses: Vec<Vec<Option<WindowLosses>>> = Vec::with_capacity(documents.len());
+    let mut scored: Vec<Vec<Option<ScoredWindow>>> = Vec::with_capacity(documents.len());
     let mut windows = Vec::new();
-    for (document, tokens) in documents.iter().enumerate() {
-        let cut = windowing.cut(tokens).map(|window| bos.into_iter().chain(window.iter().copied()).collect());
+    for (document, ToScore { tokens, draw }) in documents.iter().enumerate() {
         let before = windows.len();
-        windows.extend(cut.enumerate().map(|(number, tokens)| Window { document, number, tokens }));
-        losses.push(vec![None; windows.len() - before]);
+        windows.extend(windowing.cut(tokens, *draw).enumerate().map(|(number, window)| Window {
+            document,
+            number,
+            first_token: window.first_token,
+            tokens: bos.into_iter().chain(window.tokens.iter().copied()).collect(),
+        }));
+        scored.push(vec![None; windows.len() - before]);
     }
     // stable: windows of one length keep the order of their documents
     windows.sort_by_key(|window| std::cmp::Reverse(window.tokens.len()));
@@ -109,8 +127,8 @@ pub(crate) fn score_together(
         left = rest;
         // they come last: there is nothing to predict in them
         let with_targets = batch.iter().take_while(|window| window.tokens.len() > 1).count();
-        for (window, losses_of) in batch.iter().zip(batch_losses(teacher, &batch[..with_targets])?) {
-            losses[window.document][window.number] = Some(losses_of);
+        for (window, losses) in batch.iter().zip(batch_losses(teacher, &batch[..with_targets])?) {
+            scored[window.document][window.number] = Some(ScoredWindow { first_token: window.first_token, losses });
         }
         for window in batch {
             if on_window(window.tokens.len() - usize::from(bos.is_some())).is_break() {
@@ -118,7 +136,7 @@ pub(crate) fn score_together(
             }
         }
     }
-    Ok(Some(losses.iter().map(|windows| document_score(windows.iter().flatten())).collect()))
+    Ok(Some(scored.iter().map(|windows| document_score(windows.iter().flatten())).collect()))
 }
 
 /// Windows of a batch whose longest has `tokens`.

@@ -1,5 +1,8 @@
 //! The `[score]` table of a pipeline.
 
+use std::fmt;
+use std::num::NonZeroUsize;
+
 use headwater_model::MaskKind;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,15 +18,29 @@ pub enum LongDocuments {
     All,
     /// Only the first; the rest is not tokenised.
     First,
+    /// That many, spread evenly over the document from a start that is drawn by its shard and row.
+    Sample(NonZeroUsize),
 }
 
 impl LongDocuments {
-    /// The policy as configuration and fingerprint write it.
+    /// The windows of a document that are scored, at most.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub const fn most_windows(self) -> usize {
         match self {
-            Self::All => "all",
-            Self::First => "first",
+            Self::All => usize::MAX,
+            Self::First => 1,
+            Self::Sample(windows) => windows.get(),
+        }
+    }
+}
+
+/// As the fingerprint writes it.
+impl fmt::Display for LongDocuments {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("all"),
+            Self::First => f.write_str("first"),
+            Self::Sample(windows) => write!(f, "sample={windows}"),
         }
     }
 }

@@ -7,13 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use headwater_corpus::{Document, UnitDocuments};
-use headwater_model::{Concurrency, WindowLosses};
+use headwater_model::Concurrency;
 use headwater_record::Status;
 use headwater_run::SidecarRow;
 use rayon::ScopeFifo;
 
-use crate::batches::{Together, score_together};
-use crate::document::{document_score, window_losses};
+use crate::batches::{ToScore, Together, score_together};
+use crate::document::{ScoredWindow, document_score, window_losses};
 use crate::scorer::{By, Teacher};
 use crate::unit::{Prepared, fill, prepare};
 use crate::watch::{Phase, Sink, UnitRows, Watch};
@@ -103,7 +103,8 @@ impl<'a> Crew<'a> {
         }
         let row = document.row;
         let began = Instant::now();
-        let prepared = prepare(document, self.scorer, self.units[slot.unit].columns);
+        let UnitRows { shard, columns, .. } = self.units[slot.unit];
+        let prepared = prepare(document, self.scorer, (&shard.path, columns));
         self.watch.spent(Phase::Tokenise, began.elapsed());
         let prepared = match prepared {
             Ok(prepared) => prepared,
@@ -116,7 +117,7 @@ impl<'a> Crew<'a> {
         }
         match &self.scorer.by {
             By::Student(_) => {
-                let windows = self.scorer.windowing.cut(&prepared.tokens).count() as u64;
+                let windows = self.scorer.windowing.cut(&prepared.tokens, prepared.draw).count() as u64;
                 self.watch.advance(Advance { documents: 1, windows, tokens: prepared.tokens.len() as u64 });
                 report.send(Message::Scored(slot, Ok(prepared.row)));
             }
@@ -135,7 +136,7 @@ impl<'a> Crew<'a> {
         };
         // a student's documents are scored where they are prepared
         let By::Teacher(teacher) = &self.scorer.by else { return Vec::new() };
-        let documents: Vec<&[u32]> = group.iter().map(|(_, prepared)| &prepared.tokens[..]).collect();
+        let documents: Vec<ToScore<'_>> = group.iter().map(|(_, prepared)| prepared.into()).collect();
         let began = Instant::now();
         let scores = score_together(teacher, self.scorer.windowing, &documents, &on_window);
         self.watch.spent(Phase::Forward, began.elapsed());
@@ -163,10 +164,10 @@ impl<'a> Crew<'a> {
         slot: Slot,
         (teacher, prepared): (&'a Teacher<'a>, Prepared),
     ) {
-        let windows = self.scorer.windowing.cut(&prepared.tokens).count();
+        let windows = self.scorer.windowing.cut(&prepared.tokens, prepared.draw).count();
         let document = Arc::new(Spread {
             prepared,
-            losses: Mutex::new((0..windows).map(|_| None).collect()),
+            windows: Mutex::new((0..windows).map(|_| None).collect()),
             missing: AtomicUsize::new(windows),
         });
         if windows <= 1 {
@@ -183,16 +184,16 @@ impl<'a> Crew<'a> {
             return;
         }
         let windowing = self.scorer.windowing;
-        let Prepared { row, tokens } = &document.prepared;
-        if let Some(window_tokens) = windowing.cut(tokens).nth(window) {
+        let Prepared { row, tokens, draw } = &document.prepared;
+        if let Some(of_window) = windowing.cut(tokens, *draw).nth(window) {
             let began = Instant::now();
-            let losses = window_losses(teacher.engine, &teacher.mask, windowing.bos, window_tokens);
+            let scored = window_losses(teacher.engine, &teacher.mask, windowing.bos, of_window);
             self.watch.spent(Phase::Forward, began.elapsed());
-            match losses {
-                Ok(losses) => document.lock()[window] = losses,
+            match scored {
+                Ok(scored) => document.lock()[window] = scored,
                 Err(error) => return report.send(Message::Scored(slot, Err(self.failed(slot, row.row, error)))),
             }
-            self.watch.advance(Advance::window(window_tokens.len()));
+            self.watch.advance(Advance::window(of_window.tokens.len()));
         }
         // the last one sees what all others stored, through the lock
         if document.missing.fetch_sub(1, Ordering::AcqRel) <= 1 {
@@ -212,13 +213,13 @@ impl<'a> Crew<'a> {
 struct Spread {
     prepared: Prepared,
     /// Of each window, in order.
-    losses: Mutex<Vec<Option<WindowLosses>>>,
+    windows: Mutex<Vec<Option<ScoredWindow>>>,
     missing: AtomicUsize,
 }
 
 impl Spread {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Option<WindowLosses>>> {
-        self.losses.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Option<ScoredWindow>>> {
+        self.windows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

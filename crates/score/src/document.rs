@@ -3,7 +3,10 @@
 //! Source: AttentionInfluence §3, eq. 5: influence = (masked − base) / base, from mean next-token cross-entropies. The
 //! paper is silent on documents longer than the context; here they are cut into consecutive, independent windows.
 
+use headwater_corpus::text_hash;
+use headwater_distill::sample;
 use headwater_model::{Engine, Error, HeadMask, WindowLosses};
+use headwater_record::sidecar::WindowScore;
 
 use crate::LongDocuments;
 
@@ -24,8 +27,26 @@ pub struct Windowing {
     pub bos: Option<u32>,
 }
 
+/// A window of a document, without BOS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window<'t> {
+    /// Where it begins in the document, in tokens.
+    pub first_token: usize,
+    /// Its tokens.
+    pub tokens: &'t [u32],
+}
+
+/// The losses of one window of a document.
+#[derive(Clone, Debug)]
+pub struct ScoredWindow {
+    /// Where it begins in the document, in tokens.
+    pub first_token: usize,
+    /// Its losses.
+    pub losses: WindowLosses,
+}
+
 /// The losses of one document.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct DocumentScore {
     /// Number of targets.
     pub targets: usize,
@@ -37,6 +58,8 @@ pub struct DocumentScore {
     pub influence: f64,
     /// Standard error of influence by batch means; `None` under 8 batches.
     pub influence_stderr: Option<f64>,
+    /// The windows that were scored, in order; none if a student predicts the score.
+    pub windows: Vec<WindowScore>,
 }
 
 impl DocumentScore {
@@ -49,21 +72,38 @@ impl DocumentScore {
 
 impl Windowing {
     /// The targets of a document's windows: all their tokens, but for the first of a window without BOS.
-    pub(crate) fn targets(&self, tokens: &[u32]) -> usize {
-        self.cut(tokens).map(|window| window.len() - usize::from(self.bos.is_none())).sum()
+    pub(crate) fn targets(&self, tokens: &[u32], draw: u64) -> usize {
+        self.cut(tokens, draw).map(|window| window.tokens.len() - usize::from(self.bos.is_none())).sum()
     }
 
-    /// Cuts a document of `tokens` into windows, without BOS.
-    pub fn cut<'t>(&self, tokens: &'t [u32]) -> impl Iterator<Item = &'t [u32]> + use<'t> {
-        let windows = match self.long_documents {
-            LongDocuments::All => usize::MAX,
-            LongDocuments::First => 1,
+    /// Cuts a document of `tokens` into the windows that are scored, in order; if these are not all, `draw` decides which.
+    pub fn cut<'t>(&self, tokens: &'t [u32], draw: u64) -> impl Iterator<Item = Window<'t>> + use<'t> {
+        let length = self.window_tokens.max(1);
+        let all = tokens.len().div_ceil(length);
+        let (windows, drawn) = match self.long_documents {
+            LongDocuments::All => (all, draw),
+            // a document ends with its first window
+            LongDocuments::First => (all, 0),
+            // a last window of one token has nothing to predict, so it is not drawn
+            LongDocuments::Sample(_) => (all - usize::from(self.bos.is_none() && tokens.len() % length == 1), draw),
         };
-        tokens.chunks(self.window_tokens.max(1)).take(windows)
+        sample(windows, self.long_documents.most_windows(), drawn).map(move |number| {
+            let first_token = number * length;
+            Window { first_token, tokens: &tokens[first_token..tokens.len().min(first_token + length)] }
+        })
+    }
+
+    /// What decides which windows of the document in `row` of `shard` are scored.
+    #[must_use]
+    pub fn draw(&self, shard: &str, row: u64) -> u64 {
+        match self.long_documents {
+            LongDocuments::All | LongDocuments::First => 0,
+            LongDocuments::Sample(_) => text_hash(format!("{shard}\n{row}").as_bytes()),
+        }
     }
 }
 
-/// The losses of one window without BOS; `None` if it has no target.
+/// The losses of one window; `None` if it has no target.
 ///
 /// # Errors
 /// What the engine says.
@@ -71,20 +111,41 @@ pub fn window_losses(
     engine: &dyn Engine,
     mask: &HeadMask,
     bos: Option<u32>,
-    window: &[u32],
-) -> Result<Option<WindowLosses>, Error> {
-    let tokens: Vec<u32> = bos.into_iter().chain(window.iter().copied()).collect();
-    if tokens.len() > 1 { engine.losses(&tokens, mask).map(Some) } else { Ok(None) }
+    window: Window<'_>,
+) -> Result<Option<ScoredWindow>, Error> {
+    let tokens: Vec<u32> = bos.into_iter().chain(window.tokens.iter().copied()).collect();
+    if tokens.len() <= 1 {
+        return Ok(None);
+    }
+    Ok(Some(ScoredWindow { first_token: window.first_token, losses: engine.losses(&tokens, mask)? }))
 }
 
 /// The score of a document from the losses of its windows, in order; `None` if it has no target.
 #[must_use]
-pub fn document_score<'l>(windows: impl IntoIterator<Item = &'l WindowLosses>) -> Option<DocumentScore> {
-    let mut sums = Sums::default();
-    for losses in windows {
-        losses.base.iter().zip(&losses.masked).for_each(|(base, masked)| sums.add(*base, *masked));
+pub fn document_score<'l>(windows: impl IntoIterator<Item = &'l ScoredWindow>) -> Option<DocumentScore> {
+    let (mut sums, mut scores) = (Sums::default(), Vec::new());
+    for ScoredWindow { first_token, losses } in windows {
+        let mut window = Pair::default();
+        for (base, masked) in losses.base.iter().zip(&losses.masked) {
+            let target = Pair { base: f64::from(*base), masked: f64::from(*masked) };
+            window.add(target);
+            sums.add(target);
+        }
+        scores.push(window_score(*first_token, losses.base.len(), window));
     }
-    sums.finish()
+    Some(DocumentScore { windows: scores, ..sums.finish()? })
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "sums are float64, sidecars float32")]
+fn window_score(first_token: usize, targets: usize, sum: Pair) -> WindowScore {
+    let mean = |sum: f64| (sum / targets as f64) as f32;
+    let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    WindowScore {
+        first_token: number(first_token),
+        targets: number(targets),
+        loss_base: mean(sum.base),
+        loss_masked: mean(sum.masked),
+    }
 }
 
 /// Sums of base and masked losses.
@@ -92,6 +153,13 @@ pub fn document_score<'l>(windows: impl IntoIterator<Item = &'l WindowLosses>) -
 struct Pair {
     base: f64,
     masked: f64,
+}
+
+impl Pair {
+    fn add(&mut self, other: Self) {
+        self.base += other.base;
+        self.masked += other.masked;
+    }
 }
 
 /// What is kept of the targets seen so far: totals, and sums of every full batch.
@@ -104,13 +172,10 @@ struct Sums {
 }
 
 impl Sums {
-    fn add(&mut self, base: f32, masked: f32) {
-        let (base, masked) = (f64::from(base), f64::from(masked));
+    fn add(&mut self, target: Pair) {
         self.targets += 1;
-        self.total.base += base;
-        self.total.masked += masked;
-        self.batch.base += base;
-        self.batch.masked += masked;
+        self.total.add(target);
+        self.batch.add(target);
         if self.targets.is_multiple_of(BATCH_TARGETS) {
             self.batches.push(std::mem::take(&mut self.batch));
         }
@@ -128,6 +193,7 @@ impl Sums {
             loss_masked,
             influence: (loss_masked - loss_base) / loss_base,
             influence_stderr: self.stderr(loss_base),
+            windows: Vec::new(),
         })
     }
 
@@ -148,17 +214,19 @@ impl Sums {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroUsize;
     use std::ops::ControlFlow;
 
     use headwater_model::Concurrency;
 
     use super::*;
-    use crate::batches::score_together;
+    use crate::batches::{ToScore, score_together};
     use crate::fake::{FakeEngine, teacher};
 
     fn run(windowing: Windowing, tokens: &[u32]) -> (Option<DocumentScore>, Vec<Vec<u32>>) {
         let engine = FakeEngine::new(Concurrency::Batch { tokens: 1 });
-        let scores = score_together(&teacher(&engine), windowing, &[tokens], &|_| ControlFlow::Continue(()));
+        let document = ToScore { tokens, draw: 0 };
+        let scores = score_together(&teacher(&engine), windowing, &[document], &|_| ControlFlow::Continue(()));
         let score = scores.ok().flatten().and_then(|mut scores| scores.pop()).expect("arithmetic works");
         (score, engine.windows())
     }
@@ -188,6 +256,46 @@ mod tests {
     fn first_stops_after_one_window() {
         let (_, windows) = run(Windowing { long_documents: LongDocuments::First, ..WINDOWING }, &[0, 1, 2, 3]);
         assert_eq!(windows, [vec![0, 1, 2]]);
+    }
+
+    #[test]
+    fn a_sample_scores_some_windows_and_says_where_they_begin() {
+        let windowing =
+            Windowing { long_documents: LongDocuments::Sample(NonZeroUsize::MIN.saturating_add(1)), ..WINDOWING };
+        let (score, windows) = run(windowing, &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
+        assert_eq!(windows, [vec![0, 1, 2], vec![6, 7, 8]], "a draw of nothing begins with the first");
+        let score = score.expect("there are targets");
+        assert_eq!(score.targets, 4);
+        let of = |score: &DocumentScore| {
+            score.windows.iter().map(|window| (window.first_token, window.loss_base)).collect::<Vec<_>>()
+        };
+        assert_eq!(of(&score), [(0, 2.5), (6, 8.5)]);
+        let (all, _) = run(WINDOWING, &[0, 1, 2, 3, 4, 5, 6]);
+        assert_eq!(all.as_ref().map(of), Some(vec![(0, 2.5), (3, 5.5)]), "the last window has no target");
+        let (short, windows) = run(windowing, &[0, 1, 2, 3]);
+        assert_eq!((short.map(|score| score.targets), windows), (Some(2), vec![vec![0, 1, 2]]), "all of few windows");
+        let starts =
+            |tokens: &[u32], draw| windowing.cut(tokens, draw).map(|window| window.first_token).collect::<Vec<_>>();
+        // the fourth window has one token and nothing to predict
+        assert_eq!(starts(&[0; 10], u64::MAX), [3, 6]);
+        assert_eq!(starts(&[0; 11], u64::MAX), [3, 9]);
+        assert!(starts(&[0], u64::MAX).is_empty());
+    }
+
+    #[test]
+    fn windows_are_drawn_by_shard_and_row() {
+        let windowing = Windowing { long_documents: LongDocuments::Sample(NonZeroUsize::MIN), ..WINDOWING };
+        let tokens: Vec<u32> = (0..300).collect();
+        let first =
+            |shard, row| windowing.cut(&tokens, windowing.draw(shard, row)).map(|window| window.first_token).next();
+        assert_eq!(first("a", 1), first("a", 1));
+        let places: std::collections::BTreeSet<_> = (0..50).map(|row| first("a", row)).collect();
+        assert!(places.len() > 25, "{places:?}");
+        assert_ne!(
+            (0..50).map(|row| first("a", row)).collect::<Vec<_>>(),
+            (0..50).map(|row| first("b", row)).collect::<Vec<_>>()
+        );
+        assert_eq!(Windowing { long_documents: LongDocuments::All, ..windowing }.draw("a", 1), 0);
     }
 
     #[test]

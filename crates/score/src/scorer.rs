@@ -141,7 +141,7 @@ impl<'a> Scorer<'a> {
     /// As [`Tokenise::encode`].
     pub fn encode(&self, text: &str) -> Result<(Vec<u32>, usize), Error> {
         match self.windowing.long_documents {
-            LongDocuments::All => Ok((self.tokenizer.encode(text)?, text.len())),
+            LongDocuments::All | LongDocuments::Sample(_) => Ok((self.tokenizer.encode(text)?, text.len())),
             LongDocuments::First => self.tokenizer.encode_beginning(text, self.windowing.window_tokens),
         }
     }
@@ -160,7 +160,7 @@ impl<'a> Scorer<'a> {
             heads: mask.set.clone(),
             mask: mask.kind.as_str().to_owned(),
             window_tokens: self.windowing.window_tokens,
-            long_documents: self.windowing.long_documents.as_str().to_owned(),
+            long_documents: self.windowing.long_documents.to_string(),
             min_tokens: self.min_tokens,
             numerics: engine.numerics(),
             semantics: SEMANTICS,

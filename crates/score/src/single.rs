@@ -9,29 +9,30 @@ use headwater_run::SidecarRow;
 
 use crate::batches::score_together;
 use crate::scorer::By;
-use crate::unit::{Prepared, fill, prepare};
+use crate::unit::{fill, prepare};
 use crate::{Advance, Scorer};
 
-/// Scores one document; `on_window` is told of every window that went through the model.
+/// Scores one document of `shard`, which is the path of one; `on_window` is told of every window that went through the model.
 ///
 /// # Errors
 /// What the tokenizer or the engine says.
 pub fn score_document(
     scorer: &Scorer<'_>,
-    columns: &Columns,
+    (shard, columns): (&str, &Columns),
     document: Document,
     on_window: &dyn Fn(Advance),
 ) -> Result<SidecarRow, Error> {
-    let Prepared { mut row, tokens } = prepare(document, scorer, columns)?;
-    let By::Teacher(teacher) = &scorer.by else { return Ok(row) };
-    if row.status != Status::Scored {
-        return Ok(row);
+    let prepared = prepare(document, scorer, (shard, columns))?;
+    let By::Teacher(teacher) = &scorer.by else { return Ok(prepared.row) };
+    if prepared.row.status != Status::Scored {
+        return Ok(prepared.row);
     }
     let told = |tokens: usize| {
         on_window(Advance::window(tokens));
         ControlFlow::Continue(())
     };
-    let scores = score_together(teacher, scorer.windowing, &[&tokens], &told).map_err(|(_, error)| error)?;
+    let scores = score_together(teacher, scorer.windowing, &[(&prepared).into()], &told).map_err(|(_, error)| error)?;
+    let mut row = prepared.row;
     fill(&mut row, scores.into_iter().flatten().flatten().next());
     Ok(row)
 }
@@ -70,7 +71,8 @@ mod tests {
                     units.iter().flat_map(|unit| read_unit(unit.shard, unit.columns, unit.unit).expect("it is there"));
                 let alone = documents.map(|document| {
                     let document = document.expect("it can be read");
-                    score_document(&scorer, units[0].columns, document, &|_| {}).expect("nothing fails")
+                    score_document(&scorer, (&units[0].shard.path, units[0].columns), document, &|_| {})
+                        .expect("nothing fails")
                 });
                 assert_eq!(alone.collect::<Vec<_>>(), together);
             }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::scorer::{By, Teacher};
 use crate::unit::{Advance, UnitReport};
 use crate::watch::{Phase, UnitRows, Watch};
-use crate::{Error, LongDocuments, Scorer, score_rows};
+use crate::{Error, Scorer, score_rows};
 
 /// Text of one piece of the corpus, in bytes: small, so that even a slow machine sees several, and so that what is read in the middle
 /// of a shard is not mostly thrown away.
@@ -137,10 +137,7 @@ impl Watch for Meter<'_> {
         }
         let tokens = u64::from(row.tokens);
         let windowing = self.scorer.windowing;
-        let most = match windowing.long_documents {
-            LongDocuments::All => u64::MAX,
-            LongDocuments::First => windowing.window_tokens as u64,
-        };
+        let most = windowing.long_documents.most_windows().saturating_mul(windowing.window_tokens) as u64;
         let texts = &mut self.state().texts;
         texts.bytes += row.bytes;
         texts.tokens += tokens;

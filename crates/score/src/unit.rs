@@ -65,16 +65,19 @@ pub(crate) struct Prepared {
     pub(crate) row: SidecarRow,
     /// Its tokens.
     pub(crate) tokens: Vec<u32>,
+    /// What decides which of its windows are scored.
+    pub(crate) draw: u64,
 }
 
-/// Tokenises a document and fills in what the model is not needed for: with a student, all.
+/// Tokenises a document of `shard` and fills in what the model is not needed for: with a student, all.
 pub(crate) fn prepare(
     document: Document,
     scorer: &Scorer<'_>,
-    columns: &Columns,
+    (shard, columns): (&str, &Columns),
 ) -> Result<Prepared, headwater_model::Error> {
     let domain = domain_of(columns, document.domain);
     let mut row = SidecarRow { id: document.id, ..SidecarRow::new(document.row, domain, scorer.score_of()) };
+    let draw = scorer.windowing.draw(shard, row.row);
     let mut tokens = Vec::new();
     match document.text {
         DocumentText::Null => row.status = Status::NullText,
@@ -96,7 +99,7 @@ pub(crate) fn prepare(
                 let features = scorer.extractors.features(of);
                 row.copied = Some(features[COPIED]);
                 if let By::Student(student) = &scorer.by {
-                    let targets = scorer.windowing.targets(&tokens);
+                    let targets = scorer.windowing.targets(&tokens, draw);
                     let of = StudentDocument { domain: &row.domain, tokens: tokens.len(), features: &features };
                     let score = (targets > 0).then(|| student.score(of, targets));
                     fill(&mut row, score);
@@ -104,7 +107,7 @@ pub(crate) fn prepare(
             }
         }
     }
-    Ok(Prepared { row, tokens })
+    Ok(Prepared { row, tokens, draw })
 }
 
 /// The domain that a document is ranked in.
@@ -192,5 +195,8 @@ pub(crate) fn fill(row: &mut SidecarRow, score: Option<DocumentScore>) {
     row.influence_stderr = score.influence_stderr.map(|stderr| stderr as f32);
     if !score.is_finite() {
         row.status = Status::NonFinite;
+    }
+    if score.windows.len() > 1 {
+        row.windows = score.windows;
     }
 }

@@ -85,7 +85,7 @@ fn documents_agree_in_every_window_and_in_their_standard_errors() -> Result<(), 
         let tokens = model.tokenizer().encode(&texts[&golden.id])?;
         let run = |long_documents| {
             let windowing = Windowing { window_tokens: goldens.window_tokens, long_documents, bos: None };
-            let windows = windowing.cut(&tokens).map(|window| window_losses(model.engine(), &mask, None, window));
+            let windows = windowing.cut(&tokens, 0).map(|window| window_losses(model.engine(), &mask, None, window));
             let losses = windows.collect::<Result<Vec<_>, _>>()?;
             Ok::<_, Box<dyn Error>>(document_score(losses.iter().flatten()).expect("there are targets"))
         };

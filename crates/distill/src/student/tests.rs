@@ -61,6 +61,7 @@ fn labels(influence: impl Fn(&Label, &mut ChaCha8Rng) -> f64) -> Vec<Label> {
                 loss_base: 3.0,
                 influence: 0.0,
                 influence_stderr: Some(0.01),
+                windows: Vec::new(),
             };
             label.influence = influence(&label, &mut random);
             label

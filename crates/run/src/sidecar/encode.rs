@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, Float32Array, Int32Array, RecordBatch, StringArray, StringDictionaryBuilder, UInt32Array, UInt64Array,
+    Array, ArrayRef, Float32Array, Int32Array, ListArray, RecordBatch, StringArray, StringDictionaryBuilder,
+    StructArray, UInt32Array, UInt64Array,
 };
-use arrow::datatypes::Int32Type;
+use arrow::buffer::{NullBuffer, OffsetBuffer};
+use arrow::datatypes::{Field, Int32Type};
 use arrow::error::ArrowError;
 use headwater_record::run::Labels;
-use headwater_record::sidecar::{self, footer};
+use headwater_record::sidecar::{self, WindowScore, footer, window};
 use headwater_record::{Fingerprint, ScoreOf, Status, UnitKey};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
@@ -52,6 +54,8 @@ pub struct SidecarRow {
     pub copied: Option<f32>,
     /// Whose score it is.
     pub by: ScoreOf,
+    /// The windows that were scored, in order; none where all that was scored is one window.
+    pub windows: Vec<WindowScore>,
 }
 
 impl SidecarRow {
@@ -74,6 +78,7 @@ impl SidecarRow {
             influence_stderr: None,
             copied: None,
             by,
+            windows: Vec::new(),
         }
     }
 }
@@ -180,7 +185,26 @@ fn columns(footer: &SidecarFooter, rows: &[SidecarRow]) -> std::result::Result<V
         f32s(|row| row.influence_stderr),
         f32s(|row| row.copied),
         dictionary(rows.iter().map(|row| row.by.as_str()))?,
+        windows(rows)?,
     ])
+}
+
+/// A list column of the windows of each row.
+fn windows(rows: &[SidecarRow]) -> std::result::Result<ArrayRef, ArrowError> {
+    let all = || rows.iter().flat_map(|row| &row.windows);
+    let u32s = |value: fn(&WindowScore) -> u32| Arc::new(UInt32Array::from_iter_values(all().map(value))) as ArrayRef;
+    let f32s = |value: fn(&WindowScore) -> f32| Arc::new(Float32Array::from_iter_values(all().map(value))) as ArrayRef;
+    let columns = vec![
+        u32s(|window| window.first_token),
+        u32s(|window| window.targets),
+        f32s(|window| window.loss_base),
+        f32s(|window| window.loss_masked),
+    ];
+    let values = StructArray::try_new(window::fields(), columns, None)?;
+    let field = Arc::new(Field::new_list_field(values.data_type().clone(), false));
+    let offsets = OffsetBuffer::from_lengths(rows.iter().map(|row| row.windows.len()));
+    let is_valid = NullBuffer::from_iter(rows.iter().map(|row| !row.windows.is_empty()));
+    Ok(Arc::new(ListArray::try_new(field, offsets, Arc::new(values), Some(is_valid))?))
 }
 
 fn constant(word: &str, rows: usize) -> std::result::Result<ArrayRef, ArrowError> {

@@ -1,8 +1,8 @@
 //! The rows of a sidecar as they were encoded.
 
-use arrow::array::{Array, AsArray, PrimitiveArray, RecordBatch};
+use arrow::array::{Array, AsArray, ListArray, PrimitiveArray, RecordBatch};
 use arrow::datatypes::{ArrowPrimitiveType, Float32Type, UInt32Type, UInt64Type};
-use headwater_record::sidecar::{column, schema};
+use headwater_record::sidecar::{WindowScore, column, schema, window};
 use headwater_record::{ScoreOf, Status};
 use headwater_store::Entry;
 
@@ -38,6 +38,48 @@ struct Columns<'a> {
     domains: Vec<&'a str>,
     statuses: Vec<Status>,
     by: Vec<ScoreOf>,
+    windows: Option<Windows<'a>>,
+}
+
+/// The column of windows.
+struct Windows<'a> {
+    lists: &'a ListArray,
+    first_token: &'a PrimitiveArray<UInt32Type>,
+    targets: &'a PrimitiveArray<UInt32Type>,
+    loss_base: &'a PrimitiveArray<Float32Type>,
+    loss_masked: &'a PrimitiveArray<Float32Type>,
+}
+
+impl<'a> Windows<'a> {
+    /// That of `batch`; `None` in a sidecar of an earlier version.
+    fn of(unit: &Unit, batch: &'a RecordBatch) -> Result<Option<Self>> {
+        let Some(column) = batch.column_by_name(column::WINDOWS) else { return Ok(None) };
+        let of_lists = || {
+            let lists = column.as_list_opt::<i32>()?;
+            let values = lists.values().as_struct_opt()?;
+            Some(Self {
+                lists,
+                first_token: values.column_by_name(window::FIRST_TOKEN)?.as_primitive_opt()?,
+                targets: values.column_by_name(window::TARGETS)?.as_primitive_opt()?,
+                loss_base: values.column_by_name(window::LOSS_BASE)?.as_primitive_opt()?,
+                loss_masked: values.column_by_name(window::LOSS_MASKED)?.as_primitive_opt()?,
+            })
+        };
+        let wrong = || Error::sidecar(unit, column::WINDOWS, &"a list of windows", &column.data_type());
+        of_lists().map(Some).ok_or_else(wrong)
+    }
+
+    fn of_row(&self, at: usize) -> Vec<WindowScore> {
+        let offsets = self.lists.value_offsets();
+        let [from, to] = [offsets[at], offsets[at + 1]].map(|offset| usize::try_from(offset).unwrap_or_default());
+        let window = |at: usize| WindowScore {
+            first_token: self.first_token.value(at),
+            targets: self.targets.value(at),
+            loss_base: self.loss_base.value(at),
+            loss_masked: self.loss_masked.value(at),
+        };
+        (from..to).map(window).collect()
+    }
 }
 
 /// The value of a row, if it is not null.
@@ -75,6 +117,7 @@ impl<'a> Columns<'a> {
             domains: named(column::DOMAIN)?,
             statuses: statuses.collect::<Result<_>>()?,
             by: by.collect::<Result<_>>()?,
+            windows: Windows::of(unit, batch)?,
         })
     }
 
@@ -98,6 +141,7 @@ impl<'a> Columns<'a> {
                 influence_stderr,
                 copied: self.copied.and_then(|column| value(column, at)),
                 by: self.by.get(at).copied().unwrap_or(ScoreOf::Teacher),
+                windows: self.windows.as_ref().map(|windows| windows.of_row(at)).unwrap_or_default(),
             }
         })
     }
@@ -130,6 +174,7 @@ mod tests {
         let place = Stores::default().open("memory://rows").unwrap();
         let fingerprint: Fingerprint = serde_json::from_str("\"f\"").unwrap();
         let key = UnitKey { shard: ShardId::new("a", 1, b"a"), row_group: 0, first_row: 5, rows: 3 };
+        let window = |first_token, targets| WindowScore { first_token, targets, loss_base: 1.5, loss_masked: 2.5 };
         let scored = SidecarRow {
             id: Some("x".to_owned()),
             text_hash: Some(ContentHash::of(b"x").to_string().len() as u64),
@@ -142,10 +187,17 @@ mod tests {
             influence: Some(0.5),
             influence_stderr: None,
             copied: Some(0.25),
+            windows: vec![window(0, 30), window(31, 9)],
             ..SidecarRow::new(5, "web".to_owned(), ScoreOf::Student)
         };
         let null = SidecarRow { status: Status::NullText, ..SidecarRow::new(6, "code".to_owned(), ScoreOf::Student) };
-        let taught = SidecarRow { row: 7, by: ScoreOf::Teacher, influence_stderr: Some(0.1), ..scored.clone() };
+        let taught = SidecarRow {
+            row: 7,
+            by: ScoreOf::Teacher,
+            influence_stderr: Some(0.1),
+            windows: vec![window(12, 3)],
+            ..scored.clone()
+        };
         let written = [scored, null, taught];
         let footer = SidecarFooter {
             unit: key.clone(),

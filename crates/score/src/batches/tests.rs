@@ -12,7 +12,7 @@ const WINDOWING: Windowing = Windowing { window_tokens: 4, long_documents: LongD
 
 fn prepared(row: u64) -> Prepared {
     let row = SidecarRow::new(row, String::new(), ScoreOf::Teacher);
-    Prepared { row, tokens: Vec::new() }
+    Prepared { row, tokens: Vec::new(), draw: 0 }
 }
 
 /// The groups of documents that count for `bytes` each and arrive in `order`.
@@ -46,10 +46,14 @@ fn a_document_that_needs_no_model_is_not_waited_for() {
     assert!(groups.end().is_empty(), "a group comes once");
 }
 
+fn to_score<'t>(documents: &[&'t [u32]]) -> Vec<ToScore<'t>> {
+    documents.iter().map(|tokens| ToScore { tokens, draw: 0 }).collect()
+}
+
 #[test]
 fn windows_of_like_length_are_batched_within_the_limit() {
     let engine = FakeEngine::new(Concurrency::Batch { tokens: 8 });
-    let documents: [&[u32]; 4] = [&[1, 2, 3, 4, 5], &[6, 7], &[8, 9, 10, 11], &[12, 13, 14]];
+    let documents = to_score(&[&[1, 2, 3, 4, 5], &[6, 7], &[8, 9, 10, 11], &[12, 13, 14]]);
     let scores = score_together(&teacher(&engine), WINDOWING, &documents, &|_| ControlFlow::Continue(()));
     let scores = scores.expect("nothing fails").expect("nothing ends it");
     // windows of four tokens; the fifth token of the first document is alone and predicts nothing
@@ -57,7 +61,7 @@ fn windows_of_like_length_are_batched_within_the_limit() {
     assert_eq!(engine.windows(), want);
     assert_eq!(engine.batches(), [2, 2]);
     let alone = FakeEngine::new(Concurrency::Batch { tokens: 1 });
-    for (document, score) in documents.iter().zip(scores) {
+    for (document, score) in documents.into_iter().zip(scores) {
         let one =
             score_together(&teacher(&alone), WINDOWING, &[document], &|_| ControlFlow::Continue(())).ok().flatten();
         assert_eq!(Some(vec![score]), one);
@@ -67,7 +71,7 @@ fn windows_of_like_length_are_batched_within_the_limit() {
 
 #[test]
 fn a_batch_that_fails_names_the_document_that_fails_alone() {
-    let documents: [&[u32]; 3] = [&[1, 2], &[3, 4], &[5, 6]];
+    let documents = to_score(&[&[1, 2], &[3, 4], &[5, 6]]);
     let run =
         |engine: &FakeEngine| score_together(&teacher(engine), WINDOWING, &documents, &|_| ControlFlow::Continue(()));
     let bad = FakeEngine::new(Concurrency::Batch { tokens: 100 })
@@ -117,7 +121,8 @@ fn a_batch_that_fails_names_the_document_that_fails_alone() {
 #[test]
 fn what_is_over_is_not_scored_on() {
     let engine = FakeEngine::new(Concurrency::Batch { tokens: 1 });
-    let ended = score_together(&teacher(&engine), WINDOWING, &[&[1, 2], &[3, 4]], &|_| ControlFlow::Break(()));
+    let ended =
+        score_together(&teacher(&engine), WINDOWING, &to_score(&[&[1, 2], &[3, 4]]), &|_| ControlFlow::Break(()));
     assert_eq!(ended.ok(), Some(None));
     assert_eq!(engine.batches(), [1]);
 }

@@ -8,7 +8,7 @@ use headwater_model::Concurrency;
 use headwater_record::{Part, ScoreOf, Status};
 
 use super::*;
-use crate::batches::score_together;
+use crate::batches::{ToScore, score_together};
 use crate::fake::{
     ByteTokens, Corpus, FakeEngine, NO_TOKENS, OnFailure, PANICS, Recorder, Rows as Taken, in_pool, model_error,
     scorer, teacher,
@@ -51,8 +51,9 @@ fn expected(engine: &FakeEngine, text: Option<&str>) -> (Status, Option<f32>, Op
     if tokens.len() < scorer.min_tokens {
         return (Status::Short, None, None);
     }
+    let document = ToScore { tokens: &tokens, draw: 0 };
     let scores =
-        score_together(&teacher(engine), scorer.windowing, &[&tokens], &|_| ControlFlow::Continue(())).ok().flatten();
+        score_together(&teacher(engine), scorer.windowing, &[document], &|_| ControlFlow::Continue(())).ok().flatten();
     let score = scores.and_then(|mut scores| scores.pop()).flatten().expect("there are targets");
     #[expect(clippy::cast_possible_truncation, reason = "as sidecars hold it")]
     let rounded = (Some(score.loss_base as f32), Some(score.influence as f32));
