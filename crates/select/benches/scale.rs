@@ -11,12 +11,13 @@ use std::time::Instant;
 
 use arrow::array::{
     ArrayRef, DictionaryArray, Float32Array, Int8Array, Int32Array, RecordBatch, StringArray, UInt32Array, UInt64Array,
+    new_null_array,
 };
 use arrow::datatypes::Int32Type;
 use headwater_corpus::{Plan, PlanOptions, SourceConfig, plan};
 use headwater_record::run::{Labels, Numerics, RunShard, RunSource, ScoringInputs};
-use headwater_record::sidecar::{footer, schema};
-use headwater_record::{ContentHash, HeadSet, RunFile};
+use headwater_record::sidecar::{column, footer, schema};
+use headwater_record::{ContentHash, HeadSet, RunFile, ScoreOf};
 use headwater_run::{RunFolder, Unit, units};
 use headwater_select::{By, Guards, RankBy, Rule, SelectConfig, Sidecars, StoredSidecars, cut, profile};
 use headwater_store::{Place, Stores};
@@ -108,6 +109,9 @@ fn sidecar(unit: &Unit) -> Result<RecordBatch> {
         masked,
         influence,
         stderr,
+        Arc::new(Float32Array::from(vec![None; rows])),
+        words(vec![ScoreOf::Teacher.as_str()], vec![0; rows])?,
+        new_null_array(schema().field_with_name(column::WINDOWS)?.data_type(), rows),
     ];
     Ok(RecordBatch::try_new(schema(), columns)?)
 }

@@ -25,6 +25,10 @@ pub enum RankBy {
     Corrected,
     /// Base loss, lowest first.
     Loss,
+    /// Bytes of text by bytes of zstd, greatest first.
+    Compression,
+    /// The share of the tokens that follow from where the two before them stood last, greatest first.
+    Copied,
     /// A value drawn from the run's seed and the document's address.
     Random,
     /// A numeric column of the source.
@@ -57,10 +61,12 @@ const DESCENDING: &str = ":descending";
 
 impl RankBy {
     /// Ranks without a parameter.
-    const NAMED: [(&'static str, Self); 5] = [
+    const NAMED: [(&'static str, Self); 7] = [
         ("influence", Self::Influence),
         ("corrected", Self::Corrected),
         ("loss", Self::Loss),
+        ("compression", Self::Compression),
+        ("copied", Self::Copied),
         ("random", Self::Random),
         ("rank-sum", Self::RankSum),
     ];
@@ -149,7 +155,8 @@ impl By {
 #[serde(deny_unknown_fields, default)]
 pub struct SelectConfig {
     /// What documents are ranked by, inside their domain: `influence`; `corrected`, without what base loss, compression and length, or
-    /// `correct_for`, explain; `loss`, lowest first; `random`; `column:NAME`, a numeric column of the corpus, greatest first, or
+    /// `correct_for`, explain; `loss`, lowest first; `compression` and `copied`,
+    /// greatest first; `random`; `column:NAME`, a numeric column of the corpus, greatest first, or
     /// `column:NAME:ascending`; `rank-sum`.
     pub rank: RankBy,
     /// Ranks that `rank-sum` adds, each with its weight, such as `{ influence = 1.0, loss = 0.5 }`. A negative weight reverses a rank.

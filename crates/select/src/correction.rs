@@ -28,8 +28,8 @@ use headwater_record::sidecar::column;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::Result;
 use crate::rows::UnitRows;
-use crate::{Error, Result};
 
 pub(crate) use diagnosis::{Finding, diagnose, finding};
 pub(crate) use fit::{Fit, Fits, fits};
@@ -122,11 +122,7 @@ pub(crate) fn observations(rows: &UnitRows<'_>, nuisances: Nuisances) -> Result<
     let (influence, stderr, loss, compression) = (influence?, stderr?, loss?, compression?);
     let targets = rows.counts(column::SCORED_TOKENS)?;
     let is_known = rows.batches.iter().all(|batch| batch.column_by_name(column::COPIED).is_some());
-    let copied = match is_known {
-        true => rows.floats(column::COPIED)?,
-        false if nuisances.0[COPIED] => return Err(Error::NoCopied { path: rows.unit.sidecar_path() }),
-        false => vec![f32::NAN; targets.len()],
-    };
+    let copied = if is_known || nuisances.0[COPIED] { rows.copied()? } else { vec![f32::NAN; targets.len()] };
     let observation = |row: usize| {
         let (influence, stderr) = (f64::from(influence[row]), f64::from(stderr[row]));
         let [loss, compression, copied] = [loss[row], compression[row], copied[row]].map(f64::from);

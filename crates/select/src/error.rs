@@ -107,7 +107,7 @@ pub enum Error {
     },
     /// A sidecar of an earlier version, which does not say what is copied.
     #[error(
-        "{path} was written by an earlier version and has no column `copied`, which `select.correct_for` names; run `headwater features` on the \
+        "{path} was written by an earlier version and has no column `copied`, which the rank reads; run `headwater features` on the \
          pipeline, which adds it without the model"
     )]
     NoCopied {

@@ -16,6 +16,7 @@
 //!
 //! What this crate is *not*: it knows no model, never scores, and reads no text.
 
+mod arms;
 mod audit;
 mod boundaries;
 mod census;
@@ -53,6 +54,7 @@ mod strata;
 mod subset;
 mod upsample;
 
+pub use arms::{ArmDocument, ArmRule, Arms};
 pub use audit::{Audit, AuditedDocument};
 pub use compare::{NamedRule, compare};
 pub use config::{By, DomainOverride, ImportedColumn, Order, RankBy, SelectConfig};

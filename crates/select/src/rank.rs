@@ -6,9 +6,9 @@
 
 mod column;
 mod corrected;
+mod counted;
 mod influence;
 mod key;
-mod loss;
 mod random;
 mod sum;
 
@@ -21,6 +21,7 @@ use crate::population::Population;
 use crate::scan::Scores;
 
 pub(crate) use corrected::Corrected;
+use counted::Counted;
 pub(crate) use key::{Rank, ordered_bits};
 
 /// The sidecar columns that a rank reads, those of its noise included, before it is ready to say so itself.
@@ -28,6 +29,8 @@ pub(crate) fn columns(by: &RankBy, config: &SelectConfig) -> Vec<&'static str> {
     match by {
         RankBy::Influence => vec![column_name::INFLUENCE, column_name::INFLUENCE_STDERR],
         RankBy::Loss => vec![column_name::LOSS_BASE],
+        RankBy::Compression => vec![column_name::COMPRESSION],
+        RankBy::Copied => vec![column_name::COPIED],
         RankBy::Corrected => COLUMNS.to_vec(),
         RankBy::Random | RankBy::Column(_) => Vec::new(),
         RankBy::RankSum => config.rank_sum.keys().flat_map(|part| columns(part, config)).collect(),
@@ -43,7 +46,9 @@ pub(crate) fn prepare(
 ) -> Result<Box<dyn Rank>> {
     Ok(match by {
         RankBy::Influence => Box::new(influence::Influence),
-        RankBy::Loss => Box::new(loss::Loss),
+        RankBy::Loss => Box::new(Counted::LOSS),
+        RankBy::Compression => Box::new(Counted::COMPRESSION),
+        RankBy::Copied => Box::new(Counted::COPIED),
         RankBy::Random => Box::new(random::Random { seed: population.seed }),
         RankBy::Column(column) => Box::new(column::Imported(column.clone())),
         RankBy::Corrected => Box::new(Corrected::fit(scores, population, Nuisances::of(&config.correct_for))?),

@@ -10,8 +10,8 @@ use headwater_record::sidecar::column;
 use headwater_run::sidecar::{numbers, word_indices, words};
 use headwater_run::{Error as RunError, Unit};
 
-use crate::Result;
 use crate::sidecars::Sidecars;
+use crate::{Error, Result};
 
 /// The rows of one unit.
 #[derive(Clone, Copy)]
@@ -42,6 +42,14 @@ impl UnitRows<'_> {
             first += column.len();
         }
         Ok(all)
+    }
+
+    /// The share of each row that is copied; NaN where it is null.
+    pub(crate) fn copied(&self) -> Result<Vec<f32>> {
+        if self.batches.iter().any(|batch| batch.column_by_name(column::COPIED).is_none()) {
+            return Err(Error::NoCopied { path: self.unit.sidecar_path() });
+        }
+        self.floats(column::COPIED)
     }
 
     /// A column of 32-bit counts.

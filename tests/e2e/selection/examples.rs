@@ -59,7 +59,10 @@ fn every_example_selects() -> Outcome {
         policies.insert(selection["by"].as_str().ok_or("a policy")?.to_owned());
     }
     let named = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
-    assert_eq!(ranks, named(&["column:metadata.int_score", "corrected", "influence", "loss", "random", "rank-sum"]));
+    assert_eq!(
+        ranks,
+        named(&["column:metadata.int_score", "copied", "corrected", "influence", "loss", "random", "rank-sum"])
+    );
     assert_eq!(policies, named(&["documents", "tokens", "token-budget", "upsample"]));
     Ok(())
 }

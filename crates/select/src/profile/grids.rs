@@ -149,6 +149,8 @@ fn value_axis(rank: &str) -> Axis {
     match rank {
         "corrected" => axis("corrected influence", "", Scale::Linear),
         "loss" => axis("base loss, negated", "nats per token", Scale::Linear),
+        "compression" => compression_axis(),
+        "copied" => axis("share of tokens copied", "", Scale::Linear),
         "random" => axis("random draw", "", Scale::Linear),
         "rank-sum" => axis("weighted sum of percentiles", "", Scale::Linear),
         other => axis(other, "", Scale::Linear),

@@ -25,7 +25,7 @@ fn line() -> impl Strategy<Value = Line> {
         influence,
         stderr: Some(0.1),
         loss,
-        compression: 2.0,
+        compression: 1.0 + (tokens % 7) as f32 / 2.0,
         tokens,
         status: if influence.is_some() { "scored" } else { "short" },
     })
@@ -50,7 +50,14 @@ fn fraction() -> impl Strategy<Value = f64> {
 
 fn config() -> impl Strategy<Value = SelectConfig> {
     let column = |order| RankBy::Column(ImportedColumn { name: "score".to_owned(), order });
-    let ranks = [RankBy::Influence, RankBy::Loss, RankBy::Random, column(Order::Ascending), column(Order::Descending)];
+    let ranks = [
+        RankBy::Influence,
+        RankBy::Loss,
+        RankBy::Compression,
+        RankBy::Random,
+        column(Order::Ascending),
+        column(Order::Descending),
+    ];
     let rank = prop::sample::select(ranks.to_vec());
     let by = prop::sample::select(vec![By::Documents, By::Tokens, By::TokenBudget]);
     let rule = prop_oneof![
@@ -82,10 +89,11 @@ fn rank_value(config: &SelectConfig, line: &Line, address: &DocumentAddress, see
     match &config.rank {
         RankBy::Influence => Some(f64::from(influence) + 0.0),
         RankBy::Loss => line.loss.filter(|value| value.is_finite()).map(|loss| 0.0 - f64::from(loss)),
+        RankBy::Compression => Some(f64::from(line.compression)),
         RankBy::Random => Some(random_value(seed, address)),
         RankBy::Column(ImportedColumn { order: Order::Descending, .. }) => Some(f64::from(score(address.row))),
         RankBy::Column(ImportedColumn { order: Order::Ascending, .. }) => Some(0.0 - f64::from(score(address.row))),
-        RankBy::Corrected | RankBy::RankSum => unreachable!("not drawn"),
+        RankBy::Corrected | RankBy::Copied | RankBy::RankSum => unreachable!("not drawn"),
     }
 }
 

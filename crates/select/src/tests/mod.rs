@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, DictionaryArray, Float32Array, Int32Array, RecordBatch, StringArray, UInt32Array, UInt64Array,
+    new_null_array,
 };
 use arrow::datatypes::{Int32Type, Schema};
 use headwater_corpus::BeginningText;
@@ -141,6 +142,12 @@ fn dictionary<'a>(words: impl Iterator<Item = &'a str>) -> ArrayRef {
 /// Bytes of every text.
 const TEXT_BYTES: u64 = 100;
 
+/// The column of windows of documents that are one window each.
+fn no_windows(rows: usize) -> ArrayRef {
+    let windows = schema().field_with_name(column::WINDOWS).map(|field| field.data_type().clone());
+    new_null_array(&windows.expect("sidecars have it"), rows)
+}
+
 /// The sidecar of a unit with `lines`, all columns.
 fn sidecar(unit: &Unit, lines: &[Line]) -> RecordBatch {
     let rows = lines.len();
@@ -170,6 +177,7 @@ fn sidecar(unit: &Unit, lines: &[Line]) -> RecordBatch {
         Arc::new(lines.iter().map(|line| line.stderr).collect::<Float32Array>()),
         Arc::new(Float32Array::from(vec![None; rows])),
         constant(ScoreOf::Student.as_str()),
+        no_windows(rows),
     ];
     RecordBatch::try_new(schema(), columns).expect("a sidecar's schema")
 }

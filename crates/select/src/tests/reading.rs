@@ -53,6 +53,7 @@ fn rows(unit: &Unit) -> Vec<SidecarRow> {
             influence_stderr: scored(0.1 * uniform()),
             copied: scored(uniform()),
             by: ScoreOf::Teacher,
+            windows: Vec::new(),
         }
     };
     (unit.key.first_row..unit.key.first_row + unit.key.rows).map(row).collect()
