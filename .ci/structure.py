@@ -9,8 +9,8 @@ import sys
 import rust_modules
 
 LIBRARIES = {
-    "record", "store", "run", "corpus", "kernels", "model", "heads", "score", "distill", "select", "schedule", "robust", "recipe", "tokens",
-    "report",
+    "record", "store", "run", "corpus", "kernels", "model", "heads", "score", "distill", "select", "schedule", "robust", "train", "recipe", "tokens",
+    "report", "trial",
 }  # fmt: skip
 # crate -> workspace crates it may depend on
 ALLOWED = {
@@ -26,9 +26,11 @@ ALLOWED = {
     "select": {"corpus", "run", "store", "record"},
     "schedule": set(),
     "robust": {"schedule"},
+    "train": {"kernels", "schedule"},
     "recipe": {"select", "schedule", "run", "record"},
     "tokens": {"model", "select", "corpus", "store", "record"},
     "report": {"schedule", "record"},
+    "trial": {"select", "train", "record"},
     "pipeline": LIBRARIES,
     "cli": {"pipeline", "record"},
     "fuzz": LIBRARIES | {"pipeline"},

@@ -29,3 +29,5 @@ mod smollm;
 mod stores;
 mod student;
 mod tokens;
+mod trial;
+mod windows;

@@ -54,6 +54,9 @@ pub(crate) enum Command {
     Audit(AuditArgs),
     /// Cut each domain and write the selected subset, or compare several cuts of the same scores.
     Select(SelectArgs),
+    /// Train small models on what several ranks select, and on random documents, and judge the selections by text that none has seen:
+    /// trial.json.
+    Trial(TrialArgs),
     /// Write the corpus and the subset as token files, in the formats that the pipeline asks for.
     Tokens(TokensArgs),
     /// Write the pretraining configs and the schedule.
@@ -423,6 +426,23 @@ pub(crate) struct AuditArgs {
     /// Documents on each side of the cut of every domain.
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
     pub(crate) documents: u32,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// Arguments of `trial`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct TrialArgs {
+    #[command(flatten)]
+    pub(crate) pipeline: PipelineArgs,
+    #[command(flatten)]
+    pub(crate) worker: WorkerArgs,
+    /// Say how many runs, operations and hours it takes and what it could see, and train nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Train only every N-th run, beginning with the I-th (0 ≤ I < N); the worker that ends the last one judges all.
+    #[arg(long, value_name = "I/N")]
+    pub(crate) part: Option<Part>,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
 }

@@ -120,6 +120,17 @@ fn run(command: &Command, environment: &Environment) -> Result<Outcome> {
             show(&summary, args.output, |width| text::audit(&summary, width))?;
             Outcome::Done
         }
+        Command::Trial(args) => {
+            let pipeline = open_worker(&args.pipeline, &args.worker, environment)?;
+            if args.dry_run {
+                let forecast = pipeline.trial_forecast()?;
+                show(&forecast, args.output, |_| text::trial_forecast(&forecast))?;
+            } else {
+                let summary = pipeline.trial(args.part.unwrap_or_default())?;
+                show(&summary, args.output, |width| text::trial(&summary, width))?;
+            }
+            Outcome::Done
+        }
         Command::Score(args) => score(args, environment)?,
         Command::Select(args) => select(args, environment)?,
         Command::Tokens(args) => {

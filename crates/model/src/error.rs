@@ -89,6 +89,12 @@ pub enum Error {
         /// What the tokenizer says.
         reason: String,
     },
+    /// No tokenizer could be made from texts.
+    #[error("cannot make a tokenizer: {reason}")]
+    Train {
+        /// What the library says.
+        reason: String,
+    },
     /// A device that this build or machine does not have.
     #[error("device `{device}` cannot be used: {reason}")]
     Device {

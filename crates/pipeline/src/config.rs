@@ -13,6 +13,7 @@ use headwater_schedule::ScheduleConfig;
 use headwater_score::ScoreConfig;
 use headwater_select::{MixtureConfig, SelectConfig};
 use headwater_tokens::TokensConfig;
+use headwater_trial::TrialConfig;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
@@ -57,6 +58,9 @@ pub struct PipelineConfig {
     /// Token files of the corpus and the subset, for trainers that do not read text.
     #[serde(default)]
     pub tokens: TokensConfig,
+    /// Small training runs that test the selection: `headwater trial`.
+    #[serde(default)]
+    pub trial: TrialConfig,
 }
 
 /// The `[run]` table.
@@ -173,6 +177,7 @@ impl PipelineConfig {
         self.distill.validate()?;
         self.select.validate()?;
         self.mixture.validate()?;
+        self.trial.validate()?;
         Ok(self.tokens.validate()?)
     }
 

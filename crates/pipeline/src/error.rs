@@ -418,6 +418,49 @@ pub enum Error {
     /// The token files cannot be made.
     #[error(transparent)]
     Tokens(#[from] headwater_tokens::Error),
+    /// A trial cannot be planned or judged.
+    #[error(transparent)]
+    Trial(#[from] headwater_trial::Error),
+    /// A run of a trial cannot be trained.
+    #[error(transparent)]
+    Train(#[from] headwater_train::Error),
+    /// A trial of parts that are repeated.
+    #[error(
+        "a trial gives every arm as many tokens of each domain, which `select.by = \"upsample\"` does not; set another, as with \
+         `--set select.by=tokens`"
+    )]
+    TrialOfUpsample,
+    /// A domain of which no document is held out.
+    #[error(
+        "no document of domain `{domain}` is held out, so no arm could be judged there: raise `trial.held_out`, now {share}, or leave the \
+         domain out by a guard"
+    )]
+    NothingHeldOut {
+        /// The domain.
+        domain: String,
+        /// The share that is held out.
+        share: f64,
+    },
+    /// A file of a trial that cannot be used.
+    #[error("{path}: {reason}")]
+    TrialFile {
+        /// Its path or URL.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// The log of a run that cannot be encoded.
+    #[error("cannot encode the log of a run")]
+    TrialLog {
+        /// Cause.
+        source: parquet::errors::ParquetError,
+    },
+    /// The folder of a run that is not done.
+    #[error("cannot keep the checkpoints of a run")]
+    Work {
+        /// Why, with the path.
+        source: io::Error,
+    },
 }
 
 /// `:line`, or nothing for line 0.

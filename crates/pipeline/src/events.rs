@@ -193,6 +193,15 @@ pub enum Event {
         /// What they hold: `the corpus`, `the subset` or a bucket.
         part: String,
     },
+    /// A run of a trial is done.
+    TrialRun {
+        /// Its arm.
+        arm: String,
+        /// Its seed.
+        seed: u64,
+        /// Its loss on the held-out text.
+        bits_per_byte: f64,
+    },
     /// Metrics are served over HTTP.
     MetricsServed {
         /// Where.
@@ -234,6 +243,7 @@ impl Event {
             Self::TokenizerLoaded { .. } => "tokenizer",
             Self::RecipeSettled { .. } | Self::Passes { .. } => "recipe",
             Self::FilesLeft { .. } => "tokens",
+            Self::TrialRun { .. } => "trial",
             Self::MetricsServed { .. } => "metrics",
             Self::Written { .. } => "written",
         }
@@ -309,6 +319,9 @@ impl fmt::Display for Event {
             }
             Self::Passes { part, tokens, passes } => write!(f, "{passes:.2} passes over {part}, {tokens} tokens"),
             Self::FilesLeft { files, part } => write!(f, "{files} files of {part} are left to other parts"),
+            Self::TrialRun { arm, seed, bits_per_byte } => {
+                write!(f, "{arm}, seed {seed}: {bits_per_byte:.4} bits per byte of held-out text")
+            }
             Self::MetricsServed { url: text }
             | Self::Written { path: text }
             | Self::RecipeSettled { sentence: text } => f.write_str(text),

@@ -15,6 +15,7 @@
 //! | [`Pipeline::select`] | cuts each domain and writes the subset |
 //! | [`Pipeline::compare`] | says what several rules would keep |
 //! | [`Pipeline::tokens`], [`Pipeline::recipe`] | writes token files and trainers' configs |
+//! | [`Pipeline::trial`] | trains small models on competing selections and judges these |
 //! | [`Pipeline::report`] | writes one page of everything that is known |
 //! | [`Pipeline::compare_runs`] | writes one page of two runs |
 //! | [`Pipeline::status`], [`Pipeline::bench`] | says how far a run is, and how fast this machine scores |
@@ -95,4 +96,5 @@ pub use stages::score::{ScoreRequest, ScoreSummary};
 pub use stages::select::SelectSummary;
 pub use stages::status::{Rate, ScoringStatus, SourceStatus, StatusCounts, StatusReport};
 pub use stages::tokens::TokensSummary;
+pub use stages::trial::{TrialForecast, TrialSummary};
 pub use verdict::Verdict;

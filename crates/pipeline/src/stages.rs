@@ -21,3 +21,4 @@ pub(crate) mod select;
 pub(crate) mod status;
 mod student;
 pub(crate) mod tokens;
+pub(crate) mod trial;

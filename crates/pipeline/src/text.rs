@@ -10,6 +10,7 @@ mod selection;
 mod status;
 mod student;
 mod table;
+mod trial;
 
 pub use audit::audit;
 pub use bench::bench;
@@ -20,3 +21,4 @@ pub use schedule::{branch, compared_schedules, refined_schedule, shown_schedule}
 pub use selection::{run, selection};
 pub use status::status;
 pub use student::student;
+pub use trial::{trial, trial_forecast};

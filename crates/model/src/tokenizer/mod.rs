@@ -1,6 +1,7 @@
 //! The model's own tokenizer, without special tokens added, truncation or padding.
 
 mod fast;
+mod training;
 mod words;
 
 use std::path::{Path, PathBuf};

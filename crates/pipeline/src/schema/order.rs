@@ -3,12 +3,14 @@
 use std::fmt;
 
 use headwater_corpus::SourceConfig;
+use headwater_distill::DistillConfig;
 use headwater_heads::HeadsConfig;
 use headwater_recipe::RecipeConfig;
 use headwater_schedule::ScheduleConfig;
 use headwater_score::ScoreConfig;
 use headwater_select::{DomainOverride, Guards, MixtureConfig, SelectConfig, UpsampleConfig};
 use headwater_tokens::TokensConfig;
+use headwater_trial::TrialConfig;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde::forward_to_deserialize_any;
 
@@ -23,6 +25,7 @@ pub(super) fn keys(path: &str) -> &'static [&'static str] {
         "model" => of::<ModelConfig>(),
         "heads" => of::<HeadsConfig>(),
         "score" => of::<ScoreConfig>(),
+        "distill" => of::<DistillConfig>(),
         "select" => of::<SelectConfig>(),
         "select.upsample" => of::<UpsampleConfig>(),
         "select.guards" | "select.domains.NAME.guards" => of::<Guards>(),
@@ -31,6 +34,7 @@ pub(super) fn keys(path: &str) -> &'static [&'static str] {
         "schedule" => of::<ScheduleConfig>(),
         "recipe" => of::<RecipeConfig>(),
         "tokens" => of::<TokensConfig>(),
+        "trial" => of::<TrialConfig>(),
         _ => &[],
     }
 }

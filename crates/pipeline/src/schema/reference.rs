@@ -86,7 +86,11 @@ pub(super) fn kind(schema: &Value) -> String {
     if let Some(title) = schema["title"].as_str() {
         return title.to_owned();
     }
-    if schema["oneOf"].is_array() || schema["enum"].is_array() {
+    if let Some(alternatives) = schema["oneOf"].as_array() {
+        let is_table = |alternative: &Value| alternative["type"] == "object";
+        return if alternatives.iter().any(is_table) { "name or table" } else { "name" }.to_owned();
+    }
+    if schema["enum"].is_array() {
         return "name".to_owned();
     }
     match schema["type"].as_str().unwrap_or_default() {
@@ -127,9 +131,13 @@ fn meaning(schema: &Value) -> String {
     format!("{}{}", text(schema), names.collect::<String>())
 }
 
-/// A name and what it means.
-pub(super) fn named(alternative: &Value) -> Option<(&str, String)> {
-    Some((alternative["const"].as_str()?, text(alternative)))
+/// A name, or a table of one key, and what it means.
+pub(super) fn named(alternative: &Value) -> Option<(String, String)> {
+    let name = match alternative["const"].as_str() {
+        Some(name) => name.to_owned(),
+        None => format!("{{ {} = … }}", alternative["properties"].as_object()?.keys().next()?),
+    };
+    Some((name, text(alternative)))
 }
 
 /// The description of a schema.

@@ -13,7 +13,7 @@ pub fn schedule_help() -> String {
     let keys = &schema["properties"]["schedule"]["properties"];
     let names = |key: &str| -> Vec<(String, String)> {
         let names = keys[key]["oneOf"].as_array().into_iter().flatten().filter_map(named);
-        names.map(|(name, means)| (name.to_owned(), means)).collect()
+        names.collect()
     };
     let mut lines = vec!["Kinds, each with its keys:".to_owned()];
     for (name, means) in names("kind") {

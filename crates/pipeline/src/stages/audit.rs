@@ -134,7 +134,7 @@ impl Pipeline {
         let columns = Columns { text: String::new(), id: None, domain: Domain::Constant(document.domain.clone()) };
         let (row, id) = (document.address().row, document.id.clone());
         let changed = Document { row, id, domain: None, text: DocumentText::Text(text.into()) };
-        let row = score_document(scorer, &columns, changed, &|_| {}).map_err(|source| {
+        let row = score_document(scorer, (&document.address().path, &columns), changed, &|_| {}).map_err(|source| {
             let address = document.address();
             let (shard, source) = (address.path.to_string(), Box::new(source));
             Error::Score(headwater_score::Error::Document { shard, row: address.row, source })

@@ -178,6 +178,7 @@ fn labels_of(planned: &PlannedUnit<'_>, scores: &BTreeMap<u64, SidecarRow>, scor
             loss_base: loss_base.into(),
             influence: influence.into(),
             influence_stderr: score.influence_stderr.map(Into::into),
+            windows: score.windows.clone(),
         });
     }
     Ok(labels)

@@ -25,7 +25,14 @@ impl Student for Describer<'_> {
     }
 
     fn score(&self, _: StudentDocument<'_>, targets: usize) -> DocumentScore {
-        DocumentScore { targets, loss_base: 0.0, loss_masked: 0.0, influence: 0.0, influence_stderr: None }
+        DocumentScore {
+            targets,
+            loss_base: 0.0,
+            loss_masked: 0.0,
+            influence: 0.0,
+            influence_stderr: None,
+            windows: Vec::new(),
+        }
     }
 }
 
@@ -43,7 +50,7 @@ impl Pipeline {
         let (tokenizer, _) = self.load_scoring_tokenizer()?;
         let mut now = run.scoring.clone();
         now.tokenizer = tokenizer.hash();
-        now.long_documents = self.config.score.long_documents.as_str().to_owned();
+        now.long_documents = self.config.score.long_documents.to_string();
         now.min_tokens = self.config.score.min_tokens;
         let mut differences = run.scoring.differences(&now);
         for source in &run.sources {

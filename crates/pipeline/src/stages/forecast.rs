@@ -6,7 +6,6 @@ use headwater_corpus::Plan;
 use headwater_heads::{forward_passes, placeholder_heads};
 use headwater_model::{Concurrency, HeadMask, Model};
 use headwater_record::TokenCount;
-use headwater_score::LongDocuments;
 
 use crate::estimate::{ASSUMED_BYTES_PER_TOKEN, tokens};
 use crate::measurement::{Known, Settings};
@@ -39,10 +38,8 @@ impl Pipeline {
         let all = tokens(text, known.bytes_per_token.unwrap_or(ASSUMED_BYTES_PER_TOKEN)).0;
         let rows: u64 = plan.sources.iter().flat_map(|source| source.units()).map(|(_, unit)| unit.rows).sum();
         let window = config.score.window_tokens;
-        let scored = match config.score.long_documents {
-            LongDocuments::All => all,
-            LongDocuments::First => all.min(rows.saturating_mul(window as u64)),
-        };
+        let most = config.score.long_documents.most_windows().saturating_mul(window) as u64;
+        let scored = all.min(rows.saturating_mul(most));
         let speed = known.here.map(|measurement| measurement.speed);
         let timed = flops_per_second(model, &mask)?;
         // windows are as long as documents are on average, at most as long as windows may be

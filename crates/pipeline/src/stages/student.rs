@@ -31,6 +31,7 @@ impl Student for ReadyStudent {
             loss_masked: loss_base * (1.0 + influence),
             influence,
             influence_stderr: Some(influence_stderr),
+            windows: Vec::new(),
         }
     }
 }
@@ -73,7 +74,7 @@ impl Pipeline {
         now.weights = weights;
         now.tokenizer = tokenizer.hash();
         now.mask = score.mask.as_str().to_owned();
-        now.long_documents = score.long_documents.as_str().to_owned();
+        now.long_documents = score.long_documents.to_string();
         if let Some(heads) = self.folder.heads()? {
             now.heads = heads.heads;
         }

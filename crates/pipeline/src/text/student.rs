@@ -1,7 +1,7 @@
 //! How far a student can be trusted, for people.
 
 use headwater_record::TokenCount;
-use headwater_record::student::{CascadePoint, CurvePoint, DomainFidelity, StudentFile};
+use headwater_record::student::{CascadePoint, CurvePoint, DomainFidelity, SamplePoint, StudentFile};
 
 use super::table::{Column, drawn};
 
@@ -61,5 +61,27 @@ pub fn student(student: &StudentFile, width: usize) -> String {
             cascade.join(", ")
         ));
     }
+    if !fidelity.samples.is_empty() {
+        text.push_str(
+            "scores of some windows of long documents against those of all windows (`[score] long_documents`)\n",
+        );
+        text.push_str(&drawn(samples(&fidelity.samples), width));
+        text.push('\n');
+    }
     text
+}
+
+/// What each number of windows gives.
+fn samples(points: &[SamplePoint]) -> Vec<Column> {
+    let numbers = |header: &str, number: &dyn Fn(&SamplePoint) -> String| {
+        Column::numbers(header, points.iter().map(number).collect())
+    };
+    vec![
+        numbers("windows\nat most", &|point| point.windows.to_string()),
+        numbers("labels that\nhave more", &|point| TokenCount(point.documents).to_string()),
+        numbers("tokens\nscored", &|point| format!("{:.0} %", 100.0 * point.token_share)),
+        numbers("rank correlation\nof all labels", &|point| format!("{:.3}", point.correlation)),
+        numbers("same above\nthe cut", &|point| format!("{:.2}", point.overlap)),
+        numbers("off by, in\nstandard errors", &|point| format!("{:.2}", point.error)),
+    ]
 }

@@ -3,7 +3,7 @@
 use headwater_record::audit::{AuditFile, Crossings};
 use headwater_record::run::ScoringInputs;
 use headwater_record::student::{
-    CascadePoint, CurvePoint, DomainFidelity, HeldOut, SplineRidge, StudentFidelity, StudentLabels,
+    CascadePoint, CurvePoint, DomainFidelity, HeldOut, SamplePoint, SplineRidge, StudentFidelity, StudentLabels,
 };
 use headwater_record::{ContentHash, ScoreOf, StudentFile};
 
@@ -45,6 +45,15 @@ pub(crate) fn student(teacher: &ScoringInputs, domains: &[String]) -> StudentFil
     };
     let curve = [(90, 0.861), (180, 0.893), (360, 0.908), (720, 0.914)];
     let cascade = [(0.0, 0.84), (0.05, 0.89), (0.1, 0.93), (0.2, 0.97), (0.3, 0.99)];
+    let samples = [(1, 0.91, 0.4), (2, 0.95, 0.6), (4, 0.98, 0.8)];
+    let sample = |(windows, correlation, token_share)| SamplePoint {
+        windows,
+        documents: 80,
+        token_share,
+        correlation,
+        overlap: correlation - 0.05,
+        error: 2.0 / windows as f64,
+    };
     StudentFile {
         headwater: "0.1.0".to_owned(),
         features_version: 1,
@@ -65,6 +74,7 @@ pub(crate) fn student(teacher: &ScoringInputs, domains: &[String]) -> StudentFil
             curve: curve.map(|(documents, correlation)| CurvePoint { documents, correlation }).to_vec(),
             coverage: 0.69,
             cascade: cascade.map(|(share, overlap)| CascadePoint { share, overlap }).to_vec(),
+            samples: samples.map(sample).to_vec(),
             held_out: (0..720).map(held_out).collect(),
         },
     }

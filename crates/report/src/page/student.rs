@@ -2,7 +2,7 @@
 
 use headwater_record::StudentFile;
 use headwater_record::profile::{Axis, Scale};
-use headwater_record::student::DomainFidelity;
+use headwater_record::student::{DomainFidelity, SamplePoint};
 use maud::{Markup, html};
 
 use super::PageInputs;
@@ -51,7 +51,33 @@ pub(super) fn student(inputs: &PageInputs<'_>) -> Option<Markup> {
             @if !fidelity.held_out.is_empty() { @for domain in fidelity.domains.iter().take(MOST_DOMAINS) { (against(domain).markup()) } }
         }
         div.figures { (by_labels.markup()) @if !cascade.is_empty() { (by_teacher.markup()) } }
+        @if !fidelity.samples.is_empty() {
+            p.about { "What the teacher’s scores become if it reads some windows of a long document instead of all (" code { "long_documents" } "). “Off by” is of the documents that have more windows, "
+                "in standard errors of the score of all their windows: well below 1, the sample adds little to the noise that is there." }
+            (scrolled("Samples of windows", &samples(&fidelity.samples)))
+        }
     })
+}
+
+fn samples(points: &[SamplePoint]) -> Markup {
+    html! {
+        table {
+            thead { tr {
+                @for title in ["windows at most", "labels that have more", "tokens scored", "rank correlation of all labels", "same above the cut", "off by"] {
+                    th.num scope="col" { (title) }
+                }
+            } }
+            tbody {
+                @for of in points {
+                    tr {
+                        (number(of.windows as f64, grouped(of.windows))) (number(of.documents as f64, grouped(of.documents)))
+                        (number(of.token_share, percent(of.token_share))) (number(of.correlation, correlation(of.correlation)))
+                        (number(of.overlap, correlation(of.overlap))) (number(of.error, correlation(of.error)))
+                    }
+                }
+            }
+        }
+    }
 }
 
 fn table(domains: &[DomainFidelity]) -> Markup {

@@ -1,0 +1,282 @@
+//! A trial: small models trained on competing selections, and what that says of the selections.
+
+mod gather;
+mod names;
+mod runs;
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use headwater_record::{ContentHash, Part, RunFile};
+use headwater_run::RunFolder;
+use headwater_schedule::{Batch, RunLength, Schedule};
+use headwater_score::ScoredBy;
+use headwater_select::{ArmRule, Arms, By, RankBy, SelectConfig, StoredSidecars};
+use headwater_train::{AdamW, Settings, Trainer};
+use headwater_trial::{
+    ArmSelections, CONTROL, Design, FLOOR, HeldOutSummary, JudgedDocument, PRIMARY_METRIC, PlannedDomain, Sensitivity,
+    TEST, TrialConfig, TrialFile, TrialPlan,
+};
+use serde::Serialize;
+
+use crate::{Error, Pipeline, Result, Total};
+use gather::{Gathered, Gathering};
+use names::drawn_name;
+use runs::Runs;
+
+/// Norm that gradients of a greater one are scaled to.
+const CLIP: f64 = 1.0;
+
+/// What a trial would take, and what it could see.
+#[derive(Clone, Debug, Serialize)]
+pub struct TrialForecast {
+    /// Arms, control and floor included.
+    pub arms: Vec<String>,
+    /// Runs.
+    pub runs: u64,
+    /// Parameters of the model.
+    pub parameters: u64,
+    /// Tokens that a run trains on.
+    pub run_tokens: u64,
+    /// Steps of a run.
+    pub steps: u64,
+    /// Floating-point operations of a run.
+    pub run_flops: f64,
+    /// Tokens a second on this machine, measured by a few steps.
+    pub tokens_per_second: f64,
+    /// Hours of all runs on this machine.
+    pub hours: f64,
+    /// What it could see.
+    pub sensitivity: Sensitivity,
+}
+
+/// How a trial went.
+#[derive(Clone, Debug, Serialize)]
+pub struct TrialSummary {
+    /// The folder of the trial.
+    pub folder: String,
+    /// Runs that are done.
+    pub runs: usize,
+    /// Runs that are planned.
+    pub planned: usize,
+    /// What it came to, once all runs are done.
+    pub trial: Option<TrialFile>,
+}
+
+impl Pipeline {
+    /// Says what a trial would take and what it could see. Reads no scores and no corpus.
+    ///
+    /// # Errors
+    /// [`Error::Trial`], [`Error::Schedule`] for settings that cannot be used.
+    pub fn trial_forecast(&self) -> Result<TrialForecast> {
+        let (config, schedule) = (&self.config.trial, self.trial_schedule()?);
+        let design = self.design();
+        let sensitivity = design.sensitivity()?;
+        let settings = self.training(config.vocabulary);
+        let mut trainer = Trainer::new(settings.clone(), schedule.clone())?;
+        let tokens: Vec<u32> = (0..settings.batch_tokens())
+            .map(|at| u32::try_from(at * 7919 % config.vocabulary).unwrap_or_default())
+            .collect();
+        // memory is made in the first step
+        trainer.step(&tokens)?;
+        let (began, mut steps) = (Instant::now(), 0_u32);
+        while steps < 2 || began.elapsed().as_secs_f64() < 2.0 {
+            trainer.step(&tokens)?;
+            steps += 1;
+        }
+        let tokens_per_second =
+            f64::from(steps) * (settings.sequences * settings.length) as f64 / began.elapsed().as_secs_f64();
+        let run_tokens = schedule.steps() * (settings.sequences * settings.length) as u64;
+        let arms: Vec<String> = arm_names(&design).collect();
+        let runs = (arms.len() * design.seeds.len()) as u64;
+        Ok(TrialForecast {
+            runs,
+            parameters: settings.shape.parameters(),
+            run_tokens,
+            steps: schedule.steps(),
+            run_flops: run_tokens as f64 * settings.shape.flops_per_token(settings.length),
+            tokens_per_second,
+            hours: runs as f64 * run_tokens as f64 / tokens_per_second / 3600.0,
+            sensitivity,
+            arms,
+        })
+    }
+
+    /// Trains small models on what each arm selects of the scores that are there, and on random documents, and judges them by text that none of
+    /// them has seen. Goes on with the runs of the same plan that are done, and trains those of `part`.
+    ///
+    /// # Errors
+    /// [`Error::NotBegun`]; [`Error::Trial`] for settings that cannot be used, an arm without text in a domain; [`Error::NothingHeldOut`];
+    /// [`Error::Train`] for a run that diverged; those of [`Pipeline::select`].
+    pub fn trial(&self, part: Part) -> Result<TrialSummary> {
+        self.place().ensure_writable()?;
+        let schedule = self.trial_schedule()?;
+        let run = self.begun_run()?;
+        if self.config.score.by == ScoredBy::Cascade && run.scoring.student.is_some() && run.scoring.cascade.is_none() {
+            return Err(Error::HalfCascade { output: self.place().to_string(), pipeline: self.name.clone() });
+        }
+        let plan = self.plan()?;
+        let sidecars = StoredSidecars::open(&self.folder, &run)?.with_shards(&plan);
+        let step = self.step("cut", "sidecars read", Total::Unknown);
+        let arms = Arms::cut(&sidecars, &self.arm_rules()?, &|read| step.advance(read))?;
+        drop(step);
+        let domains = shares(&arms);
+        let gathered = Gathering { pipeline: self, plan: &plan, arms: &arms, domains: &domains }.gather()?;
+        let trial = self.trial_plan(&arms, &gathered, &domains, (&schedule, scores_hash(&run)));
+        let folder = RunFolder::trial(&trial.hash());
+        self.write_plan(&folder, &trial)?;
+        let runs =
+            Runs { pipeline: self, plan: &trial, gathered: &gathered, schedule: &schedule, folder: folder.clone() };
+        let results = runs.train(part)?;
+        let planned = trial.runs();
+        if results.len() < planned {
+            return Ok(TrialSummary { folder: self.describe(&folder), runs: results.len(), planned, trial: None });
+        }
+        let documents: Vec<JudgedDocument> = gathered
+            .held_out
+            .iter()
+            .map(|document| JudgedDocument { domain: document.domain.clone(), bytes: document.text.len() as u64 })
+            .collect();
+        let file = TrialFile::of(&trial, &documents, &results)?;
+        self.folder.write_json(&format!("{folder}/trial.json"), &file)?;
+        self.folder.write_json(RunFolder::TRIAL, &file)?;
+        Ok(TrialSummary { folder: self.describe(&folder), runs: results.len(), planned, trial: Some(file) })
+    }
+
+    /// The learning rate of every step of a run.
+    fn trial_schedule(&self) -> Result<Schedule> {
+        let config = &self.config.trial;
+        let batch = Batch { sequences: config.batch_sequences as u64, sequence_tokens: config.sequence_tokens as u64 };
+        Ok(self.config.schedule.resolve(RunLength { steps: config.steps(), batch }, config.peak_lr)?)
+    }
+
+    /// How every run is trained, with a tokenizer of so many entries.
+    fn training(&self, vocabulary: usize) -> Settings {
+        let TrialConfig { model, sequence_tokens, batch_sequences, .. } = self.config.trial;
+        Settings {
+            shape: model.shape(vocabulary),
+            sequences: batch_sequences,
+            length: sequence_tokens,
+            optimiser: AdamW::default(),
+            clip: Some(CLIP),
+            seed: 0,
+        }
+    }
+
+    fn design(&self) -> Design {
+        let (config, first) = (&self.config.trial, self.config.run.seed);
+        Design {
+            control: CONTROL.to_owned(),
+            floor: Some(FLOOR.to_owned()),
+            arms: config.arms.iter().map(ToString::to_string).collect(),
+            seeds: (0..config.seeds).map(|number| first.wrapping_add(number)).collect(),
+        }
+    }
+
+    /// The rule of every arm; of control and floor one for each seed.
+    fn arm_rules(&self) -> Result<Vec<ArmRule>> {
+        let own = &self.config.select;
+        if own.by == By::Upsample {
+            return Err(Error::TrialOfUpsample);
+        }
+        let rule = |rank: &RankBy| {
+            let rank_sum = if *rank == RankBy::RankSum { own.rank_sum.clone() } else { BTreeMap::new() };
+            SelectConfig { rank: rank.clone(), rank_sum, ..own.clone() }
+        };
+        let mut rules = Vec::new();
+        for (number, seed) in (0_u64..).zip(self.design().seeds) {
+            for (other, arm) in (0_u64..).zip([CONTROL, FLOOR]) {
+                // other draws than those of the `random` rank itself
+                let seed_of_draws = self.config.run.seed.wrapping_add(1_000_003 * (1 + 2 * number + other));
+                rules.push(ArmRule { name: drawn_name(arm, seed), config: rule(&RankBy::Random), seed: seed_of_draws });
+            }
+        }
+        let arms = self.config.trial.arms.iter();
+        rules.extend(arms.map(|rank| ArmRule {
+            name: rank.to_string(),
+            config: rule(rank),
+            seed: self.config.run.seed,
+        }));
+        Ok(rules)
+    }
+
+    fn trial_plan(
+        &self,
+        arms: &Arms<'_>,
+        gathered: &Gathered,
+        domains: &[(String, f64)],
+        (schedule, scores): (&Schedule, ContentHash),
+    ) -> TrialPlan {
+        let (config, design) = (&self.config.trial, self.design());
+        let hashes: BTreeMap<&str, ContentHash> = arms.selections().collect();
+        let selections = arm_names(&design).map(|arm| {
+            let names: Vec<String> = match arm.as_str() {
+                CONTROL | FLOOR => design.seeds.iter().map(|seed| drawn_name(&arm, *seed)).collect(),
+                _ => vec![arm.clone()],
+            };
+            let of = |name: &String| gathered.arms.iter().position(|of| of.name == *name);
+            let places: Vec<usize> = names.iter().filter_map(of).collect();
+            ArmSelections {
+                selections: names.iter().filter_map(|name| hashes.get(name.as_str()).copied()).collect(),
+                texts: places.iter().map(|at| gathered.arms[*at].text.hash()).collect(),
+                held_out_seen: places.first().map_or(0.0, |at| gathered.arms[*at].held_out_seen),
+                arm,
+            }
+        });
+        let selections = selections.collect();
+        let tokens = |at: usize| gathered.arms.first().map_or(0, |of| of.text.domains[at].tokens());
+        let read = schedule.steps() as f64 * (config.batch_sequences * config.sequence_tokens) as f64;
+        let domains = domains.iter().enumerate().map(|(at, (domain, share))| PlannedDomain {
+            domain: domain.clone(),
+            share: *share,
+            tokens: tokens(at) as u64,
+            passes: read * share / (tokens(at) as f64).max(1.0),
+        });
+        let texts = gathered.held_out.iter().map(|document| document.text.as_bytes());
+        TrialPlan {
+            headwater: env!("CARGO_PKG_VERSION").to_owned(),
+            scores: scores.to_string(),
+            selections,
+            primary_metric: PRIMARY_METRIC.to_owned(),
+            test: TEST.to_owned(),
+            domains: domains.collect(),
+            held_out: HeldOutSummary {
+                documents: gathered.held_out.len() as u64,
+                bytes: texts.clone().map(|text| text.len() as u64).sum(),
+                hash: ContentHash::of_fields(texts.collect::<Vec<_>>()),
+            },
+            tokenizer: gathered.tokenizer.hash(),
+            training: self.training(usize::try_from(gathered.tokenizer.vocab_size()).unwrap_or(usize::MAX)),
+            schedule: serde_json::to_value(&self.config.schedule).unwrap_or_default(),
+            peak_lr: config.peak_lr,
+            steps: schedule.steps(),
+            design,
+        }
+    }
+
+    /// Writes the plan before anything is trained, unless it is there.
+    fn write_plan(&self, folder: &str, plan: &TrialPlan) -> Result<()> {
+        let path = format!("{folder}/plan.json");
+        if self.place().read_if_exists(&path)?.is_none() {
+            self.folder.write_json(&path, plan)?;
+        }
+        Ok(())
+    }
+}
+
+/// What names all scores of a run.
+fn scores_hash(run: &RunFile) -> ContentHash {
+    let fingerprints: Vec<String> = run.sources.iter().map(|source| source.fingerprint.to_string()).collect();
+    ContentHash::of_fields(fingerprints.iter().map(String::as_bytes))
+}
+
+/// Every arm, the control and the floor first.
+fn arm_names(design: &Design) -> impl Iterator<Item = String> {
+    std::iter::once(design.control.clone()).chain(design.floor.clone()).chain(design.arms.clone())
+}
+
+/// The domains with their shares of the tokens.
+fn shares(arms: &Arms<'_>) -> Vec<(String, f64)> {
+    let all: u64 = arms.domains().map(|(_, tokens)| tokens).sum();
+    arms.domains().map(|(domain, tokens)| (domain.to_owned(), tokens as f64 / all.max(1) as f64)).collect()
+}

@@ -1,0 +1,310 @@
+//! The runs of a trial, each trained from where it was stopped.
+
+use std::io::Write;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float64Array, RecordBatch, UInt64Array};
+use bytes::Bytes;
+use fs_err as fs;
+use headwater_record::Part;
+use headwater_schedule::Schedule;
+use headwater_train::{RunFolder, Settings, StepLog, Trainer, pretrain};
+use headwater_trial::{ArmText, HeldOutDocument, Mixture, RunResult, TrialPlan};
+use parquet::arrow::ArrowWriter;
+use serde::{Deserialize, Serialize};
+
+use super::gather::Gathered;
+use super::names::{drawn_name, path_name};
+use crate::pipeline::json_bytes;
+use crate::{Error, Event, Pipeline, Progress, Result, Total};
+
+/// Steps from one checkpoint to the next.
+const EVERY_STEPS: u64 = 100;
+
+/// Share of the steps, from the end, that the training loss is told of.
+const LAST_PART: u64 = 10;
+
+/// What all runs of a trial have in common.
+pub(super) struct Runs<'a> {
+    pub(super) pipeline: &'a Pipeline,
+    pub(super) plan: &'a TrialPlan,
+    pub(super) gathered: &'a Gathered,
+    pub(super) schedule: &'a Schedule,
+    /// The folder of the trial, relative to the output.
+    pub(super) folder: String,
+}
+
+/// One run.
+struct Run<'a> {
+    arm: &'a str,
+    seed: u64,
+    text: &'a ArmText,
+}
+
+/// A held-out document as sequences: those of one document lie together.
+struct Judged {
+    /// `(sequence, length + 1)`.
+    tokens: Vec<u32>,
+    /// Tokens that are predicted in them; what comes after is padding.
+    predicted: usize,
+    bytes: f64,
+}
+
+/// A logged step, as the file of a run that is not done has it.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct Logged {
+    step: u64,
+    loss: f64,
+    rate: f64,
+    l2: f64,
+    l1: f64,
+}
+
+impl From<StepLog> for Logged {
+    fn from(log: StepLog) -> Self {
+        Self { step: log.step, loss: log.loss, rate: log.rate, l2: log.l2, l1: log.l1 }
+    }
+}
+
+impl Runs<'_> {
+    /// Trains the runs of `part` that are not done, one seed of all arms after the other; returns what is there of all.
+    pub(super) fn train(&self, part: Part) -> Result<Vec<RunResult>> {
+        let runs = self.runs();
+        let is_ours = |at: usize| at % part.of().max(1) == part.index();
+        let mut results = Vec::new();
+        let mut missing = Vec::new();
+        for (at, run) in runs.iter().enumerate() {
+            match self.result(run)? {
+                Some(result) => results.push(result),
+                None if is_ours(at) => missing.push(run),
+                None => {}
+            }
+        }
+        let steps = self.plan.steps * missing.len() as u64;
+        let step = self.pipeline.step("trial", "steps", Total::Exactly(steps));
+        let judged = self.judged()?;
+        for run in missing {
+            let result = self.one(run, &judged, &*step)?;
+            self.pipeline.tell(&Event::TrialRun {
+                arm: result.arm.clone(),
+                seed: result.seed,
+                bits_per_byte: self.bits_per_byte(&result.after),
+            });
+            results.push(result);
+        }
+        step.finish();
+        Ok(results)
+    }
+
+    /// Every run, in the order in which they are trained.
+    fn runs(&self) -> Vec<Run<'_>> {
+        let mut runs = Vec::new();
+        for seed in &self.plan.design.seeds {
+            for arm in &self.plan.selections {
+                let name = if arm.texts.len() > 1 { drawn_name(&arm.arm, *seed) } else { arm.arm.clone() };
+                let of = self.gathered.arms.iter().find(|of| of.name == name);
+                runs.extend(of.map(|of| Run { arm: &arm.arm, seed: *seed, text: &of.text }));
+            }
+        }
+        runs
+    }
+
+    fn result_path(&self, run: &Run<'_>) -> String {
+        format!("{}/runs/{}/{}.json", self.folder, path_name(run.arm), run.seed)
+    }
+
+    fn result(&self, run: &Run<'_>) -> Result<Option<RunResult>> {
+        let path = self.result_path(run);
+        let Some(json) = self.pipeline.place().read_if_exists(&path)? else { return Ok(None) };
+        let result: RunResult = serde_json::from_slice(&json)
+            .map_err(|error| Error::TrialFile { path: self.pipeline.describe(&path), reason: error.to_string() })?;
+        if result.plan == self.plan.hash() && result.after.len() == self.gathered.held_out.len() {
+            return Ok(Some(result));
+        }
+        let reason = "it is of another plan; remove it to train the run again".to_owned();
+        Err(Error::TrialFile { path: self.pipeline.describe(&path), reason })
+    }
+
+    /// Trains one run to its end and judges it.
+    fn one(&self, run: &Run<'_>, judged: &[Judged], progress: &dyn Progress) -> Result<RunResult> {
+        let work = self.work_folder(run)?;
+        let settings = Settings { seed: run.seed, ..self.plan.training.clone() };
+        let (sequences, length) = (settings.sequences, settings.length);
+        let mixture = Mixture {
+            shares: self.plan.domains.iter().map(|domain| domain.share).collect(),
+            sequences: sequences * usize::try_from(self.plan.steps).unwrap_or(usize::MAX),
+            length,
+        };
+        let tokens = mixture.sequences(run.text, run.seed);
+        let mut log = RunLog::open(&work)?;
+        let mut told = None;
+        let folder = RunFolder { path: &work, every_steps: EVERY_STEPS };
+        let next = |step: u64, batch: &mut [u32]| -> Result<()> {
+            // what an earlier start did is done
+            let first = *told.get_or_insert(step);
+            progress.advance(if first == step { first } else { 0 });
+            let start = usize::try_from(step).unwrap_or(usize::MAX) * batch.len();
+            batch.iter_mut().zip(&tokens[start..]).for_each(|(to, token)| *to = u32::from(*token));
+            Ok(())
+        };
+        let watch = |done: headwater_train::Progress| -> Result<ControlFlow<()>> {
+            log.add(done.log.into())?;
+            progress.advance(1);
+            progress.advance_tokens(done.log.tokens);
+            Ok(if self.pipeline.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        };
+        let trainer = pretrain(&settings, self.schedule, folder, next, watch)?;
+        if trainer.completed() < self.schedule.steps() {
+            return Err(Error::Cancelled);
+        }
+        let stable = Trainer::resume(&settings, self.schedule, &work.join("stable"))?;
+        let last = self.schedule.steps() - (self.schedule.steps() / LAST_PART).max(1);
+        let losses: Vec<f64> = log.rows.iter().filter(|row| row.step >= last).map(|row| row.loss).collect();
+        let result = RunResult {
+            plan: self.plan.hash(),
+            arm: run.arm.to_owned(),
+            seed: run.seed,
+            after: judge(&trainer, judged)?,
+            before_decay: stable.map(|stable| judge(&stable, judged)).transpose()?,
+            training_loss: losses.iter().sum::<f64>() / losses.len().max(1) as f64,
+        };
+        let place = self.pipeline.place();
+        let path = self.result_path(run);
+        place.write(&path.replace(".json", ".parquet"), log.parquet()?)?;
+        if self.plan.design.seeds.first() == Some(&run.seed) {
+            self.export(run, &trainer, &work)?;
+        }
+        // last: what has a result is done
+        place.write(&path, json_bytes("a run of a trial", &result)?)?;
+        fs::remove_dir_all(&work).map_err(|source| Error::Work { source })?;
+        // the folders around it stay as long as another run lies there
+        work.ancestors().skip(1).take(2).try_for_each(|empty| fs::remove_dir(empty).ok());
+        Ok(result)
+    }
+
+    /// Leaves the model of an arm's first run with its tokenizer, as transformers loads them.
+    fn export(&self, run: &Run<'_>, trainer: &Trainer, work: &Path) -> Result<()> {
+        let exported = work.join("model");
+        trainer.export(&exported)?;
+        let (place, folder) = (self.pipeline.place(), format!("{}/models/{}", self.folder, path_name(run.arm)));
+        for name in ["config.json", "model.safetensors"] {
+            let bytes = fs::read(exported.join(name)).map_err(|source| Error::Work { source })?;
+            place.write(&format!("{folder}/{name}"), Bytes::from(bytes))?;
+        }
+        let tokenizer = self.gathered.tokenizer.to_json()?;
+        Ok(place.write(&format!("{folder}/tokenizer.json"), Bytes::from(tokenizer))?)
+    }
+
+    /// Where the checkpoints of a run lie until it is done: beside the results, or in the cache if these go to a store.
+    fn work_folder(&self, run: &Run<'_>) -> Result<PathBuf> {
+        let base = match self.pipeline.place().local_path() {
+            Some(path) => path.join(&self.folder),
+            None => self.pipeline.environment.cache()?.join(&self.folder),
+        };
+        let folder = base.join("work").join(path_name(run.arm)).join(run.seed.to_string());
+        fs::create_dir_all(&folder).map_err(|source| Error::Work { source })?;
+        Ok(folder)
+    }
+
+    /// The held-out documents as sequences, each after the token that ends documents.
+    fn judged(&self) -> Result<Vec<Judged>> {
+        let (tokenizer, length) = (&self.gathered.tokenizer, self.plan.training.length);
+        let end = tokenizer.eos()?.unwrap_or_default();
+        let judged = |document: &HeldOutDocument| {
+            let ids = tokenizer.encode(&document.text)?;
+            let stream: Vec<u32> = std::iter::once(end).chain(ids.iter().copied()).collect();
+            let mut tokens = Vec::new();
+            for first in (0..ids.len()).step_by(length) {
+                let part = &stream[first..stream.len().min(first + length + 1)];
+                tokens.extend_from_slice(part);
+                tokens.resize(tokens.len() + length + 1 - part.len(), end);
+            }
+            Ok(Judged { tokens, predicted: ids.len(), bytes: document.text.len() as f64 })
+        };
+        self.gathered.held_out.iter().map(judged).collect()
+    }
+
+    /// The loss over all held-out documents.
+    fn bits_per_byte(&self, of_documents: &[f64]) -> f64 {
+        let bytes = self.gathered.held_out.iter().map(|document| document.text.len() as f64);
+        let (bits, bytes) = of_documents
+            .iter()
+            .zip(bytes)
+            .fold((0.0, 0.0), |(bits, all), (loss, bytes)| (bits + loss * bytes, all + bytes));
+        bits / bytes
+    }
+}
+
+/// Bits per byte of each document.
+fn judge(trainer: &Trainer, documents: &[Judged]) -> Result<Vec<f64>> {
+    let of_document = |document: &Judged| {
+        let losses = trainer.losses(&document.tokens)?;
+        let nats: f64 = losses.iter().take(document.predicted).map(|loss| f64::from(*loss)).sum();
+        Ok(nats / std::f64::consts::LN_2 / document.bytes)
+    };
+    documents.iter().map(of_document).collect()
+}
+
+/// What was logged of a run, kept beside its checkpoints, so that a run that goes on has it all.
+struct RunLog {
+    path: PathBuf,
+    rows: Vec<Logged>,
+    file: Option<fs::File>,
+}
+
+impl RunLog {
+    fn open(work: &Path) -> Result<Self> {
+        let path = work.join("log.jsonl");
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(source) => return Err(Error::Work { source }),
+        };
+        // a killed run may have left half a line
+        let rows = text.lines().map_while(|line| serde_json::from_str(line).ok()).collect();
+        Ok(Self { path, rows, file: None })
+    }
+
+    /// Adds a step; what an earlier start logged from it on was done after its last checkpoint.
+    fn add(&mut self, row: Logged) -> Result<()> {
+        let failed = |source| Error::Work { source };
+        let line = |row: &Logged| serde_json::to_string(row).map(|line| line + "\n").unwrap_or_default();
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => {
+                self.rows.retain(|before| before.step < row.step);
+                let kept: String = self.rows.iter().map(line).collect();
+                fs::write(&self.path, kept).map_err(failed)?;
+                none.insert(fs::OpenOptions::new().append(true).open(&self.path).map_err(failed)?)
+            }
+        };
+        file.write_all(line(&row).as_bytes()).map_err(failed)?;
+        self.rows.push(row);
+        Ok(())
+    }
+
+    /// The log as a file that trackers and `schedule refine` read.
+    fn parquet(&self) -> Result<Bytes> {
+        let steps: ArrayRef = Arc::new(UInt64Array::from_iter_values(self.rows.iter().map(|row| row.step)));
+        let column =
+            |of: fn(&Logged) -> f64| -> ArrayRef { Arc::new(Float64Array::from_iter_values(self.rows.iter().map(of))) };
+        let columns = [
+            ("step", steps),
+            ("loss", column(|row| row.loss)),
+            ("lr", column(|row| row.rate)),
+            ("grad_norm", column(|row| row.l2)),
+            ("grad_norm_l1", column(|row| row.l1)),
+        ];
+        let encode = || -> Result<Vec<u8>, parquet::errors::ParquetError> {
+            let rows = RecordBatch::try_from_iter(columns)?;
+            let mut bytes = Vec::new();
+            let mut writer = ArrowWriter::try_new(&mut bytes, rows.schema(), None)?;
+            writer.write(&rows)?;
+            writer.close()?;
+            Ok(bytes)
+        };
+        encode().map(Bytes::from).map_err(|source| Error::TrialLog { source })
+    }
+}

@@ -1,0 +1,208 @@
+//! The `[trial]` table of a pipeline.
+
+use headwater_select::RankBy;
+use headwater_train::Shape;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+/// The `[trial]` table of a pipeline.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrialConfig {
+    /// What is tried: ranks, each with the rest of `[select]`. A random selection, the control, and a second one, the floor, are always there.
+    pub arms: Vec<RankBy>,
+    /// Runs of each arm, at least 2. They differ in initialisation and in the order of texts; the control and the floor also in what they draw.
+    pub seeds: u64,
+    /// The model that is trained.
+    pub model: ModelSize,
+    /// Tokens that each run trains on.
+    pub tokens: f64,
+    /// Highest learning rate; its course is that of `[schedule]`.
+    pub peak_lr: f64,
+    /// Tokens that the model sees together.
+    pub sequence_tokens: usize,
+    /// Sequences of one step.
+    pub batch_sequences: usize,
+    /// Entries of the tokenizer, which is made for the trial from the corpus.
+    pub vocabulary: usize,
+    /// Share of the scored documents, 0 to 0.5, that no arm trains on.
+    pub held_out: f64,
+    /// Tokens of theirs that every run is judged by, at most, about; a token counts as four bytes.
+    pub held_out_tokens: f64,
+}
+
+impl Default for TrialConfig {
+    fn default() -> Self {
+        Self {
+            arms: vec![RankBy::Influence, RankBy::Corrected, RankBy::Loss, RankBy::Compression],
+            seeds: 8,
+            model: ModelSize::M1,
+            tokens: 4e6,
+            peak_lr: 3e-3,
+            sequence_tokens: 256,
+            batch_sequences: 32,
+            vocabulary: 4096,
+            held_out: 0.05,
+            held_out_tokens: 2e5,
+        }
+    }
+}
+
+/// A model for trials: Llama, float32. Sizes are without the embedding, which is tied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum ModelSize {
+    /// 2 layers, width 64: for a look at how it works.
+    #[serde(rename = "tiny")]
+    Tiny,
+    /// 0.75 million parameters: 4 layers, width 128; 1.3 million with an embedding of 4,096 entries.
+    #[default]
+    #[serde(rename = "1m")]
+    M1,
+    /// 2.5 million parameters: 6 layers, width 192.
+    #[serde(rename = "3m")]
+    M3,
+    /// 6.6 million parameters: 8 layers, width 256.
+    #[serde(rename = "8m")]
+    M8,
+}
+
+impl ModelSize {
+    /// The name as pipelines write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tiny => "tiny",
+            Self::M1 => "1m",
+            Self::M3 => "3m",
+            Self::M8 => "8m",
+        }
+    }
+
+    /// Its shape with `vocabulary` tokens.
+    #[must_use]
+    pub fn shape(self, vocabulary: usize) -> Shape {
+        let of = |layers: usize, heads: usize| {
+            let width = 32 * heads;
+            Shape {
+                vocabulary,
+                width,
+                layers,
+                heads,
+                kv_heads: heads,
+                head_width: 32,
+                // as in the default shape, about 8/3 of the width (LLaMA, arXiv 2302.13971, §2.2) in whole vectors
+                hidden: width * 5 / 2,
+                ..Shape::default()
+            }
+        };
+        match self {
+            Self::Tiny => of(2, 2),
+            Self::M1 => of(4, 4),
+            Self::M3 => of(6, 6),
+            Self::M8 => of(8, 8),
+        }
+    }
+}
+
+/// Bytes of text that a token counts as before there is a tokenizer.
+pub const TOKEN_BYTES: f64 = 4.0;
+
+/// Entries of the largest tokenizer: tokens are kept in 16 bits.
+const MOST_ENTRIES: usize = 1 << 16;
+
+/// Entries of the smallest: every byte and the end of a document.
+const FEWEST_ENTRIES: usize = 257;
+
+impl TrialConfig {
+    /// Validates what needs no corpus.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] naming the first key whose value cannot be used.
+    pub fn validate(&self) -> Result<(), Error> {
+        let unless = |holds: bool, key, value: String, rule| match holds {
+            true => Ok(()),
+            false => Err(Error::Setting { name: key, value, rule }),
+        };
+        let number = |key, value: f64, least: f64| {
+            unless(
+                value.is_finite() && value >= least,
+                key,
+                value.to_string(),
+                "it is a number of tokens, at least a batch",
+            )
+        };
+        let is_random = |rank: &&RankBy| **rank == RankBy::Random;
+        let random = self.arms.iter().find(is_random).map(ToString::to_string).unwrap_or_default();
+        unless(random.is_empty(), "trial.arms", random, "a random selection is always there; leave it out")?;
+        let mut sorted = self.arms.clone();
+        sorted.sort();
+        let twice = sorted.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0].to_string());
+        unless(twice.is_none(), "trial.arms", twice.unwrap_or_default(), "an arm is tried once")?;
+        unless(
+            self.seeds >= 2,
+            "trial.seeds",
+            self.seeds.to_string(),
+            "differences need at least 2 seeds to have a spread",
+        )?;
+        let batch = (self.sequence_tokens * self.batch_sequences) as f64;
+        number("trial.tokens", self.tokens, batch.max(1.0))?;
+        number("trial.held_out_tokens", self.held_out_tokens, 1.0)?;
+        let is_rate = self.peak_lr.is_finite() && self.peak_lr > 0.0;
+        unless(is_rate, "trial.peak_lr", self.peak_lr.to_string(), "it is a rate, above 0")?;
+        let (key, is_some) = ("trial.sequence_tokens", self.sequence_tokens >= 2);
+        unless(is_some, key, self.sequence_tokens.to_string(), "at least 2")?;
+        unless(self.batch_sequences >= 1, "trial.batch_sequences", self.batch_sequences.to_string(), "at least 1")?;
+        let has_entries = (FEWEST_ENTRIES..=MOST_ENTRIES).contains(&self.vocabulary);
+        unless(has_entries, "trial.vocabulary", self.vocabulary.to_string(), "from 257 to 65,536 entries")?;
+        let is_share = self.held_out > 0.0 && self.held_out <= 0.5;
+        unless(is_share, "trial.held_out", self.held_out.to_string(), "it is a share, above 0 and at most 0.5")
+    }
+
+    /// Steps of a run.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "validated: positive and finite")]
+    pub fn steps(&self) -> u64 {
+        let batch = (self.sequence_tokens * self.batch_sequences).max(1) as f64;
+        (self.tokens / batch).round().max(1.0) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_can_be_used_and_what_cannot_is_named() {
+        let config = TrialConfig::default;
+        config().validate().expect("the default is sound");
+        assert_eq!(config().steps(), 488);
+        let wrong = [
+            (TrialConfig { seeds: 1, ..config() }, "trial.seeds = 1"),
+            (TrialConfig { arms: vec![RankBy::Random], ..config() }, "trial.arms = random"),
+            (TrialConfig { arms: vec![RankBy::Loss, RankBy::Copied, RankBy::Loss], ..config() }, "trial.arms = loss"),
+            (TrialConfig { tokens: 100.0, ..config() }, "trial.tokens = 100"),
+            (TrialConfig { peak_lr: f64::NAN, ..config() }, "trial.peak_lr = NaN"),
+            (TrialConfig { vocabulary: 256, ..config() }, "trial.vocabulary = 256"),
+            (TrialConfig { held_out: 0.0, ..config() }, "trial.held_out = 0"),
+            (TrialConfig { sequence_tokens: 1, ..config() }, "trial.sequence_tokens = 1"),
+        ];
+        for (config, said) in wrong {
+            let error = config.validate().expect_err("it cannot be used").to_string();
+            assert!(error.starts_with(said), "{error}");
+        }
+    }
+
+    #[test]
+    fn every_size_can_be_trained_and_is_larger_than_the_one_before() {
+        let sizes = [ModelSize::Tiny, ModelSize::M1, ModelSize::M3, ModelSize::M8];
+        let parameters = sizes.map(|size| {
+            let shape = size.shape(4096);
+            shape.check().expect("a sound shape");
+            shape.parameters() - 4096 * shape.width as u64
+        });
+        assert!(parameters.windows(2).all(|pair| pair[0] < pair[1]), "{parameters:?}");
+        assert_eq!(ModelSize::M1.shape(4096), Shape::default());
+    }
+}

@@ -1,0 +1,151 @@
+//! Small training runs on competing selections, judged by text that none of them has seen.
+
+use std::error::Error;
+
+use crate::site::{Artefacts, OUTPUT, Outcome, PIPELINE, Site, assert_same, finish};
+use crate::student::site as of_six_sources;
+
+/// A trial of seconds: 2 layers, 20 steps, three arms with the control and the floor.
+const SMALL: [&str; 9] = [
+    "trial.model=tiny",
+    "trial.arms=[\"influence\"]",
+    "trial.seeds=2",
+    "trial.tokens=5120",
+    "trial.sequence_tokens=32",
+    "trial.batch_sequences=8",
+    "trial.vocabulary=300",
+    "trial.held_out=0.1",
+    "select.fraction=0.4",
+];
+
+fn set(settings: &[&'static str]) -> Vec<&'static str> {
+    settings.iter().flat_map(|setting| ["--set", setting]).collect()
+}
+
+fn scored() -> Result<Site, Box<dyn Error>> {
+    let site = of_six_sources()?;
+    site.done("score", &[])?;
+    Ok(site)
+}
+
+/// What a trial left.
+fn left(site: &Site) -> Result<Artefacts, Box<dyn Error>> {
+    let mut artefacts = site.artefacts()?;
+    artefacts.retain(|path, _| path.starts_with("trial"));
+    Ok(artefacts)
+}
+
+/// The paths of some of the artefacts, without the folder of the trial.
+fn ending<'a>(artefacts: &'a Artefacts, end: &'a str) -> Vec<&'a str> {
+    let paths = artefacts.keys().filter(|path| path.ends_with(end));
+    paths.filter_map(|path| path.strip_prefix("trial/")?.split_once('/').map(|(_, path)| path)).collect()
+}
+
+#[test]
+fn a_trial_judges_its_arms_and_is_the_same_however_it_was_run() -> Outcome {
+    let site = scored()?;
+    let table = site.done("trial", &set(&SMALL))?;
+    table.prints(&[
+        "random-again",
+        "the floor",
+        "influence",
+        "too few seeds",
+        "it takes 6 seeds",
+        "below the smallest scale",
+        "fiction",
+    ]);
+    let first = left(&site)?;
+    assert_eq!(ending(&first, ".json").iter().filter(|path| path.starts_with("runs/")).count(), 6);
+    assert_eq!(
+        ending(&first, "model.safetensors"),
+        [
+            "models/influence/model.safetensors",
+            "models/random-again/model.safetensors",
+            "models/random/model.safetensors"
+        ]
+    );
+    assert_eq!(ending(&first, ".parquet").len(), 6);
+    assert!(!first.keys().any(|path| path.contains("/work/")), "checkpoints of runs that are done are removed");
+    let trial = site.json("trial.json")?;
+    assert_eq!(trial["runs"], 6);
+    let plan = &trial["plan"];
+    assert_eq!((plan["steps"].as_u64(), plan["design"]["seeds"].as_array().map(Vec::len)), (Some(20), Some(2)));
+    for domain in plan["domains"].as_array().ok_or("domains")? {
+        assert!(domain["tokens"].as_u64() > Some(0) && domain["share"].as_f64() > Some(0.2), "{domain}");
+    }
+    for (arm, runs) in trial["outcomes"].as_object().ok_or("outcomes")? {
+        for (seed, loss) in runs.as_object().ok_or("runs")? {
+            // before training, a token of 300 costs 8.2 bits
+            assert!(loss.as_f64().is_some_and(|loss| (0.5..8.0).contains(&loss)), "{arm} {seed} {loss}");
+        }
+    }
+    // again: nothing is left to do
+    site.done("trial", &set(&SMALL))?;
+    assert_same(&first, &left(&site)?, "a trial that is done");
+    // part by part, on one thread
+    fs_err::remove_dir_all(site.path(OUTPUT).join("trial"))?;
+    fs_err::remove_file(site.path(OUTPUT).join("trial.json"))?;
+    let part = |part: &'static str, threads: &str| {
+        let arguments = [&["trial", PIPELINE, "--part", part], &set(&SMALL)[..]].concat();
+        finish(site.command(&arguments).env("RAYON_NUM_THREADS", threads))
+    };
+    part("1/2", "1")?.prints(&["3 of 6 runs are done"]);
+    part("0/2", "2")?.prints(&["too few seeds"]);
+    assert_same(&first, &left(&site)?, "a trial in parts");
+    Ok(())
+}
+
+#[test]
+fn what_is_judged_is_not_trained_on_and_arms_are_alike_but_for_what_they_select() -> Outcome {
+    let site = scored()?;
+    site.done("trial", &set(&SMALL))?;
+    let trial = site.json("trial.json")?;
+    let selections = trial["plan"]["selections"].as_array().ok_or("selections")?;
+    for arm in selections {
+        // words are drawn from one list, but thirteen in a row are met by chance once in many corpora
+        assert_eq!(arm["held_out_seen"], 0.0, "{arm}");
+        let texts = arm["texts"].as_array().ok_or("texts")?;
+        let is_drawn_anew = arm["arm"] != "influence";
+        assert_eq!(texts.len(), if is_drawn_anew { 2 } else { 1 }, "{arm}");
+        assert!(!is_drawn_anew || texts[0] != texts[1], "{arm}");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_cannot_be_tried_is_one_clear_line() -> Outcome {
+    let site = of_six_sources()?;
+    site.stage("trial", &set(&SMALL))?.says(1, &["run.json", "headwater run"]);
+    site.done("score", &[])?;
+    for (wrong, said) in [
+        ("trial.seeds=1", &["trial.seeds = 1", "at least 2 seeds"][..]),
+        ("trial.arms=[\"random\"]", &["trial.arms = random", "always there"]),
+        ("trial.arms=[\"influense\"]", &["influense", "did you mean `influence`?"]),
+        ("trial.tokens=10", &["trial.tokens = 10"]),
+        ("trial.model=huge", &["huge", "tiny"]),
+        ("trial.vocabulary=100", &["trial.vocabulary = 100", "257"]),
+        ("trial.held_out=0.0001", &["is held out", "raise `trial.held_out`"]),
+        ("select.domains.trade.fraction=0", &["has no text in domain \"trade\""]),
+        ("select.by=upsample", &["upsample"]),
+    ] {
+        let ended = site.stage("trial", &[&set(&SMALL)[..], &["--set", wrong]].concat())?;
+        ended.says(1, said);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_dry_run_says_what_it_takes_and_trains_nothing() -> Outcome {
+    let site = of_six_sources()?;
+    let few = site.done("trial", &[&set(&SMALL)[..], &["--dry-run"]].concat())?;
+    few.prints(&[
+        "6 runs: random, random-again, influence under 2 seeds each",
+        "lead to no verdict",
+        "6 seeds",
+        "tokens a second",
+    ]);
+    let more = site.done("trial", &[&set(&SMALL)[..], &["--set", "trial.seeds=8", "--dry-run"]].concat())?;
+    more.prints(&["24 runs", "standard deviations", "below the smallest scale"]);
+    assert!(!site.path(OUTPUT).join("trial").exists());
+    Ok(())
+}
