@@ -4,8 +4,8 @@ use headwater_record::ContentHash;
 use headwater_train::Settings;
 use serde::{Deserialize, Serialize};
 
+use crate::Design;
 use crate::held_out::HeldOutSummary;
-use crate::{Design, Sensitivity};
 
 /// The arm that the others are compared with: documents drawn at random, others under each seed.
 pub const CONTROL: &str = "random";
@@ -86,12 +86,6 @@ impl TrialPlan {
         ContentHash::of(&serde_json::to_vec(self).unwrap_or_default())
     }
 
-    /// Floating-point operations of all runs together.
-    #[must_use]
-    pub fn flops(&self) -> f64 {
-        self.runs() as f64 * self.run_flops()
-    }
-
     /// Floating-point operations of one run's training.
     #[must_use]
     pub fn run_flops(&self) -> f64 {
@@ -115,13 +109,5 @@ impl TrialPlan {
         std::iter::once(self.design.control.as_str())
             .chain(self.design.floor.as_deref())
             .chain(self.design.arms.iter().map(String::as_str))
-    }
-
-    /// What the trial can see.
-    ///
-    /// # Errors
-    /// As [`Design::sensitivity`].
-    pub fn sensitivity(&self) -> Result<Sensitivity, crate::Error> {
-        self.design.sensitivity()
     }
 }
