@@ -60,7 +60,7 @@ fn under_way(address: &str) -> Result<String, Box<dyn std::error::Error>> {
 #[test]
 fn a_search_for_heads_that_is_stopped_goes_on_where_it_was() -> Outcome {
     let (site, whole) = (searching_site()?, searching_site()?);
-    let many = ["--allow-weak-heads", "--set", "heads.probes=1500", "--set", "heads.until=all"];
+    let many = ["--allow-weak-heads", "--set", "heads.probes=600", "--set", "heads.until=all"];
     // later and later, until some probes are measured
     for seconds in [1, 2, 4, 8, 16] {
         let mut command = site.command(&[&["heads", PIPELINE], &many[..]].concat());

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use headwater_heads::{
-    FindOptions, HEALTH_PROBES, HeadsConfig, HealthOptions, Probe, ProbeSettings, RetrievalScores, Vocabulary, Watch,
-    build_probes, bundled_sentences, find_heads, forward_passes, health, retrieval_scores,
+    FindOptions, HeadsConfig, HealthOptions, Probe, ProbeSettings, RetrievalScores, Vocabulary, Watch, build_probes,
+    bundled_sentences, find_heads, forward_passes, health, retrieval_scores,
 };
 use headwater_model::{EngineOptions, HeadMask, MaskKind, Model, ModelPaths, Precision};
 use headwater_record::heads::Rule;
@@ -24,6 +24,9 @@ use serde::Deserialize;
 mod skipped;
 
 const MODEL_VARIABLE: &str = "HEADWATER_TEST_MODEL";
+/// Probes that each draw of other heads is measured on: few, since the median is over sixteen draws.
+const DRAWN_PROBES: usize = 3;
+
 const GOLDENS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/goldens/probes.json");
 
 #[derive(Deserialize)]
@@ -164,7 +167,7 @@ fn the_cpu_preset_is_healthy() {
     let sentences: Vec<&str> = bundled_sentences().collect();
     let tokenise = |text: &str| model.tokenizer().encode_with_spans(text);
     let vocabulary = Vocabulary { tokenise: &tokenise, bos: model.tokenizer().bos() };
-    let settings = ProbeSettings { probes: HEALTH_PROBES, ..ProbeSettings::new(&config, 0) };
+    let settings = ProbeSettings { probes: DRAWN_PROBES, ..ProbeSettings::new(&config, 0) };
     let probes = build_probes(&sentences, &vocabulary, &settings).expect("probes");
     let mut accuracies = vec![0.0; draws.len()];
     for probe in &probes {
