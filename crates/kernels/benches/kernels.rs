@@ -11,10 +11,10 @@ use common::numbers;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use half::bf16;
 use headwater_kernels::{
-    AttentionScratch, Buffer, HeadLayout, HeadRotation, InputRows, Instructions, Int8Rows, Int8Weights, KvCache,
-    Matrix, Norm, Operand, PaddedRows, Projections, QueryBlock, ROW_STEP, RotaryTable, RunningMean, StridedRows,
-    Weights, attend, cross_entropy, padded_depth, project, project_add, saturate_bf16, saturate_f32, split_heads,
-    swiglu,
+    Activation, AttentionScratch, Buffer, HeadLayout, HeadRotation, Inner, InputRows, Instructions, Int8Rows,
+    Int8Weights, KvCache, Matrix, Norm, Operand, PaddedRows, Projections, QueryBlock, ROW_STEP, RotaryTable,
+    RunningMean, StridedRows, Vocabulary, Weights, attend, cross_entropy, gated, padded_depth, project, project_add,
+    saturate_bf16, saturate_f32, split_heads,
 };
 
 const HIDDEN: usize = 576;
@@ -55,16 +55,15 @@ fn products<E: Operand>(criterion: &mut Criterion, name: &str) {
             });
         });
         let half = INNER * HIDDEN;
-        let gated = Weights::<E>::pack_gated(&numbers(half), &numbers(half), INNER, HIDDEN);
+        let gate_up = Weights::<E>::pack_gated(&numbers(half), &numbers(half), INNER, HIDDEN);
         let mut inner = operands::<E>(ROWS * INNER);
         group.throughput(flops(2 * INNER, HIDDEN));
         group.bench_function("swiglu", |b| {
             b.iter(|| {
-                swiglu(
+                gated(
                     instructions,
                     InputRows { rows: &narrow, count: ROWS },
-                    &gated,
-                    None,
+                    Inner { weights: &gate_up, bias: None, activation: Activation::Silu },
                     PaddedRows { rows: &mut inner, width: INNER },
                 )
             });
@@ -73,7 +72,10 @@ fn products<E: Operand>(criterion: &mut Criterion, name: &str) {
         let targets: Vec<u32> = (0_u32..).step_by(97).take(ROWS).collect();
         group.throughput(flops(VOCAB, HIDDEN));
         group.bench_function("cross-entropy", |b| {
-            b.iter(|| cross_entropy(instructions, InputRows { rows: &narrow, count: ROWS }, &head, &targets, &mut out));
+            let vocabulary = Vocabulary { weights: &head, bias: None, cap: None };
+            b.iter(|| {
+                cross_entropy(instructions, InputRows { rows: &narrow, count: ROWS }, vocabulary, &targets, &mut out)
+            });
         });
         group.finish();
     }

@@ -5,7 +5,7 @@
 //! and nothing else: not on other rows, other threads or the alignment of memory.
 //!
 //! - Products: a [`Matrix`] of weights is packed once, as [`Weights`] of float32 or bfloat16 or as [`Int8Weights`];
-//!   [`Matrix::norm`] makes the rows that it multiplies; [`project`], [`project_add`], [`swiglu`] and [`cross_entropy`] differ in
+//!   [`Matrix::norm`] makes the rows that it multiplies; [`project`], [`project_add`], [`gated`], [`activated`] and [`cross_entropy`] differ in
 //!   what becomes of the sums.
 //! - Training: [`general_product`] of matrices that both change, and [`cross_entropy_gradient`]. They may use the threads of a pool and
 //!   give the same bits with any number of them. [`norm_rows`], [`gate_rows`], [`rotate_rows`] and [`causal_softmax`] with their gradients,
@@ -17,6 +17,7 @@
 //! Each kernel is written once, for any length of vector, and tested on every level that the machine has against a float64
 //! twin under an error bound; see `matmul` for the shape of products.
 
+mod activation;
 #[cfg(target_arch = "x86_64")]
 mod amx;
 #[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]
@@ -37,17 +38,18 @@ mod simd;
 mod tile;
 mod training;
 
+pub use activation::{Activation, SoftCap};
 pub use attention::{
-    AttentionScratch, HeadLayout, HeadRotation, KvCache, Projections, QueryBlock, RunningMean, StridedRows, attend,
-    attention_logits, split_heads,
+    AttentionScratch, AttentionSpan, HeadLayout, HeadRotation, KvCache, Projections, QueryBlock, RunningMean,
+    StridedRows, attend, attention_logits, split_heads,
 };
 pub use buffer::Buffer;
 pub use file_map::{FileMap, MapError};
 pub use hadamard::Hadamard;
 pub use level::{Instructions, Level, LevelError};
 pub use matmul::{
-    InputRows, Int8Rows, Int8Weights, Matrix, Norm, Operand, PaddedRows, Takes, Weights, cross_entropy, gated_bias,
-    project, project_add, swiglu,
+    Inner, InputRows, Int8Rows, Int8Weights, Matrix, Norm, Operand, PaddedRows, Takes, Vocabulary, Weights, activated,
+    cross_entropy, gated, gated_bias, project, project_add,
 };
 pub use peak::{saturate_bf16, saturate_f32, saturate_int8};
 pub use rotary::{HeadNorm, RotaryTable};

@@ -1,6 +1,6 @@
 //! The interface of the engines that run a model.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use headwater_record::HeadSet;
 use headwater_record::run::Numerics;
@@ -174,6 +174,12 @@ pub(crate) fn shared_layers<'a>(
         shared = shared.min(mask.set.first_layer().unwrap_or(shape.layers));
     }
     Ok(shared)
+}
+
+/// The position of the greatest of the `logits` with the positions that a query sees; the lowest of several.
+#[expect(clippy::cast_possible_truncation, reason = "a window has fewer positions than 2³²")]
+pub(crate) fn argmax_of_seen(logits: &[f32], seen: RangeInclusive<usize>) -> u32 {
+    *seen.start() as u32 + lowest_argmax(&logits[seen])
 }
 
 /// The index of the greatest value; the lowest of several.

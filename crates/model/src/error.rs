@@ -9,6 +9,12 @@ pub enum Error {
     /// A file could not be mapped.
     #[error(transparent)]
     Map(#[from] headwater_kernels::MapError),
+    /// A file that stands for another.
+    #[error("{path} is a Git LFS pointer in place of the file; run `git lfs pull`")]
+    Pointer {
+        /// The file.
+        path: PathBuf,
+    },
     /// A file that is not what its name says.
     #[error("{path} is not a usable {format} file: {reason}")]
     Format {
@@ -30,6 +36,41 @@ pub enum Error {
         value: String,
         /// What would do.
         supported: &'static str,
+    },
+    /// A key of the configuration that changes what a model computes and that its architecture does not have.
+    #[error(
+        "{path}: `{key}` is {value}, which changes what a model computes, but this version does not know it of a {architecture} model; its losses \
+         would be wrong. If it is a left-over, remove it; quantised weights must be saved as F32, F16 or BF16, or as GGUF"
+    )]
+    UnusedKey {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: String,
+        /// Its value.
+        value: String,
+        /// The architecture.
+        architecture: &'static str,
+    },
+    /// No vocabulary projection where the embedding is none.
+    #[error(
+        "{path} holds no tensor `{tensor}`, and `tie_word_embeddings` is not true in config.json; set it to true if the embedding is the projection"
+    )]
+    NoHead {
+        /// The file of the weights.
+        path: PathBuf,
+        /// The projection.
+        tensor: String,
+    },
+    /// A vocabulary projection beside an embedding that it is said to be.
+    #[error(
+        "{path}: `tie_word_embeddings` is true, but tensor `{tensor}` is not the embedding; set it to false if the projection is meant"
+    )]
+    NotTied {
+        /// The file of the tensor.
+        path: PathBuf,
+        /// The projection.
+        tensor: String,
     },
     /// A missing configuration value.
     #[error("{path} lacks `{key}`")]

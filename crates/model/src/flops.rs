@@ -4,6 +4,8 @@
 //! `t`; what an engine computes beyond them does not count. Norms, rotations, exponentials and the
 //! running means of masked heads are left out; together they are a few operations for each number that passes through a layer.
 
+use std::num::NonZeroUsize;
+
 use headwater_kernels::Instructions;
 use headwater_record::run::Numerics;
 
@@ -20,19 +22,24 @@ impl ModelShape {
     pub fn losses_flops(&self, tokens: usize, mask: &HeadMask) -> f64 {
         let (layers, heads) = (self.layers as f64, self.heads as f64);
         let shared = mask.set.first_layer().map_or(layers, |layer| layer as f64);
-        let masked = mask.set.as_slice().len() as f64;
         let streams = if mask.set.as_slice().is_empty() { 1.0 } else { 2.0 };
         let passes = shared + streams * (layers - shared);
         let vocabulary = streams * self.vocabulary_flops();
-        tokens as f64 * (passes * self.layer_flops() + vocabulary)
-            + (passes * heads - masked) * self.head_flops(tokens as f64)
+        // a head of each layer, as often as the layer is passed
+        let head = |(layer, window): (usize, &Option<NonZeroUsize>)| {
+            let passes = if (layer as f64) < shared { 1.0 } else { streams };
+            let masked = mask.set.in_layer(layer).count() as f64;
+            (passes * heads - masked) * self.head_flops(tokens, *window)
+        };
+        let attention: f64 = self.attention_windows.iter().enumerate().map(head).sum();
+        tokens as f64 * (passes * self.layer_flops() + vocabulary) + attention
     }
 
     /// Operations of the projections and the MLP of one layer for one token.
     fn layer_flops(&self) -> f64 {
         let (queries, keys) = (self.heads * self.head_dim, self.kv_heads * self.head_dim);
         let attention = self.hidden * (queries + 2 * keys) + queries * self.hidden;
-        2.0 * (attention + 3 * self.hidden * self.intermediate) as f64
+        2.0 * (attention + self.mlp_maps * self.hidden * self.intermediate) as f64
     }
 
     /// Operations of the projection on the vocabulary for one token.
@@ -40,9 +47,11 @@ impl ModelShape {
         2.0 * (self.hidden * self.vocab) as f64
     }
 
-    /// Operations of one intact head of one layer over a window: QKᵀ and its product with V, over `1 + 2 + … + tokens` positions.
-    fn head_flops(&self, tokens: f64) -> f64 {
-        let visible = tokens * (tokens + 1.0) / 2.0;
+    /// Operations of one intact head of one layer over a window: QKᵀ and its product with V, over the `1 + 2 + … + tokens` positions that are
+    /// seen, each term at most `window`.
+    fn head_flops(&self, tokens: usize, window: Option<NonZeroUsize>) -> f64 {
+        let grown = window.map_or(tokens, |window| window.get().min(tokens)) as f64;
+        let visible = grown * (grown + 1.0) / 2.0 + (tokens as f64 - grown) * grown;
         2.0 * 2.0 * self.head_dim as f64 * visible
     }
 }
@@ -63,22 +72,20 @@ mod tests {
     use headwater_record::heads::HeadId;
 
     use super::*;
-    use crate::{Architecture, MaskKind, Precision, RopeScaling};
+    use crate::{MaskKind, Precision};
 
     fn tiny() -> ModelShape {
         ModelShape {
-            architecture: Architecture::Llama,
             layers: 3,
             heads: 4,
             kv_heads: 2,
             head_dim: 5,
             hidden: 7,
             intermediate: 11,
+            mlp_maps: 3,
             vocab: 13,
             context_tokens: 64,
-            norm_eps: 1e-5,
-            rope_theta: 1e4,
-            rope_scaling: RopeScaling::None,
+            attention_windows: vec![None; 3],
         }
     }
 
@@ -99,6 +106,10 @@ mod tests {
         // layer 0 once, layers 1 and 2 twice, without two of the heads
         let both = 3 * 5 * layer + (5 * 4 - 2) * head + 2 * 3 * vocabulary;
         assert_eq!(tiny().losses_flops(3, &mask(&[(1, 0), (2, 3)])?), f64::from(both));
+        // under a window of two positions the third query of a head sees one less, and without a gate an MLP has one map less
+        let narrow = ModelShape { attention_windows: vec![None, NonZeroUsize::new(2), None], mlp_maps: 2, ..tiny() };
+        let fewer = f64::from(4 * 2 * (5 + 5)) + f64::from(3 * 3 * 2 * 77);
+        assert_eq!(narrow.losses_flops(3, &HeadMask::default()), f64::from(intact) - fewer);
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! Small language models whose heads can be masked: weights, tokenizer, forward pass, losses.
 //!
-//! [`Model::load`] reads a Llama-family decoder from safetensors or GGUF and returns its [`Tokenizer`] beside an
+//! [`Model::load`] reads a decoder, which a [`DecoderSpec`] describes, from safetensors or GGUF and returns its [`Tokenizer`] beside an
 //! [`Engine`]. An engine answers the three questions that Headwater asks of a model:
 //!
 //! - [`Engine::losses`]: the loss of every target of a window, intact and with a head set masked;
@@ -12,22 +12,27 @@
 //!
 //! Source: AttentionInfluence, arXiv 2505.07293, §3.
 
+mod architectures;
 mod beside;
 mod candle;
-mod checkpoint;
 mod cost;
 mod engine;
 mod eos;
 mod error;
 mod flops;
 mod gguf;
+mod keys;
 mod load;
 mod native;
 mod options;
+mod particulars;
 mod paths;
 mod pretokenizer;
+mod rope;
 mod safetensors;
 mod shape;
+mod spec;
+mod tensors;
 mod tokenizer;
 mod tokenizer_settings;
 
@@ -35,10 +40,12 @@ pub use cost::{FasterLevel, faster_level};
 pub use engine::{AttentionArgmax, Concurrency, Engine, HeadMask, MaskKind, WindowLosses};
 pub use error::Error;
 pub use flops::saturate;
-pub use headwater_kernels::{Level, LevelError};
+pub use headwater_kernels::{Activation, Level, LevelError};
 pub use load::Model;
 pub use options::{BATCH_MEMORY, EngineChoice, EngineOptions, Precision};
 pub use paths::ModelPaths;
-pub use shape::{Architecture, ModelShape, RopeScaling};
+pub use rope::{Rope, RopeScaling};
+pub use shape::ModelShape;
+pub use spec::{Biases, DecoderSpec, HeadNorms, LayerSpec, NormKind, NormPlaces, Tying};
 pub use tokenizer::{TokenSpan, Tokenizer};
 pub use tokenizer_settings::TokenizerSettings;

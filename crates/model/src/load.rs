@@ -5,19 +5,22 @@ use headwater_kernels::{Instructions, Int8Weights, Level, Weights};
 use headwater_record::ContentHash;
 use headwater_record::run::Numerics;
 
+use crate::architectures::{Architecture, described};
 use crate::candle::CandleEngine;
-use crate::checkpoint::{Checkpoint, TensorFiles};
 use crate::gguf::GgufFile;
+use crate::keys::Keys;
 use crate::native::NativeEngine;
 use crate::options::CPU;
 use crate::paths::read;
 use crate::safetensors::SafetensorsFiles;
-use crate::{Engine, EngineChoice, EngineOptions, Error, ModelPaths, ModelShape, Precision, Tokenizer, shape};
+use crate::tensors::{Checkpoint, TensorFiles};
+use crate::{DecoderSpec, Engine, EngineChoice, EngineOptions, Error, ModelPaths, ModelShape, Precision, Tokenizer};
 
 /// A tokenizer and an engine of the same model.
 pub struct Model {
     tokenizer: Tokenizer,
     engine: Box<dyn Engine>,
+    spec: DecoderSpec,
     weights_hash: ContentHash,
     config_hash: Option<ContentHash>,
 }
@@ -37,37 +40,41 @@ impl Model {
     pub fn load(paths: &ModelPaths, options: &EngineOptions) -> Result<Self, Error> {
         if let Some(first) = paths.gguf() {
             let file = GgufFile::open(first)?;
-            let shape = file.shape()?;
+            let keys = file.keys()?;
+            let (architecture, mut spec) = described(&keys)?;
+            for rope in &mut spec.ropes {
+                if let Some(divisors) = file.rope_divisors(rope)? {
+                    rope.scaling = divisors;
+                }
+            }
             let tokenizer = match &paths.tokenizer {
-                Some(path) => Tokenizer::open(path)?,
+                Some(path) => Tokenizer::open_beside(path, &file)?,
                 None => Tokenizer::from_gguf(&file, paths.weights_hash)?,
             };
-            tokenizer.validate(paths.tokenizer.as_deref().unwrap_or(first), shape.vocab)?;
-            return Self::assemble(&file, shape, tokenizer, paths, options);
+            tokenizer.validate(paths.tokenizer.as_deref().unwrap_or(first), spec.shape.vocab)?;
+            return Self::assemble((&file, architecture, spec), tokenizer, paths, options);
         }
         let config = paths.config.as_ref().ok_or_else(|| paths.lacks("config.json"))?;
         let config_text = read(config)?;
-        let shape = shape::from_hf_config(config, &config_text)?;
+        let (architecture, spec) = described(&Keys::of_json(config, &config_text)?)?;
         let path = paths.tokenizer.as_ref().ok_or_else(|| paths.lacks("tokenizer.json"))?;
         let tokenizer = Tokenizer::open(path)?;
-        tokenizer.validate(path, shape.vocab)?;
+        tokenizer.validate(path, spec.shape.vocab)?;
         let files = SafetensorsFiles::open(&paths.weights)?;
-        let model = Self::assemble(&files, shape, tokenizer, paths, options)?;
+        let model = Self::assemble((&files, architecture, spec), tokenizer, paths, options)?;
         Ok(Self { config_hash: Some(ContentHash::of(&config_text)), ..model })
     }
 
     fn assemble(
-        files: &dyn TensorFiles,
-        shape: ModelShape,
+        (files, architecture, spec): (&dyn TensorFiles, &'static Architecture, DecoderSpec),
         tokenizer: Tokenizer,
         paths: &ModelPaths,
         options: &EngineOptions,
     ) -> Result<Self, Error> {
-        let sized = shape.clone();
-        let mut checkpoint = Checkpoint::new(files, &sized);
-        let engine = load_engine(&mut checkpoint, shape, options)?;
+        let mut checkpoint = Checkpoint::new(files, &architecture.layout, &spec);
+        let engine = load_engine(&mut checkpoint, spec.clone(), options)?;
         checkpoint.finish()?;
-        Ok(Self { tokenizer, engine, weights_hash: paths.weights_hash, config_hash: None })
+        Ok(Self { tokenizer, engine, spec, weights_hash: paths.weights_hash, config_hash: None })
     }
 
     /// Returns the tokenizer.
@@ -86,6 +93,12 @@ impl Model {
     #[must_use]
     pub fn shape(&self) -> &ModelShape {
         self.engine.shape()
+    }
+
+    /// Returns what the forward pass does.
+    #[must_use]
+    pub fn spec(&self) -> &DecoderSpec {
+        &self.spec
     }
 
     /// SHA-256 of the weights.
@@ -109,7 +122,7 @@ impl Model {
 
 fn load_engine(
     checkpoint: &mut Checkpoint<'_>,
-    shape: ModelShape,
+    spec: DecoderSpec,
     options: &EngineOptions,
 ) -> Result<Box<dyn Engine>, Error> {
     let native = match options.engine {
@@ -126,7 +139,7 @@ fn load_engine(
             return Err(Error::Precision { precision: options.precision, why });
         }
         let precision = if options.precision == Precision::Auto { Precision::Bf16 } else { options.precision };
-        return Ok(Box::new(CandleEngine::load(checkpoint, shape, &EngineOptions { precision, ..options.clone() })?));
+        return Ok(Box::new(CandleEngine::load(checkpoint, spec, &EngineOptions { precision, ..options.clone() })?));
     }
     if options.device != CPU {
         let reason = "the native engine runs on the cpu; the candle engine runs on others".to_owned();
@@ -140,13 +153,13 @@ fn load_engine(
     };
     let setting = (instructions, precision);
     Ok(match precision {
-        Precision::F32 => Box::new(NativeEngine::<f32, Weights<f32>>::load(checkpoint, shape, setting)?),
+        Precision::F32 => Box::new(NativeEngine::<f32, Weights<f32>>::load(checkpoint, spec, setting)?),
         Precision::Auto | Precision::Bf16 => {
-            Box::new(NativeEngine::<bf16, Weights<bf16>>::load(checkpoint, shape, setting)?)
+            Box::new(NativeEngine::<bf16, Weights<bf16>>::load(checkpoint, spec, setting)?)
         }
         Precision::Int8 if instructions.multiplies_bf16() => {
-            Box::new(NativeEngine::<bf16, Int8Weights>::load(checkpoint, shape, setting)?)
+            Box::new(NativeEngine::<bf16, Int8Weights>::load(checkpoint, spec, setting)?)
         }
-        Precision::Int8 => Box::new(NativeEngine::<f32, Int8Weights>::load(checkpoint, shape, setting)?),
+        Precision::Int8 => Box::new(NativeEngine::<f32, Int8Weights>::load(checkpoint, spec, setting)?),
     })
 }

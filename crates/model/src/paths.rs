@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use headwater_kernels::FileMap;
 use headwater_record::ContentHash;
 
 use crate::Error;
@@ -33,10 +34,22 @@ impl ModelPaths {
     }
 }
 
+/// What a Git LFS pointer begins with.
+const POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
+
+/// Maps a file.
+///
+/// # Errors
+/// [`Error::Map`] if it cannot be mapped, [`Error::Pointer`] if it is a Git LFS pointer.
+pub(crate) fn open(path: &Path) -> Result<FileMap, Error> {
+    let map = FileMap::open(path)?;
+    if map.starts_with(POINTER) { Err(Error::Pointer { path: path.to_owned() }) } else { Ok(map) }
+}
+
 /// Reads a whole file.
 ///
 /// # Errors
-/// [`Error::Map`] if it cannot be mapped.
+/// As [`open`].
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    Ok(headwater_kernels::FileMap::open(path)?.to_vec())
+    Ok(open(path)?.to_vec())
 }

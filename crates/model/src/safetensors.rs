@@ -9,7 +9,8 @@ use safetensors::tensor::{Metadata, SafeTensors};
 use safetensors::{Dtype, SafeTensorError};
 
 use crate::Error;
-use crate::checkpoint::{Role, TensorFiles};
+use crate::paths::open;
+use crate::tensors::TensorFiles;
 
 /// One mapped file and where its tensors lie.
 #[derive(Debug)]
@@ -34,7 +35,7 @@ impl SafetensorsFiles {
         let mut files = Vec::with_capacity(paths.len());
         let mut holders = BTreeMap::new();
         for (index, path) in paths.iter().enumerate() {
-            let map = FileMap::open(path)?;
+            let map = open(path)?;
             let (header_bytes, metadata) = SafeTensors::read_metadata(&map).map_err(|error| wrong(path, &error))?;
             for name in metadata.offset_keys() {
                 holders.insert(name, index);
@@ -56,8 +57,8 @@ impl TensorFiles for SafetensorsFiles {
         file.map_or(Path::new("(no weight file)"), |file| &file.path)
     }
 
-    fn name(&self, role: Role) -> String {
-        role.hf_name()
+    fn is_gguf(&self) -> bool {
+        false
     }
 
     fn dims(&self, name: &str) -> Option<Vec<usize>> {
@@ -65,7 +66,7 @@ impl TensorFiles for SafetensorsFiles {
         file.metadata.info(name).map(|tensor| tensor.shape.clone())
     }
 
-    fn read(&self, _role: Role, name: &str) -> Result<Tensor, Error> {
+    fn read(&self, name: &str) -> Result<Tensor, Error> {
         let missing = || Error::MissingTensor { path: self.path(name).to_owned(), tensor: name.to_owned() };
         let file = &self.files[*self.holders.get(name).ok_or_else(missing)?];
         let tensor = file.metadata.info(name).ok_or_else(missing)?;
@@ -93,6 +94,9 @@ impl TensorFiles for SafetensorsFiles {
     }
 
     fn is_derived(&self, name: &str) -> bool {
-        name.ends_with("rotary_emb.inv_freq")
+        // frequencies, and the causal masks of GPT-2 and GPT-NeoX
+        [".rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias", ".attention.bias", ".attention.masked_bias"]
+            .iter()
+            .any(|end| name.ends_with(end))
     }
 }

@@ -228,7 +228,7 @@ fn write_large(folder: &std::path::Path) -> Outcome {
         folder.join("config.json"),
         r#"{"model_type": "llama", "num_hidden_layers": 3, "num_attention_heads": 8, "num_key_value_heads": 4,
             "hidden_size": 256, "intermediate_size": 512, "vocab_size": 2048, "hidden_act": "silu",
-            "max_position_embeddings": 1024, "rms_norm_eps": 1e-5, "rope_theta": 10000.0}"#,
+            "max_position_embeddings": 1024, "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "tie_word_embeddings": true}"#,
     )?;
     Ok(())
 }

@@ -111,9 +111,9 @@ fn check_argmax(engine: &dyn Engine, window: &Window, tally: &mut Tally) -> Outc
             }
         }
     }
-    let row = window.ids.len() - 1;
+    let (row, head) = (window.ids.len() - 1, engine.shape().heads - 1);
     let last = engine.attention_argmax(&window.ids, row..row + 1)?;
-    assert_eq!(last.position(1, 2, 0), argmax.position(1, 2, row), "rows asked for alone");
+    assert_eq!(last.position(1, head, 0), argmax.position(1, head, row), "rows asked for alone");
     Ok(())
 }
 
@@ -216,6 +216,39 @@ goldens! {
     llama_f32_gguf: "llama-f32.gguf", "llama/golden.json";
     llama_mixed_gguf: "llama-mixed.gguf", "llama-mixed.golden.json";
     qwen2_mixed_gguf: "qwen2-mixed.gguf", "qwen2-mixed.golden.json";
+    smollm3: "smollm3", "smollm3/golden.json";
+    granite: "granite", "granite/golden.json";
+    phi3: "phi3", "phi3/golden.json";
+    olmo2: "olmo2", "olmo2/golden.json";
+    olmo3: "olmo3", "olmo3/golden.json";
+    gemma: "gemma", "gemma/golden.json";
+    gemma2: "gemma2", "gemma2/golden.json";
+    gemma3: "gemma3_text", "gemma3_text/golden.json";
+    gpt_neox: "gpt_neox", "gpt_neox/golden.json";
+    gpt2: "gpt2", "gpt2/golden.json";
+    odd_smollm3: "smollm3_odd", "smollm3_odd/golden.json";
+    odd_granite: "granite_odd", "granite_odd/golden.json";
+    odd_phi3: "phi3_odd", "phi3_odd/golden.json";
+    odd_olmo2: "olmo2_odd", "olmo2_odd/golden.json";
+    odd_olmo3: "olmo3_odd", "olmo3_odd/golden.json";
+    odd_gemma: "gemma_odd", "gemma_odd/golden.json";
+    odd_gemma2: "gemma2_odd", "gemma2_odd/golden.json";
+    odd_gemma3: "gemma3_text_odd", "gemma3_text_odd/golden.json";
+    odd_gpt_neox: "gpt_neox_odd", "gpt_neox_odd/golden.json";
+    odd_gpt2: "gpt2_odd", "gpt2_odd/golden.json";
+    qwen3_yarn: "qwen3_yarn", "qwen3_yarn/golden.json";
+    llama_yarn: "llama_yarn", "llama_yarn/golden.json";
+    olmo3_yarn: "olmo3_yarn", "olmo3_yarn/golden.json";
+    phi3_longrope: "phi3_longrope", "phi3_longrope/golden.json";
+    smollm3_gguf: "smollm3.gguf", "smollm3/golden.json";
+    granite_gguf: "granite.gguf", "granite/golden.json";
+    phi3_gguf: "phi3.gguf", "phi3/golden.json";
+    olmo2_gguf: "olmo2.gguf", "olmo2/golden.json";
+    gemma_gguf: "gemma.gguf", "gemma/golden.json";
+    gemma2_gguf: "gemma2.gguf", "gemma2/golden.json";
+    gemma3_gguf: "gemma3_text.gguf", "gemma3_text/golden.json";
+    gpt_neox_gguf: "gpt_neox.gguf", "gpt_neox/golden.json";
+    gpt2_gguf: "gpt2.gguf", "gpt2/golden.json";
 }
 
 #[test]

@@ -48,6 +48,12 @@ pub enum Error {
         /// The files, joined by `extends`.
         chain: String,
     },
+    /// transformers could not be asked.
+    #[error("cannot compare with transformers: {reason}")]
+    Transformers {
+        /// What Python says.
+        reason: String,
+    },
     /// A TOML file says something that cannot be understood.
     #[error("{}{}: {message}{}", path.display(), Line(*line), Quote(text))]
     Config {

@@ -90,7 +90,9 @@ pub use stages::audit::AuditSummary;
 pub use stages::bench::{BenchReport, CorpusEstimate, MaskedHeads, OtherPrecision};
 pub use stages::distill::{DistillRequest, DistillSummary};
 pub use stages::heads::HeadsRequest;
-pub use stages::model::{WrittenTokenizer, fetch_model, write_tokenizer};
+pub use stages::model::{
+    Against, CheckedSentence, ModelCheck, WrittenTokenizer, check_model, fetch_model, write_tokenizer,
+};
 pub use stages::plan::{Basis, Extent, PlanSummary, SourceSummary};
 pub use stages::score::{ScoreRequest, ScoreSummary};
 pub use stages::select::SelectSummary;

@@ -11,10 +11,7 @@ use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use bytes::Bytes;
 use headwater_corpus::{Plan, PlanOptions, SourceConfig, Wanted, plan};
 use headwater_distill::features::Extractors;
-use headwater_model::{
-    Architecture, AttentionArgmax, Concurrency, Engine, Error as ModelError, HeadMask, ModelShape, RopeScaling,
-    WindowLosses,
-};
+use headwater_model::{AttentionArgmax, Concurrency, Engine, Error as ModelError, HeadMask, ModelShape, WindowLosses};
 use headwater_record::run::Numerics;
 use headwater_record::{ContentHash, RunFile};
 use headwater_run::{RunFolder, SidecarRow};
@@ -47,18 +44,16 @@ pub(crate) struct FakeEngine {
 impl FakeEngine {
     pub(crate) fn new(concurrency: Concurrency) -> Self {
         let shape = ModelShape {
-            architecture: Architecture::Llama,
             layers: 1,
             heads: 1,
             kv_heads: 1,
             head_dim: 2,
             hidden: 2,
             intermediate: 2,
+            mlp_maps: 3,
             vocab: 1 << 16,
             context_tokens: 64,
-            norm_eps: 1e-5,
-            rope_theta: 1e4,
-            rope_scaling: RopeScaling::None,
+            attention_windows: vec![None; 1],
         };
         let masked = |base| base * 1.5 + 0.25;
         Self {

@@ -164,6 +164,16 @@ pub enum Error {
         /// Files that could be weights.
         found: Vec<String>,
     },
+    /// Weights that only PyTorch reads.
+    #[error(
+        "{path}: pickled weights of PyTorch are not read; save them as safetensors: python3 -c \"import sys; from transformers import \
+         AutoModelForCausalLM, AutoTokenizer; [kind.from_pretrained(sys.argv[1]).save_pretrained(sys.argv[2]) for kind in \
+         (AutoModelForCausalLM, AutoTokenizer)]\" OLD_FOLDER NEW_FOLDER"
+    )]
+    PickledModel {
+        /// Path, wheel or repository.
+        path: String,
+    },
     /// A file of a model that the others need is missing.
     #[error("{path}: missing, but {needed_by} names it; fetch the whole model")]
     MissingShard {

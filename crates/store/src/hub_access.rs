@@ -22,16 +22,41 @@ pub(crate) fn address<'a>(endpoint: &Url, parts: impl IntoIterator<Item = &'a st
     Some(url)
 }
 
-/// The user's token: `HF_TOKEN`, else a file in `HF_HOME`, else one below the home folder.
+/// The user's token: `HF_TOKEN` or its older name, else the file that `HF_TOKEN_PATH` names, else one in `HF_HOME` or below the home folder.
 pub(crate) fn token(variables: &Variables) -> Option<String> {
-    if let Some(token) = variables.get("HF_TOKEN") {
+    if let Some(token) = variables.get("HF_TOKEN").or_else(|| variables.get("HUGGING_FACE_HUB_TOKEN")) {
         return Some(token.trim().to_owned());
     }
-    let of_user = || Some(Path::new(variables.get("HOME")?).join(".cache/huggingface"));
-    let folder = variables.get("HF_HOME").map(PathBuf::from).or_else(of_user)?;
+    let named = variables.get("HF_TOKEN_PATH").map(PathBuf::from);
+    let path = named.or_else(|| Some(home(variables)?.join("token")))?;
     // a file that is not there says nothing
-    let token = fs::read_to_string(folder.join("token")).ok()?;
+    let token = fs::read_to_string(path).ok()?;
     Some(token.trim().to_owned()).filter(|token| !token.is_empty())
+}
+
+/// The folder of the hub's tools.
+fn home(variables: &Variables) -> Option<PathBuf> {
+    let of_user = || Some(Path::new(variables.get("HOME")?).join(".cache"));
+    let caches = || variables.get("XDG_CACHE_HOME").map(PathBuf::from).or_else(of_user);
+    variables.get("HF_HOME").map(PathBuf::from).or_else(|| Some(caches()?.join("huggingface")))
+}
+
+/// Whether the hub must not be asked.
+pub(crate) fn is_offline(variables: &Variables) -> bool {
+    let is_true = |value: &str| ["1", "true", "yes", "on"].contains(&value.to_ascii_lowercase().as_str());
+    ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"].iter().any(|name| variables.get(name).is_some_and(is_true))
+}
+
+/// The folder in which the hub's tools keep the files of `revision` of a repository, `owner/name`, if they keep any.
+///
+/// # Source
+/// <https://huggingface.co/docs/huggingface_hub/guides/manage-cache>.
+pub(crate) fn snapshot(variables: &Variables, repository: &str, revision: &str) -> Option<PathBuf> {
+    let named = variables.get("HF_HUB_CACHE").or_else(|| variables.get("HUGGINGFACE_HUB_CACHE")).map(PathBuf::from);
+    let cache = named.or_else(|| Some(home(variables)?.join("hub")))?;
+    let folder = cache.join(format!("models--{}", repository.replace('/', "--")));
+    let commit = fs::read_to_string(folder.join("refs").join(revision)).unwrap_or_else(|_| revision.to_owned());
+    Some(folder.join("snapshots").join(commit.trim())).filter(|snapshot| snapshot.is_dir())
 }
 
 #[cfg(test)]
@@ -55,6 +80,34 @@ mod tests {
         assert_eq!(found(&[("HOME", &below(""))]).as_deref(), Some("of the user"));
         assert_eq!(found(&[("HOME", &below("")), ("HF_HOME", &below("hf"))]).as_deref(), Some("of the folder"));
         assert_eq!(found(&[("HF_HOME", &below("hf")), ("HF_TOKEN", "mine")]).as_deref(), Some("mine"));
+        assert_eq!(found(&[("HUGGING_FACE_HUB_TOKEN", "older")]).as_deref(), Some("older"));
+        let path = below("hf/token");
+        assert_eq!(found(&[("HOME", &below("")), ("HF_TOKEN_PATH", &path)]).as_deref(), Some("of the folder"));
+        Ok(())
+    }
+
+    #[test]
+    fn a_snapshot_is_found_by_its_commit_and_by_what_points_to_it()
+    -> std::result::Result<(), Box<dyn std::error::Error>> {
+        let home = tempfile::tempdir()?;
+        let variables = Variables::new([("HF_HOME".to_owned(), home.path().display().to_string())]);
+        let folder = home.path().join("hub/models--owner--name");
+        assert_eq!(snapshot(&variables, "owner/name", "main"), None);
+        fs::create_dir_all(folder.join("snapshots/abc"))?;
+        fs::create_dir_all(folder.join("refs/refs/pr"))?;
+        fs::write(folder.join("refs/main"), "abc")?;
+        fs::write(folder.join("refs/refs/pr/1"), "abc\n")?;
+        for revision in ["main", "refs/pr/1", "abc"] {
+            assert_eq!(snapshot(&variables, "owner/name", revision), Some(folder.join("snapshots/abc")));
+        }
+        assert_eq!(snapshot(&variables, "owner/name", "other"), None);
+        let elsewhere = folder.parent().expect("a folder").display().to_string();
+        let variables = Variables::new([("HF_HUB_CACHE".to_owned(), elsewhere)]);
+        assert_eq!(snapshot(&variables, "owner/name", "main"), Some(folder.join("snapshots/abc")));
+        for (value, expected) in [("1", true), ("on", true), ("0", false), ("", false)] {
+            let variables = Variables::new([("HF_HUB_OFFLINE".to_owned(), value.to_owned())]);
+            assert_eq!(is_offline(&variables), expected);
+        }
         Ok(())
     }
 }

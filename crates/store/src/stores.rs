@@ -1,5 +1,6 @@
 //! The handle through which places are opened.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -108,6 +109,12 @@ impl Stores {
     }
 
     /// The variables handed in.
+    /// Returns `path` with the user's home folder for a `~` that it begins with, as shells have it.
+    #[must_use]
+    pub fn expanded<'a>(&self, path: &'a str) -> Cow<'a, str> {
+        self.variables().expanded(path)
+    }
+
     pub(crate) fn variables(&self) -> &Variables {
         &self.0.variables
     }

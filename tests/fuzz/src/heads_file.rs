@@ -1,7 +1,7 @@
 //! `heads.json`.
 
 use headwater_heads::validate_heads;
-use headwater_model::{Architecture, ModelShape, RopeScaling};
+use headwater_model::ModelShape;
 use headwater_record::{ContentHash, HeadsFile};
 use headwater_report::heads_svg;
 
@@ -33,17 +33,15 @@ pub fn heads_file(bytes: &[u8]) {
 /// The sizes of the tiny llama.
 fn shape() -> ModelShape {
     ModelShape {
-        architecture: Architecture::Llama,
         layers: 3,
         heads: 4,
         kv_heads: 2,
         head_dim: 8,
         hidden: 32,
         intermediate: 64,
+        mlp_maps: 3,
         vocab: 300,
         context_tokens: 256,
-        norm_eps: 1e-5,
-        rope_theta: 10_000.0,
-        rope_scaling: RopeScaling::None,
+        attention_windows: vec![None; 3],
     }
 }

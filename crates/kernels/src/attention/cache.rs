@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::KEY_BLOCK;
+use super::{AttentionSpan, KEY_BLOCK};
 use crate::Instructions;
 use crate::buffer::Buffer;
 use crate::dispatch::Task;
@@ -162,6 +162,7 @@ pub struct QueryBlock<'a, E> {
     /// Position of the first query.
     pub(crate) first: usize,
     pub(crate) rows: usize,
+    pub(crate) span: AttentionSpan,
 }
 
 impl<'a, E: Operand> QueryBlock<'a, E> {
@@ -170,7 +171,14 @@ impl<'a, E: Operand> QueryBlock<'a, E> {
     pub fn new(queries: &'a [E], layout: HeadLayout, head: usize, positions: Range<usize>) -> Self {
         assert!(layout.head_dim <= MOST_WIDTH, "a head is at most {MOST_WIDTH} wide");
         let values = &queries[head * layout.query_stride()..][..layout.query_stride()];
-        Self { values, head, head_dim: layout.head_dim, first: positions.start, rows: positions.len() }
+        let span = AttentionSpan::default();
+        Self { values, head, head_dim: layout.head_dim, first: positions.start, rows: positions.len(), span }
+    }
+
+    /// Returns the queries with what they see and how.
+    #[must_use]
+    pub fn spanning(self, span: AttentionSpan) -> Self {
+        Self { span, ..self }
     }
 
     /// The queries `rows` of the block.

@@ -15,9 +15,11 @@ mod softmax;
 pub use cache::{HeadLayout, HeadRotation, KvCache, Projections, QueryBlock, split_heads};
 pub use mean::RunningMean;
 
+use std::num::NonZeroUsize;
 use std::ops::Range;
 
 use crate::Instructions;
+use crate::activation::SoftCap;
 use crate::buffer::Buffer;
 use crate::matmul::{AddTo, Operand, Panels, Product, Rows, Store};
 use crate::tile::{PANEL, ROW_STEP, padded_depth};
@@ -25,6 +27,26 @@ use softmax::{Normalise, SoftmaxBlock};
 
 /// Keys that a block of queries meets at once: their logits stay in the second-level cache.
 pub(crate) const KEY_BLOCK: usize = 256;
+
+/// What queries see, and a cap of their logits. By default they see every position up to their own.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct AttentionSpan {
+    /// Positions that a query sees at most, itself and those before it; `None` for all.
+    ///
+    /// # Source
+    /// Beltagy et al. (2020), Longformer, §3.1, causal.
+    pub window: Option<NonZeroUsize>,
+    /// What logits never pass.
+    pub cap: Option<SoftCap>,
+}
+
+impl AttentionSpan {
+    /// Returns the first position that a query at `position` sees.
+    #[must_use]
+    pub fn first_seen(&self, position: usize) -> usize {
+        self.window.map_or(0, |window| (position + 1).saturating_sub(window.get()))
+    }
+}
 
 /// Rows to write, `stride` numbers apart.
 #[derive(Debug)]
@@ -80,7 +102,7 @@ pub fn attend<E: Operand>(
     scratch: &mut AttentionScratch<E>,
     out: StridedRows<'_, E>,
 ) {
-    let QueryBlock { head, first, rows, .. } = queries;
+    let QueryBlock { head, first, rows, span, .. } = queries;
     let layout = cache.layout();
     let kv_head = head / layout.group();
     let width = layout.head_dim.next_multiple_of(PANEL);
@@ -88,7 +110,8 @@ pub fn attend<E: Operand>(
     scratch.sums[..rows * width].fill(0.0);
     scratch.greatest[..rows].fill(f32::NEG_INFINITY);
     scratch.totals[..rows].fill(0.0);
-    for start in (0..first + rows).step_by(KEY_BLOCK) {
+    let first_block = span.first_seen(first) / KEY_BLOCK * KEY_BLOCK;
+    for start in (first_block..first + rows).step_by(KEY_BLOCK) {
         for part in parts(E::part_rows(instructions), rows) {
             // later keys are seen by none of them
             let keys = (first + part.end).saturating_sub(start).min(KEY_BLOCK);
@@ -104,13 +127,14 @@ pub fn attend<E: Operand>(
             );
             let sums = &mut scratch.sums[part.start * width..];
             instructions.run(SoftmaxBlock {
-                logits: &scratch.logits,
+                logits: &mut scratch.logits,
                 weights: &mut scratch.weights,
                 sums: &mut sums[..count * width],
                 greatest: &mut scratch.greatest[part.clone()],
                 totals: &mut scratch.totals[part.clone()],
                 first_visible: (first + part.start + 1) as isize - start as isize,
                 keys,
+                span,
             });
             let weights = Rows::with_stride(&scratch.weights, count, KEY_BLOCK);
             let mut add = AddTo { out: sums, stride: width, columns: width, bias: None };

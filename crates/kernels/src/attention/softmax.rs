@@ -1,6 +1,6 @@
 //! The online softmax of one block of keys, and the division at the end.
 
-use super::KEY_BLOCK;
+use super::{AttentionSpan, KEY_BLOCK};
 use crate::dispatch::Task;
 use crate::matmul::Operand;
 use crate::simd::Simd;
@@ -9,7 +9,7 @@ use crate::tile::{PANEL, padded_depth};
 /// Turns a block of logits into weights relative to the greatest logit so far, and rescales what came before.
 pub(super) struct SoftmaxBlock<'a, E> {
     /// `(query, KEY_BLOCK)`.
-    pub(super) logits: &'a [f32],
+    pub(super) logits: &'a mut [f32],
     /// `(query, KEY_BLOCK)`; zero where a query does not see a key.
     pub(super) weights: &'a mut [E],
     /// `(query, head_dim in whole panels)`.
@@ -22,6 +22,7 @@ pub(super) struct SoftmaxBlock<'a, E> {
     pub(super) first_visible: isize,
     /// Keys in the block.
     pub(super) keys: usize,
+    pub(super) span: AttentionSpan,
 }
 
 impl<E: Operand> Task for SoftmaxBlock<'_, E> {
@@ -33,16 +34,22 @@ impl<E: Operand> Task for SoftmaxBlock<'_, E> {
         let depth = padded_depth(self.keys);
         let rows = (self.first_visible..).zip(self.sums.chunks_exact_mut(width)).enumerate();
         for (row, (visible, sums)) in rows {
+            let passed = self.span.window.map_or(0, |window| visible.saturating_sub_unsigned(window.get()).max(0));
             let visible = usize::try_from(visible).unwrap_or(0).min(self.keys);
+            let passed = usize::try_from(passed).unwrap_or(0).min(visible);
             let weights = &mut self.weights[row * KEY_BLOCK..][..depth];
+            weights[..passed].fill(E::default());
             weights[visible..].fill(E::default());
-            if visible == 0 {
+            if visible == passed {
                 continue;
             }
-            let logits = &self.logits[row * KEY_BLOCK..][..visible];
+            let logits = &mut self.logits[row * KEY_BLOCK..][passed..visible];
+            if let Some(cap) = self.span.cap {
+                cap.apply_to(simd, logits);
+            }
             let before = self.greatest[row];
             let greatest = greatest(simd, logits, before);
-            let total = weigh(simd, logits, greatest, &mut weights[..visible]);
+            let total = weigh(simd, logits, greatest, &mut weights[passed..visible]);
             if greatest != before {
                 let mut scale = [0.0; 1];
                 simd.store(simd.exp(simd.splat(before - greatest)), &mut scale);

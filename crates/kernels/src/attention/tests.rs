@@ -1,5 +1,7 @@
 //! Attention, running means and norms against float64, on every level.
 
+use std::num::NonZeroUsize;
+
 use half::bf16;
 
 use super::*;
@@ -71,7 +73,7 @@ fn run<E: Operand>(
     instructions: Instructions,
     layout: HeadLayout,
     projections: &[f32],
-    norms: [Option<HeadNorm<'_>>; 2],
+    (norms, span): ([Option<HeadNorm<'_>>; 2], AttentionSpan),
     cache: &mut KvCache<E>,
 ) -> (Vec<f32>, Vec<Vec<f32>>) {
     let tokens = projections.len() / layout.width();
@@ -91,7 +93,7 @@ fn run<E: Operand>(
         let mut attended = Buffer::<E>::zeros(ROW_STEP * stride);
         logits.clear();
         for head in 0..layout.heads {
-            let queries = QueryBlock::new(&queries, layout, head, first..first + rows);
+            let queries = QueryBlock::new(&queries, layout, head, first..first + rows).spanning(span);
             let to = StridedRows { values: &mut attended[head * layout.head_dim..], stride };
             attend(instructions, queries, cache, &mut scratch, to);
             let mut all = vec![0.0; rows * (first + rows)];
@@ -114,11 +116,21 @@ fn check_attention<E: Operand>() {
         for instructions in Instructions::all() {
             let mut cache = KvCache::<E>::new(layout);
             // the longest first: what it leaves in the cache must not be seen by the shorter ones
-            for (tokens, norms) in [(600, [None, None]), (1, [None, None]), (97, [Some(norm); 2]), (257, [None, None])]
-            {
+            let (all, window) =
+                (AttentionSpan::default(), |window| AttentionSpan { window: NonZeroUsize::new(window), cap: None });
+            let capped = AttentionSpan { cap: Some(SoftCap(0.7)), ..window(300) };
+            for (tokens, norms, span) in [
+                (600, [None, None], all),
+                (1, [None, None], all),
+                (97, [Some(norm); 2], all),
+                (257, [None, None], all),
+                (600, [None, None], window(100)),
+                (300, [Some(norm); 2], window(1)),
+                (700, [None, None], capped),
+            ] {
                 let projections = numbers::<f32>(21, tokens * layout.width());
                 let expected = reference::<E>(&projections, layout, norms);
-                let (out, logits) = run(instructions, layout, &projections, norms, &mut cache);
+                let (out, logits) = run(instructions, layout, &projections, (norms, span), &mut cache);
                 let last_block = (tokens - 1) / ROW_STEP * ROW_STEP;
                 for position in (0..tokens).step_by(if tokens > 100 { 7 } else { 1 }) {
                     for head in 0..layout.heads {
@@ -138,11 +150,16 @@ fn check_attention<E: Operand>() {
                                 assert_close(*got, *expected, logit_bound, &what);
                             }
                         }
+                        let seen = &seen[span.first_seen(position)..];
+                        let cap =
+                            |x: &f64| span.cap.map_or(*x, |SoftCap(cap)| f64::from(cap) * (x / f64::from(cap)).tanh());
+                        let seen: Vec<f64> = seen.iter().map(cap).collect();
+                        let values = &expected[span.first_seen(position)..];
                         let highest = seen.iter().copied().fold(f64::MIN, f64::max);
                         let weights: Vec<f64> = seen.iter().map(|logit| (logit - highest).exp()).collect();
                         let total: f64 = weights.iter().sum();
                         for i in 0..layout.head_dim {
-                            let terms = weights.iter().zip(&expected).map(|(w, row)| w * row.values[kv][i] / total);
+                            let terms = weights.iter().zip(values).map(|(w, row)| w * row.values[kv][i] / total);
                             let (sum, size) =
                                 terms.fold((0.0, 0.0), |(sum, size), term| (sum + term, size + term.abs()));
                             // weights are off by e^±2δ, rounded once, and so are values and the result

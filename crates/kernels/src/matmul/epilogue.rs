@@ -1,4 +1,4 @@
-//! What becomes of the sums of a product: stored, added to the residual stream, gated, or turned into losses.
+//! What becomes of the sums of a product: stored, added to the residual stream, activated, gated, or turned into losses.
 
 use std::ops::Range;
 
@@ -6,6 +6,7 @@ use super::operand::Operand;
 use super::weights::{InputRows, Matrix};
 use super::{Epilogue, Rows};
 use crate::Instructions;
+use crate::activation::{Activation, SoftCap};
 use crate::buffer::Buffer;
 use crate::dispatch::Task;
 use crate::simd::{MOST_LANES, Simd};
@@ -55,35 +56,81 @@ pub fn project_add<M: Matrix>(
     weights.multiply(instructions, inputs, &mut add);
 }
 
-/// Computes silu(`inputs` · gate) ⊙ (`inputs` · up), with the biases added to the products.
+/// The first map of an MLP, and what its sums pass through.
+#[derive(Debug)]
+pub struct Inner<'a, M> {
+    /// The map; of a gated one, gate and up as [`Matrix::pack_gated`] lays them out.
+    pub weights: &'a M,
+    /// Added to the sums, in the order of the map.
+    pub bias: Option<&'a [f32]>,
+    /// Applied to the sums, or to those of the gate.
+    pub activation: Activation,
+}
+
+/// Computes a(`inputs` · gate) ⊙ (`inputs` · up) with the activation a, and with the biases added to the products.
 ///
 /// # Shapes
-/// - `weights`: gate and up as [`Matrix::pack_gated`] lays them out; `bias`, if any, in the same order
 /// - `out`: `(rows, width)`
 ///
 /// # Source
-/// Shazeer (2020), GLU Variants Improve Transformer, eq. 6.
+/// Shazeer (2020), GLU Variants Improve Transformer, eq. 6 and those before it.
 ///
 /// # Panics
-/// If `bias` is too short.
-pub fn swiglu<M: Matrix, E: Operand>(
+/// If the bias is too short.
+pub fn gated<M: Matrix, E: Operand>(
     instructions: Instructions,
     inputs: InputRows<'_, M::Rows>,
-    weights: &M,
-    bias: Option<&[f32]>,
+    inner: Inner<'_, M>,
     out: PaddedRows<'_, E>,
 ) {
-    let PaddedRows { rows: out, width: inner } = out;
-    out.grow(Rows::<E>::stored(inputs.count, inner));
-    let mut gate = SwiGlu { out, stride: padded_depth(inner), inner, bias };
+    let PaddedRows { rows: out, width } = out;
+    let Inner { weights, bias, activation } = inner;
+    out.grow(Rows::<E>::stored(inputs.count, width));
+    let mut gate = Gate { out, stride: padded_depth(width), inner: width, bias, activation };
     weights.multiply(instructions, inputs, &mut gate);
 }
 
-/// Computes the cross-entropy of `targets` under the logits `inputs` · `weights`, in nats, without storing a logit:
+/// Computes a(`inputs` · `weights` + `bias`) with the activation a; shapes as in [`gated`].
+///
+/// # Panics
+/// If the bias is too short.
+pub fn activated<M: Matrix, E: Operand>(
+    instructions: Instructions,
+    inputs: InputRows<'_, M::Rows>,
+    inner: Inner<'_, M>,
+    out: PaddedRows<'_, E>,
+) {
+    let PaddedRows { rows: out, width } = out;
+    let Inner { weights, bias, activation } = inner;
+    out.grow(Rows::<E>::stored(inputs.count, width));
+    let mut activate = Activate { out, stride: padded_depth(width), inner: width, bias, activation };
+    weights.multiply(instructions, inputs, &mut activate);
+}
+
+/// A projection on the vocabulary.
+#[derive(Debug)]
+pub struct Vocabulary<'a, M> {
+    /// `(vocab, hidden)`.
+    pub weights: &'a M,
+    /// Added to the logits, `(vocab,)`.
+    pub bias: Option<&'a [f32]>,
+    /// What logits never pass.
+    pub cap: Option<SoftCap>,
+}
+
+// derived, these would ask the same of `M`
+impl<M> Clone for Vocabulary<'_, M> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<M> Copy for Vocabulary<'_, M> {}
+
+/// Computes the cross-entropy of `targets` under the logits of `vocabulary`, in nats, without storing a logit:
 /// log Σ exp(logits) − logit of the target.
 ///
 /// # Shapes
-/// - `weights`: `(vocab, hidden)`
 /// - `targets`: `(rows,)`
 /// - `losses`: `(rows,)`
 ///
@@ -96,10 +143,11 @@ pub fn swiglu<M: Matrix, E: Operand>(
 pub fn cross_entropy<M: Matrix>(
     instructions: Instructions,
     inputs: InputRows<'_, M::Rows>,
-    weights: &M,
+    vocabulary: Vocabulary<'_, M>,
     targets: &[u32],
     losses: &mut [f32],
 ) {
+    let Vocabulary { weights, bias, cap } = vocabulary;
     let count = inputs.count;
     let lanes = count * MOST_LANES;
     let mut online = CrossEntropy {
@@ -108,6 +156,8 @@ pub fn cross_entropy<M: Matrix>(
         chosen: vec![f32::NAN; count],
         targets: &targets[..count],
         vocab: weights.columns(),
+        bias,
+        cap,
     };
     weights.multiply(instructions, inputs, &mut online);
     instructions.run(Finish { online: &online, losses: &mut losses[..count] });
@@ -156,15 +206,44 @@ fn write<S: Simd, const ADD: bool>(simd: S, sums: &[f32; PANEL], bias: Option<&[
     }
 }
 
-/// Gates one half of every panel with the other.
-struct SwiGlu<'a, E> {
+/// Activates sums.
+struct Activate<'a, E> {
     out: &'a mut [E],
     stride: usize,
     inner: usize,
     bias: Option<&'a [f32]>,
+    activation: Activation,
 }
 
-impl<E: Operand> Epilogue for SwiGlu<'_, E> {
+impl<E: Operand> Epilogue for Activate<'_, E> {
+    #[inline(always)]
+    fn take<S: Simd>(&mut self, simd: S, tile: &Tile, rows: Range<usize>, panel: usize) {
+        let columns = panel * PANEL..self.inner.min((panel + 1) * PANEL);
+        let bias = self.bias.map(|bias| &bias[columns.clone()]);
+        for (row, sums) in rows.zip(&tile.0) {
+            let out = &mut self.out[row * self.stride..][columns.clone()];
+            for (vector, out) in out.chunks_mut(S::LANES).enumerate() {
+                let at = vector * S::LANES;
+                let mut sum = simd.load(&sums[at..at + S::LANES]);
+                if let Some(bias) = bias {
+                    sum = simd.add(sum, simd.load(&bias[at..]));
+                }
+                E::store(simd, self.activation.apply(simd, sum), out);
+            }
+        }
+    }
+}
+
+/// Gates one half of every panel with the other.
+struct Gate<'a, E> {
+    out: &'a mut [E],
+    stride: usize,
+    inner: usize,
+    bias: Option<&'a [f32]>,
+    activation: Activation,
+}
+
+impl<E: Operand> Epilogue for Gate<'_, E> {
     #[inline(always)]
     fn take<S: Simd>(&mut self, simd: S, tile: &Tile, rows: Range<usize>, panel: usize) {
         let columns = panel * HALF_PANEL..self.inner.min((panel + 1) * HALF_PANEL);
@@ -173,8 +252,8 @@ impl<E: Operand> Epilogue for SwiGlu<'_, E> {
             let out = &mut self.out[row * self.stride..][columns.clone()];
             // a length that is known here costs no masks
             match out.first_chunk_mut::<HALF_PANEL>() {
-                Some(out) => gate(simd, sums, bias, out),
-                None => gate(simd, sums, bias, out),
+                Some(out) => gate(simd, self.activation, (sums, bias), out),
+                None => gate(simd, self.activation, (sums, bias), out),
             }
         }
     }
@@ -182,8 +261,12 @@ impl<E: Operand> Epilogue for SwiGlu<'_, E> {
 
 /// Gates one row of sums, each half plus its half of `bias`, and writes it to `out`.
 #[inline(always)]
-fn gate<S: Simd, E: Operand>(simd: S, sums: &[f32; PANEL], bias: Option<&[f32; PANEL]>, out: &mut [E]) {
-    let (one, zero) = (simd.splat(1.0), simd.splat(0.0));
+fn gate<S: Simd, E: Operand>(
+    simd: S,
+    activation: Activation,
+    (sums, bias): (&[f32; PANEL], Option<&[f32; PANEL]>),
+    out: &mut [E],
+) {
     let half = |half: usize, at: usize| half * HALF_PANEL + at..half * HALF_PANEL + at + S::LANES;
     for (vector, out) in out.chunks_mut(S::LANES).enumerate() {
         let at = vector * S::LANES;
@@ -192,8 +275,7 @@ fn gate<S: Simd, E: Operand>(simd: S, sums: &[f32; PANEL], bias: Option<&[f32; P
             gate = simd.add(gate, simd.load(&bias[half(0, at)]));
             up = simd.add(up, simd.load(&bias[half(1, at)]));
         }
-        let silu = simd.mul(gate, simd.reciprocal(simd.add(one, simd.exp(simd.sub(zero, gate)))));
-        E::store(simd, simd.mul(silu, up), out);
+        E::store(simd, simd.mul(activation.apply(simd, gate), up), out);
     }
 }
 
@@ -207,6 +289,29 @@ struct CrossEntropy<'a> {
     chosen: Vec<f32>,
     targets: &'a [u32],
     vocab: usize,
+    /// `(vocab,)`.
+    bias: Option<&'a [f32]>,
+    cap: Option<SoftCap>,
+}
+
+impl CrossEntropy<'_> {
+    /// The logits of one row of a panel's sums; `None` if they are the sums.
+    #[inline(always)]
+    fn changed<S: Simd>(&self, simd: S, sums: &[f32; PANEL], columns: Range<usize>) -> Option<[f32; PANEL]> {
+        if self.bias.is_none() && self.cap.is_none() {
+            return None;
+        }
+        let mut logits = *sums;
+        if let Some(bias) = self.bias {
+            for (logit, bias) in logits.iter_mut().zip(&bias[columns]) {
+                *logit += bias;
+            }
+        }
+        if let Some(cap) = self.cap {
+            cap.apply_to(simd, &mut logits);
+        }
+        Some(logits)
+    }
 }
 
 impl Epilogue for CrossEntropy<'_> {
@@ -214,7 +319,9 @@ impl Epilogue for CrossEntropy<'_> {
     fn take<S: Simd>(&mut self, simd: S, tile: &Tile, rows: Range<usize>, panel: usize) {
         let first = panel * PANEL;
         let width = PANEL.min(self.vocab - first);
-        for (row, logits) in rows.zip(&tile.0) {
+        for (row, sums) in rows.zip(&tile.0) {
+            let changed = self.changed(simd, sums, first..first + width);
+            let logits = changed.as_ref().unwrap_or(sums);
             let target = (self.targets[row] as usize).wrapping_sub(first);
             if target < width {
                 self.chosen[row] = logits[target];

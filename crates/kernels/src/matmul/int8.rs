@@ -137,6 +137,10 @@ impl Matrix for Int8Weights {
     fn norm(instructions: Instructions, x: &[f32], norm: Norm<'_>, rows: &mut Int8Rows) {
         rows.round_norm(instructions, x, norm);
     }
+
+    fn take(instructions: Instructions, x: &[f32], width: usize, rows: &mut Int8Rows) {
+        rows.round_rows(instructions, x, width);
+    }
 }
 
 #[expect(private_bounds, reason = "see `Multiply`")]

@@ -18,7 +18,7 @@ mod norm;
 mod operand;
 mod weights;
 
-pub use epilogue::{PaddedRows, cross_entropy, project, project_add, swiglu};
+pub use epilogue::{Inner, PaddedRows, Vocabulary, activated, cross_entropy, gated, project, project_add};
 pub use int8::{Int8Rows, Int8Weights};
 pub use norm::Norm;
 pub use operand::Operand;

@@ -63,6 +63,33 @@ impl<E: Operand> Task for RmsNorm<'_, '_, E> {
     }
 }
 
+/// Rounds each row of `x`, `(rows, width)`, to the left-hand side of a product; `out` as for [`rms_norm`].
+pub(super) fn take_rows<E: Operand>(instructions: Instructions, x: &[f32], width: usize, out: &mut [E]) {
+    instructions.run(TakeRows { x, width, out });
+}
+
+struct TakeRows<'a, 'o, E> {
+    x: &'a [f32],
+    width: usize,
+    out: &'o mut [E],
+}
+
+impl<E: Operand> Task for TakeRows<'_, '_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let rows = self.x.chunks_exact(self.width).zip(self.out.chunks_exact_mut(padded_depth(self.width)));
+        for (x, out) in rows {
+            let (out, padding) = out.split_at_mut(self.width);
+            padding.fill(E::default());
+            for (x, out) in x.chunks(S::LANES).zip(out.chunks_mut(S::LANES)) {
+                E::store(simd, simd.load(x), out);
+            }
+        }
+    }
+}
+
 /// Computes 1 / √(mean(x²) + ε).
 #[inline(always)]
 #[expect(clippy::cast_precision_loss, reason = "widths are small")]

@@ -3,6 +3,7 @@
 use half::bf16;
 
 use super::*;
+use crate::activation::{Activation, SoftCap};
 use crate::buffer::Buffer;
 use crate::reference::{Left, UNIT, assert_close, dot, numbers};
 use crate::{Instructions, gated_bias};
@@ -133,7 +134,90 @@ fn a_row_gives_the_same_bits_alone_and_among_others() {
     check_independence::<bf16>();
 }
 
-fn check_swiglu<E: Operand>() {
+const ACTIVATIONS: [Activation; 3] = [Activation::Silu, Activation::Gelu, Activation::GeluTanh];
+
+/// The activation in float64, and what a kernel's may be off by for itself, a share of |x|.
+fn activate(activation: Activation, x: f64) -> (f64, f64) {
+    match activation {
+        Activation::Silu => (x / (1.0 + (-x).exp()), 4.0 * UNIT),
+        Activation::GeluTanh => {
+            let u = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x * x * x);
+            // the exponent, up to 87 where it matters, is rounded a few times
+            (x * 0.5 * (1.0 + u.tanh()), 16.0 * UNIT)
+        }
+        Activation::Gelu => (x * normal_distribution(x), 2e-7),
+    }
+}
+
+/// Φ by its power series, Abramowitz and Stegun (1964), 26.2.10 and 26.2.11; beyond six standard deviations it is 0 or 1.
+fn normal_distribution(x: f64) -> f64 {
+    if x.abs() > 6.0 {
+        return if x > 0.0 { 1.0 } else { 0.0 };
+    }
+    let (mut term, mut sum) = (x, x);
+    for k in 1..200 {
+        term *= x * x / f64::from(2 * k + 1);
+        sum += term;
+    }
+    0.5 + sum * (-x * x / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt()
+}
+
+#[test]
+fn activations_are_within_their_bounds() {
+    for instructions in Instructions::all() {
+        for activation in ACTIVATIONS {
+            let x: Vec<f32> = (-1_200_i16..=1_200).map(|i| f32::from(i) / 100.0).collect();
+            let identity = Weights::<f32>::pack(&[1.0], 1, 1);
+            let mut rows = Buffer::EMPTY;
+            Weights::<f32>::take(instructions, &x, 1, &mut rows);
+            let mut out = Buffer::<f32>::EMPTY;
+            let inner = Inner { weights: &identity, bias: None, activation };
+            let inputs = InputRows { rows: &rows, count: x.len() };
+            activated(instructions, inputs, inner, PaddedRows { rows: &mut out, width: 1 });
+            for (row, x) in x.iter().enumerate() {
+                let (expected, off) = activate(activation, f64::from(*x));
+                let bound = f64::from(x.abs()) * off + 4.0 * UNIT * expected.abs() + 1e-12;
+                let what = format!("{} {activation:?} of {x}", instructions.level());
+                assert_close(out[row * padded_depth(1)], expected, bound, &what);
+            }
+        }
+    }
+}
+
+fn check_activated<E: Operand>() {
+    for (rows, inner, depth) in [(1, 1, 3), (14, 40, 64), (97, 70, 20)] {
+        let case = Case::<E>::of((rows, inner, depth), numbers::<E>(17, rows * depth), numbers::<E>(18, inner * depth));
+        let bias = numbers::<f32>(19, inner);
+        for instructions in Instructions::all() {
+            for bias in [None, Some(bias.as_slice())] {
+                let mut out = Buffer::<E>::EMPTY;
+                let map = Inner { weights: &case.weights, bias, activation: Activation::GeluTanh };
+                let to = PaddedRows { rows: &mut out, width: inner };
+                activated(instructions, case.left.rows(), map, to);
+                for row in 0..rows {
+                    for column in 0..inner {
+                        let (sum, bound) = dot(case.row(row), case.column(column));
+                        let sum = sum + bias.map_or(0.0, |bias| f64::from(bias[column]));
+                        let (expected, off) = activate(Activation::GeluTanh, sum);
+                        // |gelu'| ≤ 1.13
+                        let bound = 1.13 * bound + sum.abs() * off + expected.abs() * (4.0 * UNIT + rounding::<E>());
+                        let what = format!("{} row {row}, column {column}", instructions.level());
+                        let got = out[row * padded_depth(inner) + column].to_f32();
+                        assert_close(got, expected, bound + 1e-7, &what);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn activated_maps_are_within_their_bound() {
+    check_activated::<f32>();
+    check_activated::<bf16>();
+}
+
+fn check_gated<E: Operand>(activation: Activation) {
     for (rows, inner, depth) in [(1, 1, 3), (14, 40, 64), (96, 16, 33), (100, 70, 20)] {
         let (gate, up) = (numbers::<E>(7, inner * depth), numbers::<E>(8, inner * depth));
         let (gate_bias, up_bias) = (numbers::<f32>(9, inner), numbers::<f32>(10, inner));
@@ -144,7 +228,8 @@ fn check_swiglu<E: Operand>() {
         for instructions in Instructions::all() {
             for bias in [None, Some(bias.as_slice())] {
                 let mut out = Buffer::<E>::EMPTY;
-                swiglu(instructions, left.rows(), &weights, bias, PaddedRows { rows: &mut out, width: inner });
+                let map = Inner { weights: &weights, bias, activation };
+                gated(instructions, left.rows(), map, PaddedRows { rows: &mut out, width: inner });
                 for row in 0..rows {
                     let a = &a[row * depth..][..depth];
                     for column in 0..inner {
@@ -154,9 +239,10 @@ fn check_swiglu<E: Operand>() {
                             g += f64::from(gate_bias[column]);
                             u += f64::from(up_bias[column]);
                         }
-                        let expected = g / (1.0 + (-g).exp()) * u;
-                        // |silu'| ≤ 1.1, and 8 roundings of exp, sum, quotient and product
-                        let bound = 1.1 * g_bound * u.abs() + g.abs() * u_bound + 1e-7;
+                        let (activation, off) = activate(activation, g);
+                        let expected = activation * u;
+                        // slopes are up to 1.13, and 8 roundings of exp, sum, quotient and product
+                        let bound = (1.13 * g_bound + off * g.abs()) * u.abs() + g.abs() * u_bound + 1e-7;
                         let bound =
                             bound + expected.abs() * (16.0 * UNIT + rounding::<E>()) + 3.0 * UNIT * (g.abs() + u.abs());
                         let what = format!("{} row {row}, column {column}", instructions.level());
@@ -169,22 +255,37 @@ fn check_swiglu<E: Operand>() {
 }
 
 #[test]
-fn swiglu_is_within_its_bound() {
-    check_swiglu::<f32>();
-    check_swiglu::<bf16>();
+fn gated_maps_are_within_their_bound() {
+    for activation in ACTIVATIONS {
+        check_gated::<f32>(activation);
+        check_gated::<bf16>(activation);
+    }
 }
 
-fn check_cross_entropy<E: Operand>(scale: f32) {
+fn check_cross_entropy<E: Operand>(scale: f32, is_biased: bool, cap: Option<SoftCap>) {
     for (rows, vocab, depth) in [(1, 1, 4), (7, 30, 32), (97, 304, 40), (20, 1000, 64)] {
         let a: Vec<f32> = numbers::<E>(12, rows * depth).iter().map(|x| x * scale).collect();
         let case = Case::<E>::of((rows, vocab, depth), a, numbers::<E>(13, vocab * depth));
+        let bias = is_biased.then(|| numbers::<f32>(25, vocab));
+        let vocabulary = Vocabulary { weights: &case.weights, bias: bias.as_deref(), cap };
+        let logit = |row: usize, v: usize| {
+            let (sum, bound) = dot(case.row(row), case.column(v));
+            let sum = sum + bias.as_ref().map_or(0.0, |bias| f64::from(bias[v]));
+            match cap {
+                Some(SoftCap(cap)) => {
+                    let capped = f64::from(cap) * (sum / f64::from(cap)).tanh();
+                    (capped, bound + 20.0 * UNIT * capped.abs())
+                }
+                None => (sum, bound + UNIT * sum.abs()),
+            }
+        };
         let ids = 0..u32::try_from(vocab).expect("a small vocabulary");
         let targets: Vec<u32> = ids.cycle().skip(11).step_by(37).take(rows).collect();
         for instructions in Instructions::all() {
             let mut losses = vec![f32::NAN; rows];
-            cross_entropy(instructions, case.left.rows(), &case.weights, &targets, &mut losses);
+            cross_entropy(instructions, case.left.rows(), vocabulary, &targets, &mut losses);
             for (row, loss) in losses.iter().enumerate() {
-                let logits: Vec<(f64, f64)> = (0..vocab).map(|v| dot(case.row(row), case.column(v))).collect();
+                let logits: Vec<(f64, f64)> = (0..vocab).map(|v| logit(row, v)).collect();
                 let highest = logits.iter().map(|(logit, _)| *logit).fold(f64::MIN, f64::max);
                 let sum: f64 = logits.iter().map(|(logit, _)| (logit - highest).exp()).sum();
                 let expected = highest + sum.ln() - logits[targets[row] as usize].0;
@@ -199,11 +300,14 @@ fn check_cross_entropy<E: Operand>(scale: f32) {
 
 #[test]
 fn cross_entropy_is_within_its_bound() {
-    check_cross_entropy::<f32>(1.0);
-    check_cross_entropy::<bf16>(1.0);
-    // logits of some hundreds: exp would overflow without the running maximum
-    check_cross_entropy::<f32>(64.0);
-    check_cross_entropy::<bf16>(64.0);
+    let caps = [3.0, 30.0, 1e4, 1e30].map(|cap| Some(SoftCap(cap)));
+    for (is_biased, cap) in [(false, None), (true, None)].into_iter().chain(caps.map(|cap| (true, cap))) {
+        check_cross_entropy::<f32>(1.0, is_biased, cap);
+        check_cross_entropy::<bf16>(1.0, is_biased, cap);
+        // logits of some hundreds: exp would overflow without the running maximum
+        check_cross_entropy::<f32>(64.0, is_biased, cap);
+        check_cross_entropy::<bf16>(64.0, is_biased, cap);
+    }
 }
 
 #[test]
@@ -213,7 +317,10 @@ fn a_logit_that_is_no_number_gives_a_loss_that_is_none() {
         b[40 * 32] = f32::NAN;
         let case = Case::<f32>::of((2, 70, 32), numbers::<f32>(15, 64), b);
         let mut losses = vec![0.0; 2];
-        cross_entropy(instructions, case.left.rows(), &case.weights, &[1, 2], &mut losses);
+        for cap in [None, Some(SoftCap(20.0))] {
+            let vocabulary = Vocabulary { weights: &case.weights, bias: None, cap };
+            cross_entropy(instructions, case.left.rows(), vocabulary, &[1, 2], &mut losses);
+        }
         assert!(losses.iter().all(|loss| loss.is_nan()), "{}: {losses:?}", instructions.level());
     }
 }

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::norm::{Norm, rms_norm};
+use super::norm::{Norm, rms_norm, take_rows};
 use super::operand::{Operand, place};
 use super::{Epilogue, Panels, Product, Rows};
 use crate::Instructions;
@@ -18,7 +18,7 @@ pub trait Matrix: Multiply + Send + Sync + std::fmt::Debug {
     /// If `values` has another length.
     fn pack(values: &[f32], columns: usize, depth: usize) -> Self;
 
-    /// Packs two weights of the same shape for [`swiglu`](crate::swiglu): in each panel sixteen outputs of `gate`, then the same
+    /// Packs two weights of the same shape for [`gated`](crate::gated): in each panel sixteen outputs of `gate`, then the same
     /// sixteen of `up`.
     ///
     /// # Panics
@@ -42,6 +42,9 @@ pub trait Matrix: Multiply + Send + Sync + std::fmt::Debug {
     /// # Panics
     /// If the norm has a basis and [`Self::ROTATES`] is false.
     fn norm(instructions: Instructions, x: &[f32], norm: Norm<'_>, rows: &mut Self::Rows);
+
+    /// Takes each row of `x`, `(rows, width)`, as inputs.
+    fn take(instructions: Instructions, x: &[f32], width: usize, rows: &mut Self::Rows);
 }
 
 /// A matrix that multiplies rows that were stored in `E`.
@@ -150,6 +153,11 @@ impl<E: Operand> Matrix for Weights<E> {
         assert!(norm.basis.is_none(), "only rows that are rounded to int8 are rotated");
         rows.grow(Rows::<E>::stored(x.len() / norm.weight.len(), norm.weight.len()));
         rms_norm(instructions, x, norm, rows);
+    }
+
+    fn take(instructions: Instructions, x: &[f32], width: usize, rows: &mut Buffer<E>) {
+        rows.grow(Rows::<E>::stored(x.len() / width, width));
+        take_rows(instructions, x, width, rows);
     }
 }
 

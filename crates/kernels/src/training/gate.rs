@@ -1,6 +1,7 @@
 //! The gate of a SwiGLU layer and its gradient.
 
 use crate::Instructions;
+use crate::activation::sigmoid;
 use crate::dispatch::Task;
 use crate::simd::Simd;
 
@@ -80,10 +81,4 @@ impl Task for GateGradient<'_> {
             }
         }
     }
-}
-
-/// 1 / (1 + e^−x).
-#[inline(always)]
-fn sigmoid<S: Simd>(simd: S, x: S::V) -> S::V {
-    simd.reciprocal(simd.add(simd.splat(1.0), simd.exp(simd.sub(simd.splat(0.0), x))))
 }

@@ -1,65 +1,111 @@
 //! Causal grouped-query attention with masked heads, in blocks of query rows.
 
+use std::num::NonZeroUsize;
 use std::ops::Range;
 
 use candle_core::{DType, Device, Result, Tensor};
+use headwater_kernels::AttentionSpan;
 
-use super::linear::{Linear, Placement, RmsNorm};
-use crate::MaskKind;
+use super::linear::{Linear, Norm, Placement, capped};
+use crate::{DecoderSpec, HeadNorms, LayerSpec, MaskKind, Rope};
 
 /// Query rows of a window that are attended at once: bounds the attention logits to `heads × 128 × window` floats a window.
 pub(super) const BLOCK_ROWS: usize = 128;
 
-/// What attention needs to know of the positions of a batch; the same in every window and layer.
+/// What attention needs to know of the positions of a batch.
 #[derive(Debug)]
 pub(super) struct Positions {
-    /// Rotary angles, `(t, d / 2)`.
+    tokens: usize,
+    /// The rotary angles of each of the decoder's embeddings.
+    angles: Vec<Angles>,
+    /// What rows see under each of the decoder's windows.
+    views: Vec<View>,
+}
+
+/// Rotary angles, `(t, rotated / 2)` each.
+#[derive(Debug)]
+struct Angles {
     cos: Tensor,
-    /// `(t, d / 2)`.
     sin: Tensor,
+}
+
+/// What rows see under one window.
+#[derive(Debug)]
+struct View {
+    window: Option<NonZeroUsize>,
     /// The blocks of query rows, each with 0 where a row sees a position and −∞ where it does not, `(q, e)`.
     blocks: Vec<(Range<usize>, Tensor)>,
 }
 
 impl Positions {
-    /// Prepares positions `0..tokens`.
-    #[expect(clippy::cast_possible_truncation, reason = "angles are computed in float64 and used in float32")]
-    pub(super) fn new(frequencies: &[f64], tokens: usize, device: &Device) -> Result<Self> {
-        let table = |wave: fn(f64) -> f64| {
-            let angles = (0..tokens).flat_map(|t| frequencies.iter().map(move |f| wave(t as f64 * f) as f32));
-            Tensor::from_vec(angles.collect::<Vec<f32>>(), (tokens, frequencies.len()), device)
-        };
-        let blocks = (0..tokens).step_by(BLOCK_ROWS).map(|start| {
-            let rows = start..tokens.min(start + BLOCK_ROWS);
-            causal_bias(&rows, device).map(|bias| (rows, bias))
-        });
-        Ok(Self { cos: table(f64::cos)?, sin: table(f64::sin)?, blocks: blocks.collect::<Result<_>>()? })
+    /// Prepares positions `0..tokens` for the layers of `spec`.
+    pub(super) fn new(spec: &DecoderSpec, tokens: usize, device: &Device) -> Result<Self> {
+        let angles = spec.ropes.iter().map(|rope| Angles::new(rope, tokens, device));
+        let mut windows: Vec<_> = spec.layers.iter().map(|layer| layer.window).collect();
+        windows.sort_unstable();
+        windows.dedup();
+        let views = windows.into_iter().map(|window| View::new(window, tokens, device));
+        Ok(Self { tokens, angles: angles.collect::<Result<_>>()?, views: views.collect::<Result<_>>()? })
     }
 
-    /// Positions of a window.
-    fn tokens(&self) -> Result<usize> {
-        self.cos.dim(0)
+    /// `(w, heads, t, d)` → `(w, heads, t, d)`, in a layer with the embedding `rope`.
+    fn rotate(&self, x: &Tensor, rope: Option<usize>) -> Result<Tensor> {
+        let Some(Angles { cos, sin }) = rope.map(|rope| &self.angles[rope]) else { return Ok(x.clone()) };
+        let (width, rotated) = (x.dim(3)?, 2 * cos.dim(1)?);
+        if width == rotated {
+            return candle_nn::rotary_emb::rope(&x.contiguous()?, cos, sin);
+        }
+        let turned = candle_nn::rotary_emb::rope(&x.narrow(3, 0, rotated)?.contiguous()?, cos, sin)?;
+        Tensor::cat(&[&turned, &x.narrow(3, rotated, width - rotated)?], 3)
     }
 
-    /// `(w, heads, t, d)` → `(w, heads, t, d)`.
-    fn rotate(&self, x: &Tensor) -> Result<Tensor> {
-        candle_nn::rotary_emb::rope(&x.contiguous()?, &self.cos, &self.sin)
+    /// What rows see in a layer under `window`.
+    fn view(&self, window: Option<NonZeroUsize>) -> &View {
+        let view = self.views.iter().find(|view| view.window == window);
+        view.expect("invariant: every window of a layer has a view")
     }
 }
 
-/// The projections of one layer's attention.
+impl Angles {
+    #[expect(clippy::cast_possible_truncation, reason = "angles are computed in float64 and used in float32")]
+    fn new(rope: &Rope, tokens: usize, device: &Device) -> Result<Self> {
+        let (frequencies, magnitude) = (&rope.frequencies(), rope.magnitude);
+        let table = |wave: fn(f64) -> f64| {
+            let angles =
+                (0..tokens).flat_map(|t| frequencies.iter().map(move |f| (magnitude * wave(t as f64 * f)) as f32));
+            Tensor::from_vec(angles.collect::<Vec<f32>>(), (tokens, frequencies.len()), device)
+        };
+        Ok(Self { cos: table(f64::cos)?, sin: table(f64::sin)? })
+    }
+}
+
+impl View {
+    fn new(window: Option<NonZeroUsize>, tokens: usize, device: &Device) -> Result<Self> {
+        let blocks = (0..tokens).step_by(BLOCK_ROWS).map(|start| {
+            let rows = start..tokens.min(start + BLOCK_ROWS);
+            causal_bias(&rows, window, device).map(|bias| (rows, bias))
+        });
+        Ok(Self { window, blocks: blocks.collect::<Result<_>>()? })
+    }
+}
+
+/// One layer's attention.
 #[derive(Debug)]
 pub(super) struct Attention {
     pub(super) query: Linear,
     pub(super) key: Linear,
     pub(super) value: Linear,
     pub(super) output: Linear,
-    /// Qwen3's norms of every head's Q and K.
-    pub(super) query_norm: Option<RmsNorm>,
-    pub(super) key_norm: Option<RmsNorm>,
+    /// What queries and keys are normed over.
+    pub(super) norms_over: HeadNorms,
+    pub(super) query_norm: Option<Norm>,
+    pub(super) key_norm: Option<Norm>,
     pub(super) heads: usize,
     pub(super) kv_heads: usize,
     pub(super) head_dim: usize,
+    pub(super) scale: f64,
+    pub(super) cap: Option<f64>,
+    pub(super) layer: LayerSpec,
     pub(super) placement: Placement,
 }
 
@@ -77,10 +123,12 @@ impl Attention {
         let values = self.split(&self.value.forward(x)?, self.kv_heads, positions)?; // (w, k, t, d)
         let v = self.placement.rounded(&values)?; // (w, k, t, d)
         let windows = q.dim(0)?;
+        let view = positions.view(self.layer.window);
         let mut means = RunningMean::new(&values, masked.is_empty())?;
-        let mut blocks = Vec::with_capacity(positions.blocks.len());
-        for (rows, bias) in &positions.blocks {
+        let mut blocks = Vec::with_capacity(view.blocks.len());
+        for (rows, bias) in &view.blocks {
             let logits = self.products(&q, &k.narrow(3, 0, rows.end)?, rows)?; // (w, k, g·q, e)
+            let logits = capped(logits, self.cap)?; // (w, k, g·q, e)
             let by_head = logits.reshape((windows * self.heads, rows.len(), rows.end))?.broadcast_add(bias)?; // (w·h, q, e)
             let logits = by_head.reshape(logits.dims())?; // (w, k, g·q, e)
             let weights = self.placement.rounded(&candle_nn::ops::softmax_last_dim(&logits)?)?; // (w, k, g·q, e)
@@ -118,21 +166,30 @@ impl Attention {
         self.placement.matmul(&q, k)
     }
 
-    /// Queries, normed, rotated and scaled by 1/√d: `(w·t, hidden)` → `(w, h, t, d)`.
+    /// Queries, normed, rotated and scaled: `(w·t, hidden)` → `(w, h, t, d)`.
     fn queries(&self, x: &Tensor, positions: &Positions) -> Result<Tensor> {
-        let q = self.split(&self.query.forward(x)?, self.heads, positions)?; // (w, h, t, d)
-        positions.rotate(&normed(&q, self.query_norm.as_ref())?)? * (self.head_dim as f64).sqrt().recip()
+        let q = self.normed(&self.query.forward(x)?, self.heads, self.query_norm.as_ref(), positions)?; // (w, h, t, d)
+        positions.rotate(&q, self.layer.rope)? * self.scale
     }
 
     /// Keys, normed and rotated: `(w·t, hidden)` → `(w, k, t, d)`.
     fn keys(&self, x: &Tensor, positions: &Positions) -> Result<Tensor> {
-        let k = self.split(&self.key.forward(x)?, self.kv_heads, positions)?; // (w, k, t, d)
-        positions.rotate(&normed(&k, self.key_norm.as_ref())?)
+        let k = self.normed(&self.key.forward(x)?, self.kv_heads, self.key_norm.as_ref(), positions)?; // (w, k, t, d)
+        positions.rotate(&k, self.layer.rope)
+    }
+
+    /// `(w·t, heads · d)` → `(w, heads, t, d)`, normed over each head or before it is split.
+    fn normed(&self, x: &Tensor, heads: usize, norm: Option<&Norm>, positions: &Positions) -> Result<Tensor> {
+        match (norm, self.norms_over) {
+            (None, _) | (_, HeadNorms::None) => self.split(x, heads, positions),
+            (Some(norm), HeadNorms::EachHead) => norm.forward(&self.split(x, heads, positions)?),
+            (Some(norm), HeadNorms::AllHeads) => self.split(&norm.forward(x)?, heads, positions),
+        }
     }
 
     /// `(w·t, heads · d)` → `(w, heads, t, d)`.
     fn split(&self, x: &Tensor, heads: usize, positions: &Positions) -> Result<Tensor> {
-        x.reshape(((), positions.tokens()?, heads, self.head_dim))?.transpose(1, 2)?.contiguous()
+        x.reshape(((), positions.tokens, heads, self.head_dim))?.transpose(1, 2)?.contiguous()
     }
 
     /// Puts the row of `replaced` that belongs to a masked head's K/V in the head's place.
@@ -149,13 +206,12 @@ impl Attention {
     }
 }
 
-fn normed(x: &Tensor, norm: Option<&RmsNorm>) -> Result<Tensor> {
-    norm.map_or_else(|| Ok(x.clone()), |norm| norm.forward(x))
-}
-
-/// See [`Positions::blocks`].
-fn causal_bias(rows: &Range<usize>, device: &Device) -> Result<Tensor> {
-    let seen = |row: usize, position: usize| if position <= row { 0.0 } else { f32::NEG_INFINITY };
+/// See [`View::blocks`].
+fn causal_bias(rows: &Range<usize>, window: Option<NonZeroUsize>, device: &Device) -> Result<Tensor> {
+    let span = AttentionSpan { window, cap: None };
+    let seen = |row: usize, position: usize| {
+        if (span.first_seen(row)..=row).contains(&position) { 0.0 } else { f32::NEG_INFINITY }
+    };
     let bias = rows.clone().flat_map(|row| (0..rows.end).map(move |position| seen(row, position)));
     Tensor::from_vec(bias.collect::<Vec<_>>(), (rows.len(), rows.end), device)
 }

@@ -5,69 +5,88 @@ use std::ops::Range;
 use candle_core::{Device, Result, Tensor};
 
 use super::attention::{Attention, Positions};
-use super::linear::{Linear, Placement, RmsNorm};
-use crate::checkpoint::{Checkpoint, Part, Role};
-use crate::{Error, HeadMask, ModelShape};
+use super::linear::{Linear, Norm, Placement, capped};
+use crate::tensors::{Checkpoint, Part, Role};
+use crate::{Activation, DecoderSpec, Error, HeadMask, HeadNorms, NormKind};
 
-/// SwiGLU (Shazeer 2020).
+/// An MLP, with a gate (Shazeer 2020) or without.
 #[derive(Debug)]
 struct Mlp {
-    gate: Linear,
+    gate: Option<Linear>,
     up: Linear,
     down: Linear,
+    activation: Activation,
 }
 
 impl Mlp {
     /// `(w·t, hidden)` → `(w·t, hidden)`.
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let gate = self.gate.forward(x)?.silu()?; // (w·t, intermediate)
-        let inner = (gate * self.up.forward(x)?)?; // (w·t, intermediate)
+        let up = self.up.forward(x)?; // (w·t, intermediate)
+        let inner = match &self.gate {
+            Some(gate) => (activate(self.activation, &gate.forward(x)?)? * up)?, // (w·t, intermediate)
+            None => activate(self.activation, &up)?,                             // (w·t, intermediate)
+        };
         self.down.forward(&inner) // (w·t, hidden)
     }
 }
 
-/// One layer: attention and MLP, each normed before and added to the residual stream.
+fn activate(activation: Activation, x: &Tensor) -> Result<Tensor> {
+    match activation {
+        Activation::Silu => x.silu(),
+        Activation::Gelu => x.gelu_erf(),
+        Activation::GeluTanh => x.gelu(),
+    }
+}
+
+/// One layer: what attention and MLP add to the residual stream, normed before or after.
 #[derive(Debug)]
 struct Layer {
-    attention_norm: RmsNorm,
+    attention_norm: Option<Norm>,
     attention: Attention,
-    mlp_norm: RmsNorm,
+    attention_after_norm: Option<Norm>,
+    mlp_norm: Option<Norm>,
     mlp: Mlp,
+    mlp_after_norm: Option<Norm>,
 }
 
 /// A decoder's weights.
 #[derive(Debug)]
 pub(super) struct Decoder {
+    spec: DecoderSpec,
     /// `(vocab, hidden)`, float32.
     embedding: Tensor,
+    /// Learned positions, `(context, hidden)`, float32.
+    positions: Option<Tensor>,
     layers: Vec<Layer>,
-    norm: RmsNorm,
+    norm: Norm,
     head: Linear,
-    /// Radians per position, `(d / 2,)`.
-    frequencies: Vec<f64>,
 }
 
 impl Decoder {
     /// Reads the weights of `checkpoint` and puts them in place.
     pub(super) fn load(
         checkpoint: &mut Checkpoint<'_>,
-        shape: &ModelShape,
+        spec: &DecoderSpec,
         placement: &Placement,
     ) -> std::result::Result<Self, Error> {
         let embedding = checkpoint.tensor(Role::Embedding)?;
-        let head = checkpoint.head()?.unwrap_or_else(|| embedding.clone());
-        let layers = (0..shape.layers).map(|index| LayerReader { checkpoint, shape, placement, index }.read());
+        let head = checkpoint.head(&embedding)?.unwrap_or_else(|| embedding.clone());
+        let positions = checkpoint.positions()?;
+        let layers = (0..spec.shape.layers).map(|index| LayerReader { checkpoint, spec, placement, index }.read());
         let layers = layers.collect::<std::result::Result<Vec<_>, _>>()?;
+        let norm = checkpoint.tensor(Role::FinalNorm)?;
+        let norm_bias = checkpoint.norm_bias(Role::FinalNormBias)?;
+        // looked up, never multiplied, but rounded as the projection that may share it
+        let looked_up = |table: &Tensor| -> Result<Tensor> {
+            placement.rounded(table)?.to_dtype(candle_core::DType::F32)?.to_device(&placement.device)
+        };
         Ok(Self {
-            // looked up, never multiplied, but rounded as the projection that may share it
-            embedding: placement
-                .rounded(&embedding)?
-                .to_dtype(candle_core::DType::F32)?
-                .to_device(&placement.device)?,
+            spec: spec.clone(),
+            embedding: looked_up(&embedding)?,
+            positions: positions.map(|positions| looked_up(&positions)).transpose()?,
             layers,
-            norm: RmsNorm::new(&checkpoint.tensor(Role::FinalNorm)?, shape.norm_eps, placement)?,
+            norm: Norm::new(spec.norm, &norm, norm_bias.as_ref(), spec.norm_eps, placement)?,
             head: Linear::new(&head, None, placement)?,
-            frequencies: shape.rope_frequencies(),
         })
     }
 
@@ -77,13 +96,20 @@ impl Decoder {
         let filled =
             |window: &&[u32]| window.iter().copied().chain(std::iter::repeat(0)).take(tokens).collect::<Vec<_>>();
         let ids: Vec<u32> = windows.iter().flat_map(filled).collect();
-        let positions = Positions::new(&self.frequencies, tokens, device)?;
-        Ok(Trunk { decoder: self, tokens: Tensor::new(ids, device)?, positions })
+        let positions = Positions::new(&self.spec, tokens, device)?;
+        Ok(Trunk {
+            decoder: self,
+            tokens: Tensor::new(ids, device)?,
+            windows: windows.len(),
+            length: tokens,
+            positions,
+        })
     }
 
     /// Next-token logits, `(q, hidden)` → `(q, vocab)`.
     pub(super) fn logits(&self, hidden: &Tensor) -> Result<Tensor> {
-        self.head.forward(&self.norm.forward(hidden)?)
+        let logits = (self.head.forward(&self.norm.forward(hidden)?)? * self.spec.logit_multiplier)?;
+        capped(logits, self.spec.logit_cap)
     }
 }
 
@@ -92,24 +118,39 @@ pub(super) struct Trunk<'a> {
     decoder: &'a Decoder,
     /// `(w·t,)`.
     tokens: Tensor,
+    windows: usize,
+    /// Tokens of the longest window.
+    length: usize,
     positions: Positions,
 }
 
 impl Trunk<'_> {
     /// The embedded tokens, `(w·t, hidden)`.
     pub(super) fn embed(&self) -> Result<Tensor> {
-        self.decoder.embedding.index_select(&self.tokens, 0)
+        let Decoder { spec, embedding, positions, .. } = self.decoder;
+        let x = (embedding.index_select(&self.tokens, 0)? * spec.embedding_multiplier)?; // (w·t, hidden)
+        let Some(positions) = positions else { return Ok(x) };
+        let positions = positions.narrow(0, 0, self.length)?; // (t, hidden)
+        let by_window = x.reshape((self.windows, self.length, ()))?.broadcast_add(&positions)?; // (w, t, hidden)
+        by_window.flatten(0, 1)
     }
 
     /// Runs the layers `range` with the heads of `mask` replaced, `(w·t, hidden)` → `(w·t, hidden)`.
     pub(super) fn layers(&self, range: Range<usize>, hidden: &Tensor, mask: &HeadMask) -> Result<Tensor> {
+        let spec = &self.decoder.spec;
         let mut x = hidden.clone(); // (w·t, hidden)
         for index in range {
             let layer = &self.decoder.layers[index];
             let masked: Vec<usize> = mask.set.in_layer(index).collect();
-            let normed = layer.attention_norm.forward(&x)?; // (w·t, hidden)
-            x = (x + layer.attention.forward(&normed, &self.positions, &masked, mask.kind)?)?; // (w·t, hidden)
-            x = (&x + layer.mlp.forward(&layer.mlp_norm.forward(&x)?)?)?; // (w·t, hidden)
+            let before = x.clone(); // (w·t, hidden)
+            let normed = normed(&x, layer.attention_norm.as_ref())?; // (w·t, hidden)
+            let attended = layer.attention.forward(&normed, &self.positions, &masked, mask.kind)?; // (w·t, hidden)
+            let added = self::normed(&attended, layer.attention_after_norm.as_ref())?; // (w·t, hidden)
+            x = (x + (added * spec.residual_multiplier)?)?; // (w·t, hidden)
+            let read = if spec.is_parallel { &before } else { &x };
+            let inner = layer.mlp.forward(&self::normed(read, layer.mlp_norm.as_ref())?)?; // (w·t, hidden)
+            let added = self::normed(&inner, layer.mlp_after_norm.as_ref())?; // (w·t, hidden)
+            x = (x + (added * spec.residual_multiplier)?)?; // (w·t, hidden)
         }
         Ok(x)
     }
@@ -117,36 +158,54 @@ impl Trunk<'_> {
     /// Attention logits of `layer` for the query positions `rows` of the only window: `(t, hidden)` → `(h, q, t)`.
     pub(super) fn attention_logits(&self, layer: usize, hidden: &Tensor, rows: &Range<usize>) -> Result<Tensor> {
         let layer = &self.decoder.layers[layer];
-        layer.attention.logits(&layer.attention_norm.forward(hidden)?, &self.positions, rows)
+        layer.attention.logits(&normed(hidden, layer.attention_norm.as_ref())?, &self.positions, rows)
     }
+}
+
+fn normed(x: &Tensor, norm: Option<&Norm>) -> Result<Tensor> {
+    norm.map_or_else(|| Ok(x.clone()), |norm| norm.forward(x))
 }
 
 /// Reads the weights of one layer.
 struct LayerReader<'r, 'c> {
     checkpoint: &'r mut Checkpoint<'c>,
-    shape: &'r ModelShape,
+    spec: &'r DecoderSpec,
     placement: &'r Placement,
     index: usize,
 }
 
 impl LayerReader<'_, '_> {
     fn read(mut self) -> std::result::Result<Layer, Error> {
+        let (spec, shape) = (self.spec, &self.spec.shape);
+        let (before, after) = (spec.norm_places.before(), spec.norm_places.after());
+        let has_head_norms = spec.head_norms != HeadNorms::None;
         Ok(Layer {
-            attention_norm: self.norm(Part::AttentionNorm)?,
+            attention_norm: self.norm(Part::AttentionNorm, before)?,
             attention: Attention {
                 query: self.linear(Part::Query)?,
                 key: self.linear(Part::Key)?,
                 value: self.linear(Part::Value)?,
                 output: self.linear(Part::Output)?,
-                query_norm: self.head_norm(Part::QueryNorm)?,
-                key_norm: self.head_norm(Part::KeyNorm)?,
-                heads: self.shape.heads,
-                kv_heads: self.shape.kv_heads,
-                head_dim: self.shape.head_dim,
+                norms_over: spec.head_norms,
+                query_norm: self.head_norm(Part::QueryNorm, has_head_norms)?,
+                key_norm: self.head_norm(Part::KeyNorm, has_head_norms)?,
+                heads: shape.heads,
+                kv_heads: shape.kv_heads,
+                head_dim: shape.head_dim,
+                scale: spec.attention_scale,
+                cap: spec.attention_cap,
+                layer: spec.layers[self.index],
                 placement: self.placement.clone(),
             },
-            mlp_norm: self.norm(Part::MlpNorm)?,
-            mlp: Mlp { gate: self.linear(Part::Gate)?, up: self.linear(Part::Up)?, down: self.linear(Part::Down)? },
+            attention_after_norm: self.norm(Part::AttentionAfterNorm, after)?,
+            mlp_norm: self.norm(Part::MlpNorm, before)?,
+            mlp: Mlp {
+                gate: if shape.mlp_maps == 3 { Some(self.linear(Part::Gate)?) } else { None },
+                up: self.linear(Part::Up)?,
+                down: self.linear(Part::Down)?,
+                activation: spec.activation,
+            },
+            mlp_after_norm: self.norm(Part::MlpAfterNorm, after)?,
         })
     }
 
@@ -156,13 +215,22 @@ impl LayerReader<'_, '_> {
         Ok(Linear::new(&weight, bias.as_ref(), self.placement)?)
     }
 
-    fn norm(&mut self, part: Part) -> std::result::Result<RmsNorm, Error> {
+    /// A norm of the residual stream, if it is there.
+    fn norm(&mut self, part: Part, is_there: bool) -> std::result::Result<Option<Norm>, Error> {
+        if !is_there {
+            return Ok(None);
+        }
         let weight = self.checkpoint.weight(self.index, part)?;
-        Ok(RmsNorm::new(&weight, self.shape.norm_eps, self.placement)?)
+        let bias = self.checkpoint.norm_bias(Role::Bias(self.index, part))?;
+        Ok(Some(Norm::new(self.spec.norm, &weight, bias.as_ref(), self.spec.norm_eps, self.placement)?))
     }
 
-    fn head_norm(&mut self, part: Part) -> std::result::Result<Option<RmsNorm>, Error> {
-        let weight = self.checkpoint.head_norm(self.index, part)?;
-        Ok(weight.map(|weight| RmsNorm::new(&weight, self.shape.norm_eps, self.placement)).transpose()?)
+    /// A norm of queries or keys, if it is there.
+    fn head_norm(&mut self, part: Part, is_there: bool) -> std::result::Result<Option<Norm>, Error> {
+        if !is_there {
+            return Ok(None);
+        }
+        let weight = self.checkpoint.weight(self.index, part)?;
+        Ok(Some(Norm::new(NormKind::Rms, &weight, None, self.spec.norm_eps, self.placement)?))
     }
 }

@@ -1,8 +1,8 @@
 //! Matrix products in the precision of the run.
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{D, DType, Device, Result, Tensor};
 
-use crate::Precision;
+use crate::{NormKind, Precision};
 
 /// Where weights live and what matrix products round to.
 #[derive(Clone, Debug)]
@@ -68,23 +68,50 @@ impl Linear {
     }
 }
 
-/// A root-mean-square norm, in float32.
+/// A norm, in float32.
 #[derive(Debug)]
-pub(super) struct RmsNorm {
+pub(super) struct Norm {
+    kind: NormKind,
     /// `(width,)`.
     weight: Tensor,
+    /// What a layer norm adds, `(width,)`.
+    bias: Option<Tensor>,
     eps: f32,
 }
 
-impl RmsNorm {
-    /// Takes a float32 weight `(width,)`.
+impl Norm {
+    /// Takes a float32 weight `(width,)` and bias `(width,)`.
     #[expect(clippy::cast_possible_truncation, reason = "ε is stored as float32 in checkpoints")]
-    pub(super) fn new(weight: &Tensor, eps: f64, placement: &Placement) -> Result<Self> {
-        Ok(Self { weight: weight.to_device(&placement.device)?, eps: eps as f32 })
+    pub(super) fn new(
+        kind: NormKind,
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+        eps: f64,
+        placement: &Placement,
+    ) -> Result<Self> {
+        let bias = bias.map(|bias| bias.to_device(&placement.device)).transpose()?;
+        Ok(Self { kind, weight: weight.to_device(&placement.device)?, bias, eps: eps as f32 })
     }
 
     /// `(…, width)` → `(…, width)`.
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        candle_nn::ops::rms_norm(&x.contiguous()?, &self.weight, self.eps)
+        let x = match self.kind {
+            NormKind::Rms => x.contiguous()?,
+            // a layer norm is a root-mean-square norm of what is left of the mean
+            NormKind::Layer => x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?.contiguous()?,
+        };
+        let normed = candle_nn::ops::rms_norm(&x, &self.weight, self.eps)?;
+        match &self.bias {
+            Some(bias) => normed.broadcast_add(bias),
+            None => Ok(normed),
+        }
+    }
+}
+
+/// c · tanh(x / c), if there is a cap c.
+pub(super) fn capped(x: Tensor, cap: Option<f64>) -> Result<Tensor> {
+    match cap {
+        Some(cap) => (x / cap)?.tanh()? * cap,
+        None => Ok(x),
     }
 }

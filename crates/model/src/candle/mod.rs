@@ -3,7 +3,7 @@
 //! Shapes use these letters: `w` windows of the batch, `t` tokens of the longest, `q` query rows of a block, `e` positions visible to the block,
 //! `h` query heads, `k` key/value heads, `g` query heads that share one of them, `d` head width.
 //!
-//! Source: the network is that of Touvron et al. (2023), LLaMA, §2.2, with grouped-query attention (Ainslie et al. 2023).
+//! The network is what a [`DecoderSpec`] says.
 
 mod attention;
 mod decoder;
@@ -16,11 +16,12 @@ use candle_core::Device;
 use headwater_record::HeadSet;
 use headwater_record::run::Numerics;
 
-use crate::checkpoint::Checkpoint;
-use crate::engine::{lowest_argmax, shared_layers, validate_rows, validate_window};
+use crate::engine::{argmax_of_seen, lowest_argmax, shared_layers, validate_rows, validate_window};
 use crate::options::CPU;
+use crate::tensors::Checkpoint;
 use crate::{
-    AttentionArgmax, Concurrency, Engine, EngineOptions, Error, HeadMask, ModelShape, Precision, WindowLosses,
+    AttentionArgmax, Concurrency, DecoderSpec, Engine, EngineOptions, Error, HeadMask, ModelShape, Precision,
+    WindowLosses,
 };
 use decoder::Decoder;
 use losses::Targets;
@@ -35,7 +36,7 @@ const LOGITS: usize = 4;
 /// The portable engine.
 #[derive(Debug)]
 pub(crate) struct CandleEngine {
-    shape: ModelShape,
+    spec: DecoderSpec,
     decoder: Decoder,
     device: Device,
     precision: Precision,
@@ -46,19 +47,19 @@ impl CandleEngine {
     /// Puts the weights of `checkpoint` on the device.
     pub(crate) fn load(
         checkpoint: &mut Checkpoint<'_>,
-        shape: ModelShape,
+        spec: DecoderSpec,
         options: &EngineOptions,
     ) -> Result<Self, Error> {
         let device = device(&options.device)?;
-        let decoder = Decoder::load(checkpoint, &shape, &linear::Placement::new(&device, options.precision))?;
-        let batch_tokens = batch_tokens(&shape, options);
-        Ok(Self { shape, decoder, device, precision: options.precision, batch_tokens })
+        let decoder = Decoder::load(checkpoint, &spec, &linear::Placement::new(&device, options.precision))?;
+        let batch_tokens = batch_tokens(&spec.shape, options);
+        Ok(Self { spec, decoder, device, precision: options.precision, batch_tokens })
     }
 }
 
 impl Engine for CandleEngine {
     fn shape(&self) -> &ModelShape {
-        &self.shape
+        &self.spec.shape
     }
 
     fn numerics(&self) -> Numerics {
@@ -81,13 +82,13 @@ impl Engine for CandleEngine {
     }
 
     fn batch_losses(&self, windows: &[&[u32]], mask: &HeadMask) -> Result<Vec<WindowLosses>, Error> {
-        windows.iter().try_for_each(|window| validate_window(&self.shape, window))?;
+        windows.iter().try_for_each(|window| validate_window(&self.spec.shape, window))?;
         let targets = Targets::new(windows);
-        let shared = shared_layers(&self.shape, [mask])?;
+        let shared = shared_layers(&self.spec.shape, [mask])?;
         if targets.is_empty() {
             return Ok(vec![WindowLosses { base: Vec::new(), masked: Vec::new() }; windows.len()]);
         }
-        let layers = self.shape.layers;
+        let layers = self.spec.shape.layers;
         let trunk = self.decoder.trunk(windows, &self.device)?;
         let below = trunk.layers(0..shared, &trunk.embed()?, &HeadMask::default())?; // (w·t, hidden)
         let intact = trunk.layers(shared..layers, &below, &HeadMask::default())?; // (w·t, hidden)
@@ -101,24 +102,27 @@ impl Engine for CandleEngine {
     }
 
     fn attention_argmax(&self, tokens: &[u32], rows: Range<usize>) -> Result<AttentionArgmax, Error> {
-        validate_rows(&self.shape, tokens, &rows)?;
+        validate_rows(&self.spec.shape, tokens, &rows)?;
         let trunk = self.decoder.trunk(&[tokens], &self.device)?;
         let mut hidden = trunk.embed()?; // (t, hidden)
-        let mut positions = Vec::with_capacity(self.shape.layers * self.shape.heads * rows.len());
-        for layer in 0..self.shape.layers {
+        let mut positions = Vec::with_capacity(self.spec.shape.layers * self.spec.shape.heads * rows.len());
+        for layer in 0..self.spec.shape.layers {
             let logits = trunk.attention_logits(layer, &hidden, &rows)?; // (h, q, t)
             for head in logits.to_vec3::<f32>()? {
-                positions.extend(head.iter().zip(rows.clone()).map(|(row, query)| lowest_argmax(&row[..=query])));
+                let most = |(row, query): (&Vec<f32>, usize)| {
+                    argmax_of_seen(row, self.spec.layers[layer].first_seen(query)..=query)
+                };
+                positions.extend(head.iter().zip(rows.clone()).map(most));
             }
             hidden = trunk.layers(layer..layer + 1, &hidden, &HeadMask::default())?; // (t, hidden)
         }
-        AttentionArgmax::new(self.shape.layers, self.shape.heads, rows.len(), positions)
+        AttentionArgmax::new(self.spec.shape.layers, self.spec.shape.heads, rows.len(), positions)
     }
 
     fn predictions(&self, tokens: &[u32], rows: Range<usize>, masks: &[HeadMask]) -> Result<Vec<Vec<u32>>, Error> {
-        validate_rows(&self.shape, tokens, &rows)?;
-        let layers = self.shape.layers;
-        let shared = shared_layers(&self.shape, masks)?;
+        validate_rows(&self.spec.shape, tokens, &rows)?;
+        let layers = self.spec.shape.layers;
+        let shared = shared_layers(&self.spec.shape, masks)?;
         let trunk = self.decoder.trunk(&[tokens], &self.device)?;
         let below = trunk.layers(0..shared, &trunk.embed()?, &HeadMask::default())?; // (t, hidden)
         let most_likely = |mask: &HeadMask| {

@@ -8,14 +8,14 @@
 use std::ops::Range;
 
 use headwater_kernels::{
-    AttentionScratch, Buffer, HeadLayout, HeadNorm, HeadRotation, InputRows, Instructions, KvCache, Matrix, Operand,
-    PaddedRows, Projections, QueryBlock, ROW_STEP, RotaryTable, RunningMean, StridedRows, Takes, attend,
-    attention_logits, cross_entropy, padded_depth, project, project_add, split_heads, swiglu,
+    AttentionScratch, Buffer, HeadLayout, HeadNorm, HeadRotation, Inner, InputRows, Instructions, KvCache, Matrix,
+    Operand, PaddedRows, Projections, QueryBlock, ROW_STEP, RotaryTable, RunningMean, StridedRows, Takes, activated,
+    attend, attention_logits, cross_entropy, gated, padded_depth, project, project_add, split_heads,
 };
 
-use super::decoder::{Decoder, Layer, Linear};
-use crate::engine::lowest_argmax;
-use crate::{HeadMask, MaskKind, ModelShape};
+use super::decoder::{Decoder, Layer, Linear, QueryKeyNorms, norm_in_place};
+use crate::engine::{argmax_of_seen, lowest_argmax};
+use crate::{DecoderSpec, HeadMask, LayerSpec, MaskKind};
 
 /// Rows that a map takes at once, of all streams: each weight is read once for them, and they stay in the second-level cache.
 const MAP_ROWS: usize = 2 * ROW_STEP;
@@ -28,6 +28,10 @@ const LOGIT_ROWS: usize = 32;
 pub(super) struct Memory<E, R> {
     /// The residual stream, block by block: `(s, r, hidden)` each.
     residual: Vec<f32>,
+    /// The residual stream of a block before attention, where the MLP reads that, `(s · r, hidden)`.
+    before: Vec<f32>,
+    /// What attention or the MLP wrote before it is normed, `(s · r, hidden)`.
+    branch: Vec<f32>,
     /// Inputs of a map, `(s · r, hidden)` and others.
     inputs: R,
     /// Queries, keys and values, `(s · r, query + 2 kv)`.
@@ -55,6 +59,8 @@ impl<E: Operand, R: Default> Default for Memory<E, R> {
     fn default() -> Self {
         Self {
             residual: Vec::new(),
+            before: Vec::new(),
+            branch: Vec::new(),
             inputs: R::default(),
             projections: Vec::new(),
             queries: Buffer::EMPTY,
@@ -71,9 +77,10 @@ impl<E: Operand, R: Default> Default for Memory<E, R> {
 #[derive(Debug)]
 pub(super) struct Network<'a, N> {
     pub(super) decoder: &'a Decoder<N>,
-    pub(super) shape: &'a ModelShape,
+    pub(super) spec: &'a DecoderSpec,
     pub(super) layout: HeadLayout,
-    pub(super) rotary: &'a RotaryTable,
+    /// See [`Layer::table`].
+    pub(super) rotary: &'a [RotaryTable],
     pub(super) instructions: Instructions,
 }
 
@@ -134,10 +141,10 @@ pub(super) struct Argmax {
 impl<'a, E: Operand, N: Takes<E>> Window<'a, E, N> {
     /// Embeds `tokens` as one stream.
     pub(super) fn embed(network: Network<'a, N>, memory: &'a mut Memory<E, N::Rows>, tokens: &'a [u32]) -> Self {
-        let hidden = network.shape.hidden;
+        let hidden = network.spec.shape.hidden;
         memory.residual.resize(tokens.len() * hidden, 0.0);
-        for (token, row) in tokens.iter().zip(memory.residual.chunks_exact_mut(hidden)) {
-            network.decoder.embed(*token, row);
+        for (position, (token, row)) in tokens.iter().zip(memory.residual.chunks_exact_mut(hidden)).enumerate() {
+            network.decoder.embed(*token, position, row);
         }
         let mut window = Self { network, memory, tokens, streams: 0 };
         window.set_streams(1);
@@ -146,7 +153,7 @@ impl<'a, E: Operand, N: Takes<E>> Window<'a, E, N> {
 
     /// Makes `streams` streams of the one there is.
     pub(super) fn fork(&mut self, streams: usize) {
-        let hidden = self.network.shape.hidden;
+        let hidden = self.network.spec.shape.hidden;
         let one = std::mem::take(&mut self.memory.residual);
         self.memory.residual.reserve_exact(one.len() * streams);
         for rows in one.chunks(ROW_STEP * hidden) {
@@ -178,7 +185,7 @@ impl<'a, E: Operand, N: Takes<E>> Window<'a, E, N> {
 
     /// The residual stream of a block, `(s, r, hidden)`.
     fn residual(&self, block: Block) -> Range<usize> {
-        let row = self.streams * self.network.shape.hidden;
+        let row = self.streams * self.network.spec.shape.hidden;
         block.first * row..(block.first + block.rows) * row
     }
 
@@ -192,7 +199,7 @@ impl<'a, E: Operand, N: Takes<E>> Window<'a, E, N> {
     /// Runs all layers of one intact stream and returns the position that every head attends to most.
     pub(super) fn argmax(&mut self, rows: Range<usize>) -> Vec<u32> {
         let mut argmax = Argmax { rows, positions: Vec::new() };
-        let (layers, heads) = (self.network.shape.layers, self.network.layout.heads);
+        let (layers, heads) = (self.network.spec.shape.layers, self.network.layout.heads);
         argmax.positions.resize(layers * heads * argmax.rows.len(), 0);
         for index in 0..layers {
             self.layer(index, &[&HeadMask::default()], Some(&mut argmax));
@@ -209,6 +216,11 @@ impl<'a, E: Operand, N: Takes<E>> Window<'a, E, N> {
             stream.mean.reset(self.network.layout);
         }
         for block in self.blocks() {
+            if self.network.spec.is_parallel {
+                let range = self.residual(block);
+                self.memory.before.clear();
+                self.memory.before.extend_from_slice(&self.memory.residual[range]);
+            }
             self.attention(layer, block, &masked, (index, argmax.as_deref_mut()));
             self.mlp(layer, block);
         }
@@ -223,16 +235,30 @@ impl<'a, E: Operand, N: Takes<E>> Window<'a, E, N> {
         (index, mut argmax): (usize, Option<&mut Argmax>),
     ) {
         let range = self.residual(block);
-        let Self { network: Network { layout, rotary, instructions, decoder, .. }, memory, streams, .. } = self;
+        let Self { network: Network { spec, layout, rotary, instructions, decoder }, memory, streams, .. } = self;
         let (layout, instructions) = (*layout, *instructions);
         let rows = *streams * block.rows;
-        N::norm(instructions, &memory.residual[range.clone()], decoder.attention_norm(layer), &mut memory.inputs);
+        let read = &memory.residual[range.clone()];
+        read_stream(instructions, decoder, (read, layer.attention_norm.as_deref()), &mut memory.inputs);
         let normed = InputRows { rows: &memory.inputs, count: rows }; // (s·r, hidden)
         let Linear { weights, bias } = &layer.projections;
         project(instructions, normed, weights, bias.as_deref(), &mut memory.projections); // (s·r, query + 2 kv)
-        let [query_norm, key_norm] =
-            layer.head_norms.each_ref().map(|norm| norm.as_deref().map(|weight| HeadNorm { weight, eps: decoder.eps }));
-        let rotation = HeadRotation { table: rotary, query_norm, key_norm };
+        let (mut query_norm, mut key_norm) = (None, None);
+        match &layer.head_norms {
+            QueryKeyNorms::None => {}
+            QueryKeyNorms::EachHead([query, key]) => {
+                query_norm = Some(HeadNorm { weight: query, eps: decoder.eps });
+                key_norm = Some(HeadNorm { weight: key, eps: decoder.eps });
+            }
+            QueryKeyNorms::AllHeads([query, key]) => {
+                for row in memory.projections.chunks_exact_mut(layout.width()).take(rows) {
+                    let (queries, rest) = row.split_at_mut(layout.query_width());
+                    norm_in_place(queries, query, decoder.eps);
+                    norm_in_place(&mut rest[..layout.kv_width()], key, decoder.eps);
+                }
+            }
+        }
+        let rotation = HeadRotation { table: &rotary[layer.table], query_norm, key_norm };
         let stride = padded_depth(layout.query_width());
         for part in block.parts(*streams) {
             let (masked, StreamMemory { cache, mean }) = (&masked[part.stream], &mut memory.streams[part.stream]);
@@ -243,11 +269,12 @@ impl<'a, E: Operand, N: Takes<E>> Window<'a, E, N> {
             let projections = Projections { values: projections, first: part.first };
             split_heads(instructions, projections, rotation, &mut memory.queries, cache);
             for head in 0..layout.heads {
-                let queries = QueryBlock::new(&memory.queries, layout, head, part.positions());
+                let queries = QueryBlock::new(&memory.queries, layout, head, part.positions()).spanning(layer.span);
                 let first = part.offset * stride + head * layout.head_dim;
                 let out = StridedRows { values: &mut memory.attended[first..], stride };
                 if let Some(argmax) = &mut argmax {
-                    argmax.note(instructions, queries, cache, (index * layout.heads + head, part, &mut memory.logits));
+                    let at = (index * layout.heads + head, part, spec.layers[index]);
+                    argmax.note(instructions, (queries, cache), at, &mut memory.logits);
                 }
                 match masked.kind_of(head) {
                     None => attend(instructions, queries, cache, &mut memory.attention, out),
@@ -263,25 +290,31 @@ impl<'a, E: Operand, N: Takes<E>> Window<'a, E, N> {
         let shape = (rows, layout.query_width());
         let attended = N::inputs(instructions, &memory.attended, shape, None, &mut memory.inputs);
         let attended = InputRows { rows: attended, count: rows }; // (s·r, query)
-        let Linear { weights, bias } = &layer.output;
-        project_add(instructions, attended, weights, bias.as_deref(), &mut memory.residual[range]); // (s·r, hidden)
+        let to = (&mut memory.branch, &mut memory.residual[range]);
+        add(instructions, decoder, attended, (&layer.output, layer.attention_after_norm.as_deref()), to); // (s·r, hidden)
     }
 
     /// Adds the MLP to the residual stream of a block.
     fn mlp(&mut self, layer: &Layer<N>, block: Block) {
         let range = self.residual(block);
-        let Self { network: Network { shape, instructions, decoder, .. }, memory, streams, .. } = self;
+        let Self { network: Network { spec, instructions, decoder, .. }, memory, streams, .. } = self;
         let (rows, instructions) = (*streams * block.rows, *instructions);
-        N::norm(instructions, &memory.residual[range.clone()], decoder.mlp_norm(layer), &mut memory.inputs);
+        let read = if spec.is_parallel { &memory.before } else { &memory.residual[range.clone()] };
+        read_stream(instructions, decoder, (read, layer.mlp_norm.as_deref()), &mut memory.inputs);
         let normed = InputRows { rows: &memory.inputs, count: rows }; // (s·r, hidden)
-        let Linear { weights, bias } = &layer.gate_up;
-        let inner = PaddedRows { rows: &mut memory.inner, width: shape.intermediate };
-        swiglu(instructions, normed, weights, bias.as_deref(), inner);
-        let shape = (rows, shape.intermediate);
+        let Linear { weights, bias } = &layer.inner;
+        let map = Inner { weights, bias: bias.as_deref(), activation: spec.activation };
+        let inner = PaddedRows { rows: &mut memory.inner, width: spec.shape.intermediate };
+        if spec.shape.mlp_maps == 3 {
+            gated(instructions, normed, map, inner);
+        } else {
+            activated(instructions, normed, map, inner);
+        }
+        let shape = (rows, spec.shape.intermediate);
         let inner = N::inputs(instructions, &memory.inner, shape, decoder.inner_mix(), &mut memory.inputs);
         let inner = InputRows { rows: inner, count: rows }; // (s·r, intermediate)
-        let Linear { weights, bias } = &layer.down;
-        project_add(instructions, inner, weights, bias.as_deref(), &mut memory.residual[range]); // (s·r, hidden)
+        let to = (&mut memory.branch, &mut memory.residual[range]);
+        add(instructions, decoder, inner, (&layer.down, layer.mlp_after_norm.as_deref()), to); // (s·r, hidden)
     }
 
     /// The cross-entropy of every target after the last layer, `(s, t − 1)`, in nats.
@@ -297,7 +330,7 @@ impl<'a, E: Operand, N: Takes<E>> Window<'a, E, N> {
             let targets = (0..rows).map(|row| next(block.first + row % block.rows)).collect::<Vec<u32>>();
             let mut all = vec![0.0; rows];
             let normed = InputRows { rows: &memory.inputs, count: rows }; // (s·r, hidden)
-            cross_entropy(*instructions, normed, &decoder.head, &targets, &mut all); // (s·r,)
+            cross_entropy(*instructions, normed, decoder.vocabulary(), &targets, &mut all); // (s·r,)
             for (losses, block) in losses.iter_mut().zip(all.chunks_exact(block.rows)) {
                 losses.extend_from_slice(block);
             }
@@ -310,7 +343,7 @@ impl<'a, E: Operand, N: Takes<E>> Window<'a, E, N> {
 
     /// The most likely next token after each of `rows`, `(s, rows)`; ties take the lowest id.
     pub(super) fn predictions(&mut self, rows: Range<usize>) -> Vec<Vec<u32>> {
-        let (hidden, streams) = (self.network.shape.hidden, self.streams);
+        let (hidden, streams) = (self.network.spec.shape.hidden, self.streams);
         (0..streams)
             .map(|stream| {
                 let mut predictions = Vec::with_capacity(rows.len());
@@ -324,7 +357,7 @@ impl<'a, E: Operand, N: Takes<E>> Window<'a, E, N> {
                         hidden_rows.extend_from_slice(&self.memory.residual[row * hidden..][..hidden]);
                     }
                     self.logits(&hidden_rows);
-                    let vocab = self.network.shape.vocab;
+                    let vocab = self.network.spec.shape.vocab;
                     predictions.extend(self.memory.logits.chunks_exact(vocab).take(positions.len()).map(lowest_argmax));
                 }
                 predictions
@@ -332,14 +365,48 @@ impl<'a, E: Operand, N: Takes<E>> Window<'a, E, N> {
             .collect()
     }
 
-    /// Logits over the vocabulary, `(q, hidden)` → `(q, vocab)`, into memory.
+    /// Logits over the vocabulary, `(q, hidden)` → `(q, vocab)`, into memory, without a cap, which changes no order.
     fn logits(&mut self, hidden_rows: &[f32]) {
-        let Self { network: Network { shape, instructions, decoder, .. }, memory, .. } = self;
+        let Self { network: Network { spec, instructions, decoder, .. }, memory, .. } = self;
+        let shape = &spec.shape;
         let rows = hidden_rows.len() / shape.hidden;
         N::norm(*instructions, hidden_rows, decoder.final_norm(), &mut memory.inputs);
         memory.logits.resize(rows * shape.vocab, 0.0);
         let normed = InputRows { rows: &memory.inputs, count: rows };
-        project(*instructions, normed, &decoder.head, None, &mut memory.logits);
+        let vocabulary = decoder.vocabulary();
+        project(*instructions, normed, vocabulary.weights, vocabulary.bias, &mut memory.logits);
+    }
+}
+
+/// Makes the inputs of a map of rows of the residual stream, `(rows, hidden)`, after a norm of weight `norm` if there is one.
+fn read_stream<M: Matrix>(
+    instructions: Instructions,
+    decoder: &Decoder<M>,
+    (residual, norm): (&[f32], Option<&[f32]>),
+    inputs: &mut M::Rows,
+) {
+    match norm {
+        Some(weight) => M::norm(instructions, residual, decoder.norm_before(weight), inputs),
+        None => M::take(instructions, residual, decoder.hidden(), inputs),
+    }
+}
+
+/// Adds what `map` makes of `inputs` to the residual stream, `(rows, hidden)`, under a norm of weight `norm` if there is one.
+fn add<M: Matrix>(
+    instructions: Instructions,
+    decoder: &Decoder<M>,
+    inputs: InputRows<'_, M::Rows>,
+    (map, norm): (&Linear<M>, Option<&[f32]>),
+    (branch, residual): (&mut Vec<f32>, &mut [f32]),
+) {
+    let Linear { weights, bias } = map;
+    match norm {
+        None => project_add(instructions, inputs, weights, bias.as_deref(), residual),
+        Some(norm) => {
+            branch.resize(residual.len(), 0.0);
+            project(instructions, inputs, weights, bias.as_deref(), branch);
+            decoder.add_normed(norm, branch, residual);
+        }
     }
 }
 
@@ -369,9 +436,9 @@ impl Argmax {
     fn note<E: Operand>(
         &mut self,
         instructions: Instructions,
-        queries: QueryBlock<'_, E>,
-        cache: &KvCache<E>,
-        (at, part, logits): (usize, Part, &mut Vec<f32>),
+        (queries, cache): (QueryBlock<'_, E>, &KvCache<E>),
+        (at, part, layer): (usize, Part, LayerSpec),
+        logits: &mut Vec<f32>,
     ) {
         let end = part.first + part.rows;
         let asked = self.rows.start.max(part.first)..self.rows.end.min(end);
@@ -381,8 +448,9 @@ impl Argmax {
         logits.resize(part.rows * end, 0.0);
         attention_logits(instructions, queries, cache, StridedRows { values: logits, stride: end }); // (r, e)
         for position in asked {
-            let row = &logits[(position - part.first) * end..][..=position];
-            self.positions[at * self.rows.len() + position - self.rows.start] = lowest_argmax(row);
+            let row = &logits[(position - part.first) * end..];
+            let most = argmax_of_seen(row, layer.first_seen(position)..=position);
+            self.positions[at * self.rows.len() + position - self.rows.start] = most;
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Layers below the first masked head are computed once; from there on the intact and the masked stream go through every layer
 //! together, so that each weight is read once for both. Neither logits nor attention matrices are stored.
 //!
-//! Source: the network is that of Touvron et al. (2023), LLaMA, §2.2, with grouped-query attention (Ainslie et al. 2023).
+//! The network is what a [`DecoderSpec`] says; see `decoder` for how it comes to the kernels.
 
 mod decoder;
 mod forward;
@@ -16,22 +16,24 @@ use headwater_kernels::{HeadLayout, Instructions, Matrix, Operand, RotaryTable, 
 use headwater_record::HeadSet;
 use headwater_record::run::Numerics;
 
-use crate::checkpoint::Checkpoint;
 use crate::engine::{shared_layers, validate_rows, validate_window};
-use crate::{AttentionArgmax, Concurrency, Engine, Error, HeadMask, ModelShape, Precision, WindowLosses};
+use crate::tensors::Checkpoint;
+use crate::{
+    AttentionArgmax, Concurrency, DecoderSpec, Engine, Error, HeadMask, ModelShape, Precision, Rope, WindowLosses,
+};
 use decoder::Decoder;
 use forward::{Memory, Network, Window};
 
 /// The fast engine on a CPU. `N` are the maps and the embedding; `E` is what attention multiplies and what lies between two maps.
 #[derive(Debug)]
 pub(crate) struct NativeEngine<E, N: Matrix> {
-    shape: ModelShape,
+    spec: DecoderSpec,
     layout: HeadLayout,
     decoder: Decoder<N>,
     instructions: Instructions,
     precision: Precision,
-    /// Angles of as many positions as the longest window so far.
-    rotary: Mutex<Arc<RotaryTable>>,
+    /// Angles of as many positions as the longest window so far, of each rotary embedding, and of none.
+    rotary: Mutex<Arc<Vec<RotaryTable>>>,
     /// Memory of windows that are done, for the next ones.
     idle: Mutex<Vec<Memory<E, N::Rows>>>,
 }
@@ -40,13 +42,14 @@ impl<E: Operand, N: Takes<E>> NativeEngine<E, N> {
     /// Packs the weights of `checkpoint`.
     pub(crate) fn load(
         checkpoint: &mut Checkpoint<'_>,
-        shape: ModelShape,
+        spec: DecoderSpec,
         (instructions, precision): (Instructions, Precision),
     ) -> Result<Self, Error> {
+        let shape = &spec.shape;
         let layout = HeadLayout { heads: shape.heads, kv_heads: shape.kv_heads, head_dim: shape.head_dim };
-        let decoder = Decoder::load(checkpoint, &shape)?;
+        let decoder = Decoder::load(checkpoint, &spec)?;
         let (rotary, idle) = (Mutex::default(), Mutex::default());
-        Ok(Self { shape, layout, decoder, instructions, precision, rotary, idle })
+        Ok(Self { spec, layout, decoder, instructions, precision, rotary, idle })
     }
 
     /// Runs `work` on `tokens`, embedded as one stream.
@@ -55,7 +58,7 @@ impl<E: Operand, N: Takes<E>> NativeEngine<E, N> {
         let mut memory = lock(&self.idle).pop().unwrap_or_default();
         let network = Network {
             decoder: &self.decoder,
-            shape: &self.shape,
+            spec: &self.spec,
             layout: self.layout,
             rotary: &rotary,
             instructions: self.instructions,
@@ -66,20 +69,26 @@ impl<E: Operand, N: Takes<E>> NativeEngine<E, N> {
     }
 
     /// Angles of at least `positions` positions.
-    fn rotary(&self, positions: usize) -> Arc<RotaryTable> {
-        let mut table = lock(&self.rotary);
-        if table.positions() < positions {
-            let most = positions.next_power_of_two().min(self.shape.context_tokens);
-            *table = Arc::new(RotaryTable::new(&self.shape.rope_frequencies(), most));
+    fn rotary(&self, positions: usize) -> Arc<Vec<RotaryTable>> {
+        let mut tables = lock(&self.rotary);
+        if tables.first().map_or(0, RotaryTable::positions) < positions {
+            let most = positions.next_power_of_two().min(self.spec.shape.context_tokens);
+            let half = self.spec.shape.head_dim / 2;
+            let table = |mut frequencies: Vec<f64>| {
+                frequencies.resize(half, 0.0);
+                RotaryTable::new(&frequencies, most)
+            };
+            let ropes = self.spec.ropes.iter().map(Rope::frequencies);
+            *tables = Arc::new(ropes.chain([Vec::new()]).map(table).collect());
         }
-        Arc::clone(&table)
+        Arc::clone(&tables)
     }
 
     /// See [`Engine::batch_losses`].
     fn window_losses(&self, window: &[u32], mask: &HeadMask) -> Result<WindowLosses, Error> {
-        validate_window(&self.shape, window)?;
-        let layers = self.shape.layers;
-        let shared = shared_layers(&self.shape, [mask])?;
+        validate_window(&self.spec.shape, window)?;
+        let layers = self.spec.shape.layers;
+        let shared = shared_layers(&self.spec.shape, [mask])?;
         if window.len() < 2 {
             return Ok(WindowLosses { base: Vec::new(), masked: Vec::new() });
         }
@@ -104,7 +113,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 impl<E: Operand, N: Takes<E>> Engine for NativeEngine<E, N> {
     fn shape(&self) -> &ModelShape {
-        &self.shape
+        &self.spec.shape
     }
 
     fn numerics(&self) -> Numerics {
@@ -125,22 +134,22 @@ impl<E: Operand, N: Takes<E>> Engine for NativeEngine<E, N> {
     }
 
     fn attention_argmax(&self, tokens: &[u32], rows: Range<usize>) -> Result<AttentionArgmax, Error> {
-        validate_rows(&self.shape, tokens, &rows)?;
+        validate_rows(&self.spec.shape, tokens, &rows)?;
         let count = rows.len();
         let positions = self.with_window(tokens, |mut window| window.argmax(rows));
-        AttentionArgmax::new(self.shape.layers, self.shape.heads, count, positions)
+        AttentionArgmax::new(self.spec.shape.layers, self.spec.shape.heads, count, positions)
     }
 
     fn predictions(&self, tokens: &[u32], rows: Range<usize>, masks: &[HeadMask]) -> Result<Vec<Vec<u32>>, Error> {
-        validate_rows(&self.shape, tokens, &rows)?;
-        let shared = shared_layers(&self.shape, masks)?;
+        validate_rows(&self.spec.shape, tokens, &rows)?;
+        let shared = shared_layers(&self.spec.shape, masks)?;
         if masks.is_empty() {
             return Ok(Vec::new());
         }
         Ok(self.with_window(tokens, |mut window| {
             window.layers(0..shared, &[&HeadMask::default()]);
             window.fork(masks.len());
-            window.layers(shared..self.shape.layers, &masks.iter().collect::<Vec<_>>());
+            window.layers(shared..self.spec.shape.layers, &masks.iter().collect::<Vec<_>>());
             window.predictions(rows) // (s, rows)
         }))
     }

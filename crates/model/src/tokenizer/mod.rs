@@ -12,7 +12,7 @@ use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::processors::byte_level::ByteLevel;
 use tokenizers::processors::sequence::Sequence;
 use tokenizers::processors::template::TemplateProcessing;
-use tokenizers::{AddedToken, DecoderWrapper, PostProcessorWrapper, Tokenizer as HfTokenizer};
+use tokenizers::{AddedToken, DecoderWrapper, ModelWrapper, PostProcessorWrapper, Tokenizer as HfTokenizer};
 
 use crate::gguf::GgufFile;
 use crate::paths::read;
@@ -51,6 +51,8 @@ pub struct Tokenizer {
     inner: HfTokenizer,
     /// Does the same faster, for the kinds of tokenizers that it knows.
     fast: Option<FastEncoder>,
+    /// Where a long text may be cut.
+    cuts: Cuts,
     bos: Option<u32>,
     origin: Origin,
     hash: ContentHash,
@@ -61,8 +63,8 @@ pub struct Tokenizer {
 enum Origin {
     /// In the file that holds the tokenizer, or nowhere.
     Known { eos: Option<u32>, settings: Box<TokenizerSettings> },
-    /// In the files beside this one.
-    Beside(PathBuf),
+    /// In the files beside this one, or else in the header of the weights.
+    Beside { tokenizer: PathBuf, header_eos: Option<u32> },
 }
 
 impl Tokenizer {
@@ -72,7 +74,8 @@ impl Tokenizer {
     /// As [`Model::load`](crate::Model::load), for what concerns the tokenizer.
     pub fn load(paths: &ModelPaths) -> Result<Self, Error> {
         match (&paths.tokenizer, paths.gguf()) {
-            (Some(path), _) => Self::open(path),
+            (Some(path), Some(weights)) => Self::open_beside(path, &GgufFile::open(weights)?),
+            (Some(path), None) => Self::open(path),
             (None, Some(path)) => Self::from_gguf(&GgufFile::open(path)?, paths.weights_hash),
             (None, None) => Err(paths.lacks("tokenizer.json")),
         }
@@ -86,6 +89,12 @@ impl Tokenizer {
         Self::from_json(path, &read(path)?)
     }
 
+    /// Loads the `tokenizer.json` beside a GGUF file, which is taken instead of the file's own tokenizer.
+    pub(crate) fn open_beside(path: &Path, weights: &GgufFile) -> Result<Self, Error> {
+        let origin = Origin::Beside { tokenizer: path.to_owned(), header_eos: header_eos(weights) };
+        Ok(Self { origin, ..Self::open(path)? })
+    }
+
     /// Reads a `tokenizer.json`.
     pub(crate) fn from_json(path: &Path, json: &[u8]) -> Result<Self, Error> {
         let wrong = |error: tokenizers::Error| Error::Format {
@@ -95,12 +104,32 @@ impl Tokenizer {
         };
         let mut inner = HfTokenizer::from_bytes(json).map_err(wrong)?;
         inner.with_padding(None).with_truncation(None).map_err(wrong)?;
+        // dropout is for training: a text has one tokenisation
+        if let ModelWrapper::BPE(pairs) = inner.get_model()
+            && pairs.dropout.is_some()
+        {
+            let mut pairs = pairs.clone();
+            pairs.dropout = None;
+            inner.with_model(ModelWrapper::BPE(pairs));
+        }
         let bare = inner.encode("a", false).map_err(wrong)?;
         let dressed = inner.encode("a", true).map_err(wrong)?;
-        let first = dressed.get_ids().first().copied();
-        let bos = first.filter(|first| bare.get_ids().first() != Some(first));
+        let bos = match leading(dressed.get_ids(), bare.get_ids()) {
+            [] => None,
+            [only] => Some(*only),
+            several => {
+                return Err(Error::Unsupported {
+                    path: path.to_owned(),
+                    key: "post_processor".to_owned(),
+                    value: format!("a template that puts {} tokens before a text", several.len()),
+                    supported: "templates that put at most one token before a text",
+                });
+            }
+        };
         let fast = FastEncoder::new(&inner);
-        Ok(Self { inner, fast, bos, origin: Origin::Beside(path.to_owned()), hash: ContentHash::of(json) })
+        let cuts = Cuts::of(&inner);
+        let origin = Origin::Beside { tokenizer: path.to_owned(), header_eos: None };
+        Ok(Self { inner, fast, cuts, bos, origin, hash: ContentHash::of(json) })
     }
 
     /// Builds the tokenizer that a GGUF file describes. `weights` is the hash of that file.
@@ -142,13 +171,12 @@ impl Tokenizer {
         };
         let bos = file.value("tokenizer.ggml.bos_token_id").and_then(GgufFile::integer);
         let bos = bos.and_then(|id| u32::try_from(id).ok()).filter(|_| adds_bos);
-        let eos = file.value("tokenizer.ggml.eos_token_id").and_then(GgufFile::integer);
-        let origin = Origin::Known { eos: eos.and_then(|id| u32::try_from(id).ok()), settings };
+        let origin = Origin::Known { eos: header_eos(file), settings };
         let bos_token = bos.and_then(|id| Some((inner.id_to_token(id)?, id)));
         inner.with_post_processor(Some(post_processor(bos_token).map_err(wrong)?));
         let hash = ContentHash::of_fields([b"gguf".as_slice(), weights.to_string().as_bytes()]);
         let fast = FastEncoder::new(&inner);
-        Ok(Self { inner, fast, bos, origin, hash })
+        Ok(Self { inner, fast, cuts: Cuts::BeforeLines, bos, origin, hash })
     }
 
     /// Tokenises `text`. Texts over 1 MiB are cut into pieces, before a newline that follows a non-space if there is one.
@@ -173,7 +201,7 @@ impl Tokenizer {
     fn encode_pieces(&self, text: &str, piece_bytes: usize, tokens: usize) -> Result<(Vec<u32>, usize), Error> {
         // about as many as there will be, so that the list hardly grows
         let (mut ids, mut bytes) = (Vec::with_capacity(text.len().min(piece_bytes) / 3), 0);
-        for piece in pieces(text, piece_bytes) {
+        for piece in pieces(text, piece_bytes, self.cuts) {
             self.encode_piece(piece, &mut ids).map_err(|error| failed(text, &error))?;
             bytes += piece.len();
             if ids.len() >= tokens {
@@ -201,7 +229,7 @@ impl Tokenizer {
     pub fn encode_with_spans(&self, text: &str) -> Result<Vec<TokenSpan>, Error> {
         let mut spans = Vec::new();
         let mut before = 0;
-        for piece in pieces(text, PIECE_BYTES) {
+        for piece in pieces(text, PIECE_BYTES, self.cuts) {
             let encoding = self.inner.encode(piece, false).map_err(|e| failed(text, &e))?;
             let ids = encoding.get_ids().iter().zip(encoding.get_offsets());
             spans.extend(ids.map(|(id, (start, end))| TokenSpan { id: *id, start: before + start, end: before + end }));
@@ -225,7 +253,9 @@ impl Tokenizer {
     pub fn eos(&self) -> Result<Option<u32>, Error> {
         match &self.origin {
             Origin::Known { eos, .. } => Ok(*eos),
-            Origin::Beside(path) => eos::beside(path, &|token| self.token_to_id(token)),
+            Origin::Beside { tokenizer, header_eos } => {
+                Ok(eos::beside(tokenizer, &|token| self.token_to_id(token))?.or(*header_eos))
+            }
         }
     }
 
@@ -236,7 +266,9 @@ impl Tokenizer {
     pub fn settings(&self) -> Result<TokenizerSettings, Error> {
         match &self.origin {
             Origin::Known { settings, .. } => Ok(TokenizerSettings::clone(settings)),
-            Origin::Beside(path) => tokenizer_settings::beside(path, &|token| self.token_to_id(token).is_some()),
+            Origin::Beside { tokenizer, .. } => {
+                tokenizer_settings::beside(tokenizer, &|token| self.token_to_id(token).is_some())
+            }
         }
     }
 
@@ -287,6 +319,20 @@ fn failed(text: &str, error: &tokenizers::Error) -> Error {
     Error::Tokenise { bytes: text.len(), reason: error.to_string() }
 }
 
+/// The id of the token that a GGUF header says ends a text.
+fn header_eos(file: &GgufFile) -> Option<u32> {
+    file.value("tokenizer.ggml.eos_token_id").and_then(GgufFile::integer).and_then(|id| u32::try_from(id).ok())
+}
+
+/// The tokens that a template put before the tokens `bare`, which made `dressed` of them. None, if there are no tokens to tell by.
+fn leading<'a>(dressed: &'a [u32], bare: &[u32]) -> &'a [u32] {
+    if bare.is_empty() {
+        return &[];
+    }
+    let start = dressed.windows(bare.len()).position(|window| window == bare);
+    &dressed[..start.unwrap_or_default()]
+}
+
 /// Puts the token that begins a text before it, if the model has one, where special tokens are asked for.
 fn post_processor(bos: Option<(String, u32)>) -> tokenizers::Result<PostProcessorWrapper> {
     let bytes = PostProcessorWrapper::ByteLevel(ByteLevel::new(false, false, false));
@@ -330,23 +376,56 @@ fn added_tokens(file: &GgufFile) -> Result<(Vec<AddedToken>, Vec<AddedToken>), E
     Ok((of_kind(CONTROL), of_kind(USER_DEFINED)))
 }
 
+/// Where a text may be cut so that a tokenizer gives the same tokens for the pieces as for the whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cuts {
+    /// Before lines, or before words where a line is too long: byte-level pairs.
+    BeforeLines,
+    /// Before words: tokenizers that mark the beginning of a text as that of a word.
+    BeforeWords,
+    /// Nowhere.
+    Nowhere,
+}
+
+impl Cuts {
+    /// Tries out where `tokenizer` may cut.
+    fn of(tokenizer: &HfTokenizer) -> Self {
+        // what the tokenizer has no tokens for tells nothing
+        let ids = |text: &str| tokenizer.encode_fast(text, false).map(|encoding| encoding.get_ids().to_vec()).ok();
+        let same = |(left, right): &(&str, &str)| match (ids(&format!("{left}{right}")), ids(left), ids(right)) {
+            (Some(whole), Some(left), Some(right)) => whole == [left, right].concat(),
+            _ => true,
+        };
+        let is_before = |cut: &str| {
+            let right = [("one two", "three four"), ("a", "b"), ("x1", "(y)\n")];
+            right.iter().all(|(left, right)| same(&(*left, format!("{cut}{right}").as_str())))
+        };
+        match (is_before("\n"), is_before(" ")) {
+            (true, true) => Self::BeforeLines,
+            (false, true) => Self::BeforeWords,
+            (_, false) => Self::Nowhere,
+        }
+    }
+}
+
 /// Cuts `text` into pieces of at most `most` bytes, so that byte-level BPE gives the same tokens for the pieces as for
 /// the whole: before a newline that follows a letter or digit (some pre-tokenizers join newlines to punctuation); else
-/// before a newline or a space that follows a non-space; else between two characters.
-fn pieces(text: &str, most: usize) -> impl Iterator<Item = &str> {
+/// before a newline or a space that follows a non-space; else between two characters. A tokenizer that allows it nowhere gets the whole
+/// text, one that allows it before words alone a longer piece if it must.
+fn pieces(text: &str, most: usize, cuts: Cuts) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
         if rest.is_empty() {
             return None;
         }
-        let (piece, after) = rest.split_at(piece_bytes(rest, most));
+        let (piece, after) = rest.split_at(piece_bytes(rest, most, cuts));
         rest = after;
         Some(piece)
     })
 }
 
-fn piece_bytes(text: &str, most: usize) -> usize {
-    if text.len() <= most {
+fn piece_bytes(text: &str, most: usize, cuts: Cuts) -> usize {
+    if text.len() <= most || cuts == Cuts::Nowhere {
         return text.len();
     }
     let limit = text.floor_char_boundary(most.max(4));
@@ -355,6 +434,10 @@ fn piece_bytes(text: &str, most: usize) -> usize {
         (1..limit).rev().find(|&at| bytes[at] == wanted && text[..at].ends_with(after))
     };
     let non_space = |c: char| !c.is_whitespace();
+    if cuts == Cuts::BeforeWords {
+        let later = || (limit..text.len()).find(|&at| bytes[at] == b' ' && text[..at].ends_with(non_space));
+        return before(b' ', non_space).or_else(later).unwrap_or(text.len());
+    }
     let cut = before(b'\n', char::is_alphanumeric).or_else(|| before(b'\n', non_space));
     cut.or_else(|| before(b' ', non_space)).unwrap_or(limit)
 }
@@ -368,15 +451,32 @@ mod tests {
     #[test]
     fn pieces_end_before_newlines_that_follow_text() {
         let text = "one two\nthree \n\nfour";
-        assert_eq!(pieces(text, 9).collect::<Vec<_>>(), ["one two", "\nthree", " \n\nfour"]);
-        assert_eq!(pieces("", 9).count(), 0);
+        assert_eq!(pieces(text, 9, Cuts::BeforeLines).collect::<Vec<_>>(), ["one two", "\nthree", " \n\nfour"]);
+        assert_eq!(pieces("", 9, Cuts::BeforeLines).count(), 0);
+    }
+
+    #[test]
+    fn pieces_end_before_words_where_lines_do_not_do() {
+        let text = "one two\nthree four";
+        assert_eq!(pieces(text, 9, Cuts::BeforeWords).collect::<Vec<_>>(), ["one", " two\nthree", " four"]);
+        assert_eq!(pieces(text, 9, Cuts::Nowhere).collect::<Vec<_>>(), [text]);
+    }
+
+    #[test]
+    fn what_stands_before_a_text_is_told_from_what_ends_it() {
+        assert_eq!(leading(&[1, 7, 8], &[7, 8]), [1]);
+        assert_eq!(leading(&[1, 2, 7], &[7]), [1, 2]);
+        assert_eq!(leading(&[7, 2], &[7]), [0_u32; 0]);
+        assert_eq!(leading(&[2], &[]), [0_u32; 0]);
     }
 
     proptest! {
         #[test]
         fn pieces_join_to_the_text(text in "[a-c \\né€🦀]{0,80}", most in 1_usize..12) {
-            prop_assert_eq!(pieces(&text, most).collect::<String>(), text.clone());
-            prop_assert!(pieces(&text, most).all(|piece| piece.len() <= most.max(4)));
+            for cuts in [Cuts::BeforeLines, Cuts::BeforeWords, Cuts::Nowhere] {
+                prop_assert_eq!(pieces(&text, most, cuts).collect::<String>(), text.clone());
+            }
+            prop_assert!(pieces(&text, most, Cuts::BeforeLines).all(|piece| piece.len() <= most.max(4)));
         }
     }
 }

@@ -7,7 +7,7 @@ use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{AddedToken, Tokenizer as HfTokenizer};
 
 use super::fast::FastEncoder;
-use super::{Origin, Tokenizer};
+use super::{Cuts, Origin, Tokenizer};
 use crate::Error;
 
 /// The token that ends a document.
@@ -45,7 +45,7 @@ impl Tokenizer {
         let inner = HfTokenizer::from_bytes(&json).map_err(failed)?;
         let fast = FastEncoder::new(&inner);
         let origin = Origin::Known { eos: inner.token_to_id(END), settings: Box::default() };
-        Ok(Self { fast, inner, bos: None, origin, hash: ContentHash::of(json.as_bytes()) })
+        Ok(Self { fast, inner, cuts: Cuts::BeforeLines, bos: None, origin, hash: ContentHash::of(json.as_bytes()) })
     }
 }
 

@@ -70,10 +70,13 @@ MASK, SEEN = {"heads": [], "kind": None}, {}
 
 
 def masked_attention(module, query, key, value, attention_mask, scaling, dropout=0.0, **kwargs):
-    group, n = module.num_key_value_groups, query.shape[2]
+    group, n = query.shape[1] // key.shape[1], query.shape[2]
     key, value = key.repeat_interleave(group, 1), value.repeat_interleave(group, 1)
     scores = torch.matmul(query, key.transpose(2, 3)) * scaling
-    scores = scores.masked_fill(torch.ones(n, n).triu(1).bool(), float("-inf"))
+    if kwargs.get("softcap"):
+        scores = torch.tanh(scores / kwargs["softcap"]) * kwargs["softcap"]
+    unseen = torch.ones(n, n).triu(1) + torch.ones(n, n).tril(-(kwargs.get("sliding_window") or n))
+    scores = scores.masked_fill(unseen.bool(), float("-inf"))
     SEEN[module.layer_idx] = scores[0]
     out = torch.matmul(torch.softmax(scores, -1, dtype=torch.float32).to(query.dtype), value)
     for layer, head in MASK["heads"]:
@@ -108,7 +111,7 @@ def top(scores):
     return best, float(f"{float(scores[best] - rest.max()):.4g}")
 
 
-def golden(name, make, state, windows, worst):
+def golden(name, make, state, windows, worst, heads=HEADS, sets=SETS):
     plain, masked = make("eager"), make("headwater_masked")
     for m in (plain, masked):
         m.load_state_dict(state, strict=False)
@@ -126,17 +129,17 @@ def golden(name, make, state, windows, worst):
         rows = sorted({0, 1, len(ids) // 2, len(ids) - 2, len(ids) - 1} & set(range(len(ids))))
         peaks, margins = [], []
         for layer in range(LAYERS):
-            found = [[top(SEEN_NOW[layer][h, r, :r + 1]) for r in rows] for h in range(HEADS)]
+            found = [[top(SEEN_NOW[layer][h, r, :r + 1]) for r in rows] for h in range(heads)]
             peaks.append([[p for p, _ in f] for f in found])
             margins.append([[m for _, m in f] for f in found])
         worst["base"] = max(worst["base"], float((losses(logits(wide, ids), ids) - losses(out, ids)).abs().max()))
         entry = {"ids": ids, "bos": ids[0] == BOS, "base": rounded(losses(out, ids)), "rows": rows, "attention": {"positions": peaks, "margins": margins},
                  "predictions": predict(out, rows), "masks": []}
-        for label, heads in SETS.items():
+        for label, set_ in sets.items():
             for kind in KINDS:
-                out_m = logits(masked, ids, heads, kind)
-                worst["masked"] = max(worst["masked"], float((losses(logits(wide, ids, heads, kind), ids) - losses(out_m, ids)).abs().max()))
-                entry["masks"].append({"name": label, "kind": kind, "heads": heads, "losses": rounded(losses(out_m, ids)), "predictions": predict(out_m, rows)})
+                out_m = logits(masked, ids, set_, kind)
+                worst["masked"] = max(worst["masked"], float((losses(logits(wide, ids, set_, kind), ids) - losses(out_m, ids)).abs().max()))
+                entry["masks"].append({"name": label, "kind": kind, "heads": set_, "losses": rounded(losses(out_m, ids)), "predictions": predict(out_m, rows)})
         result["windows"].append(entry)
     return result
 

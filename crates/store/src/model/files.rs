@@ -52,6 +52,9 @@ struct Index {
 pub(super) fn locate(path: &Path) -> Result<Located> {
     let failed = |error| Error::reading(path.display().to_string(), error);
     if fs::metadata(path).map_err(failed)?.is_file() {
+        if path.file_name().is_some_and(|name| is_pickled(&name.to_string_lossy())) {
+            return Err(Error::PickledModel { path: path.display().to_string() });
+        }
         if !is_weights(path) {
             let found = vec![path.display().to_string()];
             return Err(Error::NoSingleModel { path: path.display().to_string(), found });
@@ -80,11 +83,17 @@ pub(super) fn locate(path: &Path) -> Result<Located> {
 }
 
 impl Located {
-    /// Weights together with the tokenizer and config of their folder; a GGUF file brings its own.
+    /// Weights together with the tokenizer and config of their folder; a GGUF file brings its own config, and a tokenizer for want of a better one.
     fn beside(folder: &Path, weights: Vec<PathBuf>) -> Self {
         let is_gguf = weights.iter().any(|path| path.extension().is_some_and(|extension| extension == "gguf"));
-        let beside = |name| Some(folder.join(name)).filter(|path| !is_gguf && path.is_file());
-        Self { tokenizer: beside("tokenizer.json"), config: beside("config.json"), weights }
+        let beside = |name| Some(folder.join(name)).filter(|path| path.is_file());
+        Self { tokenizer: beside("tokenizer.json"), config: beside("config.json").filter(|_| !is_gguf), weights }
+    }
+
+    /// Whether nothing is missing beside the weights.
+    pub(super) fn is_whole(&self) -> bool {
+        let is_gguf = self.weights.iter().any(|path| path.extension().is_some_and(|extension| extension == "gguf"));
+        is_gguf || (self.tokenizer.is_some() && self.config.is_some())
     }
 
     /// Hashes the weights.
@@ -110,12 +119,24 @@ pub(super) fn is_weights(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "gguf" || extension == "safetensors")
 }
 
+/// Those of `names` that are named like weights.
+pub(super) fn weights_among(names: &[String]) -> Vec<String> {
+    names.iter().filter(|name| is_weights(Path::new(name))).cloned().collect()
+}
+
+/// Whether a file is named like weights that `torch.save` wrote.
+fn is_pickled(name: &str) -> bool {
+    let stem = name.strip_suffix(".bin").or_else(|| name.strip_suffix(".bin.index.json"));
+    stem.is_some_and(|stem| stem.starts_with("pytorch_model")) || name.ends_with(".pth") || name.ends_with(".pt")
+}
+
 /// Picks the weights among `names`: `model.safetensors`, else the only file named like weights.
 pub(super) fn single_weights<'a>(names: &'a [String], path: &str) -> Result<&'a str> {
     let found: Vec<&str> = names.iter().map(String::as_str).filter(|name| is_weights(Path::new(name))).collect();
     match found.as_slice() {
         [only] => Ok(only),
         several if several.contains(&SINGLE) => Ok(SINGLE),
+        [] if names.iter().any(|name| is_pickled(name)) => Err(Error::PickledModel { path: path.to_owned() }),
         _ => {
             let found = found.iter().map(|name| (*name).to_owned()).collect();
             Err(Error::NoSingleModel { path: path.to_owned(), found })

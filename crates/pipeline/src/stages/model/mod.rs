@@ -13,6 +13,10 @@ use serde::Serialize;
 use crate::pipeline::json_bytes;
 use crate::{Environment, Event, Pipeline, Result, Step, Total};
 
+mod check;
+
+pub use check::{Against, CheckedSentence, ModelCheck, check_model};
+
 /// A tokenizer that lies in a folder without a model.
 const TOKENIZER_FILE: &str = "tokenizer.json";
 
@@ -139,7 +143,8 @@ pub fn write_tokenizer(
 
 /// Loads the tokenizer of a model, of a folder, or in a `tokenizer.json`; returns its name too.
 fn tokenizer_of(name: &str, environment: &Environment) -> Result<(Tokenizer, String)> {
-    let path = Path::new(name);
+    let expanded = environment.stores.expanded(name);
+    let path = Path::new(expanded.as_ref());
     let alone = if path.is_dir() { path.join(TOKENIZER_FILE) } else { path.to_owned() };
     if alone.extension().is_some_and(|extension| extension == "json") && alone.is_file() {
         return Ok((Tokenizer::open(&alone)?, name.to_owned()));
@@ -155,7 +160,7 @@ fn paths(files: ModelFiles) -> (ModelPaths, String) {
 }
 
 fn fetch_files(name: &str, environment: &Environment) -> Result<ModelFiles> {
-    let spec = ModelSpec::resolve(name)?;
+    let spec = ModelSpec::resolve(&environment.stores.expanded(name))?;
     let step = environment.events.begin(Step { name: "model", unit: "bytes", total: Total::Unknown });
     Ok(Fetcher::new(environment.cache()?, &environment.stores).fetch(&spec, &|bytes| step.advance(bytes))?)
 }

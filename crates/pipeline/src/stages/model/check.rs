@@ -1,0 +1,181 @@
+//! A second look at a model: what was understood of it, and what it makes of a few sentences.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use headwater_heads::{HeadsConfig, placeholder_heads};
+use headwater_model::{EngineOptions, HeadMask, Model, ModelPaths, Precision};
+use headwater_record::ByteCount;
+use headwater_record::run::Numerics;
+use serde::{Deserialize, Serialize};
+
+use super::{fetch_files, paths};
+use crate::{Environment, Error, Result};
+
+/// Text in three kinds: prose, source code and another language.
+const SENTENCES: [&str; 3] = [
+    "The miller counted the sacks, and when he had counted them he began again with the first.",
+    "def mean(values):\n    return sum(values) / len(values)\n",
+    "Der Fluss ist nach dem Regen breit, und die Brücke steht unter Wasser.",
+];
+
+/// What runs the script that asks transformers.
+const PYTHON: &str = "python3";
+
+/// What [`check_model`] found.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ModelCheck {
+    /// The model's name.
+    pub name: String,
+    /// The files of its weights.
+    pub weights: Vec<String>,
+    /// Their bytes.
+    pub bytes: ByteCount,
+    /// What configurations call its architecture.
+    pub architecture: &'static str,
+    /// What sets it apart from a Llama.
+    pub particulars: Vec<String>,
+    /// Layers.
+    pub layers: usize,
+    /// Query heads a layer.
+    pub heads: usize,
+    /// Key/value heads a layer.
+    pub kv_heads: usize,
+    /// Width of the residual stream.
+    pub hidden: usize,
+    /// Weights of all maps and of the embedding.
+    pub parameters: u64,
+    /// Rows of the embedding.
+    pub vocabulary: usize,
+    /// Tokens that the tokenizer knows.
+    pub tokens: u64,
+    /// The token that begins a window, if there is one.
+    pub bos: Option<String>,
+    /// The token that ends a text, if the files say.
+    pub eos: Option<String>,
+    /// Longest window, in tokens.
+    pub context_tokens: usize,
+    /// Heads that `heads.fraction` of the default masks.
+    pub masked_heads: usize,
+    /// What computes the losses beside float32.
+    pub numerics: Numerics,
+    /// What the model makes of a few texts.
+    pub sentences: Vec<CheckedSentence>,
+    /// Beside transformers, if that was asked for.
+    pub against: Option<Against>,
+}
+
+/// A text and its losses.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CheckedSentence {
+    /// The text.
+    pub text: String,
+    /// Its tokens, a token that begins the window included.
+    pub tokens: usize,
+    /// Mean loss in float32, in nats.
+    pub loss: f64,
+    /// Mean loss as `auto` computes it, in nats.
+    pub loss_as_it_comes: f64,
+}
+
+/// How far transformers is.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Against {
+    /// Version of transformers.
+    pub version: String,
+    /// Largest difference of the loss of a token in float32, in nats.
+    pub largest_difference: f64,
+}
+
+/// What the script answers.
+#[derive(Deserialize)]
+struct Answer {
+    version: String,
+    losses: Vec<Vec<f64>>,
+}
+
+/// Loads a model, runs it on three sentences in float32 and as it comes, and tells what was understood of it. `against` also asks transformers of
+/// `python3` for the losses.
+///
+/// `name` is as for [`fetch_model`](super::fetch_model).
+///
+/// # Errors
+/// Those of loading a model; [`Error::Transformers`] if Python cannot be asked.
+pub fn check_model(name: &str, against: bool, environment: &Environment) -> Result<ModelCheck> {
+    let (paths, name) = paths(fetch_files(name, environment)?);
+    let load = |precision| Model::load(&paths, &EngineOptions { precision, ..EngineOptions::default() });
+    let (plain, as_it_comes) = (load(Precision::F32)?, load(Precision::Auto)?);
+    let (shape, tokenizer) = (plain.shape(), plain.tokenizer());
+    let token = |id: u32| tokenizer.id_to_token(id).unwrap_or_else(|| id.to_string());
+    let (mut sentences, mut windows, mut losses) = (Vec::new(), Vec::new(), Vec::new());
+    for text in SENTENCES {
+        let ids = tokenizer.encode(text)?;
+        let window: Vec<u32> = tokenizer.bos().into_iter().chain(ids).take(shape.context_tokens).collect();
+        let of = |model: &Model| model.engine().losses(&window, &HeadMask::default());
+        let (float32, coming) = (of(&plain)?.base, of(&as_it_comes)?.base);
+        let (loss, loss_as_it_comes) = (mean(&float32), mean(&coming));
+        sentences.push(CheckedSentence { text: text.to_owned(), tokens: window.len(), loss, loss_as_it_comes });
+        windows.push(window);
+        losses.push(float32);
+    }
+    let bytes = paths.weights.iter().map(|path| path.metadata().map_or(0, |file| file.len())).sum();
+    Ok(ModelCheck {
+        name,
+        weights: paths.weights.iter().map(|path| path.display().to_string()).collect(),
+        bytes: ByteCount(bytes),
+        architecture: plain.spec().architecture,
+        particulars: plain.spec().particulars(),
+        layers: shape.layers,
+        heads: shape.heads,
+        kv_heads: shape.kv_heads,
+        hidden: shape.hidden,
+        parameters: plain.spec().parameters(),
+        vocabulary: shape.vocab,
+        tokens: tokenizer.vocab_size(),
+        bos: tokenizer.bos().map(token),
+        eos: tokenizer.eos()?.map(token),
+        context_tokens: shape.context_tokens,
+        masked_heads: placeholder_heads(shape.layers, shape.heads, HeadsConfig::default().fraction)?.as_slice().len(),
+        numerics: as_it_comes.numerics(),
+        sentences,
+        against: if against { Some(beside_transformers(&paths, &windows, &losses)?) } else { None },
+    })
+}
+
+fn mean(losses: &[f32]) -> f64 {
+    losses.iter().map(|loss| f64::from(*loss)).sum::<f64>() / losses.len() as f64
+}
+
+/// Asks transformers for the losses of `windows`, and compares them with `losses`.
+fn beside_transformers(paths: &ModelPaths, windows: &[Vec<u32>], losses: &[Vec<f32>]) -> Result<Against> {
+    let failed = |reason: String| Error::Transformers { reason };
+    let first = paths.weights.first().ok_or_else(|| failed("the model has no files".to_owned()))?;
+    let folder = first.parent().unwrap_or(Path::new("."));
+    let is_gguf = first.extension().is_some_and(|extension| extension == "gguf");
+    let gguf = first.file_name().filter(|_| is_gguf).map(|name| name.to_string_lossy());
+    let asked = serde_json::json!({"path": folder, "gguf": gguf, "windows": windows});
+    let mut child = Command::new(PYTHON)
+        .args(["-c", include_str!("transformers.py")])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| failed(format!("cannot start {PYTHON}: {error}")))?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // a script that has ended already says why below
+        let _ = stdin.write_all(asked.to_string().as_bytes());
+    }
+    let output = child.wait_with_output().map_err(|error| failed(error.to_string()))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let last = said.trim().lines().last().unwrap_or("it says nothing").to_owned();
+        return Err(failed(format!("{last}; it needs torch and transformers, and of GGUF files the package gguf")));
+    }
+    let answer: Answer = serde_json::from_slice(&output.stdout)
+        .map_err(|error| failed(format!("its answer is not understood: {error}")))?;
+    let theirs = answer.losses.iter().flatten();
+    let differences = losses.iter().flatten().zip(theirs).map(|(ours, theirs)| (f64::from(*ours) - theirs).abs());
+    let largest_difference = differences.fold(0.0, |most: f64, off| if off.is_nan() { off } else { most.max(off) });
+    Ok(Against { version: answer.version, largest_difference })
+}
