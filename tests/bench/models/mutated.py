@@ -11,6 +11,7 @@ import json
 import logging
 import pathlib
 import random
+import resource
 import shutil
 import subprocess
 import sys
@@ -86,6 +87,8 @@ def main():
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
     torch.set_num_threads(1)
+    # some configurations ask for more memory than there is
+    resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))
     draw = random.Random(args.seed)
     models = sorted(path.parent for path in TINY.glob("*/model.safetensors"))
     tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_file=str(TINY / "llama/tokenizer.json"))

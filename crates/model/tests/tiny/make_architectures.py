@@ -32,7 +32,7 @@ ODD = {
     "granite": {"hidden_size": 30, "intermediate_size": 13, "num_attention_heads": 3, "num_key_value_heads": 3, "tie_word_embeddings": True},
     "phi3": {"hidden_size": 30, "intermediate_size": 21, "num_attention_heads": 3, "num_key_value_heads": 1, "partial_rotary_factor": 1.0},
     "olmo2": {"hidden_size": 18, "intermediate_size": 19, "num_attention_heads": 3, "num_key_value_heads": 1, "attention_bias": False},
-    "olmo3": {"hidden_size": 20, "intermediate_size": 50, "num_attention_heads": 2, "num_key_value_heads": 2, "sliding_window": 1},
+    "olmo3": {"hidden_size": 20, "intermediate_size": 50, "num_attention_heads": 2, "num_key_value_heads": 2, "sliding_window": 3},
     "gemma": {"hidden_size": 27, "intermediate_size": 33, "num_attention_heads": 1, "num_key_value_heads": 1, "head_dim": 6},
     "gemma2": {"hidden_size": 26, "intermediate_size": 17, "num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 14, "sliding_window": 100,
                "query_pre_attn_scalar": 20},
