@@ -6,14 +6,17 @@
 mod engines;
 mod fixture;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use arrow::array::AsArray;
 use engines::engines;
 use fixture::{Outcome, load, paths, tiny};
-use headwater_model::{EngineOptions, Error, HeadMask, MaskKind, Model, ModelPaths, Precision};
+use headwater_model::{DecoderSpec, EngineOptions, Error, HeadMask, MaskKind, Model, ModelPaths, Precision, Rope};
 use headwater_record::{ContentHash, HeadSet};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use safetensors::tensor::{SafeTensors, TensorView, serialize_to_file};
 use serde::Deserialize;
 use serde_json::Value;
@@ -256,5 +259,42 @@ fn dropout_of_merges_is_off() -> Outcome {
     for _ in 0..8 {
         assert_eq!(with.tokenizer().encode(text)?, without.tokenizer().encode(text)?);
     }
+    Ok(())
+}
+
+/// How many damaged configurations are tried; `tests/bench/models/mutated.py` compares such with transformers.
+const DAMAGED: usize = 2_000;
+
+#[test]
+fn a_damaged_configuration_is_refused_or_understood() -> Outcome {
+    let mut configs: Vec<Value> = Vec::new();
+    for entry in fs_err::read_dir(tiny(""))? {
+        let path = entry?.path().join("config.json");
+        if path.is_file() {
+            configs.push(serde_json::from_slice(&fs_err::read(path)?)?);
+        }
+    }
+    assert!(configs.len() >= 20, "{} configurations", configs.len());
+    let all_keys: BTreeSet<String> =
+        configs.iter().filter_map(Value::as_object).flat_map(|config| config.keys().cloned()).collect();
+    let keys: Vec<&String> = all_keys.iter().collect();
+    let values = serde_json::json!([null, true, -1, 0, 1, 3, 7, 1_u64 << 40, 0.0, 0.3, 1.0, -2.5, 1e300, "", "gelu", "llama", "yarn", [], [0, 1, 1],
+        ["sliding_attention"], {}, {"rope_type": "yarn", "factor": 0.0}, {"rope_type": "longrope", "short_factor": [0]},
+        {"rope_type": "llama3", "factor": 1, "low_freq_factor": 1, "high_freq_factor": 1}, {"full_attention": 3}]);
+    let values = values.as_array().expect("a list");
+    let mut rng = ChaCha8Rng::seed_from_u64(9);
+    let mut understood = 0;
+    for index in 0..DAMAGED {
+        let mut config = configs[index % configs.len()].clone();
+        for _ in 0..rng.random_range(1..4) {
+            let key = keys[rng.random_range(0..keys.len())];
+            config[key] = values[rng.random_range(0..values.len())].clone();
+        }
+        if let Ok(spec) = DecoderSpec::of_config(Path::new("config.json"), config.to_string().as_bytes()) {
+            assert!(spec.ropes.iter().flat_map(Rope::frequencies).all(f64::is_finite), "{config}");
+            understood += 1;
+        }
+    }
+    assert!(understood > 0 && understood < DAMAGED, "{understood} of {DAMAGED} were understood");
     Ok(())
 }

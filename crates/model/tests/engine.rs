@@ -17,6 +17,9 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize_to_file};
 
+/// Models whose layers need different memory: norms before, windows and norms around, attention and MLP side by side.
+const VARIED: [&str; 3] = ["qwen3", "gemma2", "gpt_neox"];
+
 fn mask(heads: &str, kind: MaskKind) -> Result<HeadMask, serde_json::Error> {
     Ok(HeadMask { set: serde_json::from_str::<HeadSet>(heads)?, kind })
 }
@@ -42,29 +45,34 @@ fn on_every_engine(path: &Path, test: impl Fn(&dyn Engine) -> Outcome) -> Outcom
 
 #[test]
 fn a_window_scores_the_same_alone_and_among_others() -> Outcome {
-    for options in all_engines() {
+    for (options, name) in all_engines().flat_map(|options| VARIED.map(|name| (options.clone(), name))) {
         let mask = mask("[[1, 0], [1, 3], [2, 2]]", MaskKind::CausalUniform)?;
-        let alone = bits(&load(&tiny("qwen3"), &options)?.engine().losses(&window(1, 200, 304), &mask)?);
-        let model = load(&tiny("qwen3"), &options)?;
+        let alone = bits(&load(&tiny(name), &options)?.engine().losses(&window(1, 200, 304), &mask)?);
+        let model = load(&tiny(name), &options)?;
         for (seed, tokens) in [(2, 3), (1, 200), (3, 256), (1, 200), (4, 129), (1, 200)] {
             let losses = model.engine().losses(&window(seed, tokens, 304), &mask)?;
-            assert!(seed != 1 || bits(&losses) == alone, "{options:?}: other windows change the losses");
+            assert!(seed != 1 || bits(&losses) == alone, "{name}, {options:?}: other windows change the losses");
         }
         let together: Result<Vec<_>, _> = std::thread::scope(|scope| {
             let threads: Vec<_> =
                 (0..4).map(|_| scope.spawn(|| model.engine().losses(&window(1, 200, 304), &mask))).collect();
             threads.into_iter().map(|thread| thread.join().expect("losses do not panic")).collect()
         });
-        assert!(together?.iter().all(|losses| bits(losses) == alone), "{options:?}: other threads change the losses");
+        assert!(
+            together?.iter().all(|losses| bits(losses) == alone),
+            "{name}, {options:?}: other threads change the losses"
+        );
     }
     Ok(())
 }
 
 #[test]
 fn windows_of_a_batch_do_not_see_each_other() -> Outcome {
-    for kind in [MaskKind::CausalUniform, MaskKind::Zero] {
+    for (kind, name) in
+        [MaskKind::CausalUniform, MaskKind::Zero].into_iter().flat_map(|kind| VARIED.map(|name| (kind, name)))
+    {
         let mask = mask("[[0, 2], [2, 3]]", kind)?;
-        on_every_engine(&tiny("qwen3"), |engine| {
+        on_every_engine(&tiny(name), |engine| {
             let lengths = [129, 200, 1, 3, 200];
             let batch = |seeds: [u64; 5]| -> Vec<Vec<u32>> {
                 seeds.iter().zip(lengths).map(|(seed, tokens)| window(*seed, tokens, 304)).collect()

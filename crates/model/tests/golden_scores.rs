@@ -43,6 +43,9 @@ const TIE: f64 = 1e-3;
 /// The portable engine, the lower levels and the other mask take one document in so many: three.
 const SLOW_STEP: usize = 6;
 
+/// Float32, the slowest precision, takes one document in so many.
+const F32_STEP: usize = 2;
+
 struct Fixture {
     model: Model,
     goldens: Goldens,
@@ -57,10 +60,14 @@ fn fixture(options: &EngineOptions) -> Result<Option<Fixture>, Box<dyn Error>> {
         return Ok(None);
     };
     let mut goldens: Goldens = serde_json::from_slice(&fs_err::read(folder.join("scores.json"))?)?;
-    if options.engine == EngineChoice::Candle || options.instructions.is_some() {
-        // minutes for all of them; the tiny models run on each whole
-        goldens.documents = goldens.documents.into_iter().step_by(SLOW_STEP).collect();
-    }
+    let is_slow = options.engine == EngineChoice::Candle || options.instructions.is_some();
+    let step = match options.precision {
+        _ if is_slow => SLOW_STEP,
+        Precision::F32 => F32_STEP,
+        _ => 1,
+    };
+    // minutes for all of them; the tiny models run on each whole
+    goldens.documents = goldens.documents.into_iter().step_by(step).collect();
     let weights = PathBuf::from(gguf);
     let weights_hash = ContentHash::of(&fs_err::read(&weights)?);
     let paths = ModelPaths { weights: vec![weights], config: None, tokenizer: None, weights_hash };

