@@ -208,14 +208,30 @@ impl DecoderSpec {
             context_tokens: shape.context_tokens,
             original_context_tokens: defaults.original_context_tokens,
         };
+        let mut ropes = Vec::new();
+        if !defaults.ropes_differ {
+            ropes.push(rope::read(keys, shape.head_dim, rope_defaults)?);
+        }
         Ok(Self {
+            norm_eps: keys.epsilon_or("rms_norm_eps", defaults.eps)?,
+            activation: activation(keys, "hidden_act", Activation::Silu)?,
+            biases: biases(keys)?,
+            tying: tying(keys, defaults.tied)?,
+            ropes,
+            ..Self::plain(architecture, shape)
+        })
+    }
+
+    /// A decoder of these sizes in which nothing is multiplied, capped or normed more than once; the first rotary embedding is every layer's.
+    pub(crate) fn plain(architecture: &'static str, shape: ModelShape) -> Self {
+        Self {
             architecture,
             norm: NormKind::Rms,
-            norm_eps: keys.epsilon_or("rms_norm_eps", defaults.eps)?,
+            norm_eps: Defaults::LLAMA.eps,
             norm_places: NormPlaces::Before,
             head_norms: HeadNorms::None,
             is_parallel: false,
-            activation: activation(keys, "hidden_act", Activation::Silu)?,
+            activation: Activation::Silu,
             learns_positions: false,
             embedding_multiplier: 1.0,
             residual_multiplier: 1.0,
@@ -223,16 +239,12 @@ impl DecoderSpec {
             attention_cap: None,
             logit_multiplier: 1.0,
             logit_cap: None,
-            biases: biases(keys)?,
-            tying: tying(keys, defaults.tied)?,
-            ropes: if defaults.ropes_differ {
-                Vec::new()
-            } else {
-                vec![rope::read(keys, shape.head_dim, rope_defaults)?]
-            },
+            biases: Biases::AsStored,
+            tying: Tying::UnlessStored,
+            ropes: Vec::new(),
             layers: vec![LayerSpec { rope: Some(0), window: None }; shape.layers],
             shape,
-        })
+        }
     }
 
     /// Checks the sizes, and notes what layers see in them.
@@ -253,6 +265,11 @@ pub(crate) fn with_window(mut spec: DecoderSpec, keys: &Keys, default: Option<us
     let window = NonZeroUsize::new(keys.size_or("sliding_window", default.unwrap_or_default(), 0)?);
     spec.layers.iter_mut().for_each(|layer| layer.window = window);
     Ok(spec)
+}
+
+/// The positions of `sliding_window`, 4,096 if the key is not there; `None` if it is null or 0.
+pub(crate) fn sliding_width(keys: &Keys) -> Result<Option<usize>, Error> {
+    Ok(Some(keys.size_or("sliding_window", 4_096, 0)?).filter(|width| *width > 0))
 }
 
 /// Whether `attention_bias` and `mlp_bias` are true, or that files tell.

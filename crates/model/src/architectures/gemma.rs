@@ -8,7 +8,7 @@ use super::Architecture;
 use super::llama::{self, LIKE_LLAMA};
 use crate::keys::Keys;
 use crate::rope::{self, RopeDefaults};
-use crate::spec::{Defaults, HeadNorms, LayerSpec, NormPlaces, activation, windows};
+use crate::spec::{Defaults, HeadNorms, LayerSpec, NormPlaces, activation, sliding_width, windows};
 use crate::tensors::{Layout, Part, Role, Source};
 use crate::{DecoderSpec, Error, ModelShape};
 
@@ -36,7 +36,7 @@ fn gemma(keys: &Keys) -> Result<DecoderSpec, Error> {
 
 fn gemma2(keys: &Keys) -> Result<DecoderSpec, Error> {
     let spec = around("gemma2", keys, DEFAULTS)?;
-    let seen = windows(keys, spec.shape.layers, width(keys)?, |layer| layer.is_multiple_of(2))?;
+    let seen = windows(keys, spec.shape.layers, sliding_width(keys)?, |layer| layer.is_multiple_of(2))?;
     let layers = seen.into_iter().map(|window| LayerSpec { rope: Some(0), window });
     // llama.cpp knows the largest, whose scale is another, by its number of layers
     let largest = keys.is_header() && spec.shape.layers == 46;
@@ -59,7 +59,7 @@ fn gemma3(keys: &Keys) -> Result<DecoderSpec, Error> {
     let spec = around("gemma3_text", keys, defaults)?;
     let pattern = keys.size_or("sliding_window_pattern", 6, 6)?;
     keys.pass_over(&["_sliding_window_pattern"]);
-    let seen = windows(keys, spec.shape.layers, width(keys)?, |layer| !(layer + 1).is_multiple_of(pattern))?;
+    let seen = windows(keys, spec.shape.layers, sliding_width(keys)?, |layer| !(layer + 1).is_multiple_of(pattern))?;
     let defaults = |theta| RopeDefaults {
         theta,
         share: 1.0,
@@ -97,11 +97,6 @@ fn around(architecture: &'static str, keys: &Keys, defaults: Defaults) -> Result
         attention_scale: keys.positive_or("query_pre_attn_scalar", default)?.sqrt().recip(),
         ..spec
     })
-}
-
-fn width(keys: &Keys) -> Result<Option<usize>, Error> {
-    let width = keys.size_or("sliding_window", 4_096, 0)?;
-    Ok(Some(width).filter(|width| *width > 0))
 }
 
 /// As Llama's, but for the norms of a layer.

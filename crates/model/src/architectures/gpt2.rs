@@ -6,7 +6,7 @@ use super::Architecture;
 use super::llama::LIKE_LLAMA;
 use super::stored::{fused_header_source, projection};
 use crate::keys::Keys;
-use crate::spec::{Biases, HeadNorms, LayerSpec, NormKind, NormPlaces, activation, tying};
+use crate::spec::{Biases, LayerSpec, NormKind, activation, tying};
 use crate::tensors::{Cut, Layout, Part, Role, Source};
 use crate::{DecoderSpec, Error, ModelShape};
 
@@ -53,25 +53,15 @@ fn read(keys: &Keys) -> Result<DecoderSpec, Error> {
     // the context is what is left of the older name
     keys.pass_over(&["n_ctx"]);
     Ok(DecoderSpec {
-        architecture: "gpt2",
         norm: NormKind::Layer,
         norm_eps: keys.epsilon_or(if keys.is_header() { "layer_norm_eps" } else { "layer_norm_epsilon" }, 1e-5)?,
-        norm_places: NormPlaces::Before,
-        head_norms: HeadNorms::None,
-        is_parallel: false,
         activation: activation(keys, "activation_function", Activation::GeluTanh)?,
         learns_positions: true,
-        embedding_multiplier: 1.0,
-        residual_multiplier: 1.0,
         attention_scale,
-        attention_cap: None,
-        logit_multiplier: 1.0,
-        logit_cap: None,
         biases: Biases::Known { projections: true, output: true, mlp: true },
         tying: tying(keys, true)?,
-        ropes: Vec::new(),
         layers: vec![LayerSpec { rope: None, window: None }; layers],
-        shape,
+        ..DecoderSpec::plain("gpt2", shape)
     })
 }
 

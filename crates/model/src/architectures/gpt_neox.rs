@@ -8,7 +8,7 @@ use super::llama::LIKE_LLAMA;
 use super::stored::fused_header_source;
 use crate::keys::Keys;
 use crate::rope::{self, RopeDefaults};
-use crate::spec::{Biases, Defaults, HeadNorms, LayerSpec, NormKind, NormPlaces, activation, tying};
+use crate::spec::{Biases, Defaults, NormKind, activation, tying};
 use crate::tensors::{Cut, Layout, Part, Role, Source};
 use crate::{DecoderSpec, Error, ModelShape};
 
@@ -55,25 +55,14 @@ fn read(keys: &Keys) -> Result<DecoderSpec, Error> {
     let has_biases = keys.flag_or("attention_bias", true)?;
     let biases = Biases::Known { projections: has_biases, output: has_biases, mlp: true };
     Ok(DecoderSpec {
-        architecture: "gpt_neox",
         norm: NormKind::Layer,
         norm_eps: keys.epsilon_or("layer_norm_eps", 1e-5)?,
-        norm_places: NormPlaces::Before,
-        head_norms: HeadNorms::None,
         is_parallel: keys.flag_or("use_parallel_residual", true)?,
         activation: activation(keys, "hidden_act", Activation::Gelu)?,
-        learns_positions: false,
-        embedding_multiplier: 1.0,
-        residual_multiplier: 1.0,
-        attention_scale: (shape.head_dim as f64).sqrt().recip(),
-        attention_cap: None,
-        logit_multiplier: 1.0,
-        logit_cap: None,
         biases,
         tying: tying(keys, false)?,
         ropes: vec![rope::read(keys, shape.head_dim, rope)?],
-        layers: vec![LayerSpec { rope: Some(0), window: None }; layers],
-        shape,
+        ..DecoderSpec::plain("gpt_neox", shape)
     })
 }
 

@@ -5,7 +5,7 @@ use super::Architecture;
 use super::llama::LIKE_LLAMA;
 use crate::keys::Keys;
 use crate::rope::{self, RopeDefaults};
-use crate::spec::{Biases, Defaults, HeadNorms, LayerSpec, NormPlaces, windows};
+use crate::spec::{Biases, Defaults, HeadNorms, LayerSpec, NormPlaces, sliding_width, windows};
 use crate::{DecoderSpec, Error};
 
 pub(super) static OLMO2: Architecture =
@@ -33,9 +33,7 @@ fn olmo3(keys: &Keys) -> Result<DecoderSpec, Error> {
     const THETA: f64 = 5e5;
     let defaults = Defaults { ropes_differ: true, ..DEFAULTS };
     let spec = with_norms_after(DecoderSpec::llama("olmo3", keys, defaults)?);
-    let width = keys.size_or("sliding_window", 4_096, 0)?;
-    let width = Some(width).filter(|width| *width > 0);
-    let seen = windows(keys, spec.shape.layers, width, |layer| !(layer + 1).is_multiple_of(4))?;
+    let seen = windows(keys, spec.shape.layers, sliding_width(keys)?, |layer| !(layer + 1).is_multiple_of(4))?;
     let theta = keys.positive_or("rope_theta", THETA)?;
     let defaults = |theta| RopeDefaults {
         theta,

@@ -4,7 +4,7 @@
 use super::Architecture;
 use super::llama::LIKE_LLAMA;
 use crate::keys::Keys;
-use crate::spec::{Biases, Defaults, HeadNorms, windows};
+use crate::spec::{Biases, Defaults, HeadNorms, sliding_width, windows};
 use crate::{DecoderSpec, Error};
 
 pub(super) static QWEN2: Architecture =
@@ -26,8 +26,7 @@ fn qwen3(keys: &Keys) -> Result<DecoderSpec, Error> {
 }
 
 fn windowed(mut spec: DecoderSpec, keys: &Keys) -> Result<DecoderSpec, Error> {
-    let width = keys.size_or("sliding_window", 4_096, 0)?;
-    let width = Some(width).filter(|width| *width > 0);
+    let width = sliding_width(keys)?;
     let is_used = keys.flag_or("use_sliding_window", false)?;
     let lowest = keys.size_or("max_window_layers", 28, 28)?;
     let width = width.filter(|_| is_used);
