@@ -18,16 +18,33 @@ fn json(site: &Site, arguments: &[&str]) -> Result<Value, Box<dyn Error>> {
 fn results_are_json_objects() -> Outcome {
     let site = Site::new()?;
     assert_eq!(json(&site, &["status", PIPELINE])?["scoring"], Value::Null);
+    site.stage("status", &["--files"])?.says(1, &["no scores yet", "headwater score"]);
     let plan = json(&site, &["plan", PIPELINE])?;
     let documents: Option<u64> =
         plan["sources"].as_array().ok_or("sources")?.iter().map(|source| source["documents"].as_u64()).sum();
     assert_eq!(plan["total"]["documents"].as_u64(), documents);
     assert_eq!((&plan["basis"]["is_assumed"], &plan["total"]["hours"]), (&Value::Bool(true), &Value::Null));
+    let commands = |plan: &Value| -> Vec<(Value, Value)> {
+        let commands = plan["commands"].as_array().into_iter().flatten();
+        commands.map(|planned| (planned["command"].clone(), planned["is_divided"].clone())).collect()
+    };
+    assert_eq!(commands(&plan), [("heads", false), ("score", true), ("run", false)].map(|(a, b)| (a.into(), b.into())));
+    let other = ["plan", PIPELINE, "--set", "score.by=student", "--set", "tokens.formats=['datatrove']"];
+    let expected = [("distill", false), ("score", true), ("select", false), ("tokens", true), ("run", false)];
+    assert_eq!(commands(&json(&site, &other)?), expected.map(|(a, b)| (a.into(), b.into())));
     site.done("run", &[])?;
     let status = json(&site, &["status", PIPELINE])?;
     assert_eq!(status["scoring"]["documents_left"], 0);
     let rows = status["scoring"]["statuses"]["rows"].as_object().ok_or("rows")?;
     assert_eq!(rows.values().filter_map(Value::as_u64).sum::<u64>(), documents.ok_or("documents")?);
+    let scores = json(&site, &["status", PIPELINE, "--files"])?;
+    let files = scores["files"].as_array().ok_or("files")?;
+    assert_eq!(scores["units"].as_u64(), Some(files.len() as u64));
+    assert!(files.iter().all(|file| file.as_str().is_some_and(|file| site.path(file).is_file())), "{scores}");
+    let lines = site.done("status", &["--files"])?.stdout;
+    assert_eq!(lines.lines().map(Value::from).collect::<Vec<_>>(), *files);
+    let again = json(&site, &["run", PIPELINE])?;
+    assert_eq!((&again["verdict"], &again["selection"]), (&"complete".into(), &site.json("selection.json")?));
     let selection = json(&site, &["select", PIPELINE])?;
     assert_eq!(
         (&selection["verdict"], &selection["hash"]),
@@ -75,7 +92,7 @@ fn json_lines_have_fields_each_once_and_the_stage() -> Outcome {
         let keys = keys(line)?;
         assert_eq!(keys.iter().collect::<BTreeSet<_>>().len(), keys.len(), "a key stands twice: {line}");
         let object: Value = serde_json::from_str(line)?;
-        assert!(object["timestamp"].is_string() && object["level"].is_string(), "{line}");
+        assert!(["timestamp", "level", "message"].iter().all(|key| object[key].is_string()), "{line}");
         events.extend(object["event"].as_str().map(str::to_owned));
         let spans = object["spans"].as_array().into_iter().flatten();
         stages.extend(spans.filter_map(|span| span["stage"].as_str()).map(str::to_owned));

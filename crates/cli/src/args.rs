@@ -64,7 +64,7 @@ pub(crate) enum Command {
     /// Write report.html: what was selected, how sure that is, what it follows, and documents to look at. Works on unfinished runs, too.
     Report(ReportArgs),
     /// Show how far a run is.
-    Status(ShownArgs),
+    Status(StatusArgs),
     /// Tables and pictures of learning-rate schedules, refinement, branches and export; needs no corpus.
     #[command(subcommand)]
     Schedule(ScheduleCommand),
@@ -87,7 +87,7 @@ pub(crate) enum Command {
 /// Another implementation of models.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Reference {
-    /// The Python package, of `python3`.
+    /// The Python package.
     Transformers,
 }
 
@@ -211,9 +211,12 @@ pub(crate) struct ShowArgs {
     /// Rows of the table, about.
     #[arg(long, default_value_t = 20, value_parser = |text: &str| whole(text, 1..=10_000))]
     pub(crate) rows: u64,
-    /// Write a table of every boundary and about 2,000 steps: step,tokens,lr.
+    /// Write a table of every boundary and about --csv-rows steps: step,tokens,lr.
     #[arg(long, value_name = "FILE")]
     pub(crate) csv: Option<PathBuf>,
+    /// Rows of the file of --csv, about; as many as there are steps, or more, give every step.
+    #[arg(long, default_value_t = 2_000, value_parser = |text: &str| whole(text, 1..=u64::MAX), value_name = "ROWS")]
+    pub(crate) csv_rows: u64,
     /// Draw the schedule.
     #[arg(long, value_name = "FILE")]
     pub(crate) svg: Option<PathBuf>,
@@ -347,6 +350,16 @@ pub(crate) struct ShownArgs {
     pub(crate) output: OutputArgs,
 }
 
+/// Arguments of `status`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    pub(crate) shown: ShownArgs,
+    /// Print instead the paths or URLs of the run's files of scores, one a line, for tools that read Parquet.
+    #[arg(long)]
+    pub(crate) files: bool,
+}
+
 /// What is about the machine that works, not about what is computed.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct WorkerArgs {
@@ -384,6 +397,8 @@ pub(crate) struct RunArgs {
     pub(crate) change: ChangeArgs,
     #[command(flatten)]
     pub(crate) weak: WeakArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
 }
 
 /// Arguments of `heads`.

@@ -6,8 +6,10 @@ mod interrupt;
 mod show;
 mod terminal;
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -26,7 +28,7 @@ use args::{
 };
 use failure::{Chain, Outcome, classify};
 use interrupt::Interrupts;
-use show::{print, show, width};
+use show::{print, show};
 use terminal::Console;
 
 fn main() -> ExitCode {
@@ -82,7 +84,8 @@ fn main() -> ExitCode {
 /// What the process gives to pipelines: variables, clock, cache, terminal and signals.
 fn environment(console: &Console, interrupts: &Interrupts) -> Environment {
     #[expect(clippy::disallowed_methods, reason = "environment and clock enter here")]
-    let (variables, now) = (std::env::vars_os(), SystemTime::now as fn() -> SystemTime);
+    let (variables, now, named) =
+        (std::env::vars_os(), SystemTime::now as fn() -> SystemTime, std::env::var_os("HEADWATER_PYTHON"));
     let variables = variables.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     Environment {
         stores: Stores::from_variables(variables),
@@ -90,7 +93,15 @@ fn environment(console: &Console, interrupts: &Interrupts) -> Environment {
         now,
         events: Arc::new(console.clone()),
         cancel: interrupts.token(),
+        python: python(std::env::current_exe().ok(), named),
     }
+}
+
+/// The interpreter that `HEADWATER_PYTHON` names, else the one beside the command, where a wheel puts it, else the first of `PATH`.
+fn python(command: Option<PathBuf>, named: Option<OsString>) -> PathBuf {
+    let name = if cfg!(windows) { "python.exe" } else { "python3" };
+    let beside = command.and_then(|command| Some(command.parent()?.join(name))).filter(|path| path.is_file());
+    named.map(PathBuf::from).or(beside).unwrap_or_else(|| PathBuf::from(name))
 }
 
 fn run(command: &Command, environment: &Environment) -> Result<Outcome> {
@@ -142,8 +153,14 @@ fn run(command: &Command, environment: &Environment) -> Result<Outcome> {
         }
         Command::Report(args) => report(args, environment)?,
         Command::Status(args) => {
-            let report = open(&args.pipeline)?.status()?;
-            show(&report, args.output, |_| text::status(&report))?;
+            let (pipeline, output) = (open(&args.shown.pipeline)?, args.shown.output);
+            if args.files {
+                let scores = pipeline.score_files()?;
+                show(&scores, output, |_| text::score_files(&scores))?;
+            } else {
+                let report = pipeline.status()?;
+                show(&report, output, |_| text::status(&report))?;
+            }
             Outcome::Done
         }
         Command::Schedule(command) => show::schedule::run(command, environment)?,
@@ -193,7 +210,7 @@ fn run_all(args: &RunArgs, environment: &Environment) -> Result<Outcome> {
     let summary = pipeline.run(options)?;
     #[expect(clippy::disallowed_methods, reason = "arguments enter here")]
     let program = std::env::args().next().unwrap_or_else(|| "headwater".to_owned());
-    print(&text::run(&summary, &pipeline, &program, width()))?;
+    show(&summary, args.output, |width| text::run(&summary, &pipeline, &program, width))?;
     Ok(summary.verdict.into())
 }
 

@@ -36,6 +36,8 @@ enum Style {
 struct Line<T> {
     timestamp: String,
     level: &'static str,
+    /// What people would read.
+    message: String,
     #[serde(flatten)]
     content: T,
 }
@@ -109,25 +111,26 @@ impl Console {
         });
     }
 
-    fn print_json(&self, content: impl Serialize) {
-        #[expect(clippy::disallowed_methods, reason = "the clock enters here")]
-        let timestamp = humantime::format_rfc3339_micros(SystemTime::now()).to_string();
-        if let Ok(json) = serde_json::to_vec(&Line { timestamp, level: "INFO", content }) {
-            self.print(&json);
+    /// Prints a line about `subject`: `text` for people, or `content` beside it for machines.
+    fn tell(&self, subject: &str, text: &str, content: impl Serialize) {
+        match self.style {
+            Style::Quiet => {}
+            Style::Json => {
+                #[expect(clippy::disallowed_methods, reason = "the clock enters here")]
+                let timestamp = humantime::format_rfc3339_micros(SystemTime::now()).to_string();
+                let message = format!("{subject}: {text}");
+                if let Ok(json) = serde_json::to_vec(&Line { timestamp, level: "INFO", message, content }) {
+                    self.print(&json);
+                }
+            }
+            Style::Bars | Style::Lines => self.print(format!("{subject:>12} {}", printable(text)).as_bytes()),
         }
     }
 }
 
 impl Events for Console {
     fn event(&self, event: &Event) {
-        match self.style {
-            Style::Quiet => {}
-            Style::Json => self.print_json(event),
-            Style::Bars | Style::Lines => {
-                let text = printable(&event.to_string());
-                self.print(format!("{:>12} {text}", event.subject()).as_bytes());
-            }
-        }
+        self.tell(event.subject(), &event.to_string(), event);
     }
 
     fn begin(&self, step: Step) -> Box<dyn Progress> {
@@ -199,16 +202,11 @@ impl Progress for ShownStep {
 
     fn finish(&self) {
         self.bar.finish_and_clear();
-        match self.console.style {
-            Style::Quiet => {}
-            Style::Json => self.console.print_json(self.line()),
-            Style::Bars | Style::Lines => {
-                let ProgressLine { step, done, spared, unit, seconds, .. } = self.line();
-                let (done, rate) = (HumanCount(done), self.rate(" · "));
-                let spared = spared.map_or_else(String::new, |spared| format!(" · {} not needed", HumanCount(spared)));
-                self.console.print(format!("{step:>12} {done} {unit} in {seconds:.1} s{rate}{spared}").as_bytes());
-            }
-        }
+        let line = self.line();
+        let ProgressLine { done, spared, unit, seconds, .. } = line;
+        let (done, rate) = (HumanCount(done), self.rate(" · "));
+        let spared = spared.map_or_else(String::new, |spared| format!(" · {} not needed", HumanCount(spared)));
+        self.console.tell(line.step, &format!("{done} {unit} in {seconds:.1} s{rate}{spared}"), line);
     }
 }
 
@@ -271,21 +269,18 @@ impl ShownStep {
         }
         *printed = Instant::now();
         let line = self.line();
-        if self.console.style == Style::Json {
-            return self.console.print_json(line);
-        }
-        let ProgressLine { step, done, total, most, unit, seconds_left, .. } = line;
+        let ProgressLine { done, total, most, unit, seconds_left, .. } = line;
         let left = seconds_left.map(|left| HumanDuration(Duration::from_secs(left)));
         let (done, rate) = (HumanCount(done), self.rate(" · "));
         let mut text = match (total, most) {
-            (Some(total), _) => format!("{step:>12} {done}/{} {unit}{rate}", HumanCount(total)),
-            (None, Some(most)) => format!("{step:>12} {done} of at most {} {unit}{rate}", HumanCount(most)),
-            (None, None) => format!("{step:>12} {done} {unit}"),
+            (Some(total), _) => format!("{done}/{} {unit}{rate}", HumanCount(total)),
+            (None, Some(most)) => format!("{done} of at most {} {unit}{rate}", HumanCount(most)),
+            (None, None) => format!("{done} {unit}"),
         };
         if let Some(left) = left {
             text += &format!(" · {} {left} left", if total.is_some() { "about" } else { "at most about" });
         }
-        self.console.print(text.as_bytes());
+        self.console.tell(line.step, &text, line);
     }
 }
 

@@ -198,6 +198,36 @@ pub enum Error {
     /// A mask for another model.
     #[error(transparent)]
     Mask(#[from] headwater_record::Error),
+    /// PyTorch, or the model in it, cannot be used.
+    #[error("the torch engine cannot be used: {reason}")]
+    TorchUnusable {
+        /// Why not, and what to do.
+        reason: String,
+    },
+    /// A window does not fit a device of PyTorch.
+    #[error("{reason}")]
+    TorchMemory {
+        /// The device and the window, and what to do.
+        reason: String,
+    },
+    /// PyTorch failed on a window.
+    #[error("PyTorch failed on device `{device}`: {reason}")]
+    TorchFailed {
+        /// The device.
+        device: String,
+        /// What it says.
+        reason: String,
+    },
+    /// A process of PyTorch ended twice while it was asked the same.
+    #[error(
+        "the process of PyTorch for device `{device}` ended twice, last with {said}; is the memory of the machine too small?"
+    )]
+    TorchDied {
+        /// The device.
+        device: String,
+        /// How it ended, and its last words.
+        said: String,
+    },
     /// The device failed.
     #[error("the computation failed on the device")]
     Compute(#[from] candle_core::Error),

@@ -7,8 +7,9 @@
 //! - [`Engine::attention_argmax`]: the position that every head attends to most, for some query positions;
 //! - [`Engine::predictions`]: the most likely next tokens under several masks.
 //!
-//! There are two, which agree with each other: the native one runs on a CPU with the kernels of `headwater-kernels`, one window a
-//! thread; the portable one runs on `candle` (CPU, CUDA, Metal). `candle` does not appear in this crate's interface.
+//! There are three, which agree with each other: the native one runs on a CPU with the kernels of `headwater-kernels`, one window a
+//! thread; the portable one runs on `candle` (CPU, CUDA, Metal); that of PyTorch runs what transformers loads, in processes of Python.
+//! `candle` does not appear in this crate's interface.
 //!
 //! Source: AttentionInfluence, arXiv 2505.07293, §3.
 
@@ -35,6 +36,7 @@ mod spec;
 mod tensors;
 mod tokenizer;
 mod tokenizer_settings;
+mod torch;
 
 pub use cost::{FasterLevel, faster_level};
 pub use engine::{AttentionArgmax, Concurrency, Engine, HeadMask, MaskKind, WindowLosses};
@@ -42,7 +44,7 @@ pub use error::Error;
 pub use flops::saturate;
 pub use headwater_kernels::{Activation, Level, LevelError};
 pub use load::Model;
-pub use options::{BATCH_MEMORY, EngineChoice, EngineOptions, Precision};
+pub use options::{BATCH_MEMORY, EngineChoice, EngineOptions, PYTHON, Precision};
 pub use paths::ModelPaths;
 pub use rope::{Rope, RopeScaling};
 pub use shape::ModelShape;

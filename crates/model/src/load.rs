@@ -1,5 +1,7 @@
 //! Loads a model from its files.
 
+use std::path::Path;
+
 use half::bf16;
 use headwater_kernels::{Instructions, Int8Weights, Level, Weights};
 use headwater_record::ContentHash;
@@ -14,13 +16,14 @@ use crate::options::CPU;
 use crate::paths::read;
 use crate::safetensors::SafetensorsFiles;
 use crate::tensors::{Checkpoint, TensorFiles};
+use crate::torch::TorchEngine;
 use crate::{DecoderSpec, Engine, EngineChoice, EngineOptions, Error, ModelPaths, ModelShape, Precision, Tokenizer};
 
 /// A tokenizer and an engine of the same model.
 pub struct Model {
     tokenizer: Tokenizer,
     engine: Box<dyn Engine>,
-    spec: DecoderSpec,
+    spec: Option<DecoderSpec>,
     weights_hash: ContentHash,
     config_hash: Option<ContentHash>,
 }
@@ -38,6 +41,37 @@ impl Model {
     /// Names the file and what is wrong with it: a hostile or truncated header, an architecture or pre-tokenizer that this
     /// version does not know, a tensor that is missing, unused or of the wrong shape, a tokenizer of another model.
     pub fn load(paths: &ModelPaths, options: &EngineOptions) -> Result<Self, Error> {
+        let is_torch = match options.engine {
+            EngineChoice::Auto => options.device != CPU,
+            EngineChoice::Torch => true,
+            EngineChoice::Native | EngineChoice::Candle => false,
+        };
+        if !is_torch {
+            return Self::load_own(paths, options);
+        }
+        match TorchEngine::load(paths, options) {
+            Ok(engine) => {
+                let tokenizer = Tokenizer::load(paths)?;
+                tokenizer
+                    .validate(paths.tokenizer.as_deref().unwrap_or(Path::new("the model")), engine.shape().vocab)?;
+                let config_hash = paths.config.as_ref().map(|path| Ok::<_, Error>(ContentHash::of(&read(path)?)));
+                let (engine, weights_hash) = (Box::new(engine), paths.weights_hash);
+                Ok(Self { tokenizer, engine, spec: None, weights_hash, config_hash: config_hash.transpose()? })
+            }
+            Err(Error::TorchUnusable { reason: of_torch }) if options.engine == EngineChoice::Auto => {
+                Self::load_own(paths, options).map_err(|error| match error {
+                    Error::Device { device, reason } => {
+                        Error::Device { device, reason: format!("{reason}; nor has PyTorch it: {of_torch}") }
+                    }
+                    error => error,
+                })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Loads a model that one of this crate's own engines runs.
+    fn load_own(paths: &ModelPaths, options: &EngineOptions) -> Result<Self, Error> {
         if let Some(first) = paths.gguf() {
             let file = GgufFile::open(first)?;
             let keys = file.keys()?;
@@ -74,7 +108,7 @@ impl Model {
         let mut checkpoint = Checkpoint::new(files, &architecture.layout, &spec);
         let engine = load_engine(&mut checkpoint, spec.clone(), options)?;
         checkpoint.finish()?;
-        Ok(Self { tokenizer, engine, spec, weights_hash: paths.weights_hash, config_hash: None })
+        Ok(Self { tokenizer, engine, spec: Some(spec), weights_hash: paths.weights_hash, config_hash: None })
     }
 
     /// Returns the tokenizer.
@@ -95,10 +129,10 @@ impl Model {
         self.engine.shape()
     }
 
-    /// Returns what the forward pass does.
+    /// Returns what the forward pass does; `None` of a model that transformers runs.
     #[must_use]
-    pub fn spec(&self) -> &DecoderSpec {
-        &self.spec
+    pub fn spec(&self) -> Option<&DecoderSpec> {
+        self.spec.as_ref()
     }
 
     /// SHA-256 of the weights.
@@ -128,7 +162,7 @@ fn load_engine(
     let native = match options.engine {
         EngineChoice::Auto => options.device == CPU,
         EngineChoice::Native => true,
-        EngineChoice::Candle => false,
+        EngineChoice::Candle | EngineChoice::Torch => false,
     };
     if !native {
         if let Some(level) = options.instructions {

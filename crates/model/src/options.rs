@@ -1,5 +1,7 @@
 //! Settings of how a model runs.
 
+use std::path::PathBuf;
+
 use headwater_kernels::Level;
 use headwater_record::ByteCount;
 use schemars::JsonSchema;
@@ -56,13 +58,15 @@ impl Precision {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum EngineChoice {
-    /// The fastest one that the device supports.
+    /// The fastest one: `native` on the CPU, elsewhere `torch` if Python has it, else `candle`.
     #[default]
     Auto,
     /// The fast one; CPU only.
     Native,
-    /// The portable one; any device.
+    /// The portable one that needs no Python; any device that the binary was built for.
     Candle,
+    /// PyTorch, in processes of Python: any device that torch has, any causal model that transformers loads.
+    Torch,
 }
 
 /// How to run a model.
@@ -72,13 +76,18 @@ pub struct EngineOptions {
     pub engine: EngineChoice,
     /// The instructions that the native engine uses; `None` for those of its family.
     pub instructions: Option<Level>,
-    /// `cpu`, `cuda:N` or `metal`.
+    /// `cpu`, `cuda:N` or `metal`; for torch also its other devices, and several by commas.
     pub device: String,
     /// The numbers to compute with.
     pub precision: Precision,
     /// Memory of the device for what a batch of windows is computed in, beside the weights.
     pub batch_memory: ByteCount,
+    /// The interpreter of the torch engine.
+    pub python: PathBuf,
 }
+
+/// The interpreter unless another is given.
+pub const PYTHON: &str = "python3";
 
 /// Memory for a batch unless another is given: less than any GPU has beside a small model.
 pub const BATCH_MEMORY: ByteCount = ByteCount(4 << 30);
@@ -91,6 +100,7 @@ impl Default for EngineOptions {
             device: CPU.to_owned(),
             precision: Precision::default(),
             batch_memory: BATCH_MEMORY,
+            python: PathBuf::from(PYTHON),
         }
     }
 }

@@ -21,13 +21,16 @@ pub struct Environment {
     pub events: Arc<dyn Events>,
     /// What stops the work.
     pub cancel: CancelToken,
+    /// The interpreter of Python that has torch and transformers, where a model is run by them.
+    pub python: PathBuf,
 }
 
 impl Environment {
     /// An environment that nobody listens to and nobody stops.
     #[must_use]
     pub fn new(stores: Stores, cache: PathBuf, now: fn() -> SystemTime) -> Self {
-        Self { stores, cache: Some(cache), now, events: Arc::new(Silent), cancel: CancelToken::default() }
+        let (events, cancel) = (Arc::new(Silent), CancelToken::default());
+        Self { stores, cache: Some(cache), now, events, cancel, python: PathBuf::from(headwater_model::PYTHON) }
     }
 
     /// Where models and measurements are kept.

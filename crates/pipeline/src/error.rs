@@ -499,23 +499,29 @@ impl Error {
             Self::Score(error) if error.is_transient() => Class::Transient,
             Self::Select(error) if error.is_transient() => Class::Transient,
             Self::Tokens(error) if error.is_transient() => Class::Transient,
-            _ if self.is_bug() => Class::Bug,
-            _ => Class::User,
+            _ => match self.of_model() {
+                // the device's own errors are told as such by the model: a computation failed that should not
+                Some(headwater_model::Error::Compute(_) | headwater_model::Error::TorchFailed { .. }) => Class::Bug,
+                Some(headwater_model::Error::TorchDied { .. }) => Class::Transient,
+                _ => Class::User,
+            },
         }
     }
 
-    /// Whether a computation failed that should not: the device's own errors are told as such by the model.
-    fn is_bug(&self) -> bool {
-        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
+    /// The model's error behind this one.
+    fn of_model(&self) -> Option<&headwater_model::Error> {
+        if let Self::Model(error) = self {
+            return Some(error);
+        }
+        let mut cause = std::error::Error::source(self);
         while let Some(error) = cause {
             let boxed = error.downcast_ref::<Box<headwater_model::Error>>().map(AsRef::as_ref);
-            let model = error.downcast_ref::<headwater_model::Error>().or(boxed);
-            if matches!(model, Some(headwater_model::Error::Compute(_))) {
-                return true;
+            if let Some(found) = error.downcast_ref().or(boxed) {
+                return Some(found);
             }
             cause = error.source();
         }
-        matches!(self, Self::Model(error) if matches!(**error, headwater_model::Error::Compute(_)))
+        None
     }
 }
 

@@ -93,10 +93,10 @@ pub use stages::heads::HeadsRequest;
 pub use stages::model::{
     Against, CheckedSentence, ModelCheck, WrittenTokenizer, check_model, fetch_model, write_tokenizer,
 };
-pub use stages::plan::{Basis, Extent, PlanSummary, SourceSummary};
+pub use stages::plan::{Basis, Extent, PlanSummary, PlannedCommand, SourceSummary};
 pub use stages::score::{ScoreRequest, ScoreSummary};
 pub use stages::select::SelectSummary;
-pub use stages::status::{Rate, ScoringStatus, SourceStatus, StatusCounts, StatusReport};
+pub use stages::status::{Rate, ScoreFiles, ScoringStatus, SourceStatus, StatusCounts, StatusReport};
 pub use stages::tokens::TokensSummary;
 pub use stages::trial::{TrialForecast, TrialSummary};
 pub use verdict::Verdict;

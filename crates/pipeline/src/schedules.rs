@@ -41,10 +41,10 @@ pub struct ShownSchedule {
 }
 
 impl ShownSchedule {
-    /// A table of every boundary and about 2,000 steps: `step,tokens,lr`.
+    /// A table of every boundary and about `rows` steps: `step,tokens,lr`.
     #[must_use]
-    pub fn csv(&self) -> String {
-        schedule_csv(&self.run.schedule, self.run.length.batch.tokens())
+    pub fn csv(&self, rows: u64) -> String {
+        schedule_csv(&self.run.schedule, self.run.length.batch.tokens(), rows)
     }
 
     /// A picture.

@@ -21,6 +21,6 @@ pub use model::model_check;
 pub use plan::plan;
 pub use schedule::{branch, compared_schedules, refined_schedule, shown_schedule};
 pub use selection::{run, selection};
-pub use status::status;
+pub use status::{score_files, status};
 pub use student::student;
 pub use trial::{trial, trial_forecast};

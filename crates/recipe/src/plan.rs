@@ -165,11 +165,11 @@ impl<'a> TrainingPlan<'a> {
     }
 }
 
-/// Returns the canonical schedule by completed steps, every boundary and about 2,000 rows: `step,tokens,lr`.
+/// Returns the canonical schedule by completed steps, every boundary and about `rows` steps: `step,tokens,lr`.
 #[must_use]
-pub fn schedule_csv(schedule: &Schedule, tokens_per_step: u64) -> String {
+pub fn schedule_csv(schedule: &Schedule, tokens_per_step: u64, rows: u64) -> String {
     let mut table = "step,tokens,lr\n".to_owned();
-    for step in schedule.sampled_steps(TABLE_ROWS) {
+    for step in schedule.sampled_steps(rows) {
         let tokens = u128::from(step) * u128::from(tokens_per_step);
         let _ = writeln!(table, "{step},{tokens},{:?}", schedule.lr(step));
     }

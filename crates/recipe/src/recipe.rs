@@ -8,7 +8,7 @@ use headwater_schedule::Schedule;
 use crate::backend::{FollowedSchedule, TrainerBackend, expected_lr_csv};
 use crate::comment::commented;
 use crate::file::RecipeFile;
-use crate::plan::{TrainingPlan, schedule_csv};
+use crate::plan::{TABLE_ROWS, TrainingPlan, schedule_csv};
 use crate::trainers::hf::Hf;
 use crate::trainers::levanter::Levanter;
 use crate::trainers::llm_foundry::LlmFoundry;
@@ -68,7 +68,8 @@ pub fn build_recipes_for(inputs: &RecipeInputs<'_>, preset: &Preset) -> Result<R
     plan.check_sequences()?;
     let passes = plan.passes();
     let mut warnings: Vec<_> = plan.passes_warning(&passes).into_iter().collect();
-    let mut files = vec![RecipeFile::new(RunFolder::SCHEDULE, schedule_csv(&plan.schedule, plan.batch.tokens()))];
+    let table = schedule_csv(&plan.schedule, plan.batch.tokens(), TABLE_ROWS);
+    let mut files = vec![RecipeFile::new(RunFolder::SCHEDULE, table)];
     for trainer in inputs.config.trainers.iter().collect::<BTreeSet<_>>() {
         let backend = backend(*trainer);
         let mut followed = FollowedSchedule::new(backend, &plan.schedule)?;

@@ -23,6 +23,6 @@ pub(crate) fn print(text: &str) -> Result<()> {
 }
 
 /// Characters of a line of the terminal; no bound where standard output is none.
-pub(crate) fn width() -> usize {
+fn width() -> usize {
     console::Term::stdout().size_checked().map_or(usize::MAX, |(_, columns)| usize::from(columns))
 }

@@ -14,7 +14,7 @@ pub(crate) fn run(command: &ScheduleCommand, environment: &Environment) -> Resul
         ScheduleCommand::Show(args) => {
             let shown = schedules::show(&args.schedule, &size(&args.size), args.rows)?;
             show(&shown, args.output, |width| text::shown_schedule(&shown, width))?;
-            args.csv.iter().try_for_each(|path| write_file(path, shown.csv(), environment))?;
+            args.csv.iter().try_for_each(|path| write_file(path, shown.csv(args.csv_rows), environment))?;
             args.svg.iter().try_for_each(|path| write_file(path, shown.svg(), environment))?;
         }
         ScheduleCommand::Compare(args) => {

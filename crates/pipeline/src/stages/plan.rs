@@ -4,6 +4,7 @@ use headwater_corpus::{Domain, Plan, PlanOptions, PlannedSource, plan};
 use headwater_record::run::SkippedShard;
 use headwater_record::{ByteCount, TokenCount};
 use headwater_run::RunFolder;
+use headwater_score::ScoredBy;
 use serde::Serialize;
 
 use crate::estimate::{ASSUMED_BYTES_PER_TOKEN, tokens};
@@ -19,6 +20,17 @@ pub struct PlanSummary {
     pub total: Extent,
     /// What the estimates of tokens and time rest on.
     pub basis: Basis,
+    /// The commands that together do what `run` does, in their order, for those who divide them among workers.
+    pub commands: Vec<PlannedCommand>,
+}
+
+/// A command of those that together do what `run` does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct PlannedCommand {
+    /// Its name.
+    pub command: &'static str,
+    /// Whether it takes `--part I/N`, so that workers share it; the next command waits for all parts.
+    pub is_divided: bool,
 }
 
 /// What a source holds.
@@ -103,7 +115,18 @@ impl Pipeline {
             tokens_per_second: here.map(|measurement| measurement.speed.tokens_per_second),
             measured: here.map(|measurement| measurement.measured.clone()),
         };
-        Ok(PlanSummary { sources, total, basis })
+        Ok(PlanSummary { sources, total, basis, commands: self.commands() })
+    }
+
+    /// The commands that together do what [`Pipeline::run`] does.
+    fn commands(&self) -> Vec<PlannedCommand> {
+        let first = match self.config.score.by {
+            ScoredBy::Teacher => "heads",
+            ScoredBy::Student | ScoredBy::Cascade => "distill",
+        };
+        let tokens: &[_] = if self.config.tokens.formats.is_empty() { &[] } else { &["select", "tokens"] };
+        let names = [first, "score"].into_iter().chain(tokens.iter().copied()).chain(["run"]);
+        names.map(|command| PlannedCommand { command, is_divided: matches!(command, "score" | "tokens") }).collect()
     }
 
     /// Plans the corpus as it was when the run began, where that can be told.

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use headwater_record::run::{RunSource, SkippedShard};
+use headwater_record::run::{RunFile, RunSource, SkippedShard};
 use headwater_record::{Status, UnitKey};
 use headwater_run::{RunFolder, Statuses};
 use headwater_store::Entry;
 use serde::Serialize;
 
-use crate::{Arm, Pipeline, Result};
+use crate::{Arm, Error, Pipeline, Result};
 
 /// Sidecars whose footers are read to count rejects; of more, as many from all over.
 const MOST_FOOTERS: usize = 2_000;
@@ -136,7 +136,38 @@ pub struct StatusCounts {
     pub is_sample: bool,
 }
 
+/// Where the scores of a run lie.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ScoreFiles {
+    /// The run's output.
+    pub output: String,
+    /// Paths or URLs of the sidecars of the plan that are there, in the plan's order.
+    pub files: Vec<String>,
+    /// Units of the plan; each has a sidecar once it is scored.
+    pub units: u64,
+}
+
 impl Pipeline {
+    /// Lists the sidecars that belong to the run: those of its plan, under its fingerprint. Reads `run.json` and one listing a source.
+    ///
+    /// # Errors
+    /// [`Error::NotScored`] before the first one; [`Error::Score`] for a damaged `run.json`; what the store says.
+    pub fn score_files(&self) -> Result<ScoreFiles> {
+        let output = self.place().to_string();
+        let run = self.folder.run_file()?;
+        let surveys = run.as_ref().map_or_else(|| Ok(Vec::new()), |run| self.surveys(run))?;
+        let entries = surveys.iter().flat_map(|survey| &survey.entries);
+        let files: Vec<String> = entries.map(|entry| self.place().describe(&entry.path)).collect();
+        if files.is_empty() {
+            return Err(Error::NotScored { output, pipeline: self.name.clone() });
+        }
+        Ok(ScoreFiles { output, files, units: surveys.iter().map(|survey| survey.units).sum() })
+    }
+
+    fn surveys<'a>(&self, run: &'a RunFile) -> Result<Vec<Survey<'a>>> {
+        run.sources.iter().map(|source| Ok(Survey::of(source, self.folder.done_units(source)?))).collect()
+    }
+
     /// Says how far the run is, whichever process works on it: reads `run.json`, one listing a source, and the footers of at most
     /// 2,000 sidecars.
     ///
@@ -155,8 +186,7 @@ impl Pipeline {
 
     fn scoring_status(&self) -> Result<Option<ScoringStatus>> {
         let Some(run) = self.folder.run_file()? else { return Ok(None) };
-        let surveys = run.sources.iter().map(|source| Ok(Survey::of(source, self.folder.done_units(source)?)));
-        let surveys = surveys.collect::<Result<Vec<_>>>()?;
+        let surveys = self.surveys(&run)?;
         let left = surveys.iter().map(|survey| survey.documents - survey.documents_done).sum();
         let finished: Vec<(SystemTime, u64)> = surveys.iter().flat_map(|survey| survey.finished.clone()).collect();
         let rate = finishing_rate(&finished).filter(|_| left > 0).map(|(per_second, last)| Rate {

@@ -3,7 +3,7 @@
 use headwater_record::{Status, TokenCount};
 
 use super::format::{counted, duration, printable};
-use crate::{Rate, ScoringStatus, StatusCounts, StatusReport};
+use crate::{Rate, ScoreFiles, ScoringStatus, StatusCounts, StatusReport};
 
 /// What a bucket needs so that killed uploads do not cost money for ever.
 const LIFECYCLE: &str = "uploads of killed processes stay hidden in the bucket and cost money: a lifecycle rule that aborts unfinished \
@@ -33,6 +33,12 @@ pub fn status(report: &StatusReport) -> String {
         lines.push(format!("  note: {LIFECYCLE}"));
     }
     lines.join("\n") + "\n"
+}
+
+/// The files of scores, one a line.
+#[must_use]
+pub fn score_files(scores: &ScoreFiles) -> String {
+    scores.files.iter().map(|file| format!("{file}\n")).collect()
 }
 
 fn rate(rate: &Rate) -> String {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use headwater_heads::{HeadsConfig, placeholder_heads};
-use headwater_model::{EngineOptions, HeadMask, Model, ModelPaths, Precision};
+use headwater_model::{DecoderSpec, EngineOptions, HeadMask, Model, ModelPaths, Precision};
 use headwater_record::ByteCount;
 use headwater_record::run::Numerics;
 use serde::{Deserialize, Serialize};
@@ -19,9 +19,6 @@ const SENTENCES: [&str; 3] = [
     "def mean(values):\n    return sum(values) / len(values)\n",
     "Der Fluss ist nach dem Regen breit, und die Brücke steht unter Wasser.",
 ];
-
-/// What runs the script that asks transformers.
-const PYTHON: &str = "python3";
 
 /// What [`check_model`] found.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -96,7 +93,7 @@ struct Answer {
 }
 
 /// Loads a model, runs it on three sentences in float32 and as it comes, and tells what was understood of it. `against` also asks transformers of
-/// `python3` for the losses.
+/// the environment's Python for the losses.
 ///
 /// `name` is as for [`fetch_model`](super::fetch_model).
 ///
@@ -106,7 +103,7 @@ pub fn check_model(name: &str, against: bool, environment: &Environment) -> Resu
     let (paths, name) = paths(fetch_files(name, environment)?);
     let load = |precision| Model::load(&paths, &EngineOptions { precision, ..EngineOptions::default() });
     let (plain, as_it_comes) = (load(Precision::F32)?, load(Precision::Auto)?);
-    let (shape, tokenizer) = (plain.shape(), plain.tokenizer());
+    let (shape, tokenizer, spec) = (plain.shape(), plain.tokenizer(), plain.spec());
     let token = |id: u32| tokenizer.id_to_token(id).unwrap_or_else(|| id.to_string());
     let (mut sentences, mut windows, mut losses) = (Vec::new(), Vec::new(), Vec::new());
     for text in SENTENCES {
@@ -124,13 +121,13 @@ pub fn check_model(name: &str, against: bool, environment: &Environment) -> Resu
         name,
         weights: paths.weights.iter().map(|path| path.display().to_string()).collect(),
         bytes: ByteCount(bytes),
-        architecture: plain.spec().architecture,
-        particulars: plain.spec().particulars(),
+        architecture: spec.map_or("", |spec| spec.architecture),
+        particulars: spec.map(DecoderSpec::particulars).unwrap_or_default(),
         layers: shape.layers,
         heads: shape.heads,
         kv_heads: shape.kv_heads,
         hidden: shape.hidden,
-        parameters: plain.spec().parameters(),
+        parameters: spec.map_or(0, DecoderSpec::parameters),
         vocabulary: shape.vocab,
         tokens: tokenizer.vocab_size(),
         bos: tokenizer.bos().map(token),
@@ -139,7 +136,11 @@ pub fn check_model(name: &str, against: bool, environment: &Environment) -> Resu
         masked_heads: placeholder_heads(shape.layers, shape.heads, HeadsConfig::default().fraction)?.as_slice().len(),
         numerics: as_it_comes.numerics(),
         sentences,
-        against: if against { Some(beside_transformers(&paths, &windows, &losses)?) } else { None },
+        against: if against {
+            Some(beside_transformers(&environment.python, &paths, (&windows, &losses))?)
+        } else {
+            None
+        },
     })
 }
 
@@ -148,20 +149,26 @@ fn mean(losses: &[f32]) -> f64 {
 }
 
 /// Asks transformers for the losses of `windows`, and compares them with `losses`.
-fn beside_transformers(paths: &ModelPaths, windows: &[Vec<u32>], losses: &[Vec<f32>]) -> Result<Against> {
+fn beside_transformers(
+    python: &Path,
+    paths: &ModelPaths,
+    (windows, losses): (&[Vec<u32>], &[Vec<f32>]),
+) -> Result<Against> {
     let failed = |reason: String| Error::Transformers { reason };
     let first = paths.weights.first().ok_or_else(|| failed("the model has no files".to_owned()))?;
     let folder = first.parent().unwrap_or(Path::new("."));
     let is_gguf = first.extension().is_some_and(|extension| extension == "gguf");
     let gguf = first.file_name().filter(|_| is_gguf).map(|name| name.to_string_lossy());
     let asked = serde_json::json!({"path": folder, "gguf": gguf, "windows": windows});
-    let mut child = Command::new(PYTHON)
+    let mut child = Command::new(python)
         .args(["-c", include_str!("transformers.py")])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .map_err(|error| failed(format!("cannot start {PYTHON}: {error}")))?;
+        .map_err(|error| {
+            failed(format!("cannot start {}: {error}; HEADWATER_PYTHON names another Python", python.display()))
+        })?;
     if let Some(mut stdin) = child.stdin.take() {
         // a script that has ended already says why below
         let _ = stdin.write_all(asked.to_string().as_bytes());

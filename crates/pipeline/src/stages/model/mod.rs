@@ -49,6 +49,7 @@ impl Pipeline {
             device: config.device.clone(),
             precision,
             batch_memory: config.batch_memory,
+            python: self.environment.python.clone(),
         };
         Ok((Model::load(&paths, &options)?, name))
     }
