@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 import unittest
+import venv
 import warnings
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,25 @@ class Package(unittest.TestCase):
             self.assertEqual(raised.exception.code, 2)
             self.assertEqual(len(headwater.Run("pipeline.toml").selection()["domains"]) > 1, True)
 
+    def test_batches_are_scored_as_the_pipeline_scores(self) -> None:
+        import headwater
+        import pyarrow.parquet
+
+        with site() as folder:
+            scores = headwater.run("pipeline.toml", on_event=quiet).scores().to_table().to_pylist()
+            expected = {row["id"]: row["influence"] for row in scores}
+            scorer = headwater.Scorer("pipeline.toml", "out/heads.json", threads=1)
+            batch = scorer(pyarrow.parquet.read_table(folder / "corpus/1.parquet"))
+            self.assertEqual(batch.column_names[:3], ["id", "text", "domain"])
+            got = dict(zip(batch.column("id").to_pylist(), batch.column("influence").to_pylist()))
+            self.assertEqual(got, {id: expected[id] for id in got})
+            texts = pyarrow.table({"words": [None, "too short", batch.column("text")[0].as_py()]})
+            with self.assertRaises(KeyError):
+                scorer(texts)
+            scorer.text = "words"
+            self.assertEqual(scorer(texts).column("status").to_pylist(), ["null-text", "short", "scored"])
+            self.assertEqual(scorer(texts.slice(0, 0)).num_rows, 0)
+
     def test_values_are_toml(self) -> None:
         import tomllib
 
@@ -166,6 +186,52 @@ class Package(unittest.TestCase):
         with site(), contextlib.redirect_stderr(io.StringIO()) as printed:
             headwater.run("pipeline.toml")
         self.assertRegex(printed.getvalue(), r"(?m)^plan: \d+ units in 2 shards$")
+
+
+@unittest.skipUnless(HAS_PACKAGE and HAS_ARROW, "the packages headwater and pyarrow are not installed")
+class Wheel(unittest.TestCase):
+    @unittest.skipUnless(WHEEL, "HEADWATER_WHEEL names no wheel")
+    def test_a_fresh_environment_needs_nothing_else(self) -> None:
+        import headwater
+
+        with site() as folder, tempfile.TemporaryDirectory() as scratch:
+            headwater.run("pipeline.toml", on_event=quiet)
+            expected = artefacts(folder / "out")
+            (folder / "out").rename(folder / "expected")
+            venv.create(scratch, with_pip=True)
+            python, bare = f"{scratch}/bin/python", {"PATH": f"{scratch}/bin", "XDG_CACHE_HOME": str(folder / "cache")}
+            subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-index", WHEEL], check=True)
+            said = subprocess.run(["headwater", "--version"], env=bare, capture_output=True, text=True, check=True).stdout
+            self.assertRegex(said, r"^headwater \d")
+            program = (
+                "import headwater, sys\n"
+                "headwater.run('pipeline.toml', on_event=lambda event: None)\n"
+                "try: headwater.scores('pipeline.toml')\n"
+                "except ImportError as error: print(error)\n"
+                "try:\n"
+                "    import headwater.ray; sys.exit(headwater.ray.main(['pipeline.toml', '--num-workers=1', '--cpus-per-worker=1']))\n"
+                "except SystemExit as error: assert error.code == 1\n"
+            )
+            ended = subprocess.run([python, "-c", program], env=bare, capture_output=True, text=True)
+            self.assertEqual(ended.returncode, 0, ended.stderr)
+            self.assertIn("pip install 'headwater[arrow]'", ended.stdout)
+            self.assertIn("Ray is not installed: pip install 'headwater[ray]'", ended.stderr)
+            self.assertEqual(artefacts(folder / "out"), expected)
+            module = subprocess.run([python, "-m", "headwater", "status", "pipeline.toml"], env=bare, capture_output=True, text=True)
+            self.assertIn("0 documents left", module.stdout)
+
+    @unittest.skipUnless(importlib.util.find_spec("mypy"), "mypy is not installed")
+    def test_types_are_strict(self) -> None:
+        folder = REPOSITORY / "crates/python"
+        checked = subprocess.run([sys.executable, "-m", "mypy", "--strict", "python/headwater"], cwd=folder, capture_output=True, text=True)
+        self.assertEqual(checked.returncode, 0, checked.stdout)
+        # users see the types, too
+        with tempfile.TemporaryDirectory() as scratch:
+            user = Path(scratch) / "user.py"
+            user.write_text("import headwater\nreveal_type(headwater.run('p.toml').selection())\nheadwater.run(3)\n")
+            said = subprocess.run([sys.executable, "-m", "mypy", "--strict", str(user)], cwd=scratch, capture_output=True, text=True).stdout
+        self.assertIn('Revealed type is "builtins.dict[builtins.str, Any]"', said.replace("dict[str, Any]", "builtins.dict[builtins.str, Any]"))
+        self.assertIn('Argument 1 to "run" has incompatible type "int"', said)
 
 
 def TEXT() -> Any:

@@ -7,7 +7,6 @@ Progress goes to ``sys.stderr``, or as events to ``on_event``. A command that fa
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from headwater._command import (
@@ -19,10 +18,10 @@ from headwater._command import (
     TransientError,
     UsageError,
     find_command,
-    pipeline_arguments,
-    run_command,
 )
 from headwater._run import OnEvent, PipelinePath, Report, Run
+from headwater._scorer import Scorer
+from headwater._stages import flags_of, part_of, stage
 
 __all__ = [
     "BugError",
@@ -31,6 +30,7 @@ __all__ = [
     "IncompleteError",
     "Report",
     "Run",
+    "Scorer",
     "TransientError",
     "UsageError",
     "audit",
@@ -64,7 +64,7 @@ def run(
 
     ``rescore`` accepts settings or shards that changed since the run began, ``allow_weak_heads`` heads whose masking barely hurts.
     """
-    _stage("run", pipeline, overrides, on_event, {"--rescore": rescore, "--allow-weak-heads": allow_weak_heads})
+    stage("run", pipeline, overrides, on_event, {"--rescore": rescore, "--allow-weak-heads": allow_weak_heads})
     return Run(pipeline, overrides)
 
 
@@ -89,7 +89,7 @@ def heads(
     on_event: OnEvent | None = None,
 ) -> Run:
     """Finds the model's retrieval heads."""
-    _stage("heads", pipeline, overrides, on_event, {"--rescore": rescore, "--allow-weak-heads": allow_weak_heads})
+    stage("heads", pipeline, overrides, on_event, {"--rescore": rescore, "--allow-weak-heads": allow_weak_heads})
     return Run(pipeline, overrides)
 
 
@@ -102,7 +102,7 @@ def distill(
     on_event: OnEvent | None = None,
 ) -> dict[str, Any]:
     """Fits a student to the model's scores of a sample, and says how well it ranks."""
-    options = _flags({"--allow-weak-heads": allow_weak_heads, "--allow-weak-student": allow_weak_student})
+    options = flags_of({"--allow-weak-heads": allow_weak_heads, "--allow-weak-student": allow_weak_student})
     return Run(pipeline, overrides)._json("distill", *options, on_event=on_event)
 
 
@@ -115,7 +115,7 @@ def score(
     on_event: OnEvent | None = None,
 ) -> Run:
     """Scores the documents that have no score yet; of ``part=(i, n)`` only those of the i-th of n parts, 0 ≤ i < n."""
-    _stage("score", pipeline, overrides, on_event, {"--rescore": rescore}, part)
+    stage("score", pipeline, overrides, on_event, {"--rescore": rescore}, part)
     return Run(pipeline, overrides)
 
 
@@ -127,7 +127,7 @@ def features(
     on_event: OnEvent | None = None,
 ) -> Run:
     """Adds what the scores of an earlier version lack, without the model."""
-    _stage("features", pipeline, overrides, on_event, {}, part)
+    stage("features", pipeline, overrides, on_event, {}, part)
     return Run(pipeline, overrides)
 
 
@@ -146,7 +146,7 @@ def select(
     on_event: OnEvent | None = None,
 ) -> dict[str, Any]:
     """Cuts every domain of the scores that are there and writes the subset; ``control`` draws as many tokens at random instead."""
-    return Run(pipeline, overrides)._json("select", *_flags({"--control": control}), on_event=on_event)
+    return Run(pipeline, overrides)._json("select", *flags_of({"--control": control}), on_event=on_event)
 
 
 def trial(
@@ -158,7 +158,7 @@ def trial(
     on_event: OnEvent | None = None,
 ) -> dict[str, Any]:
     """Trains small models on several selections and judges them; ``dry_run`` says what it takes and could see."""
-    options = [*_flags({"--dry-run": dry_run}), *_part(part)]
+    options = [*flags_of({"--dry-run": dry_run}), *part_of(part)]
     return Run(pipeline, overrides)._json("trial", *options, on_event=on_event)
 
 
@@ -171,7 +171,7 @@ def tokens(
     on_event: OnEvent | None = None,
 ) -> Run:
     """Writes the corpus and the subset as token files, as the table ``[tokens]`` asks for."""
-    _stage("tokens", pipeline, overrides, on_event, {"--control": control}, part)
+    stage("tokens", pipeline, overrides, on_event, {"--control": control}, part)
     return Run(pipeline, overrides)
 
 
@@ -179,7 +179,7 @@ def recipe(
     pipeline: PipelinePath, overrides: Overrides | None = None, *, control: bool = False, on_event: OnEvent | None = None
 ) -> Run:
     """Writes the pretraining configs and the schedule."""
-    _stage("recipe", pipeline, overrides, on_event, {"--control": control})
+    stage("recipe", pipeline, overrides, on_event, {"--control": control})
     return Run(pipeline, overrides)
 
 
@@ -197,22 +197,3 @@ def report(pipeline: PipelinePath, overrides: Overrides | None = None) -> Report
     """The report of a run: see :meth:`Run.report`."""
     return Run(pipeline, overrides).report()
 
-
-def _stage(
-    command: str,
-    pipeline: str | os.PathLike[str],
-    overrides: Overrides | None,
-    on_event: OnEvent | None,
-    flags: dict[str, bool],
-    part: tuple[int, int] | None = None,
-) -> None:
-    """Runs a command that prints nothing that Python needs."""
-    run_command([*pipeline_arguments(command, pipeline, overrides), *_flags(flags), *_part(part)], on_event)
-
-
-def _flags(flags: dict[str, bool]) -> list[str]:
-    return [name for name, wanted in flags.items() if wanted]
-
-
-def _part(part: tuple[int, int] | None) -> list[str]:
-    return [] if part is None else [f"--part={part[0]}/{part[1]}"]

@@ -114,10 +114,13 @@ def pipeline_arguments(command: str, pipeline: str | os.PathLike[str], overrides
     return arguments
 
 
-def run_command(arguments: list[str], on_event: Callable[[Event], None] | None = None) -> str:
+def run_command(
+    arguments: list[str], on_event: Callable[[Event], None] | None = None, *, env: Mapping[str, str] | None = None
+) -> str:
     """Runs the command with ``arguments`` to its end and returns what it printed.
 
     ``on_event`` is called with every line of progress; without it they are printed to ``sys.stderr``. Warnings are Python's warnings.
+    ``env`` holds more variables of the environment.
 
     Raises:
         HeadwaterError: with the command's own words if it fails.
@@ -130,6 +133,7 @@ def run_command(arguments: list[str], on_event: Callable[[Event], None] | None =
         stderr=subprocess.PIPE,
         encoding="utf-8",
         errors="replace",
+        env={**os.environ, **(env or {})},
     ) as process:
         assert process.stdout is not None and process.stderr is not None
         printed: list[str] = []

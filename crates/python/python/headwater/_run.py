@@ -97,7 +97,7 @@ class Run:
         """
         listed = self._json("status", "--files", on_event=_ignore)
         filesystem, root = _filesystem(listed["output"], filesystem)
-        import pyarrow.dataset  # it is there: the file system is its
+        import pyarrow.dataset
 
         paths = [root + str(file).removeprefix(listed["output"]) for file in listed["files"]]
         return pyarrow.dataset.dataset(paths, format="parquet", filesystem=filesystem)
@@ -118,16 +118,23 @@ class Run:
         return Report(f"{output}/report.html", _read(output, "report.html", filesystem).decode())
 
 
+def import_pyarrow() -> Any:
+    """Imports pyarrow, or says how to get it."""
+    try:
+        import pyarrow
+    except ImportError as error:
+        raise ImportError("pyarrow is not installed: pip install 'headwater[arrow]'", name="pyarrow") from error
+    return pyarrow
+
+
 def _ignore(event: Event) -> None:
     """Shows no progress: for what takes no time."""
 
 
 def _filesystem(output: str, filesystem: pyarrow.fs.FileSystem | None) -> tuple[pyarrow.fs.FileSystem, str]:
     """The file system of an output, and the output's path in it."""
-    try:
-        import pyarrow.fs
-    except ImportError as error:
-        raise ImportError("pyarrow is not installed: pip install 'headwater[arrow]'", name="pyarrow") from error
+    import_pyarrow()
+    import pyarrow.fs
 
     if "://" not in output:
         return filesystem or pyarrow.fs.LocalFileSystem(), output
