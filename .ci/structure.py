@@ -10,7 +10,7 @@ import rust_modules
 
 LIBRARIES = {
     "record", "store", "run", "corpus", "kernels", "model", "heads", "score", "distill", "select", "schedule", "robust", "train", "recipe", "tokens",
-    "report", "trial",
+    "report", "trial", "decode",
 }  # fmt: skip
 # crate -> workspace crates it may depend on
 ALLOWED = {
@@ -31,6 +31,7 @@ ALLOWED = {
     "tokens": {"model", "select", "corpus", "store", "record"},
     "report": {"schedule", "record"},
     "trial": {"select", "train", "record"},
+    "decode": {"model", "schedule"},
     "pipeline": LIBRARIES,
     "cli": {"pipeline", "record"},
     "fuzz": LIBRARIES | {"pipeline"},

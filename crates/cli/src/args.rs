@@ -71,6 +71,8 @@ pub(crate) enum Command {
     /// Model files.
     #[command(subcommand)]
     Model(ModelCommand),
+    /// Write what follows a prompt, with tokens such as `Wait` made more or less likely while the model thinks.
+    Generate(GenerateArgs),
     /// Print the JSON Schema of pipelines, by which editors complete and check them.
     Schema {
         /// Print docs/reference.md instead: every key with its type, default and meaning.
@@ -120,6 +122,100 @@ pub(crate) enum ModelCommand {
         #[arg(long, value_name = "TOKEN")]
         eos: Option<String>,
     },
+}
+
+/// What is done to reflection tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReflectionArg {
+    /// Nothing.
+    None,
+    /// A wave is added to their logits (CyclicReflex, arXiv 2506.11077).
+    Cyclic,
+    /// A penalty is taken off their logits (TIP, arXiv 2501.18585).
+    Tip,
+    /// `Wait` takes the place of the end of thinking, and a budget ends it (S1, arXiv 2501.19393).
+    S1,
+}
+
+/// What the tokens of a penalty are counted from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CountedFrom {
+    /// The beginning of the output.
+    Output,
+    /// The beginning of each thought, which a reflection token begins.
+    Thought,
+}
+
+/// Arguments of `generate`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct GenerateArgs {
+    /// The model, as for `model fetch`.
+    pub(crate) model: String,
+    /// The text to go on from.
+    #[arg(long, required_unless_present = "prompt_file", conflicts_with = "prompt_file")]
+    pub(crate) prompt: Option<String>,
+    /// The same from a file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) prompt_file: Option<PathBuf>,
+    /// Tokens at most.
+    #[arg(long, default_value_t = 200, value_parser = |text: &str| whole(text, 1..=1_000_000), value_name = "N")]
+    pub(crate) tokens: u64,
+    /// 0 takes the most likely token each time.
+    #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
+    pub(crate) temperature: f64,
+    /// Draw from the most likely tokens that together have this probability.
+    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
+    pub(crate) top_p: f64,
+    /// Of the draws.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// What is done to reflection tokens until thinking ends.
+    #[arg(long, value_enum, default_value_t = ReflectionArg::None)]
+    pub(crate) reflection: ReflectionArg,
+    /// cyclic: the most that is added.
+    #[arg(long, default_value_t = 5.0, allow_negative_numbers = true)]
+    pub(crate) amplitude: f64,
+    /// cyclic: tokens of a wave.
+    #[arg(long, default_value_t = 1200.0, allow_negative_numbers = true)]
+    pub(crate) period: f64,
+    /// cyclic: where the wave begins, in periods.
+    #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
+    pub(crate) shift: f64,
+    /// tip: what is taken off.
+    #[arg(long, default_value_t = 3.0, allow_negative_numbers = true)]
+    pub(crate) penalty: f32,
+    /// cyclic and tip: the first token that they act on.
+    #[arg(long, default_value_t = 0, value_name = "TOKEN")]
+    pub(crate) from: u64,
+    /// cyclic and tip: the token that they stop before; by default 8192, of tip by thought 600.
+    #[arg(long, value_name = "TOKEN")]
+    pub(crate) until: Option<u64>,
+    /// tip: what --from and --until are counted from.
+    #[arg(long, value_enum, default_value_t = CountedFrom::Output)]
+    pub(crate) counted_from: CountedFrom,
+    /// s1: times that `Wait` takes the place of the end of thinking.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) waits: u64,
+    /// s1: tokens after which thinking ends.
+    #[arg(long, value_name = "TOKENS")]
+    pub(crate) budget: Option<u64>,
+    /// Reflection words, each alone and after a space; by default wait, but and alternatively, as they begin and inside sentences.
+    #[arg(long, value_delimiter = ',', value_name = "WORD,...")]
+    pub(crate) words: Vec<String>,
+    /// Exactly the five tokens of CyclicReflex's public code.
+    #[arg(long, conflicts_with = "words")]
+    pub(crate) paper_tokens: bool,
+    /// The token that ends thinking; by default </think> if the model has it.
+    #[arg(long, value_name = "TOKEN")]
+    pub(crate) end: Option<String>,
+    /// cpu, cuda:N or metal.
+    #[arg(long, default_value = "cpu")]
+    pub(crate) device: String,
+    /// Draw what is added to the logits, and where the text reflects.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
 }
 
 /// Arguments of `select`.

@@ -179,6 +179,7 @@ fn run(command: &Command, environment: &Environment) -> Result<Outcome> {
             environment.events.event(&Event::Written { path: out.display().to_string() });
             Outcome::Done
         }
+        Command::Generate(args) => show::generate::run(args, environment)?,
         Command::Schema { markdown } => {
             print(&if *markdown { schema::reference() } else { schema::json() })?;
             Outcome::Done

@@ -141,6 +141,31 @@ pub trait Engine: Send + Sync {
     /// # Shapes
     /// - returns `(mask, row)`
     fn predictions(&self, tokens: &[u32], rows: Range<usize>, masks: &[HeadMask]) -> Result<Vec<Vec<u32>>, Error>;
+
+    /// Begins a text that grows by tokens, without masked heads.
+    ///
+    /// # Errors
+    /// [`Error::NoContinuation`] by engines that score alone.
+    fn continuation(&self) -> Result<Box<dyn Continuation + '_>, Error> {
+        Err(Error::NoContinuation { engine: self.numerics().engine })
+    }
+}
+
+/// A text that grows. The keys and values of its tokens are kept, so that each token is computed once.
+pub trait Continuation {
+    /// Tokens so far.
+    fn len(&self) -> usize;
+
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Adds `tokens`, at least one, and returns the logits of what follows the last, `(vocab,)`.
+    ///
+    /// # Errors
+    /// As [`Engine`]; [`Error::WindowLength`] also if the text gets longer than the model's context.
+    fn extend(&mut self, tokens: &[u32]) -> Result<Vec<f32>, Error>;
 }
 
 /// Checks that a model of `shape` can take `tokens` as a window.

@@ -198,6 +198,12 @@ pub enum Error {
     /// A mask for another model.
     #[error(transparent)]
     Mask(#[from] headwater_record::Error),
+    /// An engine that scores alone.
+    #[error("the {engine} engine scores texts and cannot write them; the candle engine does")]
+    NoContinuation {
+        /// The engine.
+        engine: String,
+    },
     /// PyTorch, or the model in it, cannot be used.
     #[error("the torch engine cannot be used: {reason}")]
     TorchUnusable {

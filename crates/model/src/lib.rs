@@ -39,7 +39,7 @@ mod tokenizer_settings;
 mod torch;
 
 pub use cost::{FasterLevel, faster_level};
-pub use engine::{AttentionArgmax, Concurrency, Engine, HeadMask, MaskKind, WindowLosses};
+pub use engine::{AttentionArgmax, Concurrency, Continuation, Engine, HeadMask, MaskKind, WindowLosses};
 pub use error::Error;
 pub use flops::saturate;
 pub use headwater_kernels::{Activation, Level, LevelError};

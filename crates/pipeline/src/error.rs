@@ -412,6 +412,9 @@ pub enum Error {
     /// A student cannot be made.
     #[error(transparent)]
     Distill(#[from] headwater_distill::Error),
+    /// No text can be written.
+    #[error(transparent)]
+    Decode(#[from] headwater_decode::Error),
     /// The selection cannot be made or written.
     #[error(transparent)]
     Select(#[from] headwater_select::Error),

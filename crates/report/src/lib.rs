@@ -5,6 +5,7 @@
 //!
 //! - [`heads_svg`]: layers × heads heat map of retrieval scores, the head set outlined
 //! - [`schedule_svg`]: learning rate over steps and tokens, with the phases marked
+//! - [`reflection_svg`]: what is added to the logits of reflection tokens over a text
 //! - [`render_page`]: everything that is known of a run
 //! - [`render_comparison`]: two runs side by side
 
@@ -14,6 +15,7 @@ mod figure;
 mod heads;
 mod numbers;
 mod page;
+mod reflection;
 mod repeats;
 mod schedule;
 
@@ -22,4 +24,5 @@ pub use page::{
     ComparedRun, MAX_PAGE_BYTES, Mixture, MixturePart, MixtureStage, PageInputs, PlannedSchedule, render_comparison,
     render_page,
 };
+pub use reflection::reflection_svg;
 pub use schedule::{PlottedCurve, curves_svg, schedule_svg};

@@ -14,6 +14,14 @@ pub enum Error {
         /// Steps of the run.
         steps: u64,
     },
+    /// A wave that is none.
+    #[error("the wave's {what} is {got}: amplitude and shift are numbers, the period is at least one token")]
+    Wave {
+        /// Its amplitude, period or shift.
+        what: &'static str,
+        /// The value.
+        got: f64,
+    },
     /// Periods that do not fill the run.
     #[error("`periods` make {got} steps together, but the run has {steps}: they must fill it exactly")]
     Periods {

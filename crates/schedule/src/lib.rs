@@ -17,6 +17,8 @@
 //! - [`norms`] and [`refine`]: a schedule from the gradient norms that an earlier run logged (arXiv 2310.07831)
 //! - [`ScheduleSummary`], [`ScheduleComparison`], [`Schedule::sparkline`]: what there is to show
 //!
+//! - [`Wave`]: not a learning rate, but a wave over the tokens of a text (arXiv 2506.11077)
+//!
 //! The learning rate of this crate is the canonical one: a function of completed steps, see [`Schedule::lr`]. Where a trainer counts
 //! otherwise, crate `recipe` says so and tabulates what that trainer does.
 
@@ -34,6 +36,7 @@ mod schedule;
 mod sparkline;
 mod summary;
 mod validate;
+mod wave;
 
 pub use branch::{Branch, BranchParent, BranchPoint, BranchRequest};
 pub use config::{Kind, ScheduleConfig};
@@ -45,3 +48,4 @@ pub use periods::Periods;
 pub use phases::Phase;
 pub use schedule::{Schedule, WsdSteps};
 pub use summary::{ComparedSchedule, ComparisonRow, NamedSchedule, ScheduleComparison, ScheduleRow, ScheduleSummary};
+pub use wave::Wave;

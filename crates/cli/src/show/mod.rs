@@ -1,5 +1,6 @@
 //! Results on standard output: for people, or as JSON.
 
+pub(crate) mod generate;
 pub(crate) mod schedule;
 
 use std::io::Write;

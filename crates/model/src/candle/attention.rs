@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::ops::Range;
 
 use candle_core::{DType, Device, Result, Tensor};
+use candle_nn::kv_cache::KvCache;
 use headwater_kernels::AttentionSpan;
 
 use super::linear::{Linear, Norm, Placement, capped};
@@ -15,6 +16,8 @@ pub(super) const BLOCK_ROWS: usize = 128;
 /// What attention needs to know of the positions of a batch.
 #[derive(Debug)]
 pub(super) struct Positions {
+    /// Positions before those of the batch, whose keys and values are kept.
+    before: usize,
     tokens: usize,
     /// The rotary angles of each of the decoder's embeddings.
     angles: Vec<Angles>,
@@ -38,14 +41,15 @@ struct View {
 }
 
 impl Positions {
-    /// Prepares positions `0..tokens` for the layers of `spec`.
-    pub(super) fn new(spec: &DecoderSpec, tokens: usize, device: &Device) -> Result<Self> {
-        let angles = spec.ropes.iter().map(|rope| Angles::new(rope, tokens, device));
+    /// Prepares the positions `range` for the layers of `spec`.
+    pub(super) fn new(spec: &DecoderSpec, range: &Range<usize>, device: &Device) -> Result<Self> {
+        let angles = spec.ropes.iter().map(|rope| Angles::new(rope, range, device));
         let mut windows: Vec<_> = spec.layers.iter().map(|layer| layer.window).collect();
         windows.sort_unstable();
         windows.dedup();
-        let views = windows.into_iter().map(|window| View::new(window, tokens, device));
-        Ok(Self { tokens, angles: angles.collect::<Result<_>>()?, views: views.collect::<Result<_>>()? })
+        let views = windows.into_iter().map(|window| View::new(window, range, device));
+        let (angles, views) = (angles.collect::<Result<_>>()?, views.collect::<Result<_>>()?);
+        Ok(Self { before: range.start, tokens: range.len(), angles, views })
     }
 
     /// `(w, heads, t, d)` → `(w, heads, t, d)`, in a layer with the embedding `rope`.
@@ -68,21 +72,21 @@ impl Positions {
 
 impl Angles {
     #[expect(clippy::cast_possible_truncation, reason = "angles are computed in float64 and used in float32")]
-    fn new(rope: &Rope, tokens: usize, device: &Device) -> Result<Self> {
+    fn new(rope: &Rope, range: &Range<usize>, device: &Device) -> Result<Self> {
         let (frequencies, magnitude) = (&rope.frequencies(), rope.magnitude);
         let table = |wave: fn(f64) -> f64| {
             let angles =
-                (0..tokens).flat_map(|t| frequencies.iter().map(move |f| (magnitude * wave(t as f64 * f)) as f32));
-            Tensor::from_vec(angles.collect::<Vec<f32>>(), (tokens, frequencies.len()), device)
+                range.clone().flat_map(|t| frequencies.iter().map(move |f| (magnitude * wave(t as f64 * f)) as f32));
+            Tensor::from_vec(angles.collect::<Vec<f32>>(), (range.len(), frequencies.len()), device)
         };
         Ok(Self { cos: table(f64::cos)?, sin: table(f64::sin)? })
     }
 }
 
 impl View {
-    fn new(window: Option<NonZeroUsize>, tokens: usize, device: &Device) -> Result<Self> {
-        let blocks = (0..tokens).step_by(BLOCK_ROWS).map(|start| {
-            let rows = start..tokens.min(start + BLOCK_ROWS);
+    fn new(window: Option<NonZeroUsize>, range: &Range<usize>, device: &Device) -> Result<Self> {
+        let blocks = range.clone().step_by(BLOCK_ROWS).map(|start| {
+            let rows = start..range.end.min(start + BLOCK_ROWS);
             causal_bias(&rows, window, device).map(|bias| (rows, bias))
         });
         Ok(Self { window, blocks: blocks.collect::<Result<_>>()? })
@@ -110,24 +114,45 @@ pub(super) struct Attention {
 }
 
 impl Attention {
-    /// `(w·t, hidden)` → `(w·t, hidden)`. `masked` are the heads of this layer that `mask` replaces.
+    /// `(w·t, hidden)` → `(w·t, hidden)`. `masked` are the heads of this layer that a mask of `kind` replaces.
     pub(super) fn forward(
         &self,
         x: &Tensor,
         positions: &Positions,
-        masked: &[usize],
-        kind: MaskKind,
+        (masked, kind): (&[usize], MaskKind),
     ) -> Result<Tensor> {
-        let q = self.placement.rounded(&self.queries(x, positions)?)?; // (w, h, t, d)
-        let k = self.placement.rounded(&self.keys(x, positions)?)?.transpose(2, 3)?; // (w, k, d, t)
+        let k = self.placement.rounded(&self.keys(x, positions)?)?; // (w, k, t, d)
         let values = self.split(&self.value.forward(x)?, self.kv_heads, positions)?; // (w, k, t, d)
         let v = self.placement.rounded(&values)?; // (w, k, t, d)
+        self.attended(x, positions, (&k, &v), (&values, masked, kind))
+    }
+
+    /// As [`Self::forward`] without masked heads, for positions that follow those in `cache`.
+    pub(super) fn extend(&self, x: &Tensor, positions: &Positions, cache: &mut KvCache) -> Result<Tensor> {
+        let k = self.placement.rounded(&self.keys(x, positions)?)?; // (w, k, t, d)
+        let values = self.split(&self.value.forward(x)?, self.kv_heads, positions)?; // (w, k, t, d)
+        let (k, v) = cache.append(&k.contiguous()?, &self.placement.rounded(&values)?.contiguous()?)?; // (w, k, e, d)
+        self.attended(x, positions, (&k, &v), (&values, &[], MaskKind::Zero))
+    }
+
+    /// Attends from the positions of a batch to the keys and values `(w, k, e, d)` of these and all before them; `values` are those of the
+    /// batch, not rounded.
+    fn attended(
+        &self,
+        x: &Tensor,
+        positions: &Positions,
+        (k, v): (&Tensor, &Tensor),
+        (values, masked, kind): (&Tensor, &[usize], MaskKind),
+    ) -> Result<Tensor> {
+        let q = self.placement.rounded(&self.queries(x, positions)?)?; // (w, h, t, d)
+        let k = k.transpose(2, 3)?; // (w, k, d, e)
         let windows = q.dim(0)?;
         let view = positions.view(self.layer.window);
-        let mut means = RunningMean::new(&values, masked.is_empty())?;
+        let mut means = RunningMean::new(values, masked.is_empty())?;
         let mut blocks = Vec::with_capacity(view.blocks.len());
         for (rows, bias) in &view.blocks {
-            let logits = self.products(&q, &k.narrow(3, 0, rows.end)?, rows)?; // (w, k, g·q, e)
+            let of_batch = rows.start - positions.before..rows.end - positions.before;
+            let logits = self.products(&q, &k.narrow(3, 0, rows.end)?, &of_batch)?; // (w, k, g·q, e)
             let logits = capped(logits, self.cap)?; // (w, k, g·q, e)
             let by_head = logits.reshape((windows * self.heads, rows.len(), rows.end))?.broadcast_add(bias)?; // (w·h, q, e)
             let logits = by_head.reshape(logits.dims())?; // (w, k, g·q, e)

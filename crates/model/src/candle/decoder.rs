@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use candle_core::{Device, Result, Tensor};
+use candle_nn::kv_cache::KvCache;
 
 use super::attention::{Attention, Positions};
 use super::linear::{Linear, Norm, Placement, capped};
@@ -47,6 +48,24 @@ struct Layer {
     mlp_norm: Option<Norm>,
     mlp: Mlp,
     mlp_after_norm: Option<Norm>,
+}
+
+impl Layer {
+    /// `(w·t, hidden)` → `(w·t, hidden)`; `attend` is this layer's attention, of the same shapes.
+    fn forward(
+        &self,
+        spec: &DecoderSpec,
+        x: &Tensor,
+        attend: impl FnOnce(&Tensor) -> Result<Tensor>,
+    ) -> Result<Tensor> {
+        let attended = attend(&normed(x, self.attention_norm.as_ref())?)?; // (w·t, hidden)
+        let added = normed(&attended, self.attention_after_norm.as_ref())?; // (w·t, hidden)
+        let after = (x + (added * spec.residual_multiplier)?)?; // (w·t, hidden)
+        let read = if spec.is_parallel { x } else { &after };
+        let inner = self.mlp.forward(&normed(read, self.mlp_norm.as_ref())?)?; // (w·t, hidden)
+        let added = normed(&inner, self.mlp_after_norm.as_ref())?; // (w·t, hidden)
+        after + (added * spec.residual_multiplier)?
+    }
 }
 
 /// A decoder's weights.
@@ -96,14 +115,27 @@ impl Decoder {
         let filled =
             |window: &&[u32]| window.iter().copied().chain(std::iter::repeat(0)).take(tokens).collect::<Vec<_>>();
         let ids: Vec<u32> = windows.iter().flat_map(filled).collect();
-        let positions = Positions::new(&self.spec, tokens, device)?;
-        Ok(Trunk {
-            decoder: self,
-            tokens: Tensor::new(ids, device)?,
-            windows: windows.len(),
-            length: tokens,
-            positions,
-        })
+        let positions = Positions::new(&self.spec, &(0..tokens), device)?;
+        let ids = Tensor::new(ids, device)?;
+        Ok(Trunk { decoder: self, tokens: ids, windows: windows.len(), range: 0..tokens, positions })
+    }
+
+    /// Prepares the tokens that follow the first `before` of one window.
+    fn next(&self, tokens: &[u32], before: usize, device: &Device) -> Result<Trunk<'_>> {
+        let range = before..before + tokens.len();
+        let positions = Positions::new(&self.spec, &range, device)?;
+        Ok(Trunk { decoder: self, tokens: Tensor::new(tokens, device)?, windows: 1, range, positions })
+    }
+
+    /// Runs `tokens`, which follow those whose keys and values are in `caches`, one a layer: the hidden state of the last, `(1, hidden)`.
+    pub(super) fn extend(&self, tokens: &[u32], caches: &mut [KvCache], device: &Device) -> Result<Tensor> {
+        let before = caches.first().map_or(0, KvCache::current_seq_len);
+        let trunk = self.next(tokens, before, device)?;
+        let mut x = trunk.embed()?; // (t, hidden)
+        for (layer, cache) in self.layers.iter().zip(caches) {
+            x = layer.forward(&self.spec, &x, |normed| layer.attention.extend(normed, &trunk.positions, cache))?;
+        }
+        x.narrow(0, tokens.len() - 1, 1)
     }
 
     /// Next-token logits, `(q, hidden)` → `(q, vocab)`.
@@ -119,8 +151,8 @@ pub(super) struct Trunk<'a> {
     /// `(w·t,)`.
     tokens: Tensor,
     windows: usize,
-    /// Tokens of the longest window.
-    length: usize,
+    /// The positions of the longest window.
+    range: Range<usize>,
     positions: Positions,
 }
 
@@ -130,27 +162,19 @@ impl Trunk<'_> {
         let Decoder { spec, embedding, positions, .. } = self.decoder;
         let x = (embedding.index_select(&self.tokens, 0)? * spec.embedding_multiplier)?; // (w·t, hidden)
         let Some(positions) = positions else { return Ok(x) };
-        let positions = positions.narrow(0, 0, self.length)?; // (t, hidden)
-        let by_window = x.reshape((self.windows, self.length, ()))?.broadcast_add(&positions)?; // (w, t, hidden)
+        let positions = positions.narrow(0, self.range.start, self.range.len())?; // (t, hidden)
+        let by_window = x.reshape((self.windows, self.range.len(), ()))?.broadcast_add(&positions)?; // (w, t, hidden)
         by_window.flatten(0, 1)
     }
 
     /// Runs the layers `range` with the heads of `mask` replaced, `(w·t, hidden)` → `(w·t, hidden)`.
     pub(super) fn layers(&self, range: Range<usize>, hidden: &Tensor, mask: &HeadMask) -> Result<Tensor> {
-        let spec = &self.decoder.spec;
         let mut x = hidden.clone(); // (w·t, hidden)
         for index in range {
             let layer = &self.decoder.layers[index];
             let masked: Vec<usize> = mask.set.in_layer(index).collect();
-            let before = x.clone(); // (w·t, hidden)
-            let normed = normed(&x, layer.attention_norm.as_ref())?; // (w·t, hidden)
-            let attended = layer.attention.forward(&normed, &self.positions, &masked, mask.kind)?; // (w·t, hidden)
-            let added = self::normed(&attended, layer.attention_after_norm.as_ref())?; // (w·t, hidden)
-            x = (x + (added * spec.residual_multiplier)?)?; // (w·t, hidden)
-            let read = if spec.is_parallel { &before } else { &x };
-            let inner = layer.mlp.forward(&self::normed(read, layer.mlp_norm.as_ref())?)?; // (w·t, hidden)
-            let added = self::normed(&inner, layer.mlp_after_norm.as_ref())?; // (w·t, hidden)
-            x = (x + (added * spec.residual_multiplier)?)?; // (w·t, hidden)
+            let attend = |normed: &Tensor| layer.attention.forward(normed, &self.positions, (&masked, mask.kind));
+            x = layer.forward(&self.decoder.spec, &x, attend)?; // (w·t, hidden)
         }
         Ok(x)
     }

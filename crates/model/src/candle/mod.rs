@@ -13,6 +13,7 @@ mod losses;
 use std::ops::Range;
 
 use candle_core::Device;
+use candle_nn::kv_cache::KvCache;
 use headwater_record::HeadSet;
 use headwater_record::run::Numerics;
 
@@ -20,8 +21,8 @@ use crate::engine::{argmax_of_seen, lowest_argmax, shared_layers, validate_rows,
 use crate::options::CPU;
 use crate::tensors::Checkpoint;
 use crate::{
-    AttentionArgmax, Concurrency, DecoderSpec, Engine, EngineOptions, Error, HeadMask, ModelShape, Precision,
-    WindowLosses,
+    AttentionArgmax, Concurrency, Continuation, DecoderSpec, Engine, EngineOptions, Error, HeadMask, ModelShape,
+    Precision, WindowLosses,
 };
 use decoder::Decoder;
 use losses::Targets;
@@ -131,6 +132,38 @@ impl Engine for CandleEngine {
             Ok(logits.to_vec2::<f32>()?.iter().map(|row| lowest_argmax(row)).collect())
         };
         masks.iter().map(most_likely).collect()
+    }
+
+    fn continuation(&self) -> Result<Box<dyn Continuation + '_>, Error> {
+        let cache = || KvCache::new(2, FIRST_POSITIONS.min(self.spec.shape.context_tokens));
+        let caches = (0..self.spec.shape.layers).map(|_| cache()).collect();
+        Ok(Box::new(CandleContinuation { engine: self, caches }))
+    }
+}
+
+/// Positions that a cache has room for at first; it grows by as many.
+const FIRST_POSITIONS: usize = 1_024;
+
+/// A text that grows: the keys and values of its tokens, one cache a layer.
+struct CandleContinuation<'a> {
+    engine: &'a CandleEngine,
+    caches: Vec<KvCache>,
+}
+
+impl Continuation for CandleContinuation<'_> {
+    fn len(&self) -> usize {
+        self.caches.first().map_or(0, KvCache::current_seq_len)
+    }
+
+    fn extend(&mut self, tokens: &[u32]) -> Result<Vec<f32>, Error> {
+        let CandleEngine { spec, decoder, device, .. } = self.engine;
+        validate_window(&spec.shape, tokens)?;
+        let all = self.len() + tokens.len();
+        if all > spec.shape.context_tokens {
+            return Err(Error::WindowLength { tokens: all, context: spec.shape.context_tokens });
+        }
+        let last = decoder.extend(tokens, &mut self.caches, device)?; // (1, hidden)
+        Ok(decoder.logits(&last)?.squeeze(0)?.to_vec1()?)
     }
 }
 

@@ -284,6 +284,14 @@ impl Tokenizer {
         self.inner.id_to_token(id)
     }
 
+    /// Returns the text of tokens, special ones as they are spelt.
+    ///
+    /// # Errors
+    /// [`Error::Tokenise`] if the library cannot tell it.
+    pub fn decode(&self, ids: &[u32]) -> Result<String, Error> {
+        self.inner.decode(ids, false).map_err(|error| failed("", &error))
+    }
+
     /// Returns the highest id plus one: what a table with a row for each token needs.
     #[must_use]
     pub fn vocab_size(&self) -> u64 {

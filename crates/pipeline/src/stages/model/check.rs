@@ -10,7 +10,7 @@ use headwater_record::ByteCount;
 use headwater_record::run::Numerics;
 use serde::{Deserialize, Serialize};
 
-use super::{fetch_files, paths};
+use super::model_paths;
 use crate::{Environment, Error, Result};
 
 /// Text in three kinds: prose, source code and another language.
@@ -100,7 +100,7 @@ struct Answer {
 /// # Errors
 /// Those of loading a model; [`Error::Transformers`] if Python cannot be asked.
 pub fn check_model(name: &str, against: bool, environment: &Environment) -> Result<ModelCheck> {
-    let (paths, name) = paths(fetch_files(name, environment)?);
+    let (paths, name) = model_paths(name, environment)?;
     let load = |precision| Model::load(&paths, &EngineOptions { precision, ..EngineOptions::default() });
     let (plain, as_it_comes) = (load(Precision::F32)?, load(Precision::Auto)?);
     let (shape, tokenizer, spec) = (plain.shape(), plain.tokenizer(), plain.spec());

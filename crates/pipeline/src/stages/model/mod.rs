@@ -42,7 +42,7 @@ impl Pipeline {
     /// Loads the model in `precision`; returns its name too.
     pub(crate) fn load_model_in(&self, precision: Precision) -> Result<(Model, String)> {
         let config = &self.config.model;
-        let (paths, name) = paths(fetch_files(&config.name, &self.environment)?);
+        let (paths, name) = model_paths(&config.name, &self.environment)?;
         let options = EngineOptions {
             engine: config.engine,
             instructions: config.instructions.0,
@@ -56,7 +56,7 @@ impl Pipeline {
 
     /// Loads the tokenizer of the model that scores, without the model; returns the hash of its weights too.
     pub(crate) fn load_scoring_tokenizer(&self) -> Result<(Tokenizer, ContentHash)> {
-        let (paths, _) = paths(fetch_files(&self.config.model.name, &self.environment)?);
+        let (paths, _) = model_paths(&self.config.model.name, &self.environment)?;
         Ok((Tokenizer::load(&paths)?, paths.weights_hash))
     }
 
@@ -150,7 +150,7 @@ fn tokenizer_of(name: &str, environment: &Environment) -> Result<(Tokenizer, Str
     if alone.extension().is_some_and(|extension| extension == "json") && alone.is_file() {
         return Ok((Tokenizer::open(&alone)?, name.to_owned()));
     }
-    let (paths, name) = paths(fetch_files(name, environment)?);
+    let (paths, name) = model_paths(name, environment)?;
     Ok((Tokenizer::load(&paths)?, name))
 }
 
@@ -158,6 +158,11 @@ fn tokenizer_of(name: &str, environment: &Environment) -> Result<(Tokenizer, Str
 fn paths(files: ModelFiles) -> (ModelPaths, String) {
     let ModelFiles { name, weights, tokenizer, config, weights_hash } = files;
     (ModelPaths { weights, config, tokenizer, weights_hash }, name)
+}
+
+/// Fetches a model; returns what the `model` crate loads, and its name.
+pub(crate) fn model_paths(name: &str, environment: &Environment) -> Result<(ModelPaths, String)> {
+    Ok(paths(fetch_files(name, environment)?))
 }
 
 fn fetch_files(name: &str, environment: &Environment) -> Result<ModelFiles> {
