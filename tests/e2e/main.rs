@@ -6,6 +6,7 @@ mod cascade;
 mod corpora;
 mod corpus;
 mod features;
+mod generate;
 mod hub;
 mod kill;
 mod machines;

@@ -40,7 +40,7 @@ class Decoding(unittest.TestCase):
             (Cyclic(6.0, 12.0, 0.25, 2, 30), ["--reflection=cyclic", "--amplitude=6", "--period=12", "--shift=0.25", "--from=2", "--until=30"]),
             (Cyclic(-2.5, 7.0, -0.1), ["--reflection=cyclic", "--amplitude=-2.5", "--period=7", "--shift=-0.1"]),
             (Tip(2.0, 1, 9), ["--reflection=tip", "--penalty=2", "--from=1", "--until=9"]),
-            (Tip(-4.0, 0, 3, by_thought=True), ["--reflection=tip", "--penalty=-4", "--until=3", "--counted-from=thought"]),
+            (Tip(-4.0, 0, 3, by_thought=True), ["--reflection=tip", "--penalty=-4", "--until=3", "--by-thought"]),
         ]
 
     def test_words_are_looked_up_as_the_command_does(self) -> None:
@@ -50,7 +50,7 @@ class Decoding(unittest.TestCase):
 
         with self.assertRaisesRegex(ValueError, "`Mississippi` is no single token of this model"):
             resolve(self.tokenizer, ["Mississippi"])
-        with self.assertRaisesRegex(ValueError, "`</ponder>` is no token of this model"):
+        with self.assertRaisesRegex(ValueError, "'</ponder>' is no token of this model"):
             resolve(self.tokenizer, WORDS, end="</ponder>")
         self.assertIsNone(self.named.end)
 
@@ -256,6 +256,8 @@ class Servers(unittest.TestCase):
                     kind.validate_params(SimpleNamespace(extra_args={ARGUMENT: wrong}))
         with self.assertRaisesRegex(ValueError, "period"):
             Cyclic(period=0.5)
+        with self.assertRaisesRegex(ValueError, "no usual reflection word"):
+            request_arguments(Cyclic(), ReflectionTokens(()))
         with self.assertRaisesRegex(ValueError, "ends it"):
             request_arguments(S1(), ReflectionTokens((1,), wait=1))
         with self.assertRaisesRegex(ValueError, "`Wait`"):

@@ -19,7 +19,7 @@ class Schedulers(unittest.TestCase):
         from headwater.schedulers import from_recipe
 
         with site() as folder:
-            for schedule in ["wsd:decay=0.2,shape=1-sqrt,warmup=0.01", "cosine:floor=0.1", "triangular"]:
+            for schedule in ["wsd:decay=0.2,shape=1-sqrt,warmup=0.01", "cosine:floor=0.1", "polynomial:exponent=2,warmup=0.1"]:
                 with self.subTest(schedule):
                     arguments = ["schedule", "show", schedule, "--steps=5000", "--peak-lr=0.0004", "--csv=all.csv", "--csv-rows=5000"]
                     subprocess.run([headwater.find_command(), *arguments], check=True, capture_output=True)
@@ -66,7 +66,7 @@ class Schedulers(unittest.TestCase):
 
         optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
         with site():
-            scheduler = from_recipe(optimizer, Path("pipeline.toml"))
+            scheduler = from_recipe(optimizer, Path("pipeline.toml"), tokens=2e7)
             self.assertGreater(len(scheduler.rates), 10)
             with self.assertRaisesRegex(headwater.UsageError, "wsdd"):
                 from_recipe(optimizer, "wsdd", steps=10)

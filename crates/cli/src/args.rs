@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use headwater_pipeline::{OnChange, Part, number, schema};
+use headwater_pipeline::{OnChange, Part, ReflectionKind, number, schema};
 
 /// Choose what a language model is pretrained on: score every document by how much a small model's loss rises when its
 /// retrieval heads are masked, and keep the best of each domain.
@@ -124,28 +124,6 @@ pub(crate) enum ModelCommand {
     },
 }
 
-/// What is done to reflection tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ReflectionArg {
-    /// Nothing.
-    None,
-    /// A wave is added to their logits (CyclicReflex, arXiv 2506.11077).
-    Cyclic,
-    /// A penalty is taken off their logits (TIP, arXiv 2501.18585).
-    Tip,
-    /// `Wait` takes the place of the end of thinking, and a budget ends it (S1, arXiv 2501.19393).
-    S1,
-}
-
-/// What the tokens of a penalty are counted from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum CountedFrom {
-    /// The beginning of the output.
-    Output,
-    /// The beginning of each thought, which a reflection token begins.
-    Thought,
-}
-
 /// Arguments of `generate`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct GenerateArgs {
@@ -169,9 +147,10 @@ pub(crate) struct GenerateArgs {
     /// Of the draws.
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
-    /// What is done to reflection tokens until thinking ends.
-    #[arg(long, value_enum, default_value_t = ReflectionArg::None)]
-    pub(crate) reflection: ReflectionArg,
+    /// What is done to reflection tokens until thinking ends: none; cyclic, a wave is added to their logits (CyclicReflex, arXiv 2506.11077); tip,
+    /// a penalty is taken off (TIP, arXiv 2501.18585); s1, `Wait` takes the place of the end (S1, arXiv 2501.19393).
+    #[arg(long, default_value = "none", value_name = "KIND")]
+    pub(crate) reflection: ReflectionKind,
     /// cyclic: the most that is added.
     #[arg(long, default_value_t = 5.0, allow_negative_numbers = true)]
     pub(crate) amplitude: f64,
@@ -190,9 +169,9 @@ pub(crate) struct GenerateArgs {
     /// cyclic and tip: the token that they stop before; by default 8192, of tip by thought 600.
     #[arg(long, value_name = "TOKEN")]
     pub(crate) until: Option<u64>,
-    /// tip: what --from and --until are counted from.
-    #[arg(long, value_enum, default_value_t = CountedFrom::Output)]
-    pub(crate) counted_from: CountedFrom,
+    /// tip: count --from and --until from each thought, which a reflection token begins, and not from the beginning.
+    #[arg(long)]
+    pub(crate) by_thought: bool,
     /// s1: times that `Wait` takes the place of the end of thinking.
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub(crate) waits: u64,

@@ -6,10 +6,7 @@ mod interrupt;
 mod show;
 mod terminal;
 
-use std::ffi::OsString;
-use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -93,15 +90,8 @@ fn environment(console: &Console, interrupts: &Interrupts) -> Environment {
         now,
         events: Arc::new(console.clone()),
         cancel: interrupts.token(),
-        python: python(std::env::current_exe().ok(), named),
+        python: Environment::python(named, std::env::current_exe().ok()),
     }
-}
-
-/// The interpreter that `HEADWATER_PYTHON` names, else the one beside the command, where a wheel puts it, else the first of `PATH`.
-fn python(command: Option<PathBuf>, named: Option<OsString>) -> PathBuf {
-    let name = if cfg!(windows) { "python.exe" } else { "python3" };
-    let beside = command.and_then(|command| Some(command.parent()?.join(name))).filter(|path| path.is_file());
-    named.map(PathBuf::from).or(beside).unwrap_or_else(|| PathBuf::from(name))
 }
 
 fn run(command: &Command, environment: &Environment) -> Result<Outcome> {
@@ -157,16 +147,17 @@ fn run(command: &Command, environment: &Environment) -> Result<Outcome> {
             if args.files {
                 let scores = pipeline.score_files()?;
                 show(&scores, output, |_| text::score_files(&scores))?;
-            } else {
-                let report = pipeline.status()?;
-                show(&report, output, |_| text::status(&report))?;
+                return Ok(Outcome::Done);
             }
+            let report = pipeline.status()?;
+            show(&report, output, |_| text::status(&report))?;
             Outcome::Done
         }
         Command::Schedule(command) => show::schedule::run(command, environment)?,
         Command::Model(ModelCommand::Fetch { name }) => {
-            let mut out = std::io::stdout().lock();
-            fetch_model(name, environment)?.iter().try_for_each(|path| writeln!(out, "{}", path.display()))?;
+            print(
+                &fetch_model(name, environment)?.iter().map(|path| format!("{}\n", path.display())).collect::<String>(),
+            )?;
             Outcome::Done
         }
         Command::Model(ModelCommand::Check { name, against, output }) => {
@@ -187,7 +178,7 @@ fn run(command: &Command, environment: &Environment) -> Result<Outcome> {
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "headwater", &mut script);
-            std::io::stdout().write_all(&script)?;
+            print(&String::from_utf8(script)?)?;
             Outcome::Done
         }
     })

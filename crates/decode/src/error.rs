@@ -5,22 +5,28 @@
 #[non_exhaustive]
 pub enum Error {
     /// A word that the vocabulary has in no form.
-    #[error("`{word}` is no single token of this model, neither alone nor after a space: leave it out, or name another word")]
+    #[error(
+        "`{word}` is no single token of this model, neither alone nor after a space: leave it out, or name another word"
+    )]
     NoToken {
         /// The word.
         word: String,
     },
-    /// No words at all.
-    #[error("no reflection words are named: name some, such as wait and but")]
+    /// A schedule without a token to act on.
+    #[error("no usual reflection word, such as wait or but, is a token of this model: name words that are")]
     NoWords,
     /// The end of thinking is no token.
-    #[error("`{token}` is no token of this model, so the end of its thinking cannot be seen: name the token that it uses")]
+    #[error(
+        "{token:?} is no token of this model, so the end of its thinking cannot be seen: name the token that it uses"
+    )]
     NoEnd {
         /// The text of the token.
         token: String,
     },
     /// A schedule that acts on the end of thinking, of a model that has none.
-    #[error("a budget of thinking needs the token that ends it, and this model has no `</think>`: name the token that it uses")]
+    #[error(
+        "a budget of thinking needs the token that ends it, and this model has no `</think>`: name the token that it uses"
+    )]
     EndNeeded,
     /// A schedule that appends a word that the vocabulary lacks.
     #[error("a budget of thinking appends `Wait`, which is no single token of this model")]
@@ -35,6 +41,9 @@ pub enum Error {
         /// What it may be.
         expected: &'static str,
     },
+    /// A wave that is none.
+    #[error(transparent)]
+    Wave(#[from] headwater_schedule::Error),
     /// A prompt without tokens.
     #[error("the prompt is empty: give the model some text to go on from")]
     EmptyPrompt,

@@ -25,7 +25,7 @@ mod tokens;
 
 pub use error::Error;
 pub use generate::{Generated, Limits, generate};
-pub use reflection::{Reflection, Schedule, Span, TipFrom};
+pub use reflection::{Kind, Reflection, Schedule, ScheduleSettings, Span, TipFrom};
 pub use sampler::{Sampler, Sampling};
 pub use statistics::Statistics;
 pub use tokens::{PAPER_WORDS, ReflectionTokens, WORDS, Words};

@@ -1,9 +1,14 @@
 //! Schedules of reflection: what is done to logits while a model thinks.
 
+use std::str::FromStr;
+
 use headwater_schedule::Wave;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, ReflectionTokens};
+
+/// Tokens of a thought that TIP acts on in the original.
+const THOUGHT_TOKENS: u64 = 600;
 
 /// Generated tokens, the first of which is 0, that a schedule acts on: from the first to before the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,6 +76,82 @@ pub enum Schedule {
     },
 }
 
+/// The name of a schedule.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// [`Schedule::None`].
+    #[default]
+    None,
+    /// [`Schedule::Cyclic`].
+    Cyclic,
+    /// [`Schedule::Tip`].
+    Tip,
+    /// [`Schedule::S1`].
+    S1,
+}
+
+impl FromStr for Kind {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self, Error> {
+        match name {
+            "none" => Ok(Self::None),
+            "cyclic" => Ok(Self::Cyclic),
+            "tip" => Ok(Self::Tip),
+            "s1" => Ok(Self::S1),
+            _ => Err(Error::Setting {
+                what: "the reflection",
+                got: name.to_owned(),
+                expected: "there are none, cyclic, tip and s1",
+            }),
+        }
+    }
+}
+
+/// A schedule as users write it: a name, and numbers of which each schedule takes its own.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ScheduleSettings {
+    /// The name.
+    pub kind: Kind,
+    /// Of a wave: the most that is added, tokens of a wave, and where it begins, in periods.
+    pub wave: [f64; 3],
+    /// What tip takes off.
+    pub penalty: f32,
+    /// The first token that waves and penalties act on.
+    pub from: u64,
+    /// The token that they stop before; by default 8,192, of tip by thought 600.
+    pub until: Option<u64>,
+    /// Counts tip's tokens from each thought.
+    pub by_thought: bool,
+    /// Times that S1 appends `Wait`.
+    pub waits: u64,
+    /// Tokens after which S1 ends thinking.
+    pub budget: Option<u64>,
+}
+
+impl ScheduleSettings {
+    /// The schedule.
+    ///
+    /// # Errors
+    /// [`Error::Wave`] for a wave that is none.
+    pub fn schedule(&self) -> Result<Schedule, Error> {
+        let span = |usual: u64| Span { from: self.from, until: self.until.unwrap_or(usual) };
+        let usual = Span::default().until;
+        Ok(match self.kind {
+            Kind::None => Schedule::None,
+            Kind::Cyclic => {
+                let [amplitude, period, shift] = self.wave;
+                Schedule::Cyclic { wave: Wave::new(amplitude, period, shift)?, span: span(usual) }
+            }
+            Kind::Tip if self.by_thought => {
+                Schedule::Tip { penalty: self.penalty, span: span(THOUGHT_TOKENS), from: TipFrom::Thought }
+            }
+            Kind::Tip => Schedule::Tip { penalty: self.penalty, span: span(usual), from: TipFrom::Output },
+            Kind::S1 => Schedule::S1 { waits: self.waits, budget: self.budget },
+        })
+    }
+}
+
 /// A schedule at work on one text.
 #[derive(Clone, Debug)]
 pub struct Reflection {
@@ -84,10 +165,13 @@ impl Reflection {
     /// A schedule at the beginning of a text.
     ///
     /// # Errors
-    /// [`Error::EndNeeded`] and [`Error::WaitNeeded`] for a budget of thinking whose tokens the vocabulary lacks; [`Error::Setting`] for a
+    /// [`Error::NoWords`] for a wave or a penalty without reflection tokens; [`Error::EndNeeded`] and [`Error::WaitNeeded`] for a budget of thinking whose tokens the vocabulary lacks; [`Error::Setting`] for a
     /// penalty that is no number.
     pub fn new(schedule: Schedule, tokens: ReflectionTokens) -> Result<Self, Error> {
         match schedule {
+            Schedule::Cyclic { .. } | Schedule::Tip { .. } if tokens.reflection.is_empty() => {
+                return Err(Error::NoWords);
+            }
             Schedule::S1 { .. } if tokens.end.is_none() => return Err(Error::EndNeeded),
             Schedule::S1 { waits: 1.., .. } if tokens.wait.is_none() => return Err(Error::WaitNeeded),
             Schedule::Tip { penalty, .. } if !penalty.is_finite() => {
@@ -188,7 +272,11 @@ mod tests {
         for count in 0..9 {
             let delta = if (1..6).contains(&count) { [0.0, 2.0, 4.0, 2.0, 0.0, -2.0][count] } else { 0.0 };
             let text = vec![0; count];
-            assert_eq!(added(Schedule::Cyclic { wave, span }, &text)?, [0.0, delta, 0.0, delta, 0.0, 0.0, 0.0], "{count}");
+            assert_eq!(
+                added(Schedule::Cyclic { wave, span }, &text)?,
+                [0.0, delta, 0.0, delta, 0.0, 0.0, 0.0],
+                "{count}"
+            );
             let tip = Schedule::Tip { penalty: 3.0, span, from: TipFrom::Output };
             let delta = if (1..6).contains(&count) { -3.0 } else { 0.0 };
             assert_eq!(added(tip, &text)?, [0.0, delta, 0.0, delta, 0.0, 0.0, 0.0], "{count}");
@@ -244,7 +332,9 @@ mod tests {
     #[test]
     fn schedules_need_their_tokens() {
         let lacking = |schedule, wait, end| {
-            Reflection::new(schedule, ReflectionTokens { reflection: vec![1], wait, end }).err().map(|error| error.to_string())
+            Reflection::new(schedule, ReflectionTokens { reflection: vec![1], wait, end })
+                .err()
+                .map(|error| error.to_string())
         };
         let s1 = |waits| Schedule::S1 { waits, budget: None };
         assert!(lacking(s1(1), Some(1), None).is_some_and(|said| said.contains("</think>")));

@@ -57,7 +57,8 @@ impl Sampler {
         }
         let highest = f64::from(logits[best as usize]);
         let weight = |logit: &f32| ((f64::from(*logit) - highest) / self.sampling.temperature).exp();
-        let mut weights: Vec<(u32, f64)> = (0..).zip(logits.iter().map(weight)).filter(|(_, weight)| *weight > 0.0).collect();
+        let mut weights: Vec<(u32, f64)> =
+            (0..).zip(logits.iter().map(weight)).filter(|(_, weight)| *weight > 0.0).collect();
         // stable, so that equal ones stay in the order of their ids
         weights.sort_by(|(_, a), (_, b)| b.total_cmp(a));
         let all: f64 = weights.iter().map(|(_, weight)| weight).sum();

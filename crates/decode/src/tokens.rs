@@ -65,12 +65,10 @@ impl ReflectionTokens {
         }
         reflection.sort_unstable();
         reflection.dedup();
-        if reflection.is_empty() {
-            return Err(Error::NoWords);
-        }
         let end = match &words.end {
             Some(token) => {
-                Some(tokenizer.token_to_id(token).ok_or_else(|| Error::NoEnd { token: token.clone() })?)
+                let found = tokenizer.token_to_id(token).map_or_else(|| single(token), |id| Ok(Some(id)))?;
+                Some(found.ok_or_else(|| Error::NoEnd { token: token.clone() })?)
             }
             None => tokenizer.token_to_id(END),
         };

@@ -332,3 +332,36 @@ fn the_engines_agree() -> Outcome {
         Ok(())
     })
 }
+
+/// A text that grows by pieces: what follows each is what follows the same tokens as one window.
+#[test]
+fn a_text_that_grows_is_the_text_as_a_whole() -> Outcome {
+    // learned positions, windows of attention, caps, biases, parallel residual, a norm over each head
+    for name in ["llama", "gpt2", "gemma2", "gemma3_text", "gpt_neox", "qwen3", "olmo2", "phi3"] {
+        let options =
+            EngineOptions { engine: EngineChoice::Candle, precision: Precision::F32, ..EngineOptions::default() };
+        let model = load(&tiny(name), &options)?;
+        let vocabulary = u32::try_from(model.shape().vocab)?;
+        let ids: Vec<u32> = (0..40_u32).map(|at| (at * at * 7 + 3 * at + 1) % vocabulary).collect();
+        let whole = model.engine().predictions(&ids, 0..ids.len(), &[HeadMask::default()])?.concat();
+        for pieces in [&[40][..], &[1; 40], &[7, 1, 1, 20, 1, 10]] {
+            let mut text = model.engine().continuation()?;
+            assert!(text.is_empty(), "{name}");
+            for piece in pieces {
+                let from = text.len();
+                let logits = text.extend(&ids[from..from + piece])?;
+                assert_eq!(logits.len(), model.shape().vocab);
+                let best = (0..vocabulary).rev().max_by(|a, b| logits[*a as usize].total_cmp(&logits[*b as usize]));
+                assert_eq!(best, Some(whole[from + piece - 1]), "{name} after {} tokens in {pieces:?}", text.len());
+            }
+            assert!(matches!(text.extend(&[vocabulary]), Err(Error::TokenOutOfRange { .. })));
+            assert!(matches!(text.extend(&[]), Err(Error::WindowLength { .. })));
+            let rest = vec![0; model.shape().context_tokens + 1 - text.len()];
+            assert!(matches!(text.extend(&rest), Err(Error::WindowLength { .. })), "{name}");
+        }
+    }
+    let native = load(&tiny("llama"), &EngineOptions::default())?;
+    let refused = native.engine().continuation().err().ok_or("a continuation")?;
+    assert!(refused.to_string().contains("the candle engine does"), "{refused}");
+    Ok(())
+}

@@ -1,5 +1,6 @@
 //! What a pipeline is given of the world around it.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -31,6 +32,14 @@ impl Environment {
     pub fn new(stores: Stores, cache: PathBuf, now: fn() -> SystemTime) -> Self {
         let (events, cancel) = (Arc::new(Silent), CancelToken::default());
         Self { stores, cache: Some(cache), now, events, cancel, python: PathBuf::from(headwater_model::PYTHON) }
+    }
+
+    /// The interpreter that is `named`, else the one beside the `command`, where a wheel puts it, else the first of `PATH`.
+    #[must_use]
+    pub fn python(named: Option<OsString>, command: Option<PathBuf>) -> PathBuf {
+        let name = if cfg!(windows) { "python.exe" } else { headwater_model::PYTHON };
+        let beside = command.and_then(|command| Some(command.parent()?.join(name))).filter(|path| path.is_file());
+        named.map(PathBuf::from).or(beside).unwrap_or_else(|| PathBuf::from(name))
     }
 
     /// Where models and measurements are kept.

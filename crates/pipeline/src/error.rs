@@ -414,7 +414,7 @@ pub enum Error {
     Distill(#[from] headwater_distill::Error),
     /// No text can be written.
     #[error(transparent)]
-    Decode(#[from] headwater_decode::Error),
+    Decode(#[from] Box<headwater_decode::Error>),
     /// The selection cannot be made or written.
     #[error(transparent)]
     Select(#[from] headwater_select::Error),
@@ -531,6 +531,12 @@ impl Error {
 impl From<headwater_heads::Error> for Error {
     fn from(error: headwater_heads::Error) -> Self {
         Self::Heads(Box::new(error))
+    }
+}
+
+impl From<headwater_decode::Error> for Error {
+    fn from(error: headwater_decode::Error) -> Self {
+        Self::Decode(Box::new(error))
     }
 }
 

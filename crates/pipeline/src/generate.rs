@@ -2,7 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use headwater_decode::{Generated, Limits, Reflection, ReflectionTokens, Sampler, Sampling, Schedule, Words};
+use headwater_decode::{
+    Generated, Limits, Reflection, ReflectionTokens, Sampler, Sampling, Schedule, ScheduleSettings, Words,
+};
 use headwater_model::{EngineChoice, EngineOptions, Model, Precision};
 use headwater_report::reflection_svg;
 use serde::Serialize;
@@ -24,7 +26,7 @@ pub struct GenerateRequest {
     /// The reflection words.
     pub words: Words,
     /// What is done to them.
-    pub schedule: Schedule,
+    pub schedule: ScheduleSettings,
     /// `cpu`, `cuda:N` or `metal`.
     pub device: String,
     /// The numbers to compute with; `auto` is float32 on the CPU.
@@ -63,7 +65,7 @@ impl WrittenText {
 /// Those of loading a model; [`Error::Decode`](crate::Error::Decode) for settings and words that cannot work;
 /// [`Error::Cancelled`](crate::Error::Cancelled).
 pub fn generate(request: &GenerateRequest, environment: &Environment) -> Result<WrittenText> {
-    let mut sampler = Sampler::new(request.sampling)?;
+    let (mut sampler, schedule) = (Sampler::new(request.sampling)?, request.schedule.schedule()?);
     let (paths, name) = model_paths(&request.model, environment)?;
     let precision = match request.precision {
         Precision::Auto if request.device == "cpu" => Precision::F32,
@@ -75,7 +77,7 @@ pub fn generate(request: &GenerateRequest, environment: &Environment) -> Result<
     let tokens = ReflectionTokens::resolve(tokenizer, &request.words)?;
     let spelt = |id: &u32| tokenizer.id_to_token(*id).unwrap_or_else(|| id.to_string());
     let reflection_tokens = tokens.reflection.iter().map(spelt).collect();
-    let mut reflection = Reflection::new(request.schedule, tokens)?;
+    let mut reflection = Reflection::new(schedule, tokens)?;
     let prompt: Vec<u32> = tokenizer.bos().into_iter().chain(tokenizer.encode(&request.prompt)?).collect();
     let limits = Limits { tokens: request.tokens, ends: tokenizer.eos()?.into_iter().collect() };
     let step = environment.events.begin(Step {
@@ -100,6 +102,6 @@ pub fn generate(request: &GenerateRequest, environment: &Environment) -> Result<
     }
     step.finish();
     let seconds = (environment.now)().duration_since(began).unwrap_or(Duration::ZERO).as_secs_f64();
-    let (schedule, sampling) = (request.schedule, request.sampling);
+    let sampling = request.sampling;
     Ok(WrittenText { model: name, reflection_tokens, schedule, sampling, generated, seconds })
 }

@@ -78,7 +78,7 @@ pub use environment::Environment;
 pub use error::{Class, Error, Result};
 pub use events::{Event, Events, ProbeAccuracy, Progress, Silent, Step, Total};
 pub use generate::{GenerateRequest, WrittenText, generate};
-pub use headwater_decode::{Sampling, Schedule as ReflectionSchedule, Span, TipFrom, Words};
+pub use headwater_decode::{Kind as ReflectionKind, Sampling, ScheduleSettings, Words};
 pub use headwater_model::Precision;
 pub use headwater_record::metrics::TrafficMetrics;
 pub use headwater_record::stability::{Decision, ProbesUsed};

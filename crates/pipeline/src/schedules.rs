@@ -23,7 +23,6 @@ use crate::inline;
 use crate::{Environment, Error, Event, Result};
 
 pub use headwater_recipe::{RunSize, Trainer};
-pub use headwater_schedule::Wave;
 pub use headwater_schedule::refine::GradientNorm;
 
 /// Points of a curve on a picture.

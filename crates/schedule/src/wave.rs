@@ -68,9 +68,12 @@ mod tests {
 
     #[test]
     fn what_is_no_wave_is_refused() {
-        for (amplitude, period, shift, said) in
-            [(f64::NAN, 10.0, 0.0, "amplitude"), (1.0, 0.5, 0.0, "period"), (1.0, f64::INFINITY, 0.0, "period"), (1.0, 9.0, f64::INFINITY, "shift")]
-        {
+        for (amplitude, period, shift, said) in [
+            (f64::NAN, 10.0, 0.0, "amplitude"),
+            (1.0, 0.5, 0.0, "period"),
+            (1.0, f64::INFINITY, 0.0, "period"),
+            (1.0, 9.0, f64::INFINITY, "shift"),
+        ] {
             let error = Wave::new(amplitude, period, shift).expect_err(said).to_string();
             assert!(error.contains(said), "{error}");
         }

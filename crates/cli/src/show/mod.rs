@@ -15,15 +15,11 @@ pub(crate) fn show(value: &impl Serialize, output: OutputArgs, text: impl FnOnce
     if output.json {
         return print(&format!("{}\n", serde_json::to_string(value)?));
     }
-    print(&text(width()))
+    // no bound where standard output is no terminal
+    print(&text(console::Term::stdout().size_checked().map_or(usize::MAX, |(_, columns)| usize::from(columns))))
 }
 
 /// Prints `text` to standard output.
 pub(crate) fn print(text: &str) -> Result<()> {
     Ok(std::io::stdout().lock().write_all(text.as_bytes())?)
-}
-
-/// Characters of a line of the terminal; no bound where standard output is none.
-fn width() -> usize {
-    console::Term::stdout().size_checked().map_or(usize::MAX, |(_, columns)| usize::from(columns))
 }

@@ -140,13 +140,13 @@ def resolve(tokenizer: Any, words: Sequence[str] = (), *, paper_tokens: bool = F
         if chosen and not forms:
             raise ValueError(f"`{word}` is no single token of this model, neither alone nor after a space: leave it out, or name another word")
         found.update(forms)
-    if not found:
-        raise ValueError("no reflection word is a token of this model: name some that are")
-    vocabulary = tokenizer.get_vocab()
-    if end is not None and end not in vocabulary:
-        raise ValueError(f"`{end}` is no token of this model, so the end of its thinking cannot be seen: name the token that it uses")
-    wait = single("Wait")
-    return ReflectionTokens(tuple(sorted(found)), wait[0] if wait else None, vocabulary.get(end or "</think>"))
+    vocabulary, wait = tokenizer.get_vocab(), single("Wait")
+    ends = vocabulary.get("</think>" if end is None else end)
+    if end is not None and ends is None:
+        ends = next(iter(single(end)), None)
+        if ends is None:
+            raise ValueError(f"{end!r} is no token of this model, so the end of its thinking cannot be seen: name the token that it uses")
+    return ReflectionTokens(tuple(sorted(found)), wait[0] if wait else None, ends)
 
 
 def change(schedule: Schedule, named: ReflectionTokens, progress: Progress, most_likely: Callable[[], int]) -> Change:
@@ -173,6 +173,8 @@ def check(schedule: Schedule, named: ReflectionTokens) -> None:
     Raises:
         ValueError: if it has not.
     """
+    if isinstance(schedule, (Cyclic, Tip)) and not named.reflection:
+        raise ValueError("no usual reflection word, such as wait or but, is a token of this model: name words that are")
     if isinstance(schedule, S1) and named.end is None:
         raise ValueError("a budget of thinking needs the token that ends it, and this model has no `</think>`: name the token that it uses")
     if isinstance(schedule, S1) and schedule.waits > 0 and named.wait is None:
