@@ -33,7 +33,8 @@ pub fn reflection_svg(title: &str, added: &[f32], positions: &[usize]) -> String
         MUTED,
     ));
     for value in [-most, 0.0, most] {
-        let named = label(format!("{value:+.2}"), (left - 8.0, y(value) + 4.0), "end", 11, MUTED);
+        let shown = if value == 0.0 { "0".to_owned() } else { format!("{value:+.2}") };
+        let named = label(shown, (left - 8.0, y(value) + 4.0), "end", 11, MUTED);
         picture = picture.add(line((left, y(value)), (left + width, y(value)), GRID)).add(named);
     }
     for part in 0..=4_u32 {

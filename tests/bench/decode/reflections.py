@@ -11,6 +11,7 @@ import argparse
 import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ SCHEDULES = {
     "tip, 3 over the output": ["--reflection=tip", "--penalty=3"],
     "tip, -3 over the output": ["--reflection=tip", "--penalty=-3"],
     "tip, 3 over 50 tokens of each thought": ["--reflection=tip", "--penalty=3", "--until=50", "--by-thought"],
-    "s1, two waits, thinking ends with a blank line": ["--reflection=s1", "--waits=2", "--end=\n\n"],
+    "s1, two waits, thinking ends with the text": ["--reflection=s1", "--waits=2", "--end=<|im_end|>"],
 }
 
 
@@ -52,12 +53,12 @@ def compared(headwater: Path, tokens: int) -> bool:
     fetched = subprocess.run([headwater, "model", "fetch", MODEL], check=True, capture_output=True, text=True).stdout
     path = Path(fetched.splitlines()[0])
     model = transformers.AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32).eval()
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([headwater, "model", "tokenizer", MODEL, "--out", folder], capture_output=True, check=True)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     same = 0
     for prompt in PROMPTS:
         ours = written(headwater, prompt, tokens, ["--reflection=none"])
-        folder = subprocess.run([headwater, "model", "tokenizer", MODEL, "--out", "/tmp/tokenizer"], capture_output=True, check=True)
-        del folder
-        tokenizer = transformers.AutoTokenizer.from_pretrained("/tmp/tokenizer")
         ids = torch.tensor([tokenizer.encode(prompt, add_special_tokens=False)])
         text = model.generate(ids, max_new_tokens=tokens, do_sample=False, eos_token_id=ends(tokenizer), pad_token_id=0)
         theirs = text[0, ids.shape[1] :].tolist()
