@@ -93,9 +93,11 @@ class Decoding(unittest.TestCase):
             alone = self.model.generate(torch.tensor([ids]), logits_processor=[ReflectionProcessor(schedule, self.named)], **options)
             self.assertEqual(together[row, longest:].tolist(), alone[0, len(ids) :].tolist())
         processor = ReflectionProcessor(schedule, self.named)
-        processor(padded, torch.zeros(3, 8 * 64))
-        with self.assertRaisesRegex(ValueError, "make another processor"):
-            processor(padded[:1], torch.zeros(1, 8 * 64))
+        for other in [padded[:1], padded]:
+            processor(padded, torch.zeros(3, 512))
+            with self.assertRaisesRegex(ValueError, "make another processor"):
+                processor(other, torch.zeros(len(other), 512))
+            processor = ReflectionProcessor(schedule, self.named)
 
 
 def tokens_of_tests() -> Any:
@@ -131,7 +133,7 @@ class Servers(unittest.TestCase):
 
     def test_vllm_v1_follows_requests_that_come_move_and_go(self) -> None:
         import torch
-        from headwater.decoding import Cyclic, Tip, VllmV1Reflection
+        from headwater.decoding import S1, Cyclic, Tip, VllmV1Reflection
 
         wave, tip = Cyclic(4.0, 8.0), Tip(3.0, 0, 2, by_thought=True)
         processor = VllmV1Reflection(None, torch.device("cpu"), False)
@@ -169,6 +171,18 @@ class Servers(unittest.TestCase):
             step()
         batch[1][1].append(5)  # type: ignore[index]  # the end of thinking
         step()
+        # a budget: the end is the most likely token, and Wait takes its place, once
+        output: list[int] = []
+        new = [(3, self.params(S1(waits=1, budget=4)), [9], output)]
+        processor.update_state(SimpleNamespace(batch_size=4, removed=(), added=new, moved=()))
+        drawn = []
+        for _ in range(5):
+            ending = torch.zeros(4, 7)
+            ending[3, 5 if len(output) < 2 else 6] = 9
+            drawn.append(int(processor.apply(ending)[3].argmax()))
+            output.append(drawn[-1] if drawn[-1] != 5 else 0)
+            processor.update_state(None)
+        self.assertEqual(drawn, [3, 5, 6, 6, 5])
 
     def test_vllms_newer_runner_uses_slots_again(self) -> None:
         import numpy
@@ -246,6 +260,7 @@ class Servers(unittest.TestCase):
         self.assertEqual((int(scores[6].argmax()), scores[6][0, 0].item()), (5, -math.inf))
 
     def test_arguments_that_cannot_work_are_refused_when_a_request_comes(self) -> None:
+        import torch
         from headwater.decoding import ARGUMENT, S1, Cyclic, ReflectionTokens, VllmReflection, VllmV1Reflection, request_arguments
 
         for kind in (VllmReflection, VllmV1Reflection):
@@ -254,6 +269,15 @@ class Servers(unittest.TestCase):
             for wrong in [{}, {"kind": "square", "tokens": {}}, {"kind": "cyclic", "tokens": {"reflection": [1]}, "pitch": 2}]:
                 with self.assertRaisesRegex(ValueError, "is not understood"):
                     kind.validate_params(SimpleNamespace(extra_args={ARGUMENT: wrong}))
+            for wrong in [-1, 1.5, "1", True]:
+                named = {"kind": "cyclic", "tokens": {"reflection": [wrong]}}
+                with self.assertRaisesRegex(ValueError, "a whole number from 0 is needed"):
+                    kind.validate_params(SimpleNamespace(extra_args={ARGUMENT: named}))
+        # an id beyond the vocabulary changes nothing
+        far = VllmV1Reflection(None, None, False)
+        arguments = SimpleNamespace(extra_args=request_arguments(Cyclic(4.0, 8.0, 0.25), ReflectionTokens((1, 7_000))))
+        far.update_state(SimpleNamespace(batch_size=1, removed=(), added=[(0, arguments, None, [])], moved=()))
+        self.assertEqual(far.apply(torch.zeros(1, 7)).sum().item(), 4.0)
         with self.assertRaisesRegex(ValueError, "period"):
             Cyclic(period=0.5)
         with self.assertRaisesRegex(ValueError, "no usual reflection word"):

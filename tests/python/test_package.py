@@ -93,6 +93,7 @@ class Package(unittest.TestCase):
                 ({"select.fraction": 2}, "select.fraction"),
                 ({"select.fractoin": 0.1}, "fraction"),
                 ({"model.name": "no/such/model"}, "no/such/model"),
+                ({"select.fraction": -0.5}, "select.fraction"),
                 ({"model.device": "cpu", "model.engine": "warp"}, "torch"),
             ]:
                 with self.assertRaisesRegex(headwater.UsageError, said) as raised:
@@ -122,6 +123,9 @@ class Package(unittest.TestCase):
                 warnings.simplefilter("always")
                 headwater.run("pipeline.toml", {"score.max_rejects": 0.0}, on_event=quiet)
             self.assertEqual(raised.exception.code, 2)
+            with self.assertWarnsRegex(UserWarning, "max_rejects"):
+                selected = headwater.select("pipeline.toml", {"score.max_rejects": 0.0}, on_event=quiet)
+            self.assertEqual(selected["verdict"], "partial")
             self.assertEqual(len(headwater.Run("pipeline.toml").selection()["domains"]) > 1, True)
 
     def test_batches_are_scored_as_the_pipeline_scores(self) -> None:
@@ -139,9 +143,13 @@ class Package(unittest.TestCase):
             texts = pyarrow.table({"words": [None, "too short", batch.column("text")[0].as_py()]})
             with self.assertRaises(KeyError):
                 scorer(texts)
+            with self.assertRaisesRegex(ValueError, "status, tokens, loss_base"):
+                scorer(batch)
             scorer.text = "words"
             self.assertEqual(scorer(texts).column("status").to_pylist(), ["null-text", "short", "scored"])
-            self.assertEqual(scorer(texts.slice(0, 0)).num_rows, 0)
+            scored = scorer(texts)
+            empty = scorer(texts.slice(0, 0))
+            self.assertEqual((empty.num_rows, empty.schema), (0, scored.schema))
 
     def test_values_are_toml(self) -> None:
         import tomllib

@@ -53,7 +53,7 @@ class Goldens(unittest.TestCase):
         ids, rows = window["ids"], window["rows"]
         for masked in window["masks"]:
             # a second, shorter window in the batch changes nothing
-            base, under = losses(worker, [ids, ids[: len(ids) // 2 + 1]], masked["heads"], masked["kind"])
+            base, under = losses(worker, [ids, ids[: len(ids) // 2 + 1], ids[:1]], masked["heads"], masked["kind"])
             self.near(base[0], window["base"], f"{what}: base")
             self.near(under[0], masked["losses"], f"{what}: {masked['name']}, {masked['kind']}")
             half = len(base[1])
@@ -96,6 +96,40 @@ class Goldens(unittest.TestCase):
                     more = self.check(worker, window, folder.name)
                     compared, left_out = compared + more[0], left_out + more[1]
                 self.assertLessEqual(left_out * 50, compared, folder.name)
+
+
+@unittest.skipUnless(HAS_TORCH, "torch or transformers is not installed")
+class Memory(unittest.TestCase):
+    def test_a_batch_that_does_not_fit_is_halved_and_a_window_that_does_not_is_named(self) -> None:
+        import torch
+        from headwater.torch_worker import MemoryShortError, Worker
+
+        worker = Worker(settings(TINY / "llama"))
+        windows = [[(7 * at + 3 * number) % 304 for at in range(20 + number)] for number in range(5)]
+        heads = [[1, 0], [2, 3]]
+        expected = losses(worker, windows, heads, "causal-uniform")
+        self.assertEqual(worker.notes, [])
+        within = worker._losses
+
+        def short_of(room: int) -> Any:
+            def tried(windows: list[list[int]], variants: list[Any], kind: str) -> Any:
+                if sum(map(len, windows)) * len(variants) > room:
+                    raise torch.OutOfMemoryError("CUDA out of memory")
+                return within(windows, variants, kind)
+
+            return tried
+
+        for room in [100, 30]:  # several windows, and one of a window's two variants
+            worker._losses = short_of(room)
+            got = losses(worker, windows, heads, "causal-uniform")
+            for ours, wanted in zip(got, expected):
+                for a, b in zip(ours, wanted):
+                    self.assertLessEqual(max(abs(x - y) for x, y in zip(a, b)), NATS)
+            self.assertIn("out of memory with 5 windows of up to 24 tokens", worker.notes[0])
+            worker.notes.clear()
+        worker._losses = short_of(10)
+        with self.assertRaisesRegex(MemoryShortError, r"one window of 20 tokens: lower `score.window_tokens`"):
+            losses(worker, windows, heads, "causal-uniform")
 
 
 @unittest.skipUnless(HAS_TORCH, "torch or transformers is not installed")

@@ -184,7 +184,7 @@ pub(crate) struct GenerateArgs {
     /// Exactly the five tokens of CyclicReflex's public code.
     #[arg(long, conflicts_with = "words")]
     pub(crate) paper_tokens: bool,
-    /// The token that ends thinking; by default </think> if the model has it.
+    /// The token that ends thinking; by default `</think>` if the model has it.
     #[arg(long, value_name = "TOKEN")]
     pub(crate) end: Option<String>,
     /// cpu, cuda:N or metal.

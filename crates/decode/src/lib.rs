@@ -1,6 +1,6 @@
 //! Texts by a language model, with scheduled reflection: some tokens, such as `Wait`, become more or less likely while a model thinks.
 //!
-//! [`generate`] samples a text. A [`Reflection`] changes the logits of each token before it is drawn: by a wave (CyclicReflex, arXiv
+//! [`generate()`] samples a text. A [`Reflection`] changes the logits of each token before it is drawn: by a wave (CyclicReflex, arXiv
 //! 2506.11077), by a penalty (TIP, arXiv 2501.18585), or by a budget of thinking (S1, arXiv 2501.19393).
 //!
 //! ```

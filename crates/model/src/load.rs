@@ -59,12 +59,14 @@ impl Model {
                 Ok(Self { tokenizer, engine, spec: None, weights_hash, config_hash: config_hash.transpose()? })
             }
             Err(Error::TorchUnusable { reason: of_torch }) if options.engine == EngineChoice::Auto => {
-                Self::load_own(paths, options).map_err(|error| match error {
+                let own = Self::load_own(paths, options).map_err(|error| match error {
                     Error::Device { device, reason } => {
                         Error::Device { device, reason: format!("{reason}; nor has PyTorch it: {of_torch}") }
                     }
                     error => error,
-                })
+                })?;
+                tracing::warn!("the candle engine runs the model, as the torch engine cannot be used: {of_torch}");
+                Ok(own)
             }
             Err(error) => Err(error),
         }

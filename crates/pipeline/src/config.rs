@@ -94,7 +94,8 @@ pub struct ModelConfig {
     /// Instruction set of the native engine: `auto` for the fastest of this processor's family, or one that all machines of a run have.
     #[serde(default)]
     pub instructions: InstructionsChoice,
-    /// `cpu`, `cuda:N` or `metal`. GPUs need a build with the feature `cuda` or `metal`.
+    /// `cpu`, `cuda:N` or `metal`; the torch engine has PyTorch's other devices, too, and several by commas. The candle engine needs a build with
+    /// the feature `cuda` or `metal` for a GPU.
     #[serde(default = "default_device")]
     pub device: String,
     /// Number format of the forward pass.

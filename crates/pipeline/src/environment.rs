@@ -37,7 +37,7 @@ impl Environment {
     /// The interpreter that is `named`, else the one beside the `command`, where a wheel puts it, else the first of `PATH`.
     #[must_use]
     pub fn python(named: Option<OsString>, command: Option<PathBuf>) -> PathBuf {
-        let name = if cfg!(windows) { "python.exe" } else { headwater_model::PYTHON };
+        let name = headwater_model::PYTHON;
         let beside = command.and_then(|command| Some(command.parent()?.join(name))).filter(|path| path.is_file());
         named.map(PathBuf::from).or(beside).unwrap_or_else(|| PathBuf::from(name))
     }

@@ -536,7 +536,10 @@ impl From<headwater_heads::Error> for Error {
 
 impl From<headwater_decode::Error> for Error {
     fn from(error: headwater_decode::Error) -> Self {
-        Self::Decode(Box::new(error))
+        match error {
+            headwater_decode::Error::Model(error) => error.into(),
+            error => Self::Decode(Box::new(error)),
+        }
     }
 }
 

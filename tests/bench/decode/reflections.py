@@ -9,6 +9,7 @@ model: the figures say what the schedules do to tokens, not what they do to answ
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -33,10 +34,15 @@ SCHEDULES = {
     "none": ["--reflection=none"],
     "cyclic, amplitude 5, period 80": ["--reflection=cyclic", "--amplitude=5", "--period=80"],
     "tip, 3 over the output": ["--reflection=tip", "--penalty=3"],
-    "tip, -3 over the output": ["--reflection=tip", "--penalty=-3"],
+    "tip, minus 3 over the output": ["--reflection=tip", "--penalty=-3"],
     "tip, 3 over 50 tokens of each thought": ["--reflection=tip", "--penalty=3", "--until=50", "--by-thought"],
     "s1, two waits, thinking ends with the text": ["--reflection=s1", "--waits=2", "--end=<|im_end|>"],
 }
+
+
+def picture(schedule: str) -> str:
+    """The name of a schedule's picture."""
+    return re.sub(r"\W+", "-", schedule) + ".svg"
 
 
 def written(headwater: Path, prompt: str, tokens: int, options: list[str]) -> dict[str, Any]:
@@ -64,7 +70,7 @@ def compared(headwater: Path, tokens: int) -> bool:
         theirs = text[0, ids.shape[1] :].tolist()
         same += ours["tokens"] == theirs
         if ours["tokens"] != theirs:
-            first = next(at for at, (a, b) in enumerate(zip(ours["tokens"], theirs)) if a != b)
+            first = next((at for at, (a, b) in enumerate(zip(ours["tokens"], theirs)) if a != b), min(len(ours["tokens"]), len(theirs)))
             print(f"differs at token {first}: {prompt!r}")
     print(f"{same} of {len(PROMPTS)} greedy texts of at most {tokens} tokens are those of transformers {transformers.__version__}")
     return same == len(PROMPTS)
@@ -86,7 +92,7 @@ def main() -> int:
     for name, arguments in SCHEDULES.items():
         texts = []
         for number, prompt in enumerate(PROMPTS):
-            more = [*arguments, f"--svg={options.out / (name.split(',')[0].replace(' ', '-') + '.svg')}"] if options.out and number == 0 else arguments
+            more = [*arguments, f"--svg={options.out / picture(name)}"] if options.out and number == 0 else arguments
             texts.append(written(options.headwater, prompt, options.tokens, more))
         statistics = [text["statistics"] for text in texts]
         tokens, reflections = sum(s["thinking_tokens"] for s in statistics), sum(len(s["positions"]) for s in statistics)

@@ -142,7 +142,7 @@ impl Engine for CandleEngine {
 }
 
 /// Positions that a cache has room for at first; it grows by as many.
-const FIRST_POSITIONS: usize = 1_024;
+const FIRST_POSITIONS: usize = 128;
 
 /// A text that grows: the keys and values of its tokens, one cache a layer.
 struct CandleContinuation<'a> {

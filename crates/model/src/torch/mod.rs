@@ -106,7 +106,8 @@ impl TorchEngine {
         });
         let (workers, hellos): (Vec<_>, Vec<_>) =
             started.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
-        let Some(Hello { shape, torch, transformers, device }) = hellos.into_iter().next() else {
+        let device = hellos.iter().map(|hello| hello.device.as_str()).collect::<Vec<_>>().join(", ");
+        let Some(Hello { shape, torch, transformers, .. }) = hellos.into_iter().next() else {
             return Err(Error::Device { device: options.device.clone(), reason: "it names no device".to_owned() });
         };
         let Sizes { layers, heads, kv_heads, head_dim, hidden, intermediate, vocab, context_tokens } = shape;
@@ -124,12 +125,13 @@ impl TorchEngine {
             attention_windows,
         };
         shape.validate(beside)?;
-        let batch_tokens = batch_tokens(&shape, options) * workers.len();
+        let of_device = batch_tokens(&shape, options);
         // last bits depend on the shapes of products, and these on how windows are batched
         let instructions =
-            format!("torch {torch}, transformers {transformers}, {} x {batch_tokens} tokens", workers.len());
+            format!("torch {torch}, transformers {transformers}, batches of {of_device} tokens a device");
         let numerics =
             Numerics { engine: "torch".to_owned(), device, precision: precision.as_str().to_owned(), instructions };
+        let batch_tokens = of_device * workers.len();
         Ok(Self { shape, numerics, workers: workers.into_iter().map(Mutex::new).collect(), batch_tokens })
     }
 

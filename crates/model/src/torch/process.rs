@@ -107,8 +107,8 @@ impl Worker {
                         Err(self.misunderstood(array.len(), values))
                     };
                 }
-                Err(_) => {
-                    let said = process.obituary();
+                Err(error) => {
+                    let said = process.obituary(&error);
                     tracing::warn!("the worker of device {} died and is started again: {said}", self.setup.device);
                     lost = Some(said);
                 }
@@ -127,7 +127,7 @@ impl Worker {
 #[derive(Debug)]
 struct Process {
     child: Child,
-    requests: Option<ChildStdin>,
+    requests: ChildStdin,
     answers: BufReader<ChildStdout>,
     said: Arc<Mutex<VecDeque<String>>>,
     listener: Option<JoinHandle<()>>,
@@ -157,7 +157,9 @@ impl Process {
         let listener = {
             let said = Arc::clone(&said);
             std::thread::spawn(move || {
-                for line in BufReader::new(errors).lines().map_while(Result::ok) {
+                // it is read to its end, whatever it holds: a worker must not stop at a full or closed pipe
+                for line in BufReader::new(errors).split(b'\n').map_while(Result::ok) {
+                    let line = String::from_utf8_lossy(&line).into_owned();
                     let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
                     said.push_back(line);
                     if said.len() > LAST_LINES {
@@ -166,10 +168,11 @@ impl Process {
                 }
             })
         };
-        let (requests, answers) = (Some(requests), BufReader::new(answers));
+        let answers = BufReader::new(answers);
         let mut process = Self { child, requests, answers, said, listener: Some(listener) };
-        let Ok((object, _)) = process.exchange(setup, &[]) else {
-            return Err(unusable(format!("the worker ended at its start: {}", process.obituary())));
+        let (object, _) = match process.exchange(setup, &[]) {
+            Ok(answer) => answer,
+            Err(error) => return Err(unusable(format!("the worker ended at its start: {}", process.obituary(&error)))),
         };
         check(setup, &object)?;
         let hello = serde_json::from_slice(&object)
@@ -181,7 +184,7 @@ impl Process {
     fn exchange(&mut self, request: &impl Serialize, tokens: &[u32]) -> io::Result<Answer> {
         let object = serde_json::to_vec(request)?;
         let array: Vec<u8> = tokens.iter().flat_map(|token| token.to_le_bytes()).collect();
-        let requests = self.requests.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
+        let requests = &mut self.requests;
         let of_object = u32::try_from(object.len()).map_err(io::Error::other)?;
         requests.write_all(&of_object.to_le_bytes())?;
         requests.write_all(&(array.len() as u64).to_le_bytes())?;
@@ -207,8 +210,8 @@ impl Process {
         Ok((object, values.to_vec()))
     }
 
-    /// How a process ended that does not answer, and what it said last.
-    fn obituary(mut self) -> String {
+    /// How a process ended that does not answer because of `error`, and what it said last.
+    fn obituary(mut self, error: &io::Error) -> String {
         let how = self
             .child
             .kill()
@@ -219,7 +222,7 @@ impl Process {
         }
         let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         let lines: Vec<&str> = said.iter().map(String::as_str).collect();
-        if lines.is_empty() { how } else { format!("{how}: {}", lines.join("\n")) }
+        if lines.is_empty() { format!("{how} ({error})") } else { format!("{how}: {}", lines.join("\n")) }
     }
 }
 

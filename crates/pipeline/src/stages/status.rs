@@ -172,7 +172,7 @@ impl Pipeline {
     /// 2,000 sidecars.
     ///
     /// # Errors
-    /// [`Error::Score`](crate::Error::Score) for a damaged `run.json` or sidecar; what the store says.
+    /// [`Error::Score`] for a damaged `run.json` or sidecar; what the store says.
     pub fn status(&self) -> Result<StatusReport> {
         let exists = |path: &str| Ok::<_, crate::Error>(self.place().read_if_exists(path)?.is_some());
         Ok(StatusReport {

@@ -188,12 +188,12 @@ def status(pipeline: PipelinePath, overrides: Overrides | None = None) -> dict[s
     return Run(pipeline, overrides).status()
 
 
-def scores(pipeline: PipelinePath, overrides: Overrides | None = None) -> Any:
+def scores(pipeline: PipelinePath, overrides: Overrides | None = None, *, filesystem: Any = None) -> Any:
     """The scores of a run as a lazy Arrow dataset: see :meth:`Run.scores`."""
-    return Run(pipeline, overrides).scores()
+    return Run(pipeline, overrides).scores(filesystem)
 
 
-def report(pipeline: PipelinePath, overrides: Overrides | None = None) -> Report:
+def report(pipeline: PipelinePath, overrides: Overrides | None = None, *, filesystem: Any = None) -> Report:
     """The report of a run: see :meth:`Run.report`."""
-    return Run(pipeline, overrides).report()
+    return Run(pipeline, overrides).report(filesystem)
 

@@ -94,8 +94,10 @@ def toml_value(value: object) -> str:
     """
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, (int, float)):
-        return repr(value)
+    if isinstance(value, int):
+        return repr(int(value))
+    if isinstance(value, float):
+        return repr(float(value))  # a float of NumPy, too
     if isinstance(value, (str, os.PathLike)):
         # TOML forbids the control character that JSON leaves as it is
         return json.dumps(os.fspath(value), ensure_ascii=False).replace("\x7f", "\\u007f")
@@ -108,19 +110,23 @@ def toml_value(value: object) -> str:
 
 def pipeline_arguments(command: str, pipeline: str | os.PathLike[str], overrides: Overrides | None) -> list[str]:
     """The arguments of a command about a pipeline."""
-    arguments = [*command.split(), os.fspath(pipeline)]
+    arguments = [command, os.fspath(pipeline)]
     for key, value in (overrides or {}).items():
         arguments += ["--set", f"{key}={toml_value(value)}"]
     return arguments
 
 
 def run_command(
-    arguments: list[str], on_event: Callable[[Event], None] | None = None, *, env: Mapping[str, str] | None = None
+    arguments: list[str],
+    on_event: Callable[[Event], None] | None = None,
+    *,
+    env: Mapping[str, str] | None = None,
+    may_be_incomplete: bool = False,
 ) -> str:
     """Runs the command with ``arguments`` to its end and returns what it printed.
 
     ``on_event`` is called with every line of progress; without it they are printed to ``sys.stderr``. Warnings are Python's warnings.
-    ``env`` holds more variables of the environment.
+    ``env`` holds more variables of the environment. With ``may_be_incomplete``, exit code 2 is a warning, for commands whose result says so.
 
     Raises:
         HeadwaterError: with the command's own words if it fails.
@@ -134,6 +140,8 @@ def run_command(
         encoding="utf-8",
         errors="replace",
         env={**os.environ, **(env or {})},
+        # a terminal's Ctrl-C is Python's to pass on, once: a second one would end the command at once
+        start_new_session=True,
     ) as process:
         assert process.stdout is not None and process.stderr is not None
         printed: list[str] = []
@@ -157,7 +165,9 @@ def run_command(
             raise
         finally:
             reader.join()
-    if code != 0:
+    if code == 2 and may_be_incomplete:
+        warnings.warn(str(_error(code, errors)), stacklevel=4)
+    elif code != 0:
         raise _error(code, errors)
     return printed[0]
 
@@ -201,7 +211,7 @@ def _stop(process: subprocess.Popen[str]) -> None:
     if process.poll() is not None:
         return
     try:
-        process.send_signal(signal.SIGINT if os.name != "nt" else signal.SIGTERM)
+        process.send_signal(signal.SIGINT)
         process.wait(PATIENCE)
     except subprocess.TimeoutExpired:
         process.kill()

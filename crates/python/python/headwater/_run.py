@@ -70,12 +70,12 @@ class Run:
 
     def _json(self, command: str, *options: str, on_event: OnEvent | None = None) -> dict[str, Any]:
         arguments = [*pipeline_arguments(command, self.pipeline, self.overrides), *options, "--json"]
-        result: dict[str, Any] = json.loads(run_command(arguments, on_event))
+        result: dict[str, Any] = json.loads(run_command(arguments, on_event, may_be_incomplete=True))
         return result
 
     def status(self) -> dict[str, Any]:
         """How far the run is, from any machine: ``output``, ``scoring``, ``has_heads``, ``has_selection``."""
-        return self._json("status", on_event=_ignore)
+        return self._json("status", on_event=ignore)
 
     @property
     def output(self) -> str:
@@ -95,7 +95,7 @@ class Run:
             UsageError: before anything is scored.
             ImportError: without pyarrow.
         """
-        listed = self._json("status", "--files", on_event=_ignore)
+        listed = self._json("status", "--files", on_event=ignore)
         filesystem, root = _filesystem(listed["output"], filesystem)
         import pyarrow.dataset
 
@@ -113,7 +113,7 @@ class Run:
 
     def report(self, filesystem: pyarrow.fs.FileSystem | None = None) -> Report:
         """Writes ``report.html`` of what is known so far, also of an unfinished run."""
-        run_command(pipeline_arguments("report", self.pipeline, self.overrides), _ignore)
+        run_command(pipeline_arguments("report", self.pipeline, self.overrides), ignore)
         output = self.output
         return Report(f"{output}/report.html", _read(output, "report.html", filesystem).decode())
 
@@ -127,7 +127,7 @@ def import_pyarrow() -> Any:
     return pyarrow
 
 
-def _ignore(event: Event) -> None:
+def ignore(event: Event) -> None:
     """Shows no progress: for what takes no time."""
 
 
@@ -139,7 +139,8 @@ def _filesystem(output: str, filesystem: pyarrow.fs.FileSystem | None) -> tuple[
     if "://" not in output:
         return filesystem or pyarrow.fs.LocalFileSystem(), output
     if filesystem is not None:
-        return filesystem, output.split("://", 1)[1]
+        bucket, _, path = output.split("://", 1)[1].partition("/")
+        return filesystem, f"{bucket.split('@')[0]}/{path}"  # abfss://CONTAINER@ACCOUNT/PATH
     opened, path = pyarrow.fs.FileSystem.from_uri(output)
     return opened, str(path)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from headwater._command import Event, Overrides
-from headwater._run import PipelinePath, Run, import_pyarrow
+from headwater._command import Overrides
+from headwater._run import PipelinePath, Run, ignore, import_pyarrow
 from headwater._stages import stage
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ class Scorer:
     """Adds the scores of documents to batches of them, as ``map_batches`` of Ray Data calls it.
 
     A call starts the command on a batch, which loads the model; batches of thousands of documents hide that. What belongs to all documents
-    together, such as cuts and subsets, is a pipeline's: see ``headwater.run``.
+    together, such as cuts and subsets, is a pipeline's: see ``headwater.run``. Batches are Arrow tables
+    (``map_batches(..., batch_format="pyarrow")``).
 
     Args:
         pipeline: its model, precision and windows score; its corpus and output are not used.
@@ -53,26 +54,31 @@ class Scorer:
         Raises:
             HeadwaterError: with the command's own words.
             KeyError: without the column of texts.
+            ValueError: if the batch has such a column already.
         """
         import_pyarrow()
         import pyarrow.parquet
 
         texts = batch.column(self.text)
+        taken = [name for name in ADDED if name in batch.column_names]
+        if taken:
+            raise ValueError(f"the batch has columns that the scores are given: {', '.join(taken)}; rename them")
+        if batch.num_rows == 0:
+            kinds = {"status": pyarrow.string(), "tokens": pyarrow.uint32()}
+            for name in ADDED:
+                batch = batch.append_column(name, pyarrow.array([], kinds.get(name, pyarrow.float32())))
+            return batch
         with tempfile.TemporaryDirectory(prefix="headwater-") as folder:
             shard = Path(folder) / "batch.parquet"
             pyarrow.parquet.write_table(pyarrow.table({"text": texts}), shard)
             source = {"name": "batch", "paths": [str(shard)], "text": "text"}
-            output = {"corpus": [source], "run.output": f"{folder}/run", "heads.file": self.heads, "score.max_rejects": 1.0}
+            output: dict[str, Any] = {"corpus": [source], "run.output": f"{folder}/run", "heads.file": self.heads}
+            output |= {"score.by": "teacher", "score.max_rejects": 1.0}
             overrides = {**self.overrides, **output}
             environment = {} if self.threads is None else {"RAYON_NUM_THREADS": str(self.threads)}
-            if batch.num_rows == 0:
-                return batch
-            stage("score", self.pipeline, overrides, _ignore, {}, env=environment)
+            stage("score", self.pipeline, overrides, ignore, {}, env=environment)
             scores = Run(self.pipeline, overrides).scores().to_table(columns=["row", *ADDED]).sort_by("row")
         for name in ADDED:
-            batch = batch.append_column(name, scores.column(name))
+            column = scores.column(name)
+            batch = batch.append_column(name, column.cast(pyarrow.string()) if name == "status" else column)
         return batch
-
-
-def _ignore(event: Event) -> None:
-    """Shows no progress: there are many batches."""

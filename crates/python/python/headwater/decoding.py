@@ -57,11 +57,14 @@ class Cyclic:
 
 @dataclass(frozen=True)
 class Tip:
-    """``penalty`` is taken off tokens ``start`` to before ``stop``, counted from the output's beginning, or of each thought."""
+    """``penalty`` is taken off tokens ``start`` to before ``stop``, counted from the output's beginning, or of each thought.
+
+    ``stop`` is 8,192, or 600 of each thought, unless it is given.
+    """
 
     penalty: float = 3.0
     start: int = 0
-    stop: int = 8192
+    stop: int | None = None
     by_thought: bool = False
 
     def __post_init__(self) -> None:
@@ -97,6 +100,7 @@ class Progress:
     has_ended: bool = False
     thought: int = 0
     appended: int = 0
+    calls: int = 0
 
     def follow(self, generated: Sequence[int], named: ReflectionTokens) -> None:
         """Takes note of the tokens of ``generated`` (prompt excluded) that it does not know yet."""
@@ -158,7 +162,8 @@ def change(schedule: Schedule, named: ReflectionTokens, progress: Progress, most
         return Change(schedule.at(token) if schedule.start <= token < schedule.stop else 0.0)
     if isinstance(schedule, Tip):
         since = token - (progress.thought if schedule.by_thought else 0)
-        return Change(-schedule.penalty if schedule.start <= since < schedule.stop else 0.0)
+        usual = 600 if schedule.by_thought else 8192
+        return Change(-schedule.penalty if schedule.start <= since < (usual if schedule.stop is None else schedule.stop) else 0.0)
     if schedule.budget is not None and token >= schedule.budget:
         return Change(only=named.end)
     if progress.appended < schedule.waits and most_likely() == named.end:
@@ -187,7 +192,7 @@ def apply(row: Any, changed: Change, named: ReflectionTokens) -> None:
         row[:] = -math.inf
         row[changed.only] = 0.0
     elif changed.delta != 0.0:
-        row[list(named.reflection)] += changed.delta
+        row[[token for token in named.reflection if token < row.shape[-1]]] += changed.delta
 
 
 class ReflectionProcessor:
@@ -205,10 +210,14 @@ class ReflectionProcessor:
         if self.prompt is None:
             self.prompt = input_ids.shape[1]
             self.rows = [Progress() for _ in range(input_ids.shape[0])]
-        if input_ids.shape[0] != len(self.rows):
-            raise ValueError(f"{input_ids.shape[0]} rows follow {len(self.rows)}: make another processor for another call of generate")
+        if input_ids.shape[0] != len(self.rows) or any(input_ids.shape[1] != self.prompt + row.calls for row in self.rows):
+            raise ValueError(
+                f"{tuple(input_ids.shape)} tokens do not follow those before: make another processor for another call of generate, and "
+                "generate without beams and assistants"
+            )
         scores = scores.clone()
         for row, progress in enumerate(self.rows):
+            progress.calls += 1
             progress.follow(input_ids[row, self.prompt :].tolist(), self.named)
             apply(scores[row], change(self.schedule, self.named, progress, lambda: int(scores[row].argmax())), self.named)
         return scores
@@ -237,6 +246,12 @@ def from_arguments(arguments: Mapping[str, Any] | None) -> tuple[Schedule, Refle
         tokens = ReflectionTokens(tuple(named["reflection"]), named.get("wait"), named.get("end"))
     except (KeyError, TypeError) as error:
         raise ValueError(f"`{ARGUMENT}` is not understood ({error!r}): make it with headwater.decoding.request_arguments") from error
+    # they come from a client
+    whole = [*tokens.reflection, tokens.wait, tokens.end]
+    whole += [getattr(schedule, name, None) for name in ("start", "stop", "waits", "budget")]
+    wrong = [value for value in whole if value is not None and (type(value) is not int or value < 0)]
+    if wrong:
+        raise ValueError(f"`{ARGUMENT}` has {wrong[0]!r} where a whole number from 0 is needed")
     check(schedule, tokens)
     return schedule, tokens
 
@@ -262,7 +277,7 @@ def _base(module: str, name: str) -> type:
 
     try:
         found: type = getattr(importlib.import_module(module), name)
-    except ImportError:
+    except Exception:  # what is wrong with a library that nobody asked for is its own matter
         return object
     return found
 

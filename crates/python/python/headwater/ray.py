@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from headwater._command import HeadwaterError, find_command, run_command
+from headwater._stages import part_of
 
 DONE = 0
 USER_ERROR = 1
@@ -48,7 +49,7 @@ class Work:
 
     def call(self) -> list[str]:
         """The command's arguments."""
-        return [self.command, *self.arguments, *([] if self.part is None else [f"--part={self.part[0]}/{self.part[1]}"])]
+        return [self.command, *self.arguments, *part_of(self.part)]
 
     def __str__(self) -> str:
         return self.command if self.part is None else f"{self.command} {self.part[0]}/{self.part[1]}"
@@ -194,9 +195,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         import ray
     except ImportError:
-        return _complain("Ray is not installed: pip install 'headwater[ray]'", 1)
+        return _complain("Ray is not installed: pip install 'headwater[ray]'", USER_ERROR)
     try:
-        plan = json.loads(run_command(["plan", *of_pipeline, "--json"]))
+        plan = json.loads(run_command(["plan", *of_pipeline, "--json"], may_be_incomplete=True))
     except HeadwaterError as error:
         return _complain(str(error), error.code)
 
@@ -206,11 +207,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         ray.init(address=options.address, log_to_driver=options.verbose, configure_logging=False)
     except ConnectionError as error:
-        return _complain(f"no Ray cluster at --address {options.address}: {error}", 1)
+        return _complain(f"no Ray cluster at --address {options.address}: {error}", USER_ERROR)
     try:
-        shortage = _shortage(ray.cluster_resources(), options)  # type: ignore[no-untyped-call]
+        shortage = _shortage([node["Resources"] for node in ray.nodes() if node["Alive"]], options)  # type: ignore[no-untyped-call]
         if shortage:
-            return _complain(shortage, 1)
+            return _complain(shortage, USER_ERROR)
         cluster = Cluster(ray, options, tell)
         parts = options.parts or min(max(plan["total"]["units"], 1), options.num_workers * PARTS_PER_WORKER)
         commands = plan["commands"]
@@ -232,15 +233,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ray.shutdown()
 
 
-def _shortage(resources: dict[str, float], options: argparse.Namespace) -> str | None:
-    """What the cluster lacks for even one worker."""
+def _shortage(nodes: Sequence[dict[str, float]], options: argparse.Namespace) -> str | None:
+    """What every node lacks for even one worker; ``nodes`` are their resources."""
     for name, option, wanted in [
         ("CPU", "--cpus-per-worker", options.cpus_per_worker),
         ("GPU", "--gpus-per-worker", options.gpus_per_worker),
     ]:
-        there = resources.get(name, 0)
-        if wanted > there:
-            return f"the cluster has {there:g} {name}s, and {option} asks for {wanted}: no worker could ever start"
+        most = max((node.get(name, 0) for node in nodes), default=0)
+        if wanted > most:
+            return f"the largest node of the cluster has {most:g} {name}s, and {option} asks for {wanted}: no worker could ever start"
     return None
 
 

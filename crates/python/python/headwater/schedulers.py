@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from headwater._command import run_command
+from headwater._run import ignore
 
 EVERY_STEP = 10**18
 """Rows of a table that no schedule has so many steps for."""
@@ -79,7 +80,7 @@ def from_recipe(
     arguments = ["schedule", "show", os.fspath(schedule), *(f"{name}={value}" for name, value in options.items() if value is not None)]
     with tempfile.TemporaryDirectory() as folder:
         table = Path(folder) / "schedule.csv"
-        shown = run_command([*arguments, "--json", f"--csv={table}", f"--csv-rows={EVERY_STEP}"], lambda event: None)
+        shown = run_command([*arguments, "--json", f"--csv={table}", f"--csv-rows={EVERY_STEP}"], ignore)
         with table.open(newline="", encoding="utf-8") as file:
             rates = array("d", (float(row["lr"]) for row in csv.DictReader(file)))
     return TableLR(optimizer, rates, float(json.loads(shown)["peak_lr"]), last_epoch)

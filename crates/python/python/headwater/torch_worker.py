@@ -354,7 +354,7 @@ class Worker:
         torch = self.torch
         with torch.inference_mode():
             hidden = self._hidden(windows, Question(variants, kind))
-            targets = [torch.tensor(window[1:], device=self.device) for window in windows]
+            targets = [torch.tensor(window[1:], device=self.device, dtype=torch.int64) for window in windows]
             # no padded position is projected
             rows = [hidden[variant * len(windows) + at, : len(window) - 1] for variant in range(len(variants)) for at, window in enumerate(windows)]
             of_rows = torch.cat(targets * len(variants))

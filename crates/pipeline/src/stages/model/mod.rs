@@ -168,5 +168,7 @@ pub(crate) fn model_paths(name: &str, environment: &Environment) -> Result<(Mode
 fn fetch_files(name: &str, environment: &Environment) -> Result<ModelFiles> {
     let spec = ModelSpec::resolve(&environment.stores.expanded(name))?;
     let step = environment.events.begin(Step { name: "model", unit: "bytes", total: Total::Unknown });
-    Ok(Fetcher::new(environment.cache()?, &environment.stores).fetch(&spec, &|bytes| step.advance(bytes))?)
+    Ok(Fetcher::new(environment.cache()?, &environment.stores)
+        .with_python(&environment.python)
+        .fetch(&spec, &|bytes| step.advance(bytes))?)
 }
