@@ -121,18 +121,22 @@ impl Attention {
         positions: &Positions,
         (masked, kind): (&[usize], MaskKind),
     ) -> Result<Tensor> {
-        let k = self.placement.rounded(&self.keys(x, positions)?)?; // (w, k, t, d)
-        let values = self.split(&self.value.forward(x)?, self.kv_heads, positions)?; // (w, k, t, d)
-        let v = self.placement.rounded(&values)?; // (w, k, t, d)
+        let (k, v, values) = self.keys_and_values(x, positions)?;
         self.attended(x, positions, (&k, &v), (&values, masked, kind))
     }
 
     /// As [`Self::forward`] without masked heads, for positions that follow those in `cache`.
     pub(super) fn extend(&self, x: &Tensor, positions: &Positions, cache: &mut KvCache) -> Result<Tensor> {
-        let k = self.placement.rounded(&self.keys(x, positions)?)?; // (w, k, t, d)
-        let values = self.split(&self.value.forward(x)?, self.kv_heads, positions)?; // (w, k, t, d)
-        let (k, v) = cache.append(&k.contiguous()?, &self.placement.rounded(&values)?.contiguous()?)?; // (w, k, e, d)
+        let (k, v, values) = self.keys_and_values(x, positions)?;
+        let (k, v) = cache.append(&k.contiguous()?, &v.contiguous()?)?; // (w, k, e, d)
         self.attended(x, positions, (&k, &v), (&values, &[], MaskKind::Zero))
+    }
+
+    /// The keys and values that are multiplied with, and the values not rounded: `(w, k, t, d)` each.
+    fn keys_and_values(&self, x: &Tensor, positions: &Positions) -> Result<(Tensor, Tensor, Tensor)> {
+        let k = self.placement.rounded(&self.keys(x, positions)?)?;
+        let values = self.split(&self.value.forward(x)?, self.kv_heads, positions)?;
+        Ok((k, self.placement.rounded(&values)?, values))
     }
 
     /// Attends from the positions of a batch to the keys and values `(w, k, e, d)` of these and all before them; `values` are those of the

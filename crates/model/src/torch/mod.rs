@@ -95,17 +95,8 @@ impl TorchEngine {
             precision: precision.as_str(),
             threads: rayon::current_num_threads(),
         };
-        // all load at the same time
-        let started: Vec<Result<(Worker, Hello), Error>> = std::thread::scope(|scope| {
-            let starting: Vec<_> =
-                options.device.split(',').map(|device| scope.spawn(move || Worker::start(setup(device)))).collect();
-            let join = |thread: std::thread::ScopedJoinHandle<'_, _>| {
-                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            };
-            starting.into_iter().map(join).collect()
-        });
-        let (workers, hellos): (Vec<_>, Vec<_>) =
-            started.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
+        let started = at_the_same_time(options.device.split(','), |device| Worker::start::<Hello>(setup(device)))?;
+        let (workers, hellos): (Vec<_>, Vec<_>) = started.into_iter().unzip();
         let device = hellos.iter().map(|hello| hello.device.as_str()).collect::<Vec<_>>().join(", ");
         let Some(Hello { shape, torch, transformers, .. }) = hellos.into_iter().next() else {
             return Err(Error::Device { device: options.device.clone(), reason: "it names no device".to_owned() });
@@ -159,22 +150,13 @@ impl Engine for TorchEngine {
         windows.iter().try_for_each(|window| validate_window(&self.shape, window))?;
         shared_layers(&self.shape, [mask])?;
         let shares = dealt(windows, self.workers.len());
-        let answers: Vec<Result<Vec<WindowLosses>, Error>> = std::thread::scope(|scope| {
-            let asking = self.workers.iter().zip(&shares).map(|(worker, share)| {
-                scope.spawn(move || {
-                    let share: Vec<&[u32]> = share.iter().map(|at| windows[*at]).collect();
-                    losses_of(&mut worker.lock().unwrap_or_else(PoisonError::into_inner), &share, mask)
-                })
-            });
-            let asking: Vec<_> = asking.collect();
-            let join = |thread: std::thread::ScopedJoinHandle<'_, _>| {
-                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            };
-            asking.into_iter().map(join).collect()
-        });
+        let answers = at_the_same_time(self.workers.iter().zip(&shares), |(worker, share)| {
+            let share: Vec<&[u32]> = share.iter().map(|at| windows[*at]).collect();
+            losses_of(&mut worker.lock().unwrap_or_else(PoisonError::into_inner), &share, mask)
+        })?;
         let mut all = vec![WindowLosses { base: Vec::new(), masked: Vec::new() }; windows.len()];
         for (share, answer) in shares.iter().zip(answers) {
-            for (at, losses) in share.iter().zip(answer?) {
+            for (at, losses) in share.iter().zip(answer) {
                 all[*at] = losses;
             }
         }
@@ -214,6 +196,23 @@ impl Engine for TorchEngine {
             .collect();
         Ok(ids.chunks(rows.len()).map(<[u32]>::to_vec).collect())
     }
+}
+
+/// Does `work` for each of `items` on a thread of its own, which mostly waits for a worker; of several errors the first is returned.
+fn at_the_same_time<T: Send, R: Send>(
+    items: impl Iterator<Item = T>,
+    work: impl Fn(T) -> Result<R, Error> + Sync,
+) -> Result<Vec<R>, Error> {
+    std::thread::scope(|scope| {
+        let work = &work;
+        let threads: Vec<_> = items.map(|item| scope.spawn(move || work(item))).collect();
+        let join = |thread: std::thread::ScopedJoinHandle<'_, _>| {
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        // all are waited for, whatever the first says
+        let done: Vec<Result<R, Error>> = threads.into_iter().map(join).collect();
+        done.into_iter().collect()
+    })
 }
 
 /// Asks a worker for the losses of `windows`.

@@ -64,8 +64,7 @@ def run(
 
     ``rescore`` accepts settings or shards that changed since the run began, ``allow_weak_heads`` heads whose masking barely hurts.
     """
-    stage("run", pipeline, overrides, on_event, {"--rescore": rescore, "--allow-weak-heads": allow_weak_heads})
-    return Run(pipeline, overrides)
+    return stage("run", pipeline, overrides, on_event, {"--rescore": rescore, "--allow-weak-heads": allow_weak_heads})
 
 
 def plan(pipeline: PipelinePath, overrides: Overrides | None = None) -> dict[str, Any]:
@@ -89,8 +88,7 @@ def heads(
     on_event: OnEvent | None = None,
 ) -> Run:
     """Finds the model's retrieval heads."""
-    stage("heads", pipeline, overrides, on_event, {"--rescore": rescore, "--allow-weak-heads": allow_weak_heads})
-    return Run(pipeline, overrides)
+    return stage("heads", pipeline, overrides, on_event, {"--rescore": rescore, "--allow-weak-heads": allow_weak_heads})
 
 
 def distill(
@@ -115,8 +113,7 @@ def score(
     on_event: OnEvent | None = None,
 ) -> Run:
     """Scores the documents that have no score yet; of ``part=(i, n)`` only those of the i-th of n parts, 0 ≤ i < n."""
-    stage("score", pipeline, overrides, on_event, {"--rescore": rescore}, part)
-    return Run(pipeline, overrides)
+    return stage("score", pipeline, overrides, on_event, {"--rescore": rescore}, part)
 
 
 def features(
@@ -127,8 +124,7 @@ def features(
     on_event: OnEvent | None = None,
 ) -> Run:
     """Adds what the scores of an earlier version lack, without the model."""
-    stage("features", pipeline, overrides, on_event, {}, part)
-    return Run(pipeline, overrides)
+    return stage("features", pipeline, overrides, on_event, {}, part)
 
 
 def audit(
@@ -171,16 +167,14 @@ def tokens(
     on_event: OnEvent | None = None,
 ) -> Run:
     """Writes the corpus and the subset as token files, as the table ``[tokens]`` asks for."""
-    stage("tokens", pipeline, overrides, on_event, {"--control": control}, part)
-    return Run(pipeline, overrides)
+    return stage("tokens", pipeline, overrides, on_event, {"--control": control}, part)
 
 
 def recipe(
     pipeline: PipelinePath, overrides: Overrides | None = None, *, control: bool = False, on_event: OnEvent | None = None
 ) -> Run:
     """Writes the pretraining configs and the schedule."""
-    stage("recipe", pipeline, overrides, on_event, {"--control": control})
-    return Run(pipeline, overrides)
+    return stage("recipe", pipeline, overrides, on_event, {"--control": control})
 
 
 def status(pipeline: PipelinePath, overrides: Overrides | None = None) -> dict[str, Any]:

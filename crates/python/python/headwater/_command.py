@@ -29,6 +29,10 @@ PATIENCE = 0.8
 """Seconds that a command gets to end cleanly when Python is interrupted; then it ends at once. What was finished is kept."""
 
 
+DONE, USER_ERROR, INCOMPLETE, BUG, TRANSIENT = 0, 1, 2, 70, 75
+"""Exit codes of the command."""
+
+
 class HeadwaterError(Exception):
     """The command failed. The message is the command's own.
 
@@ -60,7 +64,12 @@ class TransientError(HeadwaterError):
     """Exit code 75: the same call again may work, and goes on where this one stopped."""
 
 
-_BY_CODE: dict[int, type[HeadwaterError]] = {1: UsageError, 2: IncompleteError, 70: BugError, 75: TransientError}
+_BY_CODE: dict[int, type[HeadwaterError]] = {
+    USER_ERROR: UsageError,
+    INCOMPLETE: IncompleteError,
+    BUG: BugError,
+    TRANSIENT: TransientError,
+}
 
 
 def find_command() -> str:
@@ -165,9 +174,9 @@ def run_command(
             raise
         finally:
             reader.join()
-    if code == 2 and may_be_incomplete:
+    if code == INCOMPLETE and may_be_incomplete:
         warnings.warn(str(_error(code, errors)), stacklevel=4)
-    elif code != 0:
+    elif code != DONE:
         raise _error(code, errors)
     return printed[0]
 
@@ -175,7 +184,7 @@ def run_command(
 def _error(code: int, errors: list[str]) -> HeadwaterError:
     """The exception for an exit code and the lines that led to it."""
     said = "\n".join(errors)
-    if code == 2 and not said:
+    if code == INCOMPLETE and not said:
         said = "finished, but more documents were unusable than max_rejects allows, or shards were skipped: see the warnings"
     if code < 0:
         said = said or f"headwater was ended by {signal.Signals(-code).name}"

@@ -6,6 +6,7 @@ import html
 import json
 import os
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,9 +78,9 @@ class Run:
         """How far the run is, from any machine: ``output``, ``scoring``, ``has_heads``, ``has_selection``."""
         return self._json("status", on_event=ignore)
 
-    @property
+    @cached_property
     def output(self) -> str:
-        """The path or URL that everything goes to."""
+        """The path or URL that everything goes to; asked for once."""
         return str(self.status()["output"])
 
     def scores(self, filesystem: pyarrow.fs.FileSystem | None = None) -> pyarrow.dataset.Dataset:
@@ -114,8 +115,7 @@ class Run:
     def report(self, filesystem: pyarrow.fs.FileSystem | None = None) -> Report:
         """Writes ``report.html`` of what is known so far, also of an unfinished run."""
         run_command(pipeline_arguments("report", self.pipeline, self.overrides), ignore)
-        output = self.output
-        return Report(f"{output}/report.html", _read(output, "report.html", filesystem).decode())
+        return Report(f"{self.output}/report.html", _read(self.output, "report.html", filesystem).decode())
 
 
 def import_pyarrow() -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headwater._command import Overrides
-from headwater._run import PipelinePath, Run, ignore, import_pyarrow
+from headwater._run import PipelinePath, ignore, import_pyarrow
 from headwater._stages import stage
 
 if TYPE_CHECKING:
@@ -76,8 +76,8 @@ class Scorer:
             output |= {"score.by": "teacher", "score.max_rejects": 1.0}
             overrides = {**self.overrides, **output}
             environment = {} if self.threads is None else {"RAYON_NUM_THREADS": str(self.threads)}
-            stage("score", self.pipeline, overrides, ignore, {}, env=environment)
-            scores = Run(self.pipeline, overrides).scores().to_table(columns=["row", *ADDED]).sort_by("row")
+            run = stage("score", self.pipeline, overrides, ignore, {}, env=environment)
+            scores = run.scores().to_table(columns=["row", *ADDED]).sort_by("row")
         for name in ADDED:
             column = scores.column(name)
             batch = batch.append_column(name, column.cast(pyarrow.string()) if name == "status" else column)

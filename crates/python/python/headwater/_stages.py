@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from headwater._command import Overrides, pipeline_arguments, run_command
-from headwater._run import OnEvent, PipelinePath
+from headwater._run import OnEvent, PipelinePath, Run
 
 
 def stage(
@@ -17,10 +17,11 @@ def stage(
     part: tuple[int, int] | None = None,
     *,
     env: Mapping[str, str] | None = None,
-) -> None:
-    """Runs a command about a pipeline, with the flags that are wanted, on part ``(i, n)`` of it."""
+) -> Run:
+    """Runs a command about a pipeline, with the flags that are wanted, on part ``(i, n)`` of it; returns the run."""
     arguments = [*pipeline_arguments(command, pipeline, overrides), *flags_of(flags), *part_of(part)]
     run_command(arguments, on_event, env=env)
+    return Run(pipeline, overrides)
 
 
 def flags_of(flags: Mapping[str, bool]) -> list[str]:

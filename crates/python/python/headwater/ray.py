@@ -21,13 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from headwater._command import HeadwaterError, find_command, run_command
+from headwater._command import DONE, INCOMPLETE, TRANSIENT, USER_ERROR, HeadwaterError, find_command, run_command
 from headwater._stages import part_of
-
-DONE = 0
-USER_ERROR = 1
-INCOMPLETE = 2
-TRANSIENT = 75
 
 PARTS_PER_WORKER = 8
 """Parts of the plan for each worker: many, so that none waits long for the last one."""
