@@ -29,6 +29,15 @@ def processes(pattern: str) -> list[int]:
     return [int(line) for line in found.split()]
 
 
+def killed(process: int) -> bool:
+    """Kills a process; says whether it was there to be killed."""
+    try:
+        os.kill(process, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def wait_for(what: str, happens: object, seconds: float = 90) -> object:
     """Waits until ``happens()`` is true and returns it."""
     ends = time.monotonic() + seconds
@@ -75,10 +84,10 @@ class Cluster(unittest.TestCase):
             dying.kill()
             dying.wait()
             wait_for("the end of the commands", lambda: not processes("headwater score pipeline.toml"), 30)
+            wait_for("the end of the workers", lambda: not processes("ray::work_on"), 30)
             # a worker of Ray dies in the middle
             again = subprocess.Popen([*DRIVER, "--address=auto", "--parts=12"], stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
-            workers = wait_for("a worker", lambda: processes("ray::work_on"))
-            os.kill(workers[0], signal.SIGKILL)  # type: ignore[index]
+            wait_for("the death of a worker", lambda: any(map(killed, processes("ray::work_on"))))
             printed = again.communicate(timeout=300)[1]
             self.assertEqual(again.returncode, 0, printed)
             self.assertIn("score 11/12: ", printed)
