@@ -37,6 +37,27 @@ const COMPUTING: [&str; 22] = [
     "bidirectional",
 ];
 
+/// Keys that transformers refuses if they are null: leaving them out is what gives the default.
+const NEVER_NULL: [&str; 17] = [
+    "activation_function",
+    "attention_bias",
+    "attention_multiplier",
+    "embedding_multiplier",
+    "hidden_act",
+    "hidden_activation",
+    "layer_norm_eps",
+    "layer_norm_epsilon",
+    "logits_scaling",
+    "mlp_bias",
+    "query_pre_attn_scalar",
+    "residual_multiplier",
+    "rms_norm_eps",
+    "scale_attn_by_inverse_layer_idx",
+    "tie_word_embeddings",
+    "use_parallel_residual",
+    "use_sliding_window",
+];
+
 /// Names that have such a part but change nothing.
 const HARMLESS: [&str; 6] = [
     "router_aux_loss_coef",
@@ -105,6 +126,11 @@ impl Keys {
     pub(crate) fn value(&self, key: &str) -> Option<&Value> {
         self.read.borrow_mut().insert(key.to_owned());
         self.values.get(key).filter(|value| !value.is_null())
+    }
+
+    /// Whether `key` is there and null.
+    pub(crate) fn is_null(&self, key: &str) -> bool {
+        self.values.get(key).is_some_and(Value::is_null)
     }
 
     /// Notes that `keys` need no look.
@@ -245,6 +271,13 @@ impl Keys {
                 return Err(self.unsupported(key, &value.to_string(), "the id of a token"));
             }
         }
+        let nulls = NEVER_NULL.into_iter().filter(|key| self.read.borrow().contains(*key));
+        if let Some(key) = nulls.into_iter().find(|key| self.is_null(key)) {
+            return Err(self.unsupported(key, "null", "a value, or no such key for the default"));
+        }
+        if let Some(kinds) = self.values.get("layer_types").filter(|kinds| !kinds.is_null() && !kinds.is_array()) {
+            return Err(self.unsupported("layer_types", &kinds.to_string(), "a list"));
+        }
         self.size_if_there("pretraining_tp")?;
         self.flag_or("use_cache", true)?;
         self.real_if_there("initializer_range")?;
@@ -279,7 +312,10 @@ fn changes(key: &str, value: &Value) -> bool {
         return false;
     }
     match value {
-        Value::Null | Value::Bool(false) => false,
+        Value::Null => false,
+        // without a method it is damaged, and with one the weights are in another format
+        _ if key == "quantization_config" => true,
+        Value::Bool(false) => false,
         // a factor of 1 and a number of 0 change nothing; so does `scale_attn_weights`, if it is read
         Value::Number(number) => number.as_f64().is_none_or(|number| number != 0.0 && number != 1.0),
         Value::Array(values) => !values.is_empty(),

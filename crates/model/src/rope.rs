@@ -139,9 +139,33 @@ pub(crate) fn read(keys: &Keys, head_dim: usize, defaults: RopeDefaults) -> Resu
     let share = keys.real_or("partial_rotary_factor", defaults.share)?;
     let defaults = RopeDefaults { theta, share, ..defaults };
     match scaling.or(parameters) {
-        Some(table) => of_table(&table, head_dim, defaults),
+        Some(table) => {
+            let beside = if stretches_from(&table)? { original_beside(keys)? } else { None };
+            let original_context_tokens = beside.or(defaults.original_context_tokens);
+            of_table(&table, head_dim, RopeDefaults { original_context_tokens, ..defaults })
+        }
         None => of_share(keys, head_dim, defaults, Stretched::plainly(RopeScaling::None)),
     }
+}
+
+const ORIGINAL: &str = "original_max_position_embeddings";
+
+/// Whether a table stretches from an original context, which may stand beside it.
+fn stretches_from(table: &Keys) -> Result<bool, Error> {
+    Ok(matches!(table.text(type_key(table)?)?, Some("llama3" | "yarn" | "longrope" | "su")))
+}
+
+/// The original context beside a table, which transformers takes before the one inside it.
+fn original_beside(keys: &Keys) -> Result<Option<usize>, Error> {
+    if keys.is_null(ORIGINAL) {
+        return Err(keys.unsupported(ORIGINAL, "null", "a whole number, or no such key"));
+    }
+    keys.size_if_there(ORIGINAL)
+}
+
+/// The key of a table's type: `type` is the older name; side by side they are one thing.
+fn type_key(table: &Keys) -> Result<&'static str, Error> {
+    Ok(if table.text("rope_type")?.is_some() { "rope_type" } else { "type" })
 }
 
 /// Reads the rotary embeddings of layers that see all positions and of those that see a window, from a table for each kind; `rope_scaling` is of
@@ -172,11 +196,10 @@ pub(crate) fn of_table(table: &Keys, head_dim: usize, defaults: RopeDefaults) ->
     let factor = |key: &str| -> Result<f64, Error> {
         if table.value(key).is_none() { Err(table.missing(key)) } else { table.positive_or(key, 1.0) }
     };
-    // `type` is the older name; side by side they are one thing
-    let key = if table.text("rope_type")?.is_some() { "rope_type" } else { "type" };
+    let key = type_key(table)?;
     let original = || {
         let beside = defaults.original_context_tokens.unwrap_or(defaults.context_tokens) as f64;
-        let inside = table.positive_or("original_max_position_embeddings", beside)?;
+        let inside = table.positive_or(ORIGINAL, beside)?;
         Ok::<_, Error>(if defaults.original_context_tokens.is_some() { beside } else { inside })
     };
     let stretched = match table.text(key)? {

@@ -17,7 +17,7 @@ pub(super) static PHI3: Architecture = Architecture {
 };
 
 fn read(keys: &Keys) -> Result<DecoderSpec, Error> {
-    // before one inside the table of the rotary embedding, as by transformers
+    // of this architecture alone a configuration that says none has one
     let original_context_tokens = Some(keys.size_or("original_max_position_embeddings", 4_096, 4_096)?);
     let defaults =
         Defaults { context_tokens: 4_096, eps: 1e-5, original_context_tokens, may_share: true, ..Defaults::LLAMA };

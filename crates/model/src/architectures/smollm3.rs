@@ -20,8 +20,8 @@ fn read(keys: &Keys) -> Result<DecoderSpec, Error> {
     let defaults = Defaults { kv_heads: Some(4), context_tokens: 1 << 15, theta: 2e6, tied: true, ..Defaults::LLAMA };
     let mut spec = DecoderSpec::llama("smollm3", keys, defaults)?;
     let is_rotated = rotated(keys, spec.shape.layers)?;
-    let width = keys.size_if_there("sliding_window")?;
-    let width = width.filter(|_| keys.flag_or("use_sliding_window", false).unwrap_or_default());
+    let is_used = keys.flag_or("use_sliding_window", false)?;
+    let width = keys.size_if_there("sliding_window")?.filter(|_| is_used);
     let seen = windows(keys, spec.shape.layers, width, |layer| width.is_some() && !is_rotated[layer])?;
     for ((layer, is_rotated), window) in spec.layers.iter_mut().zip(is_rotated).zip(seen) {
         layer.rope = is_rotated.then_some(0);

@@ -138,6 +138,54 @@ fn yarn_divides_rare_turns_and_keeps_frequent_ones() -> Result<(), Error> {
 }
 
 #[test]
+fn an_original_context_beside_the_table_comes_before_one_inside_it() -> Result<(), Error> {
+    let original = |scaling: &RopeScaling| match scaling {
+        RopeScaling::Yarn { original_context_tokens, .. } | RopeScaling::Llama3 { original_context_tokens, .. } => {
+            *original_context_tokens
+        }
+        other => panic!("{other:?} has no original context"),
+    };
+    for kind in ["yarn", "llama3"] {
+        let table = json!({"rope_type": kind, "factor": 4.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 64});
+        let spec =
+            |beside: Value| read("llama", json!({"rope_scaling": table, "original_max_position_embeddings": beside}));
+        assert_eq!(original(&spec(json!(16))?.ropes[0].scaling), 16.0, "{kind}");
+        assert!(spec(Value::Null).is_err() && spec(json!({})).is_err(), "{kind}");
+        assert_eq!(original(&read("llama", json!({"rope_scaling": table}))?.ropes[0].scaling), 64.0, "{kind}");
+    }
+    let linear =
+        json!({"rope_scaling": {"rope_type": "linear", "factor": 4.0}, "original_max_position_embeddings": null});
+    read("llama", linear).map(|_| ())
+}
+
+#[test]
+fn nulls_that_transformers_refuses_are_refused() -> Result<(), Error> {
+    for (architecture, key) in [
+        ("llama", "hidden_act"),
+        ("llama", "attention_bias"),
+        ("llama", "tie_word_embeddings"),
+        ("llama", "rms_norm_eps"),
+        ("qwen2", "use_sliding_window"),
+        ("granite", "residual_multiplier"),
+        ("gpt_neox", "use_parallel_residual"),
+    ] {
+        let error = read(architecture, json!({key: null})).expect_err(key).to_string();
+        assert!(error.contains(&format!("`{key}` is null")), "{error}");
+    }
+    read("llama", json!({"head_dim": null, "num_key_value_heads": null})).map(|_| ())
+}
+
+#[test]
+fn damaged_lists_and_tables_are_refused() {
+    for (key, value) in [("layer_types", json!(1.0)), ("layer_types", json!(false)), ("quantization_config", json!({}))]
+    {
+        let error = read("llama", json!({key: value})).expect_err(key).to_string();
+        assert!(error.contains(key), "{error}");
+    }
+}
+
+#[test]
 fn longrope_holds_for_windows_of_the_original_context() -> Result<(), Error> {
     let table = json!({"type": "longrope", "short_factor": vec![2.0; 4], "long_factor": vec![8.0; 4]});
     let spec = read("phi3", json!({"original_max_position_embeddings": 64, "rope_scaling": table}))?;
