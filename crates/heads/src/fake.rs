@@ -46,8 +46,8 @@ fn hash(token: &str) -> u32 {
 }
 
 /// The tiny tokenizer, with or without BOS.
-pub(crate) fn vocabulary(bos: Option<u32>) -> Vocabulary<'static> {
-    Vocabulary { tokenise: &tokenise, bos }
+pub(crate) fn vocabulary(leading: &[u32]) -> Vocabulary<'_> {
+    Vocabulary { tokenise: &tokenise, leading }
 }
 
 /// What a head of [`FakeEngine`] does.

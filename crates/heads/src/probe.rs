@@ -179,11 +179,12 @@ impl<'a> Draft<'a> {
         if first == spans.len() || first == 0 {
             return Err(Error::LostText { probe: self.index, part: "answer" });
         }
-        let bos = usize::from(self.vocabulary.bos.is_some());
+        let leading = self.vocabulary.leading;
+        let before = leading.len();
         Ok(Probe {
-            ids: self.vocabulary.bos.into_iter().chain(spans.iter().map(|span| span.id)).collect(),
-            answer_start: first + bos,
-            needle: needle_first + bos..needle_last + 1 + bos,
+            ids: leading.iter().copied().chain(spans.iter().map(|span| span.id)).collect(),
+            answer_start: first + before,
+            needle: needle_first + before..needle_last + 1 + before,
         })
     }
 

@@ -55,7 +55,7 @@ pub fn find_heads(
     let tokenizer = model.tokenizer();
     let subject = Subject {
         engine: model.engine(),
-        vocabulary: Vocabulary { tokenise: &|text| tokenizer.encode_with_spans(text), bos: tokenizer.bos() },
+        vocabulary: Vocabulary { tokenise: &|text| tokenizer.encode_with_spans(text), leading: tokenizer.leading() },
         weights: model.weights_hash(),
     };
     subject.search(config, options, watch)

@@ -6,6 +6,6 @@ use headwater_model::TokenSpan;
 pub struct Vocabulary<'a> {
     /// Tokenises a text without special tokens; spans are bytes of the text.
     pub tokenise: &'a dyn Fn(&str) -> Result<Vec<TokenSpan>, headwater_model::Error>,
-    /// The token that begins every window, if the model has one.
-    pub bos: Option<u32>,
+    /// The tokens that begin every window.
+    pub leading: &'a [u32],
 }

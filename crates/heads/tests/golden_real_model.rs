@@ -126,7 +126,7 @@ fn the_golden_text_has_the_golden_tokens() {
     let Some((model, golden)) = inputs(Precision::F32) else { return };
     let vocabulary: BTreeMap<u32, String> =
         serde_json::from_str(include_str!("fixtures/golden_vocabulary.json")).expect("a map");
-    assert_eq!(model.tokenizer().bos(), None);
+    assert_eq!(model.tokenizer().leading(), [0_u32; 0]);
     for probe in golden.probes() {
         let text: String = probe.ids.iter().map(|id| vocabulary[id].as_str()).collect();
         let spans = model.tokenizer().encode_with_spans(&text).expect("tokenises");
@@ -166,7 +166,7 @@ fn the_cpu_preset_is_healthy() {
     let draws: Vec<HeadMask> = (0..16).map(|seed| other_heads(&file.heads, model.shape().heads, seed)).collect();
     let sentences: Vec<&str> = bundled_sentences().collect();
     let tokenise = |text: &str| model.tokenizer().encode_with_spans(text);
-    let vocabulary = Vocabulary { tokenise: &tokenise, bos: model.tokenizer().bos() };
+    let vocabulary = Vocabulary { tokenise: &tokenise, leading: model.tokenizer().leading() };
     let settings = ProbeSettings { probes: DRAWN_PROBES, ..ProbeSettings::new(&config, 0) };
     let probes = build_probes(&sentences, &vocabulary, &settings).expect("probes");
     let mut accuracies = vec![0.0; draws.len()];

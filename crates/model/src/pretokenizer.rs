@@ -15,7 +15,7 @@ const QWEN2: &str =
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
 /// The names that [`named`] knows.
-pub(crate) const KNOWN: &str = "smollm, gpt-2, llama-bpe, llama3 and qwen2";
+pub(crate) const KNOWN: &str = "dbrx, gpt-2, llama-bpe, llama-v3, llama3, mpt, olmo, qwen2, refact, smollm and starcoder, or a tokenizer.json beside it";
 
 /// How text is cut before byte-pair encoding.
 pub(crate) struct PreTokenizer {
@@ -39,15 +39,33 @@ pub(crate) fn named(name: &str) -> Option<PreTokenizer> {
             .map(PreTokenizerWrapper::Split)
     };
     let (normalizer, split) = match name {
-        "smollm" => {
+        // the latter two are of Granite
+        "smollm" | "starcoder" | "refact" => {
             let digits = PreTokenizerWrapper::Digits(Digits::new(true));
             (None, PreTokenizerWrapper::Sequence(Sequence::new(vec![digits, bytes(true)])))
         }
         "gpt-2" => (None, bytes(true)),
-        "llama-bpe" | "llama3" => (None, sequence(pattern(LLAMA3)?)),
+        // of GPT-NeoX, and what others took from it
+        "mpt" | "olmo" => (Some(NormalizerWrapper::NFC(NFC)), bytes(true)),
+        // the last is of OLMo 2
+        "llama-bpe" | "llama3" | "llama-v3" | "dbrx" => (None, sequence(pattern(LLAMA3)?)),
         "qwen2" => (Some(NormalizerWrapper::NFC(NFC)), sequence(pattern(QWEN2)?)),
         _ => return None,
     };
-    let llama3 = matches!(name, "llama-bpe" | "llama3");
+    let llama3 = matches!(name, "llama-bpe" | "llama3" | "llama-v3");
     Some(PreTokenizer { normalizer, split, ignores_merges: llama3, adds_bos: llama3 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_that_an_error_lists_are_those_that_are_known() {
+        let (names, _) = KNOWN.split_once(", or ").expect("names, then what else would do");
+        for name in names.replace(" and ", ", ").split(", ") {
+            assert!(named(name).is_some(), "{name}");
+        }
+        assert!(named("nonesuch").is_none());
+    }
 }

@@ -78,7 +78,7 @@ fn losses(case: &Path, model: &Model) -> Result<Vec<Losses>, Box<dyn std::error:
     let mut all = Vec::new();
     for text in texts(case)? {
         let ids = model.tokenizer().encode(&text)?;
-        let window: Vec<u32> = model.tokenizer().bos().into_iter().chain(ids.iter().copied()).collect();
+        let window: Vec<u32> = model.tokenizer().leading().iter().chain(&ids).copied().collect();
         let losses = model.engine().losses(&window, &mask)?;
         all.push((mean(&losses.base), mean(&losses.masked), ids.len()));
     }

@@ -19,6 +19,7 @@ struct Reference {
 struct Case {
     text: String,
     ids: Vec<u32>,
+    #[serde(default)]
     spans: Vec<(usize, usize)>,
 }
 
@@ -39,7 +40,7 @@ fn agrees(tokenizer: &Tokenizer) -> Outcome {
 fn json_tokenizers_agree() -> Outcome {
     for name in ["llama", "llama3_rope", "mistral", "qwen2", "qwen3"] {
         let model = load(&tiny(name), &EngineOptions::default())?;
-        assert_eq!(model.tokenizer().bos(), None, "{name}");
+        assert_eq!(model.tokenizer().leading(), [0_u32; 0], "{name}");
         agrees(model.tokenizer())?;
     }
     Ok(())
@@ -50,16 +51,58 @@ fn a_bos_that_the_tokenizer_adds_is_told_and_left_out() -> Outcome {
     let mut paths = paths(&tiny("llama"))?;
     paths.tokenizer = Some(tiny("tokenizer_bos.json"));
     let model = Model::load(&paths, &EngineOptions::default())?;
-    assert_eq!(model.tokenizer().bos(), Some(reference()?.bos));
+    assert_eq!(model.tokenizer().leading(), [reference()?.bos]);
     agrees(model.tokenizer())
 }
 
 #[test]
+fn all_tokens_that_a_template_puts_before_a_text_are_told() -> Outcome {
+    let mut json: serde_json::Value = serde_json::from_slice(&fs_err::read(tiny("tokenizer_bos.json"))?)?;
+    let special = json["post_processor"]["special_tokens"]["<s>"].clone();
+    json["post_processor"]["single"] = serde_json::json!([
+        {"SpecialToken": {"id": "<s>", "type_id": 0}}, {"SpecialToken": {"id": "<filename>", "type_id": 0}},
+        {"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": "<s>", "type_id": 0}}]);
+    json["post_processor"]["special_tokens"] =
+        serde_json::json!({"<s>": special, "<filename>": {"id": "<filename>", "ids": [1], "tokens": ["<filename>"]}});
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("tokenizer.json");
+    fs_err::write(&path, serde_json::to_vec(&json)?)?;
+    let tokenizer = Tokenizer::open(&path)?;
+    assert_eq!(tokenizer.leading(), [2, 1]);
+    agrees(&tokenizer)
+}
+
+#[test]
 fn gguf_tokenizers_agree() -> Outcome {
-    for (name, bos) in [("llama-f32.gguf", None), ("llama-mixed.gguf", None), ("qwen2-mixed.gguf", Some(2))] {
+    for (name, bos) in [("llama-f32.gguf", &[][..]), ("llama-mixed.gguf", &[]), ("qwen2-mixed.gguf", &[2])] {
         let model = load(&tiny(name), &EngineOptions::default())?;
-        assert_eq!(model.tokenizer().bos(), bos, "{name}");
+        assert_eq!(model.tokenizer().leading(), bos, "{name}");
         agrees(model.tokenizer())?;
+    }
+    Ok(())
+}
+
+#[test]
+fn sentence_pieces_of_a_gguf_agree() -> Outcome {
+    for name in ["sentence_pieces", "sentence_pieces_bare"] {
+        let Reference { bos, cases } = serde_json::from_slice(&fs_err::read(tiny(&format!("{name}.json")))?)?;
+        let tokenizer = Tokenizer::load(&paths(&tiny(&format!("{name}.gguf")))?)?;
+        assert_eq!((tokenizer.leading(), tokenizer.eos()?), (&[bos][..], Some(2)), "{name}");
+        let mut text = String::new();
+        for case in &cases {
+            assert_eq!(tokenizer.encode(&case.text)?, case.ids, "{name}: {:?}", case.text);
+            text += &case.text;
+        }
+        // a piece stands for a space, and is one when it is read back; so is one that a text spells
+        let decoded = cases.iter().filter(|case| !case.text.contains('▁'));
+        for case in decoded {
+            assert_eq!(tokenizer.decode(&case.ids)?, case.text, "{name}");
+        }
+        // a text that is cut has no more marks of beginnings than the whole
+        let text = text.repeat((3 << 19) / text.len());
+        let whole: HfTokenizer = tokenizer.to_json()?.parse().map_err(|error| format!("{error}"))?;
+        let whole = whole.encode(text.as_str(), false).map_err(|error| error.to_string())?;
+        assert!(tokenizer.encode(&text)? == whole.get_ids(), "{name}: the ids differ");
     }
     Ok(())
 }
@@ -69,7 +112,7 @@ fn a_json_tokenizer_replaces_that_of_a_gguf() -> Outcome {
     let mut paths = paths(&tiny("llama-f32.gguf"))?;
     paths.tokenizer = Some(tiny("tokenizer_bos.json"));
     let model = Model::load(&paths, &EngineOptions::default())?;
-    assert_eq!(model.tokenizer().bos(), Some(2));
+    assert_eq!(model.tokenizer().leading(), [2]);
     agrees(model.tokenizer())
 }
 
@@ -103,7 +146,7 @@ fn a_tokenizer_loads_without_its_model() -> Outcome {
     for name in ["llama", "qwen3", "llama-f32.gguf", "qwen2-mixed.gguf"] {
         let paths = paths(&tiny(name))?;
         let (alone, model) = (Tokenizer::load(&paths)?, Model::load(&paths, &EngineOptions::default())?);
-        assert_eq!((alone.hash(), alone.bos()), (model.tokenizer().hash(), model.tokenizer().bos()), "{name}");
+        assert_eq!((alone.hash(), alone.leading()), (model.tokenizer().hash(), model.tokenizer().leading()), "{name}");
         assert_eq!(alone.eos()?, Some(0), "{name}");
         assert_eq!(
             (alone.id_to_token(0).as_deref(), alone.token_to_id("<|endoftext|>")),

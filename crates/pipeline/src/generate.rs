@@ -78,7 +78,7 @@ pub fn generate(request: &GenerateRequest, environment: &Environment) -> Result<
     let spelt = |id: &u32| tokenizer.id_to_token(*id).unwrap_or_else(|| id.to_string());
     let reflection_tokens = tokens.reflection.iter().map(spelt).collect();
     let mut reflection = Reflection::new(schedule, tokens)?;
-    let prompt: Vec<u32> = tokenizer.bos().into_iter().chain(tokenizer.encode(&request.prompt)?).collect();
+    let prompt: Vec<u32> = tokenizer.leading().iter().copied().chain(tokenizer.encode(&request.prompt)?).collect();
     let limits = Limits { tokens: request.tokens, ends: tokenizer.eos()?.into_iter().collect() };
     let step = environment.events.begin(Step {
         name: "generate",

@@ -101,11 +101,11 @@ struct Window {
 /// What the engine says, and of which document.
 pub(crate) fn score_together(
     teacher: &Teacher<'_>,
-    windowing: Windowing,
+    windowing: Windowing<'_>,
     documents: &[ToScore<'_>],
     on_window: &dyn Fn(usize) -> ControlFlow<()>,
 ) -> Result<Option<Vec<Option<DocumentScore>>>, (usize, Error)> {
-    let bos = windowing.bos;
+    let leading = windowing.leading;
     let mut scored: Vec<Vec<Option<ScoredWindow>>> = Vec::with_capacity(documents.len());
     let mut windows = Vec::new();
     for (document, ToScore { tokens, draw }) in documents.iter().enumerate() {
@@ -114,7 +114,7 @@ pub(crate) fn score_together(
             document,
             number,
             first_token: window.first_token,
-            tokens: bos.into_iter().chain(window.tokens.iter().copied()).collect(),
+            tokens: [leading, window.tokens].concat(),
         }));
         scored.push(vec![None; windows.len() - before]);
     }
@@ -128,10 +128,10 @@ pub(crate) fn score_together(
         // they come last: there is nothing to predict in them
         let with_targets = batch.iter().take_while(|window| window.tokens.len() > 1).count();
         for (window, losses) in batch.iter().zip(batch_losses(teacher, &batch[..with_targets])?) {
-            scored[window.document][window.number] = Some(ScoredWindow { first_token: window.first_token, losses });
+            scored[window.document][window.number] = Some(ScoredWindow::new(window.first_token, losses, leading));
         }
         for window in batch {
-            if on_window(window.tokens.len() - usize::from(bos.is_some())).is_break() {
+            if on_window(window.tokens.len() - leading.len()).is_break() {
                 return Ok(None);
             }
         }

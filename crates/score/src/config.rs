@@ -121,9 +121,9 @@ impl ScoreConfig {
         Ok(())
     }
 
-    /// The window that a model of `context_tokens` can take once `bos` is put before it.
+    /// The window that a model of `context_tokens` can take once `leading` tokens are put before it.
     #[must_use]
-    pub fn window_for(&self, context_tokens: usize, bos: Option<u32>) -> usize {
-        self.window_tokens.min(context_tokens - usize::from(bos.is_some()).min(context_tokens))
+    pub fn window_for(&self, context_tokens: usize, leading: usize) -> usize {
+        self.window_tokens.min(context_tokens.saturating_sub(leading))
     }
 }

@@ -187,7 +187,7 @@ impl<'a> Crew<'a> {
         let Prepared { row, tokens, draw } = &document.prepared;
         if let Some(of_window) = windowing.cut(tokens, *draw).nth(window) {
             let began = Instant::now();
-            let scored = window_losses(teacher.engine, &teacher.mask, windowing.bos, of_window);
+            let scored = window_losses(teacher.engine, &teacher.mask, windowing.leading, of_window);
             self.watch.spent(Phase::Forward, began.elapsed());
             match scored {
                 Ok(scored) => document.lock()[window] = scored,

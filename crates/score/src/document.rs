@@ -18,16 +18,16 @@ const MIN_BATCHES: usize = 8;
 
 /// How documents are cut into windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Windowing {
-    /// Window length in tokens, without BOS.
+pub struct Windowing<'a> {
+    /// Window length in tokens, without leading ones.
     pub window_tokens: usize,
     /// How documents longer than a window are treated.
     pub long_documents: LongDocuments,
-    /// Put before every window: visible to attention, never a target.
-    pub bos: Option<u32>,
+    /// Put before every window: visible to attention, never targets.
+    pub leading: &'a [u32],
 }
 
-/// A window of a document, without BOS.
+/// A window of a document, without leading tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window<'t> {
     /// Where it begins in the document, in tokens.
@@ -43,6 +43,16 @@ pub struct ScoredWindow {
     pub first_token: usize,
     /// Its losses.
     pub losses: WindowLosses,
+}
+
+impl ScoredWindow {
+    /// The window at `first_token`, from the losses of all its tokens after the first, `leading` ones included.
+    pub(crate) fn new(first_token: usize, mut losses: WindowLosses, leading: &[u32]) -> Self {
+        let of_leading = leading.len().saturating_sub(1);
+        losses.base.drain(..of_leading);
+        losses.masked.drain(..of_leading);
+        Self { first_token, losses }
+    }
 }
 
 /// The losses of one document.
@@ -70,10 +80,10 @@ impl DocumentScore {
     }
 }
 
-impl Windowing {
-    /// The targets of a document's windows: all their tokens, but for the first of a window without BOS.
+impl Windowing<'_> {
+    /// The targets of a document's windows: all their tokens, but for the first of a window that nothing leads.
     pub(crate) fn targets(&self, tokens: &[u32], draw: u64) -> usize {
-        self.cut(tokens, draw).map(|window| window.tokens.len() - usize::from(self.bos.is_none())).sum()
+        self.cut(tokens, draw).map(|window| window.tokens.len() - usize::from(self.leading.is_empty())).sum()
     }
 
     /// Cuts a document of `tokens` into the windows that are scored, in order; if these are not all, `draw` decides which.
@@ -85,7 +95,9 @@ impl Windowing {
             // a document ends with its first window
             LongDocuments::First => (all, 0),
             // a last window of one token has nothing to predict, so it is not drawn
-            LongDocuments::Sample(_) => (all - usize::from(self.bos.is_none() && tokens.len() % length == 1), draw),
+            LongDocuments::Sample(_) => {
+                (all - usize::from(self.leading.is_empty() && tokens.len() % length == 1), draw)
+            }
         };
         sample(windows, self.long_documents.most_windows(), drawn).map(move |number| {
             let first_token = number * length;
@@ -110,14 +122,15 @@ impl Windowing {
 pub fn window_losses(
     engine: &dyn Engine,
     mask: &HeadMask,
-    bos: Option<u32>,
+    leading: &[u32],
     window: Window<'_>,
 ) -> Result<Option<ScoredWindow>, Error> {
-    let tokens: Vec<u32> = bos.into_iter().chain(window.tokens.iter().copied()).collect();
+    let tokens = [leading, window.tokens].concat();
     if tokens.len() <= 1 {
         return Ok(None);
     }
-    Ok(Some(ScoredWindow { first_token: window.first_token, losses: engine.losses(&tokens, mask)? }))
+    let losses = engine.losses(&tokens, mask)?;
+    Ok(Some(ScoredWindow::new(window.first_token, losses, leading)))
 }
 
 /// The score of a document from the losses of its windows, in order; `None` if it has no target.
@@ -223,7 +236,7 @@ mod tests {
     use crate::batches::{ToScore, score_together};
     use crate::fake::{FakeEngine, teacher};
 
-    fn run(windowing: Windowing, tokens: &[u32]) -> (Option<DocumentScore>, Vec<Vec<u32>>) {
+    fn run(windowing: Windowing<'_>, tokens: &[u32]) -> (Option<DocumentScore>, Vec<Vec<u32>>) {
         let engine = FakeEngine::new(Concurrency::Batch { tokens: 1 });
         let document = ToScore { tokens, draw: 0 };
         let scores = score_together(&teacher(&engine), windowing, &[document], &|_| ControlFlow::Continue(()));
@@ -231,7 +244,7 @@ mod tests {
         (score, engine.windows())
     }
 
-    const WINDOWING: Windowing = Windowing { window_tokens: 3, long_documents: LongDocuments::All, bos: None };
+    const WINDOWING: Windowing<'_> = Windowing { window_tokens: 3, long_documents: LongDocuments::All, leading: &[] };
 
     #[test]
     fn windows_are_consecutive_and_their_first_token_is_no_target() {
@@ -246,8 +259,23 @@ mod tests {
     }
 
     #[test]
+    fn tokens_that_lead_a_window_are_no_targets() {
+        let (one, _) = run(Windowing { leading: &[9], ..WINDOWING }, &[0, 1, 2, 3]);
+        let (several, windows) = run(Windowing { leading: &[7, 8, 9], ..WINDOWING }, &[0, 1, 2, 3]);
+        assert_eq!(windows, [vec![7, 8, 9, 0, 1, 2], vec![7, 8, 9, 3]]);
+        assert_eq!(several.expect("there are targets").targets, 4);
+        assert_eq!(one.map(|score| score.targets), Some(4));
+        let engine = FakeEngine::new(Concurrency::WindowPerThread);
+        let teacher = teacher(&engine);
+        let window = Window { first_token: 5, tokens: &[1, 2] };
+        let scored = window_losses(&engine, &teacher.mask, &[7, 8], window).expect("arithmetic works");
+        let scored = scored.expect("there are targets");
+        assert_eq!((scored.first_token, scored.losses.base.len(), scored.losses.masked.len()), (5, 2, 2));
+    }
+
+    #[test]
     fn bos_makes_the_first_token_a_target() {
-        let (score, windows) = run(Windowing { bos: Some(9), ..WINDOWING }, &[0, 1, 2, 3]);
+        let (score, windows) = run(Windowing { leading: &[9], ..WINDOWING }, &[0, 1, 2, 3]);
         assert_eq!(windows, [vec![9, 0, 1, 2], vec![9, 3]]);
         assert_eq!(score.map(|score| score.targets), Some(4));
     }

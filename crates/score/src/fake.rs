@@ -155,7 +155,7 @@ pub(crate) fn scorer(engine: &FakeEngine) -> Scorer<'_> {
         by: By::Teacher(teacher(engine)),
         tokenizer: &ByteTokens,
         extractors: Arc::new(Extractors::new(4, 256)),
-        windowing: Windowing { window_tokens: 4, long_documents: LongDocuments::All, bos: None },
+        windowing: Windowing { window_tokens: 4, long_documents: LongDocuments::All, leading: &[] },
         min_tokens: 2,
     }
 }

@@ -86,7 +86,7 @@ pub struct Scorer<'a> {
     /// Counts what a document copies, and what else a student wants to know.
     pub extractors: Arc<Extractors>,
     /// How documents are cut.
-    pub windowing: Windowing,
+    pub windowing: Windowing<'a>,
     /// Documents with fewer tokens are `short`.
     pub min_tokens: usize,
 }
@@ -112,13 +112,13 @@ impl<'a> Scorer<'a> {
     /// Scores with `model` as `config` says, with `heads` masked, in windows that the model's context has room for.
     #[must_use]
     pub fn new(model: &'a Model, heads: HeadSet, config: &ScoreConfig) -> Self {
-        let bos = model.tokenizer().bos();
-        let window_tokens = config.window_for(model.shape().context_tokens, bos);
+        let leading = model.tokenizer().leading();
+        let window_tokens = config.window_for(model.shape().context_tokens, leading.len());
         Self {
             by: By::Teacher(Teacher { engine: model.engine(), mask: HeadMask { set: heads, kind: config.mask } }),
             tokenizer: model.tokenizer(),
             extractors: extractors(window_tokens, model.tokenizer()),
-            windowing: Windowing { window_tokens, long_documents: config.long_documents, bos },
+            windowing: Windowing { window_tokens, long_documents: config.long_documents, leading },
             min_tokens: config.min_tokens,
         }
     }
@@ -129,7 +129,7 @@ impl<'a> Scorer<'a> {
         let windowing = Windowing {
             window_tokens: student.inputs().window_tokens,
             long_documents: config.long_documents,
-            bos: tokenizer.bos(),
+            leading: tokenizer.leading(),
         };
         let extractors = extractors(windowing.window_tokens, tokenizer);
         Self { by: By::Student(student), tokenizer, extractors, windowing, min_tokens: config.min_tokens }

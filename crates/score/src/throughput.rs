@@ -150,7 +150,7 @@ impl Watch for Meter<'_> {
         let Scorer { by, windowing, .. } = self.scorer;
         let flops = match (by, windows, usize::try_from(tokens)) {
             (By::Teacher(Teacher { engine, mask }), 1, Ok(tokens)) => {
-                engine.shape().losses_flops(tokens + usize::from(windowing.bos.is_some()), mask)
+                engine.shape().losses_flops(tokens + windowing.leading.len(), mask)
             }
             _ => 0.0,
         };

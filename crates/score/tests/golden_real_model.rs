@@ -89,8 +89,8 @@ fn documents_agree_in_every_window_and_in_their_standard_errors() -> Result<(), 
     for (_, golden) in goldens.documents.iter().enumerate().filter(is_held) {
         let tokens = model.tokenizer().encode(&texts[&golden.id])?;
         let long_documents = if golden.all_windows.is_some() { LongDocuments::All } else { LongDocuments::First };
-        let windowing = Windowing { window_tokens: goldens.window_tokens, long_documents, bos: None };
-        let windows = windowing.cut(&tokens, 0).map(|window| window_losses(model.engine(), &mask, None, window));
+        let windowing = Windowing { window_tokens: goldens.window_tokens, long_documents, leading: &[] };
+        let windows = windowing.cut(&tokens, 0).map(|window| window_losses(model.engine(), &mask, &[], window));
         let losses = windows.collect::<Result<Vec<_>, _>>()?;
         let score = |count: usize| document_score(losses[..count].iter().flatten()).expect("there are targets");
         compare(&golden.id, &score(1), &golden.first_window);

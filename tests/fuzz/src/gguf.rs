@@ -27,7 +27,7 @@ pub fn gguf(bytes: &[u8]) {
 /// Scores a few tokens.
 fn run(model: &Model) {
     let Ok(text) = model.tokenizer().encode("a ab 12\n<s>é") else { return };
-    let window: Vec<u32> = model.tokenizer().bos().into_iter().chain(text).take(8).collect();
+    let window: Vec<u32> = model.tokenizer().leading().iter().copied().chain(text).take(8).collect();
     let set = HeadSet::new(vec![HeadId { layer: 0, head: 0 }]).expect("one head is no duplicate");
     if let Ok(losses) = model.engine().losses(&window, &HeadMask { set, ..HeadMask::default() }) {
         assert_eq!((losses.base.len(), losses.masked.len()), (window.len() - 1, window.len() - 1));

@@ -13,7 +13,7 @@ fn set(heads: &[(u16, u16)]) -> HeadSet {
 fn measure(engine: &FakeEngine, set: &HeadSet, probes: usize, until: Until) -> Result<Health, Error> {
     let all: Vec<&str> = bundled_sentences().collect();
     let settings = ProbeSettings { probes, shots: 3, context_tokens: 1500, seed: 5 };
-    let probes = build_probes(&all, &vocabulary(None), &settings)?;
+    let probes = build_probes(&all, &vocabulary(&[]), &settings)?;
     let scores = retrieval_scores(engine, &probes, headwater_record::heads::Rule::NeedleSpan, &())?;
     health(engine, &probes, &scores, &HealthOptions { set, mask: MaskKind::Zero, seed: 9, until }, &())
 }

@@ -13,7 +13,7 @@ mod skipped;
 /// The text of token ids of the tiny tokenizer, for texts made of `sentences`.
 fn rebuild(settings: &ProbeSettings, index: usize, pairs: usize) -> String {
     let all: Vec<&str> = bundled_sentences().collect();
-    let vocabulary = vocabulary(None);
+    let vocabulary = vocabulary(&[]);
     let usable = usable(&all, &vocabulary).unwrap_or_default();
     let mut draft = Draft::new(&usable, &vocabulary, settings, index);
     while draft.pairs.len() < pairs && draft.draw() {}
@@ -31,23 +31,23 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn probes_are_as_documented(seed: u64, shots in 0usize..6, context_tokens in 1000usize..2600, bos in proptest::option::of(Just(7u32))) {
+    fn probes_are_as_documented(seed: u64, shots in 0usize..6, context_tokens in 1000usize..2600, leading in proptest::collection::vec(Just(7u32), 0..3)) {
         let all: Vec<&str> = bundled_sentences().collect();
         let settings = ProbeSettings { probes: 2, shots, context_tokens, seed };
-        let probes = build_probes(&all, &vocabulary(bos), &settings).expect("a context of this size fits");
+        let probes = build_probes(&all, &vocabulary(&leading), &settings).expect("a context of this size fits");
         prop_assert_eq!(probes.len(), 2);
         for (index, probe) in probes.iter().enumerate() {
             prop_assert!(probe.ids.len() <= context_tokens);
-            let without_bos = ProbeSettings { context_tokens: context_tokens - usize::from(bos.is_some()), ..settings };
-            let bare = build_probes(&all, &vocabulary(None), &ProbeSettings { probes: index + 1, ..without_bos }).expect("fits");
+            let without = ProbeSettings { context_tokens: context_tokens - leading.len(), ..settings };
+            let bare = build_probes(&all, &vocabulary(&[]), &ProbeSettings { probes: index + 1, ..without }).expect("fits");
             let bare = bare.last().expect("two probes");
-            let shift = usize::from(bos.is_some());
+            let shift = leading.len();
             prop_assert_eq!(&probe.ids[shift..], &bare.ids[..]);
             prop_assert_eq!(probe.answer_start, bare.answer_start + shift);
             prop_assert_eq!(&probe.needle, &(bare.needle.start + shift..bare.needle.end + shift));
 
-            let pairs = pairs_that_fit(&without_bos, index, bare);
-            let text = rebuild(&without_bos, index, pairs);
+            let pairs = pairs_that_fit(&without, index, bare);
+            let text = rebuild(&without, index, pairs);
             let (parsed, asked) = parse(&text).expect("the text has the layout");
             prop_assert_eq!(parsed.len(), pairs);
             prop_assert_eq!(asked.len(), shots + 1);
@@ -70,11 +70,11 @@ proptest! {
 fn a_longer_list_begins_like_a_shorter_one() -> Result<(), Error> {
     let all: Vec<&str> = bundled_sentences().collect();
     let settings = ProbeSettings { probes: 3, shots: 3, context_tokens: 1500, seed: 11 };
-    let few = build_probes(&all, &vocabulary(None), &settings)?;
-    let many = build_probes(&all, &vocabulary(None), &ProbeSettings { probes: 5, ..settings })?;
+    let few = build_probes(&all, &vocabulary(&[]), &settings)?;
+    let many = build_probes(&all, &vocabulary(&[]), &ProbeSettings { probes: 5, ..settings })?;
     assert_eq!(few[..], many[..3]);
     assert_ne!(many[3], many[4]);
-    let other = build_probes(&all, &vocabulary(None), &ProbeSettings { seed: 12, ..settings })?;
+    let other = build_probes(&all, &vocabulary(&[]), &ProbeSettings { seed: 12, ..settings })?;
     assert_ne!(few, other);
     Ok(())
 }
@@ -82,7 +82,7 @@ fn a_longer_list_begins_like_a_shorter_one() -> Result<(), Error> {
 #[test]
 fn a_short_list_of_sentences_is_used_up() -> Result<(), Error> {
     let settings = ProbeSettings { probes: 1, shots: 1, context_tokens: 4096, seed: 0 };
-    let probes = build_probes(&["One is here.", "Two is here.", "Three is here."], &vocabulary(None), &settings)?;
+    let probes = build_probes(&["One is here.", "Two is here.", "Three is here."], &vocabulary(&[]), &settings)?;
     let all = tokenise(&rebuild(&settings, 0, 3)).map_or(0, |spans| spans.len());
     assert!(probes[0].ids.len() < all);
     Ok(())
@@ -92,10 +92,10 @@ fn a_short_list_of_sentences_is_used_up() -> Result<(), Error> {
 fn settings_that_do_not_work_out_are_named() {
     let settings = ProbeSettings { probes: 1, shots: 3, context_tokens: 1024, seed: 0 };
     let sentences = ["One.", "One.", "Two.", "A \"quote\".", "A\ttab.", "Three."];
-    let error = build_probes(&sentences, &vocabulary(None), &settings);
+    let error = build_probes(&sentences, &vocabulary(&[]), &settings);
     assert!(matches!(error, Err(Error::TooFewSentences { usable: 3, given: 6, needed: 4, .. })), "{error:?}");
     let all: Vec<&str> = bundled_sentences().collect();
-    let error = build_probes(&all, &vocabulary(None), &ProbeSettings { context_tokens: 300, ..settings });
+    let error = build_probes(&all, &vocabulary(&[]), &ProbeSettings { context_tokens: 300, ..settings });
     assert!(matches!(error, Err(Error::ContextTooSmall { context_tokens: 300, pairs: 4, .. })), "{error:?}");
 }
 
@@ -110,7 +110,7 @@ fn a_token_across_the_answers_start_is_refused() {
         Ok(spans)
     };
     let settings = ProbeSettings { probes: 1, shots: 1, context_tokens: 4096, seed: 0 };
-    let vocabulary = Vocabulary { tokenise: &merged, bos: None };
+    let vocabulary = Vocabulary { tokenise: &merged, leading: &[] };
     let error = build_probes(&["One is here.", "Two is here."], &vocabulary, &settings);
     assert!(matches!(error, Err(Error::AnswerBoundary { probe: 0 })), "{error:?}");
 }
@@ -167,7 +167,7 @@ fn the_golden_probes_have_our_layout() {
         let order_of =
             |drawn: usize| asked.iter().copied().chain((0..pairs.len()).filter(|p| !asked.contains(p))).nth(drawn);
         let drawn: Vec<Pair<'_>> = (0..pairs.len()).filter_map(order_of).map(|pair| pairs[pair].clone()).collect();
-        let vocabulary = Vocabulary { tokenise: &golden_spans, bos: None };
+        let vocabulary = Vocabulary { tokenise: &golden_spans, leading: &[] };
         let mut draft = Draft::new(&[], &vocabulary, &settings, 0);
         let place = |at: usize| (0..at).filter(|&other| order_of(other) < order_of(at)).count();
         draft.places = (0..pairs.len()).map(place).collect();

@@ -5,7 +5,7 @@ use crate::{ProbeSettings, build_probes, bundled_sentences};
 fn probes(count: usize) -> Vec<Probe> {
     let all: Vec<&str> = bundled_sentences().collect();
     let settings = ProbeSettings { probes: count, shots: 3, context_tokens: 1500, seed: 5 };
-    build_probes(&all, &vocabulary(Some(3)), &settings).expect("probes fit")
+    build_probes(&all, &vocabulary(&[3]), &settings).expect("probes fit")
 }
 
 #[test]

@@ -16,7 +16,7 @@ fn config() -> HeadsConfig {
 }
 
 fn subject(engine: &FakeEngine) -> Subject<'_> {
-    Subject { engine, vocabulary: vocabulary(Some(3)), weights: ContentHash::of(b"weights") }
+    Subject { engine, vocabulary: vocabulary(&[3]), weights: ContentHash::of(b"weights") }
 }
 
 /// The head set, and the forward passes; checks that those spared make up for the most.

@@ -1,6 +1,7 @@
 //! The model's own tokenizer, without special tokens added, truncation or padding.
 
 mod fast;
+mod sentence_pieces;
 mod training;
 mod words;
 
@@ -53,7 +54,7 @@ pub struct Tokenizer {
     fast: Option<FastEncoder>,
     /// Where a long text may be cut.
     cuts: Cuts,
-    bos: Option<u32>,
+    leading: Vec<u32>,
     origin: Origin,
     hash: ContentHash,
 }
@@ -114,52 +115,28 @@ impl Tokenizer {
         }
         let bare = inner.encode("a", false).map_err(wrong)?;
         let dressed = inner.encode("a", true).map_err(wrong)?;
-        let bos = match leading(dressed.get_ids(), bare.get_ids()) {
-            [] => None,
-            [only] => Some(*only),
-            several => {
-                return Err(Error::Unsupported {
-                    path: path.to_owned(),
-                    key: "post_processor".to_owned(),
-                    value: format!("a template that puts {} tokens before a text", several.len()),
-                    supported: "templates that put at most one token before a text",
-                });
-            }
-        };
+        let leading = leading(dressed.get_ids(), bare.get_ids()).to_vec();
         let fast = FastEncoder::new(&inner);
         let cuts = Cuts::of(&inner);
         let origin = Origin::Beside { tokenizer: path.to_owned(), header_eos: None };
-        Ok(Self { inner, fast, cuts, bos, origin, hash: ContentHash::of(json) })
+        Ok(Self { inner, fast, cuts, leading, origin, hash: ContentHash::of(json) })
     }
 
     /// Builds the tokenizer that a GGUF file describes. `weights` is the hash of that file.
     pub(crate) fn from_gguf(file: &GgufFile, weights: ContentHash) -> Result<Self, Error> {
-        let unsupported = |key: &str, value: &str, supported| Error::Unsupported {
-            path: file.file().to_owned(),
-            key: key.to_owned(),
-            value: value.to_owned(),
-            supported,
+        let (mut inner, kind) = match file.text("tokenizer.ggml.model")? {
+            "gpt2" => byte_level(file)?,
+            "llama" => (sentence_pieces::read(file)?, GgufKind { adds_bos: true, is_byte_level: false }),
+            other => {
+                let supported = "gpt2 (byte-level BPE) and llama (SentencePiece), or a tokenizer.json beside it";
+                return Err(unsupported(file, "tokenizer.ggml.model", other, supported));
+            }
         };
-        let model = file.text("tokenizer.ggml.model")?;
-        if model != "gpt2" {
-            return Err(unsupported(
-                "tokenizer.ggml.model",
-                model,
-                "gpt2 (byte-level BPE), or a tokenizer.json beside it",
-            ));
-        }
-        let pre = file.text("tokenizer.ggml.pre")?;
-        let cut =
-            pretokenizer::named(pre).ok_or_else(|| unsupported("tokenizer.ggml.pre", pre, pretokenizer::KNOWN))?;
         let wrong = |error: tokenizers::Error| Error::Format {
             path: file.file().to_owned(),
             format: "GGUF",
             reason: error.to_string(),
         };
-        let mut inner = HfTokenizer::new(byte_pairs(file, cut.ignores_merges)?);
-        inner.with_pre_tokenizer(Some(cut.split));
-        inner.with_decoder(Some(DecoderWrapper::ByteLevel(ByteLevel::new(false, false, false))));
-        inner.with_normalizer(cut.normalizer).map_err(wrong)?;
         let (special, added) = added_tokens(file)?;
         let names: Vec<String> = special.iter().map(|token| token.content.clone()).collect();
         let settings = Box::new(tokenizer_settings::of_gguf(file, &file.texts("tokenizer.ggml.tokens")?, &names));
@@ -167,16 +144,17 @@ impl Tokenizer {
         inner.add_tokens(added).map_err(wrong)?;
         let adds_bos = match file.value("tokenizer.ggml.add_bos_token") {
             Some(Value::Bool(adds)) => *adds,
-            _ => cut.adds_bos,
+            _ => kind.adds_bos,
         };
         let bos = file.value("tokenizer.ggml.bos_token_id").and_then(GgufFile::integer);
         let bos = bos.and_then(|id| u32::try_from(id).ok()).filter(|_| adds_bos);
         let origin = Origin::Known { eos: header_eos(file), settings };
         let bos_token = bos.and_then(|id| Some((inner.id_to_token(id)?, id)));
-        inner.with_post_processor(Some(post_processor(bos_token).map_err(wrong)?));
+        inner.with_post_processor(post_processor(bos_token, kind.is_byte_level).map_err(wrong)?);
         let hash = ContentHash::of_fields([b"gguf".as_slice(), weights.to_string().as_bytes()]);
         let fast = FastEncoder::new(&inner);
-        Ok(Self { inner, fast, cuts: Cuts::BeforeLines, bos, origin, hash })
+        let cuts = if kind.is_byte_level { Cuts::BeforeLines } else { Cuts::of(&inner) };
+        Ok(Self { inner, fast, cuts, leading: bos.into_iter().collect(), origin, hash })
     }
 
     /// Tokenises `text`. Texts over 1 MiB are cut into pieces, before a newline that follows a non-space if there is one.
@@ -238,10 +216,10 @@ impl Tokenizer {
         Ok(spans)
     }
 
-    /// Returns the token that begins every window, if the tokenizer adds one.
+    /// Returns the tokens that begin every window, which the tokenizer puts before a text: BOS, in most models that have any.
     #[must_use]
-    pub fn bos(&self) -> Option<u32> {
-        self.bos
+    pub fn leading(&self) -> &[u32] {
+        &self.leading
     }
 
     /// Returns the token that the model itself ends its texts with, which for a chat model is the end of a turn; `None`
@@ -342,8 +320,8 @@ fn leading<'a>(dressed: &'a [u32], bare: &[u32]) -> &'a [u32] {
 }
 
 /// Puts the token that begins a text before it, if the model has one, where special tokens are asked for.
-fn post_processor(bos: Option<(String, u32)>) -> tokenizers::Result<PostProcessorWrapper> {
-    let bytes = PostProcessorWrapper::ByteLevel(ByteLevel::new(false, false, false));
+fn post_processor(bos: Option<(String, u32)>, is_byte_level: bool) -> tokenizers::Result<Option<PostProcessorWrapper>> {
+    let bytes = is_byte_level.then(|| PostProcessorWrapper::ByteLevel(ByteLevel::new(false, false, false)));
     let Some((token, id)) = bos else { return Ok(bytes) };
     let piece = |sequence: &str, of: u8| [format!("{token}:{of}"), format!("${sequence}:{of}")];
     let (single, second) = (piece("A", 0), piece("B", 1));
@@ -353,7 +331,39 @@ fn post_processor(bos: Option<(String, u32)>) -> tokenizers::Result<PostProcesso
         .special_tokens(vec![(token, id)])
         .build()
         .map_err(|error| error.to_string())?;
-    Ok(PostProcessorWrapper::Sequence(Sequence::new(vec![bytes, PostProcessorWrapper::Template(template)])))
+    let template = PostProcessorWrapper::Template(template);
+    Ok(Some(match bytes {
+        Some(bytes) => PostProcessorWrapper::Sequence(Sequence::new(vec![bytes, template])),
+        None => template,
+    }))
+}
+
+/// What a kind of tokenizer in a GGUF file means for what follows.
+struct GgufKind {
+    /// Whether a file that does not say so adds BOS.
+    adds_bos: bool,
+    is_byte_level: bool,
+}
+
+/// Builds the byte-level tokenizer that a GGUF file describes, without its special tokens.
+fn byte_level(file: &GgufFile) -> Result<(HfTokenizer, GgufKind), Error> {
+    const PRE: &str = "tokenizer.ggml.pre";
+    let wrong = |error: tokenizers::Error| Error::Format {
+        path: file.file().to_owned(),
+        format: "GGUF",
+        reason: error.to_string(),
+    };
+    let pre = file.text(PRE)?;
+    let cut = pretokenizer::named(pre).ok_or_else(|| unsupported(file, PRE, pre, pretokenizer::KNOWN))?;
+    let mut inner = HfTokenizer::new(byte_pairs(file, cut.ignores_merges)?);
+    inner.with_pre_tokenizer(Some(cut.split));
+    inner.with_decoder(Some(DecoderWrapper::ByteLevel(ByteLevel::new(false, false, false))));
+    inner.with_normalizer(cut.normalizer).map_err(wrong)?;
+    Ok((inner, GgufKind { adds_bos: cut.adds_bos, is_byte_level: true }))
+}
+
+fn unsupported(file: &GgufFile, key: &str, value: &str, supported: &'static str) -> Error {
+    Error::Unsupported { path: file.file().to_owned(), key: key.to_owned(), value: value.to_owned(), supported }
 }
 
 fn byte_pairs(file: &GgufFile, ignores_merges: bool) -> Result<BPE, Error> {

@@ -45,7 +45,14 @@ impl Tokenizer {
         let inner = HfTokenizer::from_bytes(&json).map_err(failed)?;
         let fast = FastEncoder::new(&inner);
         let origin = Origin::Known { eos: inner.token_to_id(END), settings: Box::default() };
-        Ok(Self { fast, inner, cuts: Cuts::BeforeLines, bos: None, origin, hash: ContentHash::of(json.as_bytes()) })
+        Ok(Self {
+            fast,
+            inner,
+            cuts: Cuts::BeforeLines,
+            leading: Vec::new(),
+            origin,
+            hash: ContentHash::of(json.as_bytes()),
+        })
     }
 }
 
@@ -72,7 +79,7 @@ mod tests {
         let ids = one.encode(text).expect("every byte has an entry");
         assert!(ids.len() < text.len());
         assert_eq!(one.inner.decode(&ids, false).expect("entries are known"), text);
-        assert_eq!(one.bos(), None);
+        assert_eq!(one.leading(), [0_u32; 0]);
     }
 
     #[test]

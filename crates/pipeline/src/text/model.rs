@@ -28,7 +28,7 @@ pub fn model_check(check: &ModelCheck) -> String {
         check.bytes,
         check.tokens,
         check.vocabulary,
-        or_none(&check.bos),
+        or_none(&(!check.leading.is_empty()).then(|| check.leading.join(" "))),
         or_none(&check.eos),
         layers * heads,
         numerics.engine,

@@ -8,7 +8,7 @@ use super::*;
 use crate::LongDocuments;
 use crate::fake::{FakeEngine, model_error, teacher};
 
-const WINDOWING: Windowing = Windowing { window_tokens: 4, long_documents: LongDocuments::All, bos: None };
+const WINDOWING: Windowing<'_> = Windowing { window_tokens: 4, long_documents: LongDocuments::All, leading: &[] };
 
 fn prepared(row: u64) -> Prepared {
     let row = SidecarRow::new(row, String::new(), ScoreOf::Teacher);

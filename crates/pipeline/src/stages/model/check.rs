@@ -47,8 +47,8 @@ pub struct ModelCheck {
     pub vocabulary: usize,
     /// Tokens that the tokenizer knows.
     pub tokens: u64,
-    /// The token that begins a window, if there is one.
-    pub bos: Option<String>,
+    /// The tokens that begin a window.
+    pub leading: Vec<String>,
     /// The token that ends a text, if the files say.
     pub eos: Option<String>,
     /// Longest window, in tokens.
@@ -108,7 +108,7 @@ pub fn check_model(name: &str, against: bool, environment: &Environment) -> Resu
     let (mut sentences, mut windows, mut losses) = (Vec::new(), Vec::new(), Vec::new());
     for text in SENTENCES {
         let ids = tokenizer.encode(text)?;
-        let window: Vec<u32> = tokenizer.bos().into_iter().chain(ids).take(shape.context_tokens).collect();
+        let window: Vec<u32> = tokenizer.leading().iter().copied().chain(ids).take(shape.context_tokens).collect();
         let of = |model: &Model| model.engine().losses(&window, &HeadMask::default());
         let (float32, coming) = (of(&plain)?.base, of(&as_it_comes)?.base);
         let (loss, loss_as_it_comes) = (mean(&float32), mean(&coming));
@@ -130,7 +130,7 @@ pub fn check_model(name: &str, against: bool, environment: &Environment) -> Resu
         parameters: spec.map_or(0, DecoderSpec::parameters),
         vocabulary: shape.vocab,
         tokens: tokenizer.vocab_size(),
-        bos: tokenizer.bos().map(token),
+        leading: tokenizer.leading().iter().copied().map(token).collect(),
         eos: tokenizer.eos()?.map(token),
         context_tokens: shape.context_tokens,
         masked_heads: placeholder_heads(shape.layers, shape.heads, HeadsConfig::default().fraction)?.as_slice().len(),
