@@ -1,5 +1,6 @@
 //! Loads a model from its files.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use half::bf16;
@@ -24,6 +25,7 @@ pub struct Model {
     tokenizer: Tokenizer,
     engine: Box<dyn Engine>,
     spec: Option<DecoderSpec>,
+    formats: BTreeSet<String>,
     weights_hash: ContentHash,
     config_hash: Option<ContentHash>,
 }
@@ -56,7 +58,8 @@ impl Model {
                     .validate(paths.tokenizer.as_deref().unwrap_or(Path::new("the model")), engine.shape().vocab)?;
                 let config_hash = paths.config.as_ref().map(|path| Ok::<_, Error>(ContentHash::of(&read(path)?)));
                 let (engine, weights_hash) = (Box::new(engine), paths.weights_hash);
-                Ok(Self { tokenizer, engine, spec: None, weights_hash, config_hash: config_hash.transpose()? })
+                let (formats, config_hash) = (BTreeSet::new(), config_hash.transpose()?);
+                Ok(Self { tokenizer, engine, spec: None, formats, weights_hash, config_hash })
             }
             Err(Error::TorchUnusable { reason: of_torch }) if options.engine == EngineChoice::Auto => {
                 let own = Self::load_own(paths, options).map_err(|error| match error {
@@ -109,8 +112,16 @@ impl Model {
     ) -> Result<Self, Error> {
         let mut checkpoint = Checkpoint::new(files, &architecture.layout, &spec);
         let engine = load_engine(&mut checkpoint, spec.clone(), options)?;
+        let formats = checkpoint.formats();
         checkpoint.finish()?;
-        Ok(Self { tokenizer, engine, spec: Some(spec), weights_hash: paths.weights_hash, config_hash: None })
+        let (weights_hash, config_hash) = (paths.weights_hash, None);
+        Ok(Self { tokenizer, engine, spec: Some(spec), formats, weights_hash, config_hash })
+    }
+
+    /// Returns what the file stores numbers as, such as `BF16` or `Q4_1`; nothing of a model that the torch engine runs.
+    #[must_use]
+    pub fn formats(&self) -> &BTreeSet<String> {
+        &self.formats
     }
 
     /// Returns the tokenizer.

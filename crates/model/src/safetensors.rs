@@ -89,6 +89,11 @@ impl TensorFiles for SafetensorsFiles {
         Ok(tensor.to_dtype(DType::F32)?)
     }
 
+    fn format(&self, name: &str) -> Option<String> {
+        let file = &self.files[*self.holders.get(name)?];
+        file.metadata.info(name).map(|tensor| format!("{:?}", tensor.dtype))
+    }
+
     fn names(&self) -> BTreeSet<String> {
         self.holders.keys().cloned().collect()
     }

@@ -212,6 +212,9 @@ pub(crate) trait TensorFiles {
     /// The tensor of that name in float32 on the CPU.
     fn read(&self, name: &str) -> Result<Tensor, Error>;
 
+    /// What the numbers of the tensor of that name are stored as, if there is one.
+    fn format(&self, name: &str) -> Option<String>;
+
     /// Every tensor's name.
     fn names(&self) -> BTreeSet<String>;
 
@@ -333,6 +336,11 @@ impl<'a> Checkpoint<'a> {
     /// Number of outputs of a part.
     pub(crate) fn outputs(&self, part: Part) -> usize {
         part.dims(self.spec)[0]
+    }
+
+    /// What numbers are stored as.
+    pub(crate) fn formats(&self) -> BTreeSet<String> {
+        self.files.names().iter().filter_map(|name| self.files.format(name)).collect()
     }
 
     /// Checks that every tensor was used.

@@ -205,6 +205,8 @@ pub enum Error {
     Hub {
         /// URL.
         url: String,
+        /// Whether it may do so later: it is busy, or the connection broke.
+        passes: bool,
         /// Cause.
         source: Cause,
     },
@@ -217,6 +219,8 @@ pub enum Error {
         tried: String,
         /// What to put where.
         remedy: String,
+        /// Whether one of them may serve it later.
+        passes: bool,
     },
     /// The threads for input and output could not be started, or one of them was lost.
     #[error("the input and output threads failed")]
@@ -233,7 +237,10 @@ impl Error {
     /// Whether the same call may succeed later with nothing else changed.
     #[must_use]
     pub const fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable { .. })
+        matches!(
+            self,
+            Self::Unavailable { .. } | Self::Hub { passes: true, .. } | Self::ModelUnavailable { passes: true, .. }
+        )
     }
 
     /// Whether this is [`Error::NotFound`].

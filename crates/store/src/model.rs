@@ -120,7 +120,7 @@ impl Fetcher {
         if target.exists() {
             return pinned(manifest, &target);
         }
-        let mut tried = String::new();
+        let (mut tried, mut passes) = (String::new(), false);
         for source in &manifest.sources {
             let outcome = match source {
                 ModelSource::Path(path) => match pinned(manifest, path) {
@@ -140,11 +140,14 @@ impl Fetcher {
                 Ok(()) => return pinned(manifest, &target),
                 // A full or read-only disk is no fault of the source.
                 Err(error @ (Error::DiskFull { .. } | Error::NotWritable { .. })) => return Err(error),
-                Err(error) => tried.push_str(&format!("\n  {source}: {}", reason(&error))),
+                Err(error) => {
+                    passes |= error.is_transient();
+                    tried.push_str(&format!("\n  {source}: {}", reason(&error)));
+                }
             }
         }
         let remedy = format!("{} (sha256 {}) at {}", manifest.weights, manifest.sha256, target.display());
-        Err(Error::ModelUnavailable { name: manifest.name.clone(), tried, remedy })
+        Err(Error::ModelUnavailable { name: manifest.name.clone(), tried, remedy, passes })
     }
 
     /// Finds the model in `<cache>/<folder>`, which appears only when `download` has filled a temporary folder.
@@ -163,7 +166,12 @@ impl Fetcher {
                 Err(error) => {
                     let tried = format!("\n  {name}: {}", reason(&error));
                     let remedy = format!("the model's files in {}, or give their path as the name", target.display());
-                    return Err(Error::ModelUnavailable { name: name.to_owned(), tried, remedy });
+                    return Err(Error::ModelUnavailable {
+                        name: name.to_owned(),
+                        tried,
+                        remedy,
+                        passes: error.is_transient(),
+                    });
                 }
             }
         }

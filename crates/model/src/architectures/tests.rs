@@ -178,6 +178,8 @@ fn nulls_that_transformers_refuses_are_refused() -> Result<(), Error> {
 
 #[test]
 fn damaged_lists_and_tables_are_refused() {
+    assert!(read("gpt2", json!({"rope_parameters": 64})).is_err(), "a table that nothing reads");
+    assert!(read("gemma2", json!({"query_pre_attn_scalar": 12.0})).is_err(), "a whole number by its type");
     for (key, value) in [("layer_types", json!(1.0)), ("layer_types", json!(false)), ("quantization_config", json!({}))]
     {
         let error = read("llama", json!({key: value})).expect_err(key).to_string();

@@ -39,7 +39,7 @@ const IQ4_XS: u32 = 23;
 const DECODED: &str = "this version does not decode; quantise the model as Q8_0, Q6_K, Q5_K, Q4_K, IQ4_XS or Q4_0, or take it as safetensors";
 
 /// What numbers are stored as: ggml's number and name, and candle's type for it.
-const KINDS: [(u32, &str, Option<GgmlDType>); 26] = [
+const KINDS: [(u32, &str, Option<GgmlDType>); 28] = [
     (0, "F32", Some(GgmlDType::F32)),
     (1, "F16", Some(GgmlDType::F16)),
     (2, "Q4_0", Some(GgmlDType::Q4_0)),
@@ -58,8 +58,10 @@ const KINDS: [(u32, &str, Option<GgmlDType>); 26] = [
     (17, "IQ2_XS", None),
     (18, "IQ3_XXS", None),
     (19, "IQ1_S", None),
+    (IQ4_NL, "IQ4_NL", None),
     (21, "IQ3_S", None),
     (22, "IQ2_S", None),
+    (IQ4_XS, "IQ4_XS", None),
     (28, "F64", None),
     (29, "IQ1_M", None),
     (30, "BF16", Some(GgmlDType::BF16)),
@@ -277,6 +279,12 @@ impl TensorFiles for GgufFile {
 
     fn read(&self, name: &str) -> Result<Tensor, Error> {
         self.dequantised(name)
+    }
+
+    fn format(&self, name: &str) -> Option<String> {
+        let kind = self.header.tensors.get(name)?.kind;
+        let known = KINDS.iter().find(|(number, ..)| *number == kind);
+        Some(known.map_or_else(|| format!("type {kind}"), |(_, name, _)| (*name).to_owned()))
     }
 
     fn names(&self) -> BTreeSet<String> {

@@ -75,12 +75,15 @@ impl Download {
                     std::thread::sleep(FIRST_PAUSE * (1 << (RETRIES - self.retries)));
                     self.retries -= 1;
                 }
-                Err(Failure::Passing(source) | Failure::Final(source)) => {
-                    return Err(Error::Hub { url: self.url.to_string(), source });
-                }
+                Err(Failure::Passing(source)) => return Err(self.failed(source, true)),
+                Err(Failure::Final(source)) => return Err(self.failed(source, false)),
                 Err(Failure::Own(error)) => return Err(error),
             }
         }
+    }
+
+    fn failed(&self, source: Cause, passes: bool) -> Error {
+        Error::Hub { url: self.url.to_string(), passes, source }
     }
 
     /// The next bytes of this try.

@@ -51,7 +51,7 @@ impl Hub {
         let variables = stores.variables();
         if endpoint.is_none() && hub_access::is_offline(variables) {
             let source = "HF_HUB_OFFLINE is set, and the hub's cache does not have the model".into();
-            return Err(Error::Hub { url: hub_access::endpoint(variables).to_owned(), source });
+            return Err(Error::Hub { url: hub_access::endpoint(variables).to_owned(), passes: false, source });
         }
         let endpoint = endpoint.unwrap_or_else(|| hub_access::endpoint(variables));
         let options = ClientOptions::new()
@@ -59,7 +59,8 @@ impl Hub {
             .with_timeout_disabled()
             .with_read_timeout(READ_PATIENCE);
         let client = stores.connector().connect(&options);
-        let client = client.map_err(|source| Error::Hub { url: endpoint.to_owned(), source: source.into() })?;
+        let client =
+            client.map_err(|source| Error::Hub { url: endpoint.to_owned(), passes: false, source: source.into() })?;
         Ok(Self { client, endpoint: endpoint.to_owned(), token: hub_access::token(variables) })
     }
 
@@ -98,7 +99,7 @@ impl Hub {
         if let Some(missing) = ["config.json", "tokenizer.json"].iter().find(|name| !is_gguf && !is_there(name)) {
             // said before gigabytes of weights are fetched
             let source = format!("the repository has no {missing}, which weights in safetensors need").into();
-            return Err(Error::Hub { url: shown, source });
+            return Err(Error::Hub { url: shown, passes: false, source });
         }
         for name in
             ["config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json", "chat_template.jinja"]
@@ -125,7 +126,7 @@ impl Hub {
         let url = self.url(&["api", "models"], repository, &["revision", revision])?;
         let mut json = Vec::new();
         let read = self.open(&url)?.take(MOST_DESCRIPTION_BYTES).read_to_end(&mut json);
-        let refused = |source| Error::Hub { url: url.to_string(), source };
+        let refused = |source| Error::Hub { url: url.to_string(), passes: false, source };
         read.map_err(|error| error.downcast().unwrap_or_else(|error| refused(error.into())))?;
         serde_json::from_slice(&json).map_err(|error| refused(error.into()))
     }

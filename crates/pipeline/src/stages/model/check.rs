@@ -11,6 +11,7 @@ use headwater_record::run::Numerics;
 use serde::{Deserialize, Serialize};
 
 use super::model_paths;
+use crate::meters::peak_memory_bytes;
 use crate::{Environment, Error, Result};
 
 /// Text in three kinds: prose, source code and another language.
@@ -35,6 +36,8 @@ pub struct ModelCheck {
     pub particulars: Vec<String>,
     /// Layers.
     pub layers: usize,
+    /// What the files store numbers as.
+    pub formats: Vec<String>,
     /// Query heads a layer.
     pub heads: usize,
     /// Key/value heads a layer.
@@ -57,6 +60,8 @@ pub struct ModelCheck {
     pub masked_heads: usize,
     /// What computes the losses beside float32.
     pub numerics: Numerics,
+    /// Greatest resident memory up to the losses of the texts as they come, in bytes, if the system tells.
+    pub peak_memory_bytes: Option<u64>,
     /// What the model makes of a few texts.
     pub sentences: Vec<CheckedSentence>,
     /// Beside transformers, if that was asked for.
@@ -102,16 +107,24 @@ struct Answer {
 pub fn check_model(name: &str, against: bool, environment: &Environment) -> Result<ModelCheck> {
     let (paths, name) = model_paths(name, environment)?;
     let load = |precision| Model::load(&paths, &EngineOptions { precision, ..EngineOptions::default() });
-    let (plain, as_it_comes) = (load(Precision::F32)?, load(Precision::Auto)?);
-    let (shape, tokenizer, spec) = (plain.shape(), plain.tokenizer(), plain.spec());
+    let as_it_comes = load(Precision::Auto)?;
+    let (shape, tokenizer, spec) = (as_it_comes.shape(), as_it_comes.tokenizer(), as_it_comes.spec());
     let token = |id: u32| tokenizer.id_to_token(id).unwrap_or_else(|| id.to_string());
-    let (mut sentences, mut windows, mut losses) = (Vec::new(), Vec::new(), Vec::new());
+    let of = |model: &Model, window: &[u32]| Ok::<_, Error>(model.engine().losses(window, &HeadMask::default())?.base);
+    let mut coming = Vec::new();
     for text in SENTENCES {
         let ids = tokenizer.encode(text)?;
         let window: Vec<u32> = tokenizer.leading().iter().copied().chain(ids).take(shape.context_tokens).collect();
-        let of = |model: &Model| model.engine().losses(&window, &HeadMask::default());
-        let (float32, coming) = (of(&plain)?.base, of(&as_it_comes)?.base);
-        let (loss, loss_as_it_comes) = (mean(&float32), mean(&coming));
+        let loss_as_it_comes = mean(&of(&as_it_comes, &window)?);
+        coming.push((window, loss_as_it_comes));
+    }
+    // what follows is for comparison, and no run needs it
+    let peak_memory_bytes = peak_memory_bytes();
+    let plain = load(Precision::F32)?;
+    let (mut sentences, mut windows, mut losses) = (Vec::new(), Vec::new(), Vec::new());
+    for (text, (window, loss_as_it_comes)) in SENTENCES.into_iter().zip(coming) {
+        let float32 = of(&plain, &window)?;
+        let loss = mean(&float32);
         sentences.push(CheckedSentence { text: text.to_owned(), tokens: window.len(), loss, loss_as_it_comes });
         windows.push(window);
         losses.push(float32);
@@ -124,6 +137,7 @@ pub fn check_model(name: &str, against: bool, environment: &Environment) -> Resu
         architecture: spec.map_or("", |spec| spec.architecture),
         particulars: spec.map(DecoderSpec::particulars).unwrap_or_default(),
         layers: shape.layers,
+        formats: as_it_comes.formats().iter().cloned().collect(),
         heads: shape.heads,
         kv_heads: shape.kv_heads,
         hidden: shape.hidden,
@@ -135,6 +149,7 @@ pub fn check_model(name: &str, against: bool, environment: &Environment) -> Resu
         context_tokens: shape.context_tokens,
         masked_heads: placeholder_heads(shape.layers, shape.heads, HeadsConfig::default().fraction)?.as_slice().len(),
         numerics: as_it_comes.numerics(),
+        peak_memory_bytes,
         sentences,
         against: if against {
             Some(beside_transformers(&environment.python, &paths, (&windows, &losses))?)

@@ -193,12 +193,14 @@ fn what_a_hub_refuses_is_said_with_its_reason() -> Outcome {
     let error = refused.fetch(folder.path(), "hf:o/n").expect_err("refused").to_string();
     assert!(error.contains("401 Unauthorized") && error.contains("HF_TOKEN") && !error.contains("canary"), "{error}");
     let nothing = TestHub::begin(Serving::Whole)?;
-    let error = nothing.fetch(folder.path(), "hf:o/none").expect_err("no such repository").to_string();
+    let error = nothing.fetch(folder.path(), "hf:o/none").expect_err("no such repository");
+    assert!(!error.is_transient());
+    let error = error.to_string();
     assert!(error.contains("/api/models/o/none") && error.contains("404 Not Found: Entry not found"), "{error}");
     assert_eq!(nothing.requests().len(), 1, "what is final is not asked again");
     let busy = TestHub::begin(Serving::Refused("503 Service Unavailable"))?;
-    let error = busy.fetch(folder.path(), "hf:o/n").expect_err("busy").to_string();
-    assert!(error.contains("503 Service Unavailable"), "{error}");
+    let error = busy.fetch(folder.path(), "hf:o/n").expect_err("busy");
+    assert!(error.is_transient() && error.to_string().contains("503 Service Unavailable"), "{error}");
     assert_eq!(busy.requests().len(), 5);
     Ok(())
 }
