@@ -278,8 +278,10 @@ impl Keys {
         if let Some(kinds) = self.values.get("layer_types").filter(|kinds| !kinds.is_null() && !kinds.is_array()) {
             return Err(self.unsupported("layer_types", &kinds.to_string(), "a list"));
         }
-        if let Some(table) = self.values.get("rope_parameters").filter(|table| !table.is_null() && !table.is_object()) {
-            return Err(self.unsupported("rope_parameters", &table.to_string(), "a table"));
+        for key in ["rope_parameters", "rope_scaling"] {
+            if let Some(table) = self.values.get(key).filter(|table| !table.is_null() && !table.is_object()) {
+                return Err(self.unsupported(key, &table.to_string(), "a table"));
+            }
         }
         if let Some(scalar) = self.values.get("query_pre_attn_scalar").filter(|scalar| scalar.is_f64()) {
             return Err(self.unsupported("query_pre_attn_scalar", &scalar.to_string(), "a whole number"));

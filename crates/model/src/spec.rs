@@ -160,6 +160,8 @@ pub(crate) struct Defaults {
     pub(crate) original_context_tokens: Option<usize>,
     /// Whether a configuration may rotate a share of each head.
     pub(crate) may_share: bool,
+    /// The token that fills up a batch.
+    pub(crate) padding: Option<i64>,
 }
 
 impl Defaults {
@@ -174,6 +176,7 @@ impl Defaults {
         ropes_differ: false,
         original_context_tokens: None,
         may_share: false,
+        padding: None,
     };
 }
 
@@ -197,6 +200,7 @@ impl DecoderSpec {
             attention_windows: Vec::new(),
         };
         shape.validate(keys.path())?;
+        validate_padding(keys, shape.vocab, defaults.padding)?;
         if let Some(width) = keys.size_if_there("attention.value_length")?.filter(|width| *width != shape.head_dim) {
             let supported = "values as wide as keys";
             return Err(keys.unsupported("attention.value_length", &width.to_string(), supported));
@@ -265,6 +269,20 @@ pub(crate) fn with_window(mut spec: DecoderSpec, keys: &Keys, default: Option<us
     let window = NonZeroUsize::new(keys.size_or("sliding_window", default.unwrap_or_default(), 0)?);
     spec.layers.iter_mut().for_each(|layer| layer.window = window);
     Ok(spec)
+}
+
+/// Checks that the token that fills up a batch has a row of the embedding. No score depends on it, but transformers loads no such model.
+fn validate_padding(keys: &Keys, vocab: usize, default: Option<i64>) -> Result<(), Error> {
+    const KEY: &str = "pad_token_id";
+    if keys.is_header() || keys.is_null(KEY) {
+        return Ok(());
+    }
+    let rows = i64::try_from(vocab).unwrap_or(i64::MAX);
+    let has_row = |id: i64| (-rows..rows).contains(&id);
+    match keys.value(KEY).map_or(default, serde_json::Value::as_i64) {
+        Some(id) if !has_row(id) => Err(keys.unsupported(KEY, &id.to_string(), "the id of a token of the vocabulary")),
+        _ => Ok(()),
+    }
 }
 
 /// The positions of `sliding_window`, 4,096 if the key is not there; `None` if it is null or 0.

@@ -19,8 +19,14 @@ pub(super) static PHI3: Architecture = Architecture {
 fn read(keys: &Keys) -> Result<DecoderSpec, Error> {
     // of this architecture alone a configuration that says none has one
     let original_context_tokens = Some(keys.size_or("original_max_position_embeddings", 4_096, 4_096)?);
-    let defaults =
-        Defaults { context_tokens: 4_096, eps: 1e-5, original_context_tokens, may_share: true, ..Defaults::LLAMA };
+    let defaults = Defaults {
+        context_tokens: 4_096,
+        eps: 1e-5,
+        original_context_tokens,
+        may_share: true,
+        padding: Some(32_000),
+        ..Defaults::LLAMA
+    };
     let spec = DecoderSpec::llama("phi3", keys, defaults)?;
     // as transformers, which knows no other of it; a header says no type where divisors are stored
     if !keys.is_header() && !matches!(spec.ropes[0].scaling, RopeScaling::None | RopeScaling::Divisors(_)) {

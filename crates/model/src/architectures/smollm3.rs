@@ -17,7 +17,14 @@ pub(super) static SMOLLM3: Architecture = Architecture {
 };
 
 fn read(keys: &Keys) -> Result<DecoderSpec, Error> {
-    let defaults = Defaults { kv_heads: Some(4), context_tokens: 1 << 15, theta: 2e6, tied: true, ..Defaults::LLAMA };
+    let defaults = Defaults {
+        kv_heads: Some(4),
+        context_tokens: 1 << 15,
+        theta: 2e6,
+        tied: true,
+        padding: Some(128_004),
+        ..Defaults::LLAMA
+    };
     let mut spec = DecoderSpec::llama("smollm3", keys, defaults)?;
     let is_rotated = rotated(keys, spec.shape.layers)?;
     let is_used = keys.flag_or("use_sliding_window", false)?;

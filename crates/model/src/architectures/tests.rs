@@ -11,7 +11,7 @@ use crate::spec::{Biases, Tying};
 /// Reads a configuration of `model_type` with small sizes and `more`.
 fn read(model_type: &str, more: Value) -> Result<DecoderSpec, Error> {
     let mut config = json!({"model_type": model_type, "num_hidden_layers": 6, "num_attention_heads": 4, "num_key_value_heads": 2,
-        "hidden_size": 32, "intermediate_size": 64, "vocab_size": 300, "head_dim": 8, "max_position_embeddings": 256});
+        "hidden_size": 32, "intermediate_size": 64, "vocab_size": 300, "head_dim": 8, "max_position_embeddings": 256, "pad_token_id": 0});
     let Value::Object(more) = more else { panic!("a table") };
     config.as_object_mut().expect("a table").extend(more);
     let keys = Keys::of_json(Path::new("config.json"), config.to_string().as_bytes())?;
@@ -178,7 +178,11 @@ fn nulls_that_transformers_refuses_are_refused() -> Result<(), Error> {
 
 #[test]
 fn damaged_lists_and_tables_are_refused() {
-    assert!(read("gpt2", json!({"rope_parameters": 64})).is_err(), "a table that nothing reads");
+    for table in ["rope_parameters", "rope_scaling"] {
+        assert!(read("gpt2", json!({table: 1.0})).is_err(), "a table that nothing reads");
+    }
+    assert!(read("llama", json!({"pad_token_id": 300})).is_err(), "beyond the vocabulary of 300");
+    assert!(read("llama", json!({"pad_token_id": -1})).is_ok() && read("llama", json!({"pad_token_id": null})).is_ok());
     assert!(read("gemma2", json!({"query_pre_attn_scalar": 12.0})).is_err(), "a whole number by its type");
     for (key, value) in [("layer_types", json!(1.0)), ("layer_types", json!(false)), ("quantization_config", json!({}))]
     {
