@@ -38,7 +38,7 @@ const COMPUTING: [&str; 22] = [
 ];
 
 /// Keys that transformers refuses if they are null: leaving them out is what gives the default.
-const NEVER_NULL: [&str; 17] = [
+const NEVER_NULL: [&str; 18] = [
     "activation_function",
     "attention_bias",
     "attention_multiplier",
@@ -52,6 +52,7 @@ const NEVER_NULL: [&str; 17] = [
     "query_pre_attn_scalar",
     "residual_multiplier",
     "rms_norm_eps",
+    "rope_theta",
     "scale_attn_by_inverse_layer_idx",
     "tie_word_embeddings",
     "use_parallel_residual",

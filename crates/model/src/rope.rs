@@ -173,6 +173,9 @@ fn type_key(table: &Keys) -> Result<&'static str, Error> {
 pub(crate) fn by_kind(keys: &Keys, head_dim: usize, defaults: [RopeDefaults; 2]) -> Result<[Rope; 2], Error> {
     const KINDS: [&str; 2] = ["full_attention", "sliding_attention"];
     let parameters = keys.table("rope_parameters")?;
+    if parameters.is_none() && keys.value("rope_parameters").is_some() {
+        return Err(keys.unsupported("rope_parameters", "{}", "a table for each kind of layers, or no such key"));
+    }
     let read = |kind: usize| match parameters.as_ref().map(|tables| tables.table(KINDS[kind])).transpose()?.flatten() {
         Some(table) => of_table(&table, head_dim, defaults[kind]),
         None => of_share(keys, head_dim, defaults[kind], Stretched::plainly(RopeScaling::None)),

@@ -266,7 +266,7 @@ impl DecoderSpec {
 
 /// Lets every layer of `spec` see a window of `sliding_window` positions, `default` if the key is not there, or all if it is null.
 pub(crate) fn with_window(mut spec: DecoderSpec, keys: &Keys, default: Option<usize>) -> Result<DecoderSpec, Error> {
-    let window = NonZeroUsize::new(keys.size_or("sliding_window", default.unwrap_or_default(), 0)?);
+    let window = NonZeroUsize::new(width_or(keys, default.unwrap_or_default())?);
     spec.layers.iter_mut().for_each(|layer| layer.window = window);
     Ok(spec)
 }
@@ -285,9 +285,18 @@ fn validate_padding(keys: &Keys, vocab: usize, default: Option<i64>) -> Result<(
     }
 }
 
-/// The positions of `sliding_window`, 4,096 if the key is not there; `None` if it is null or 0.
+/// The positions of `sliding_window`, 4,096 if the key is not there; `None` if it is null.
 pub(crate) fn sliding_width(keys: &Keys) -> Result<Option<usize>, Error> {
-    Ok(Some(keys.size_or("sliding_window", 4_096, 0)?).filter(|width| *width > 0))
+    Ok(Some(width_or(keys, 4_096)?).filter(|width| *width > 0))
+}
+
+/// The positions of `sliding_window`, `default` if the key is not there, 0 if it is null; so it is in a header that has none.
+fn width_or(keys: &Keys, default: usize) -> Result<usize, Error> {
+    const KEY: &str = "sliding_window";
+    match keys.size_if_there(KEY)? {
+        Some(0) if !keys.is_header() => Err(keys.unsupported(KEY, "0", "a width above 0, or null for none")),
+        _ => keys.size_or(KEY, default, 0),
+    }
 }
 
 /// Whether `attention_bias` and `mlp_bias` are true, or that files tell.

@@ -26,10 +26,9 @@ fn qwen3(keys: &Keys) -> Result<DecoderSpec, Error> {
 }
 
 fn windowed(mut spec: DecoderSpec, keys: &Keys) -> Result<DecoderSpec, Error> {
-    let width = sliding_width(keys)?;
-    let is_used = keys.flag_or("use_sliding_window", false)?;
+    keys.pass_over(&["sliding_window"]);
+    let width = if keys.flag_or("use_sliding_window", false)? { sliding_width(keys)? } else { None };
     let lowest = keys.size_or("max_window_layers", 28, 28)?;
-    let width = width.filter(|_| is_used);
     let seen = windows(keys, spec.shape.layers, width, |layer| width.is_some() && layer >= lowest)?;
     spec.layers.iter_mut().zip(seen).for_each(|(layer, window)| layer.window = window);
     Ok(spec)
