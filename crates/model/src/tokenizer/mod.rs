@@ -126,7 +126,10 @@ impl Tokenizer {
     pub(crate) fn from_gguf(file: &GgufFile, weights: ContentHash) -> Result<Self, Error> {
         let (mut inner, kind) = match file.text("tokenizer.ggml.model")? {
             "gpt2" => byte_level(file)?,
-            "llama" => (sentence_pieces::read(file)?, GgufKind { adds_bos: true, is_byte_level: false }),
+            "llama" => {
+                let (inner, has_prefix) = sentence_pieces::read(file)?;
+                (inner, GgufKind { adds_bos: true, is_byte_level: false, normalizes_added: !has_prefix })
+            }
             other => {
                 let supported = "gpt2 (byte-level BPE) and llama (SentencePiece), or a tokenizer.json beside it";
                 return Err(unsupported(file, "tokenizer.ggml.model", other, supported));
@@ -141,6 +144,7 @@ impl Tokenizer {
         let names: Vec<String> = special.iter().map(|token| token.content.clone()).collect();
         let settings = Box::new(tokenizer_settings::of_gguf(file, &file.texts("tokenizer.ggml.tokens")?, &names));
         inner.add_special_tokens(special).map_err(wrong)?;
+        let added = added.into_iter().map(|token| token.normalized(kind.normalizes_added));
         inner.add_tokens(added).map_err(wrong)?;
         let adds_bos = match file.value("tokenizer.ggml.add_bos_token") {
             Some(Value::Bool(adds)) => *adds,
@@ -343,6 +347,8 @@ struct GgufKind {
     /// Whether a file that does not say so adds BOS.
     adds_bos: bool,
     is_byte_level: bool,
+    /// Whether tokens that users added are looked for in texts after normalization, as they are in one that has spaces replaced alone.
+    normalizes_added: bool,
 }
 
 /// Builds the byte-level tokenizer that a GGUF file describes, without its special tokens.
@@ -359,7 +365,7 @@ fn byte_level(file: &GgufFile) -> Result<(HfTokenizer, GgufKind), Error> {
     inner.with_pre_tokenizer(Some(cut.split));
     inner.with_decoder(Some(DecoderWrapper::ByteLevel(ByteLevel::new(false, false, false))));
     inner.with_normalizer(cut.normalizer).map_err(wrong)?;
-    Ok((inner, GgufKind { adds_bos: cut.adds_bos, is_byte_level: true }))
+    Ok((inner, GgufKind { adds_bos: cut.adds_bos, is_byte_level: true, normalizes_added: true }))
 }
 
 fn unsupported(file: &GgufFile, key: &str, value: &str, supported: &'static str) -> Error {

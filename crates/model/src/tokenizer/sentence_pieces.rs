@@ -26,8 +26,8 @@ const BYTE: u64 = 6;
 /// What stands for a space in pieces.
 const SPACE: &str = "▁";
 
-/// Builds the tokenizer that `file` describes, without its special tokens.
-pub(super) fn read(file: &GgufFile) -> Result<HfTokenizer, Error> {
+/// Builds the tokenizer that `file` describes, without its special tokens; returns whether a space is put before a text, too.
+pub(super) fn read(file: &GgufFile) -> Result<(HfTokenizer, bool), Error> {
     let wrong = |reason: String| Error::Format { path: file.file().to_owned(), format: "GGUF", reason };
     let pieces = Pieces::read(file)?;
     let mut builder = BPE::builder()
@@ -55,7 +55,7 @@ pub(super) fn read(file: &GgufFile) -> Result<HfTokenizer, Error> {
     };
     tokenizer.with_normalizer(Some(normalizer)).map_err(|error| wrong(error.to_string()))?;
     tokenizer.with_decoder(Some(DecoderWrapper::Sequence(Decoders::new(decoders))));
-    Ok(tokenizer)
+    Ok((tokenizer, has_prefix))
 }
 
 /// Pieces in the order of their ids, with their scores and types.
