@@ -19,7 +19,7 @@ const KEY_ALPHABET: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
 /// One probe as the model sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probe {
-    /// Prompt and answer, `(n,)`, with BOS in front if the model has one.
+    /// Prompt and answer, `(n,)`, with the tokens in front that begin every window.
     pub ids: Vec<u32>,
     /// Position of the answer's first token; the answer runs to the end.
     pub answer_start: usize,
@@ -48,7 +48,7 @@ pub struct ProbeSettings {
     pub probes: usize,
     /// Demonstrations a probe.
     pub shots: usize,
-    /// Prompt plus answer, at most, in tokens, BOS included.
+    /// Prompt plus answer, at most, in tokens, leading ones included.
     pub context_tokens: usize,
     /// Seed of all draws.
     pub seed: u64,

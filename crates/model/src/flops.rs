@@ -13,7 +13,7 @@ use crate::cost::products;
 use crate::{HeadMask, ModelShape};
 
 impl ModelShape {
-    /// Returns the operations of [`Engine::losses`](crate::Engine::losses) for a window of `tokens`, BOS included, under
+    /// Returns the operations of [`Engine::losses`](crate::Engine::losses) for a window of `tokens`, leading ones included, under
     /// `mask`: the layers below the first masked head once, all above and the vocabulary projection intact and masked.
     ///
     /// # Units

@@ -38,13 +38,10 @@ const COMPUTING: [&str; 22] = [
 ];
 
 /// Keys that transformers refuses if they are null: leaving them out is what gives the default.
-const NEVER_NULL: [&str; 18] = [
-    "activation_function",
+const NEVER_NULL: [&str; 14] = [
     "attention_bias",
     "attention_multiplier",
     "embedding_multiplier",
-    "hidden_act",
-    "hidden_activation",
     "layer_norm_eps",
     "layer_norm_epsilon",
     "logits_scaling",
@@ -52,7 +49,6 @@ const NEVER_NULL: [&str; 18] = [
     "query_pre_attn_scalar",
     "residual_multiplier",
     "rms_norm_eps",
-    "rope_theta",
     "scale_attn_by_inverse_layer_idx",
     "tie_word_embeddings",
     "use_parallel_residual",

@@ -138,7 +138,11 @@ pub(crate) fn read(keys: &Keys, head_dim: usize, defaults: RopeDefaults) -> Resu
     let theta = keys.positive_or("rope_theta", defaults.theta)?;
     let share = keys.real_or("partial_rotary_factor", defaults.share)?;
     let defaults = RopeDefaults { theta, share, ..defaults };
-    match scaling.or(parameters) {
+    let table = scaling.or(parameters);
+    if keys.is_null("rope_theta") && table.as_ref().is_none_or(|table| table.value("rope_theta").is_none()) {
+        return Err(keys.unsupported("rope_theta", "null", "a number, or no such key for the default"));
+    }
+    match table {
         Some(table) => {
             let beside = if stretches_from(&table)? { original_beside(keys)? } else { None };
             let original_context_tokens = beside.or(defaults.original_context_tokens);
@@ -173,7 +177,7 @@ fn type_key(table: &Keys) -> Result<&'static str, Error> {
 pub(crate) fn by_kind(keys: &Keys, head_dim: usize, defaults: [RopeDefaults; 2]) -> Result<[Rope; 2], Error> {
     const KINDS: [&str; 2] = ["full_attention", "sliding_attention"];
     let parameters = keys.table("rope_parameters")?;
-    if parameters.is_none() && keys.value("rope_parameters").is_some() {
+    if parameters.is_none() && keys.value("rope_parameters").is_some() && keys.value("rope_scaling").is_some() {
         return Err(keys.unsupported("rope_parameters", "{}", "a table for each kind of layers, or no such key"));
     }
     let read = |kind: usize| match parameters.as_ref().map(|tables| tables.table(KINDS[kind])).transpose()?.flatten() {

@@ -290,7 +290,7 @@ pub(crate) fn sliding_width(keys: &Keys) -> Result<Option<usize>, Error> {
     Ok(Some(width_or(keys, 4_096)?).filter(|width| *width > 0))
 }
 
-/// The positions of `sliding_window`, `default` if the key is not there, 0 if it is null; so it is in a header that has none.
+/// The positions of `sliding_window`, `default` if the key is not there, 0 if it is null, or in a header that says so for none.
 fn width_or(keys: &Keys, default: usize) -> Result<usize, Error> {
     const KEY: &str = "sliding_window";
     match keys.size_if_there(KEY)? {
@@ -319,6 +319,9 @@ pub(crate) fn tying(keys: &Keys, default: bool) -> Result<Tying, Error> {
 /// The activation at `key`, by the names of transformers; `default` where there is none.
 pub(crate) fn activation(keys: &Keys, key: &str, default: Activation) -> Result<Activation, Error> {
     match keys.text(key)? {
+        None if keys.is_null(key) => {
+            Err(keys.unsupported(key, "null", "an activation, or no such key for the default"))
+        }
         None => Ok(default),
         Some("silu" | "swish") => Ok(Activation::Silu),
         Some("gelu" | "gelu_python") => Ok(Activation::Gelu),

@@ -108,6 +108,25 @@ fn sentence_pieces_of_a_gguf_agree() -> Outcome {
 }
 
 #[test]
+fn sentence_pieces_that_nothing_orders_are_refused() -> Outcome {
+    let whole = fs_err::read(tiny("sentence_pieces.gguf"))?;
+    let key = b"tokenizer.ggml.scores";
+    let at = whole.windows(key.len()).position(|window| window == key).ok_or("a file with scores")? + key.len();
+    // the type of the value, that of its numbers, and how many there are
+    let count = u64::from_le_bytes(whole[at + 8..at + 16].try_into()?);
+    let mut damaged = whole.clone();
+    for score in damaged[at + 16..].chunks_exact_mut(4).take(usize::try_from(count)?) {
+        score.copy_from_slice(&(-1000.0_f32).to_le_bytes());
+    }
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("model.gguf");
+    fs_err::write(&path, damaged)?;
+    let error = Tokenizer::load(&paths(&path)?).expect_err("any order would do").to_string();
+    assert!(error.contains("tokenizer.ggml.scores") && error.contains("-1000 for every piece"), "{error}");
+    Ok(())
+}
+
+#[test]
 fn a_json_tokenizer_replaces_that_of_a_gguf() -> Outcome {
     let mut paths = paths(&tiny("llama-f32.gguf"))?;
     paths.tokenizer = Some(tiny("tokenizer_bos.json"));

@@ -86,7 +86,7 @@ impl<'t> From<&'t Prepared> for ToScore<'t> {
     }
 }
 
-/// A window with BOS, and where its losses go.
+/// A window with what leads it, and where its losses go.
 struct Window {
     document: usize,
     number: usize,

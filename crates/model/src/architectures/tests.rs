@@ -174,6 +174,9 @@ fn nulls_that_transformers_refuses_are_refused() -> Result<(), Error> {
         let error = read(architecture, json!({key: null})).expect_err(key).to_string();
         assert!(error.contains(&format!("`{key}` is null")), "{error}");
     }
+    assert!(read("phi3", json!({"original_max_position_embeddings": null})).is_err());
+    read("llama", json!({"rope_theta": null, "rope_parameters": {"rope_theta": 500.0}}))?;
+    read("gemma", json!({"hidden_act": "gelu", "hidden_activation": null}))?;
     read("llama", json!({"head_dim": null, "num_key_value_heads": null})).map(|_| ())
 }
 
@@ -182,7 +185,9 @@ fn damaged_lists_and_tables_are_refused() {
     for table in ["rope_parameters", "rope_scaling"] {
         assert!(read("gpt2", json!({table: 1.0})).is_err(), "a table that nothing reads");
     }
-    assert!(read("gemma3_text", json!({"rope_parameters": {}})).is_err(), "no table for either kind of layers");
+    let scaling = json!({"rope_type": "linear", "factor": 8.0});
+    assert!(read("gemma3_text", json!({"rope_parameters": {}, "rope_scaling": scaling})).is_err(), "no table to scale");
+    assert!(read("gemma3_text", json!({"rope_parameters": {}})).is_ok());
     for architecture in ["phi3", "mistral", "gemma2"] {
         assert!(read(architecture, json!({"sliding_window": 0})).is_err(), "{architecture} would see nothing");
     }

@@ -128,7 +128,7 @@ impl Tokenizer {
             "gpt2" => byte_level(file)?,
             "llama" => {
                 let (inner, has_prefix) = sentence_pieces::read(file)?;
-                (inner, GgufKind { adds_bos: true, is_byte_level: false, normalizes_added: !has_prefix })
+                (inner, GgufKind { adds_bos: true, bos: Some(1), is_byte_level: false, normalizes_added: !has_prefix })
             }
             other => {
                 let supported = "gpt2 (byte-level BPE) and llama (SentencePiece), or a tokenizer.json beside it";
@@ -151,7 +151,7 @@ impl Tokenizer {
             _ => kind.adds_bos,
         };
         let bos = file.value("tokenizer.ggml.bos_token_id").and_then(GgufFile::integer);
-        let bos = bos.and_then(|id| u32::try_from(id).ok()).filter(|_| adds_bos);
+        let bos = bos.or(kind.bos).and_then(|id| u32::try_from(id).ok()).filter(|_| adds_bos);
         let origin = Origin::Known { eos: header_eos(file), settings };
         let bos_token = bos.and_then(|id| Some((inner.id_to_token(id)?, id)));
         inner.with_post_processor(post_processor(bos_token, kind.is_byte_level).map_err(wrong)?);
@@ -346,6 +346,8 @@ fn post_processor(bos: Option<(String, u32)>, is_byte_level: bool) -> tokenizers
 struct GgufKind {
     /// Whether a file that does not say so adds BOS.
     adds_bos: bool,
+    /// BOS where the file does not say, as in llama.cpp.
+    bos: Option<u64>,
     is_byte_level: bool,
     /// Whether tokens that users added are looked for in texts after normalization, as they are in one that has spaces replaced alone.
     normalizes_added: bool,
@@ -365,7 +367,7 @@ fn byte_level(file: &GgufFile) -> Result<(HfTokenizer, GgufKind), Error> {
     inner.with_pre_tokenizer(Some(cut.split));
     inner.with_decoder(Some(DecoderWrapper::ByteLevel(ByteLevel::new(false, false, false))));
     inner.with_normalizer(cut.normalizer).map_err(wrong)?;
-    Ok((inner, GgufKind { adds_bos: cut.adds_bos, is_byte_level: true, normalizes_added: true }))
+    Ok((inner, GgufKind { adds_bos: cut.adds_bos, bos: None, is_byte_level: true, normalizes_added: true }))
 }
 
 fn unsupported(file: &GgufFile, key: &str, value: &str, supported: &'static str) -> Error {

@@ -1,7 +1,7 @@
 //! SentencePiece's byte-pair vocabularies as GGUF files store them: pieces with scores, and no merges.
 //!
-//! SentencePiece joins whichever two neighbours give the piece of the highest score. Every way to split a piece into two is therefore a merge, and
-//! merges are in the order of the scores of what they make.
+//! SentencePiece joins whichever two neighbours give the piece of the highest score. Every way to make an ordinary piece of two others is therefore a
+//! merge, and merges are in the order of the scores of what they make.
 //!
 //! Source: Kudo and Richardson (2018), SentencePiece, §3; `byte_fallback` and the dummy prefix as in its `ModelProto`.
 
@@ -16,12 +16,15 @@ use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::normalizers::{Prepend, Replace, Sequence as Normalizers};
 use tokenizers::{DecoderWrapper, NormalizerWrapper, Tokenizer as HfTokenizer};
 
+use super::USER_DEFINED;
 use crate::Error;
 use crate::gguf::GgufFile;
 
 /// GGUF's token types for ordinary pieces, and for those that stand for a byte.
 const NORMAL: u64 = 1;
 const BYTE: u64 = 6;
+
+const SCORES: &str = "tokenizer.ggml.scores";
 
 /// What stands for a space in pieces.
 const SPACE: &str = "▁";
@@ -42,6 +45,7 @@ pub(super) fn read(file: &GgufFile) -> Result<(HfTokenizer, bool), Error> {
         Some(Value::Bool(adds)) => *adds,
         _ => true,
     };
+    pieces.check(file, has_prefix)?;
     let spaces = Replace::new(" ", SPACE).map(NormalizerWrapper::Replace).map_err(|error| wrong(error.to_string()))?;
     let words = Replace::new(SPACE, " ").map(DecoderWrapper::Replace).map_err(|error| wrong(error.to_string()))?;
     let mut decoders =
@@ -67,7 +71,6 @@ struct Pieces<'f> {
 
 impl<'f> Pieces<'f> {
     fn read(file: &'f GgufFile) -> Result<Self, Error> {
-        const SCORES: &str = "tokenizer.ggml.scores";
         const KINDS: &str = "tokenizer.ggml.token_type";
         // a map of characters is part of the tokenizer, and no file of this kind is known to have one
         if let Some(Value::Array(map)) = file.value("tokenizer.ggml.precompiled_charsmap")
@@ -104,10 +107,35 @@ impl<'f> Pieces<'f> {
         self.kinds.contains(&BYTE)
     }
 
-    /// The piece that stands for what the vocabulary lacks.
+    /// The piece that stands for what the vocabulary lacks; the first one where the file does not say, as in llama.cpp.
     fn unknown(&self, file: &GgufFile) -> Option<&'f str> {
-        let id = file.value("tokenizer.ggml.unknown_token_id").and_then(GgufFile::integer)?;
+        let id = file.value("tokenizer.ggml.unknown_token_id").and_then(GgufFile::integer).unwrap_or_default();
         self.texts.get(usize::try_from(id).ok()?).copied()
+    }
+
+    /// Refuses what would give other ids than the model's own tokenizer does: scores that order nothing, and with a space before every text pieces of
+    /// spaces that users added.
+    fn check(&self, file: &GgufFile, has_prefix: bool) -> Result<(), Error> {
+        let refused = |key: &str, value: String, supported| {
+            Err(Error::Unsupported { path: file.file().to_owned(), key: key.to_owned(), value, supported })
+        };
+        let mut scores =
+            self.kinds.iter().zip(&self.scores).filter(|(kind, _)| **kind == NORMAL).map(|(_, score)| score);
+        if let Some(first) = scores.next()
+            && scores.clone().next().is_some()
+            && scores.all(|score| score == first)
+        {
+            let supported = "scores that differ, or a tokenizer.json beside the file";
+            return refused(SCORES, format!("{first} for every piece"), supported);
+        }
+        let mut added = self.kinds.iter().zip(&self.texts).filter(|(kind, _)| **kind == USER_DEFINED);
+        match added.find(|(_, text)| has_prefix && text.contains(SPACE)) {
+            Some((_, text)) => {
+                let supported = "added tokens without it where a space is put before every text, or a tokenizer.json beside the file";
+                refused("tokenizer.ggml.tokens", format!("`{text}`, added with the sign of a space"), supported)
+            }
+            None => Ok(()),
+        }
     }
 
     /// The two parts of every way to make a piece of two others, best first.

@@ -111,11 +111,13 @@ pub fn check_model(name: &str, against: bool, environment: &Environment) -> Resu
     let (shape, tokenizer, spec) = (as_it_comes.shape(), as_it_comes.tokenizer(), as_it_comes.spec());
     let token = |id: u32| tokenizer.id_to_token(id).unwrap_or_else(|| id.to_string());
     let of = |model: &Model, window: &[u32]| Ok::<_, Error>(model.engine().losses(window, &HeadMask::default())?.base);
+    // of the tokens that begin a window, none is a target of scoring
+    let of_text = |losses: &[f32]| mean(losses.get(tokenizer.leading().len().saturating_sub(1)..).unwrap_or_default());
     let mut coming = Vec::new();
     for text in SENTENCES {
         let ids = tokenizer.encode(text)?;
         let window: Vec<u32> = tokenizer.leading().iter().copied().chain(ids).take(shape.context_tokens).collect();
-        let loss_as_it_comes = mean(&of(&as_it_comes, &window)?);
+        let loss_as_it_comes = of_text(&of(&as_it_comes, &window)?);
         coming.push((window, loss_as_it_comes));
     }
     // what follows is for comparison, and no run needs it
@@ -124,7 +126,7 @@ pub fn check_model(name: &str, against: bool, environment: &Environment) -> Resu
     let (mut sentences, mut windows, mut losses) = (Vec::new(), Vec::new(), Vec::new());
     for (text, (window, loss_as_it_comes)) in SENTENCES.into_iter().zip(coming) {
         let float32 = of(&plain, &window)?;
-        let loss = mean(&float32);
+        let loss = of_text(&float32);
         sentences.push(CheckedSentence { text: text.to_owned(), tokens: window.len(), loss, loss_as_it_comes });
         windows.push(window);
         losses.push(float32);
