@@ -38,14 +38,16 @@ const COMPUTING: [&str; 22] = [
 ];
 
 /// Keys that transformers refuses if they are null: leaving them out is what gives the default.
-const NEVER_NULL: [&str; 14] = [
+const NEVER_NULL: [&str; 16] = [
     "attention_bias",
     "attention_multiplier",
     "embedding_multiplier",
     "layer_norm_eps",
     "layer_norm_epsilon",
     "logits_scaling",
+    "max_position_embeddings",
     "mlp_bias",
+    "n_positions",
     "query_pre_attn_scalar",
     "residual_multiplier",
     "rms_norm_eps",

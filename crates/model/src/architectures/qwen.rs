@@ -26,7 +26,8 @@ fn qwen3(keys: &Keys) -> Result<DecoderSpec, Error> {
 }
 
 fn windowed(mut spec: DecoderSpec, keys: &Keys) -> Result<DecoderSpec, Error> {
-    keys.pass_over(&["sliding_window"]);
+    // it is a whole number even where it is not used
+    keys.size_if_there("sliding_window")?;
     let width = if keys.flag_or("use_sliding_window", false)? { sliding_width(keys)? } else { None };
     let lowest = keys.size_or("max_window_layers", 28, 28)?;
     let seen = windows(keys, spec.shape.layers, width, |layer| width.is_some() && layer >= lowest)?;

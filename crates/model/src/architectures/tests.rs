@@ -166,6 +166,7 @@ fn nulls_that_transformers_refuses_are_refused() -> Result<(), Error> {
         ("llama", "attention_bias"),
         ("llama", "tie_word_embeddings"),
         ("llama", "rms_norm_eps"),
+        ("olmo2", "max_position_embeddings"),
         ("llama", "rope_theta"),
         ("qwen2", "use_sliding_window"),
         ("granite", "residual_multiplier"),
@@ -192,6 +193,7 @@ fn damaged_lists_and_tables_are_refused() {
         assert!(read(architecture, json!({"sliding_window": 0})).is_err(), "{architecture} would see nothing");
     }
     assert!(read("qwen2", json!({"sliding_window": 0})).is_ok(), "it is not used");
+    assert!(read("qwen2", json!({"sliding_window": 0.25})).is_err(), "no whole number");
     assert!(read("llama", json!({"pad_token_id": 300})).is_err(), "beyond the vocabulary of 300");
     assert!(read("llama", json!({"pad_token_id": -1})).is_ok() && read("llama", json!({"pad_token_id": null})).is_ok());
     assert!(read("gemma2", json!({"query_pre_attn_scalar": 12.0})).is_err(), "a whole number by its type");
