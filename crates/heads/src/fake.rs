@@ -45,7 +45,7 @@ fn hash(token: &str) -> u32 {
     token.bytes().fold(2_166_136_261, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(16_777_619))
 }
 
-/// The tiny tokenizer, with or without BOS.
+/// The tiny tokenizer, with `leading` tokens before every window.
 pub(crate) fn vocabulary(leading: &[u32]) -> Vocabulary<'_> {
     Vocabulary { tokenise: &tokenise, leading }
 }

@@ -119,11 +119,6 @@ impl GgufFile {
         Ok(Self { path: path.to_owned(), map, header })
     }
 
-    /// The file.
-    pub(crate) fn file(&self) -> &Path {
-        &self.path
-    }
-
     /// The value at `key`, if there is one.
     pub(crate) fn value(&self, key: &str) -> Option<&Value> {
         self.header.values.get(key)
@@ -162,6 +157,16 @@ impl GgufFile {
     /// The error for a key that is missing or of another type.
     pub(crate) fn missing(&self, key: &str) -> Error {
         Error::MissingKey { path: self.path.clone(), key: key.to_owned() }
+    }
+
+    /// The error for a file that cannot be understood.
+    pub(crate) fn damaged(&self, reason: &dyn ToString) -> Error {
+        Error::Format { path: self.path.clone(), format: "GGUF", reason: reason.to_string() }
+    }
+
+    /// The error for a value that this version cannot run.
+    pub(crate) fn unsupported(&self, key: &str, value: &str, supported: &'static str) -> Error {
+        Error::Unsupported { path: self.path.clone(), key: key.to_owned(), value: value.to_owned(), supported }
     }
 
     /// The configuration in the header, under the names of `config.json`.

@@ -132,14 +132,10 @@ impl Tokenizer {
             }
             other => {
                 let supported = "gpt2 (byte-level BPE) and llama (SentencePiece), or a tokenizer.json beside it";
-                return Err(unsupported(file, "tokenizer.ggml.model", other, supported));
+                return Err(file.unsupported("tokenizer.ggml.model", other, supported));
             }
         };
-        let wrong = |error: tokenizers::Error| Error::Format {
-            path: file.file().to_owned(),
-            format: "GGUF",
-            reason: error.to_string(),
-        };
+        let wrong = |error: tokenizers::Error| file.damaged(&error);
         let (special, added) = added_tokens(file)?;
         let names: Vec<String> = special.iter().map(|token| token.content.clone()).collect();
         let settings = Box::new(tokenizer_settings::of_gguf(file, &file.texts("tokenizer.ggml.tokens")?, &names));
@@ -356,13 +352,9 @@ struct GgufKind {
 /// Builds the byte-level tokenizer that a GGUF file describes, without its special tokens.
 fn byte_level(file: &GgufFile) -> Result<(HfTokenizer, GgufKind), Error> {
     const PRE: &str = "tokenizer.ggml.pre";
-    let wrong = |error: tokenizers::Error| Error::Format {
-        path: file.file().to_owned(),
-        format: "GGUF",
-        reason: error.to_string(),
-    };
+    let wrong = |error: tokenizers::Error| file.damaged(&error);
     let pre = file.text(PRE)?;
-    let cut = pretokenizer::named(pre).ok_or_else(|| unsupported(file, PRE, pre, pretokenizer::KNOWN))?;
+    let cut = pretokenizer::named(pre).ok_or_else(|| file.unsupported(PRE, pre, pretokenizer::KNOWN))?;
     let mut inner = HfTokenizer::new(byte_pairs(file, cut.ignores_merges)?);
     inner.with_pre_tokenizer(Some(cut.split));
     inner.with_decoder(Some(DecoderWrapper::ByteLevel(ByteLevel::new(false, false, false))));
@@ -370,16 +362,11 @@ fn byte_level(file: &GgufFile) -> Result<(HfTokenizer, GgufKind), Error> {
     Ok((inner, GgufKind { adds_bos: cut.adds_bos, bos: None, is_byte_level: true, normalizes_added: true }))
 }
 
-fn unsupported(file: &GgufFile, key: &str, value: &str, supported: &'static str) -> Error {
-    Error::Unsupported { path: file.file().to_owned(), key: key.to_owned(), value: value.to_owned(), supported }
-}
-
 fn byte_pairs(file: &GgufFile, ignores_merges: bool) -> Result<BPE, Error> {
-    let wrong = |reason: String| Error::Format { path: file.file().to_owned(), format: "GGUF", reason };
     let ids = 0_u32..;
     let vocab = file.texts("tokenizer.ggml.tokens")?.into_iter().map(str::to_owned).zip(ids).collect();
     let merge = |merge: &str| {
-        let (left, right) = merge.split_once(' ').ok_or_else(|| wrong(format!("`{merge}` is not a merge")))?;
+        let (left, right) = merge.split_once(' ').ok_or_else(|| file.damaged(&format!("`{merge}` is not a merge")))?;
         Ok((left.to_owned(), right.to_owned()))
     };
     let merges = file.texts("tokenizer.ggml.merges")?.into_iter().map(merge).collect::<Result<Vec<_>, Error>>()?;
@@ -387,7 +374,7 @@ fn byte_pairs(file: &GgufFile, ignores_merges: bool) -> Result<BPE, Error> {
         .vocab_and_merges::<Vocab>(vocab, merges)
         .ignore_merges(ignores_merges)
         .build()
-        .map_err(|error| wrong(error.to_string()))
+        .map_err(|error| file.damaged(&error))
 }
 
 fn added_tokens(file: &GgufFile) -> Result<(Vec<AddedToken>, Vec<AddedToken>), Error> {

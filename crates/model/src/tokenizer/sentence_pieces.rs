@@ -31,7 +31,7 @@ const SPACE: &str = "▁";
 
 /// Builds the tokenizer that `file` describes, without its special tokens; returns whether a space is put before a text, too.
 pub(super) fn read(file: &GgufFile) -> Result<(HfTokenizer, bool), Error> {
-    let wrong = |reason: String| Error::Format { path: file.file().to_owned(), format: "GGUF", reason };
+    let wrong = |error: tokenizers::Error| file.damaged(&error);
     let pieces = Pieces::read(file)?;
     let mut builder = BPE::builder()
         .vocab_and_merges::<Vocab>(pieces.vocab(), pieces.merges())
@@ -40,14 +40,14 @@ pub(super) fn read(file: &GgufFile) -> Result<(HfTokenizer, bool), Error> {
     if let Some(unknown) = pieces.unknown(file) {
         builder = builder.unk_token(unknown.to_owned());
     }
-    let mut tokenizer = HfTokenizer::new(builder.build().map_err(|error| wrong(error.to_string()))?);
+    let mut tokenizer = HfTokenizer::new(builder.build().map_err(wrong)?);
     let has_prefix = match file.value("tokenizer.ggml.add_space_prefix") {
         Some(Value::Bool(adds)) => *adds,
         _ => true,
     };
     pieces.check(file, has_prefix)?;
-    let spaces = Replace::new(" ", SPACE).map(NormalizerWrapper::Replace).map_err(|error| wrong(error.to_string()))?;
-    let words = Replace::new(SPACE, " ").map(DecoderWrapper::Replace).map_err(|error| wrong(error.to_string()))?;
+    let spaces = Replace::new(" ", SPACE).map(NormalizerWrapper::Replace).map_err(wrong)?;
+    let words = Replace::new(SPACE, " ").map(DecoderWrapper::Replace).map_err(wrong)?;
     let mut decoders =
         vec![words, DecoderWrapper::ByteFallback(ByteFallback::new()), DecoderWrapper::Fuse(Fuse::new())];
     let normalizer = if has_prefix {
@@ -57,7 +57,7 @@ pub(super) fn read(file: &GgufFile) -> Result<(HfTokenizer, bool), Error> {
     } else {
         spaces
     };
-    tokenizer.with_normalizer(Some(normalizer)).map_err(|error| wrong(error.to_string()))?;
+    tokenizer.with_normalizer(Some(normalizer)).map_err(wrong)?;
     tokenizer.with_decoder(Some(DecoderWrapper::Sequence(Decoders::new(decoders))));
     Ok((tokenizer, has_prefix))
 }
@@ -71,17 +71,14 @@ struct Pieces<'f> {
 
 impl<'f> Pieces<'f> {
     fn read(file: &'f GgufFile) -> Result<Self, Error> {
+        const CHARACTERS: &str = "tokenizer.ggml.precompiled_charsmap";
         const KINDS: &str = "tokenizer.ggml.token_type";
         // a map of characters is part of the tokenizer, and no file of this kind is known to have one
-        if let Some(Value::Array(map)) = file.value("tokenizer.ggml.precompiled_charsmap")
+        if let Some(Value::Array(map)) = file.value(CHARACTERS)
             && !map.is_empty()
         {
-            return Err(Error::Unsupported {
-                path: file.file().to_owned(),
-                key: "tokenizer.ggml.precompiled_charsmap".to_owned(),
-                value: "a map of characters".to_owned(),
-                supported: "vocabularies without one, or a tokenizer.json beside the file",
-            });
+            let supported = "vocabularies without one, or a tokenizer.json beside the file";
+            return Err(file.unsupported(CHARACTERS, "a map of characters", supported));
         }
         let texts = file.texts("tokenizer.ggml.tokens")?;
         let numbers = |key: &str| match file.value(key) {
@@ -116,9 +113,6 @@ impl<'f> Pieces<'f> {
     /// Refuses what would give other ids than the model's own tokenizer does: scores that order nothing, and with a space before every text pieces of
     /// spaces that users added.
     fn check(&self, file: &GgufFile, has_prefix: bool) -> Result<(), Error> {
-        let refused = |key: &str, value: String, supported| {
-            Err(Error::Unsupported { path: file.file().to_owned(), key: key.to_owned(), value, supported })
-        };
         let mut scores =
             self.kinds.iter().zip(&self.scores).filter(|(kind, _)| **kind == NORMAL).map(|(_, score)| score);
         if let Some(first) = scores.next()
@@ -126,13 +120,14 @@ impl<'f> Pieces<'f> {
             && scores.all(|score| score == first)
         {
             let supported = "scores that differ, or a tokenizer.json beside the file";
-            return refused(SCORES, format!("{first} for every piece"), supported);
+            return Err(file.unsupported(SCORES, &format!("{first} for every piece"), supported));
         }
         let mut added = self.kinds.iter().zip(&self.texts).filter(|(kind, _)| **kind == USER_DEFINED);
         match added.find(|(_, text)| has_prefix && text.contains(SPACE)) {
             Some((_, text)) => {
                 let supported = "added tokens without it where a space is put before every text, or a tokenizer.json beside the file";
-                refused("tokenizer.ggml.tokens", format!("`{text}`, added with the sign of a space"), supported)
+                let value = format!("`{text}`, added with the sign of a space");
+                Err(file.unsupported("tokenizer.ggml.tokens", &value, supported))
             }
             None => Ok(()),
         }
