@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use crate::Error;
+use crate::{Error, key_types};
 
 /// Parts of the names of keys that change what a model computes, in the configurations of transformers and of GGUF files.
 const COMPUTING: [&str; 22] = [
@@ -35,26 +35,6 @@ const COMPUTING: [&str; 22] = [
     "sliding_window",
     "softcap",
     "bidirectional",
-];
-
-/// Keys that transformers refuses if they are null: leaving them out is what gives the default.
-const NEVER_NULL: [&str; 16] = [
-    "attention_bias",
-    "attention_multiplier",
-    "embedding_multiplier",
-    "layer_norm_eps",
-    "layer_norm_epsilon",
-    "logits_scaling",
-    "max_position_embeddings",
-    "mlp_bias",
-    "n_positions",
-    "query_pre_attn_scalar",
-    "residual_multiplier",
-    "rms_norm_eps",
-    "scale_attn_by_inverse_layer_idx",
-    "tie_word_embeddings",
-    "use_parallel_residual",
-    "use_sliding_window",
 ];
 
 /// Names that have such a part but change nothing.
@@ -132,6 +112,14 @@ impl Keys {
         self.values.get(key).is_some_and(Value::is_null)
     }
 
+    /// Refuses null at each of `keys`: only one that is not there has a default.
+    pub(crate) fn refuse_null(&self, keys: &[&str]) -> Result<(), Error> {
+        match keys.iter().find(|key| self.is_null(key)) {
+            Some(key) => Err(self.unsupported(key, "null", "a value, or no such key for the default")),
+            None => Ok(()),
+        }
+    }
+
     /// Notes that `keys` need no look.
     pub(crate) fn pass_over(&self, keys: &[&str]) {
         self.read.borrow_mut().extend(keys.iter().map(|key| (*key).to_owned()));
@@ -155,6 +143,14 @@ impl Keys {
         Ok(self.size_if_there(key)?.unwrap_or(absent))
     }
 
+    /// The whole number at `key`, which must be above 0; `default` if the key is not there.
+    pub(crate) fn size_above_0_or(&self, key: &str, default: usize) -> Result<usize, Error> {
+        match self.size_or(key, default, 0)? {
+            0 => Err(self.unsupported(key, if self.is_null(key) { "null" } else { "0" }, "whole numbers above 0")),
+            size => Ok(size),
+        }
+    }
+
     /// The number at `key`; `None` if there is none.
     pub(crate) fn real_if_there(&self, key: &str) -> Result<Option<f64>, Error> {
         let Some(value) = self.value(key) else { return Ok(None) };
@@ -173,27 +169,12 @@ impl Keys {
         if number > 0.0 { Ok(number) } else { Err(self.unsupported(key, &number.to_string(), "numbers above 0")) }
     }
 
-    /// The ε at `key`; `default` if there is none.
-    pub(crate) fn epsilon_or(&self, key: &str, default: f64) -> Result<f64, Error> {
-        self.validate_fraction(key)?;
-        self.positive_or(key, default)
-    }
-
     /// The number at `key`, which must be above 0; `None` if the key is null, `default` if it is not there.
     pub(crate) fn cap_or(&self, key: &str, default: Option<f64>) -> Result<Option<f64>, Error> {
         if !self.values.contains_key(key) {
             return Ok(default);
         }
-        self.validate_fraction(key)?;
         self.real_if_there(key)?.map(|_| self.positive_or(key, 0.0)).transpose()
-    }
-
-    /// Refuses a whole number where transformers wants one with a point.
-    fn validate_fraction(&self, key: &str) -> Result<(), Error> {
-        match self.value(key).filter(|value| !self.is_header && (value.is_i64() || value.is_u64())) {
-            Some(value) => Err(self.unsupported(key, &value.to_string(), "numbers with a point, such as 1.0")),
-            None => Ok(()),
-        }
     }
 
     /// Whether `key` is true; `default` if it is not there.
@@ -260,45 +241,22 @@ impl Keys {
         self.names.get(key).cloned().unwrap_or_else(|| format!("{}{key}", self.prefix))
     }
 
-    /// Refuses values of the wrong type at keys that every model has, which transformers refuses too: such a file is damaged.
-    fn validate_types(&self) -> Result<(), Error> {
-        for key in ["bos_token_id", "pad_token_id", "eos_token_id"] {
-            let may_be_list = key == "eos_token_id";
-            let is_id = |value: &Value| value.is_i64();
-            let is_ids = |value: &Value| may_be_list && value.as_array().is_some_and(|ids| ids.iter().all(is_id));
-            if let Some(value) = self.value(key).filter(|value| !is_id(value) && !is_ids(value)) {
-                return Err(self.unsupported(key, &value.to_string(), "the id of a token"));
-            }
+    /// Refuses values of types that a configuration of `model_type` does not have.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] naming the first such key.
+    pub(crate) fn validate_types(&self, model_type: &str) -> Result<(), Error> {
+        match key_types::mismatch(model_type, self.values.iter()).filter(|_| !self.is_header) {
+            Some((key, value, supported)) => Err(self.unsupported(key, &value.to_string(), supported)),
+            None => Ok(()),
         }
-        let nulls = NEVER_NULL.into_iter().filter(|key| self.read.borrow().contains(*key));
-        if let Some(key) = nulls.into_iter().find(|key| self.is_null(key)) {
-            return Err(self.unsupported(key, "null", "a value, or no such key for the default"));
-        }
-        if let Some(kinds) = self.values.get("layer_types").filter(|kinds| !kinds.is_null() && !kinds.is_array()) {
-            return Err(self.unsupported("layer_types", &kinds.to_string(), "a list"));
-        }
-        for key in ["rope_parameters", "rope_scaling"] {
-            if let Some(table) = self.values.get(key).filter(|table| !table.is_null() && !table.is_object()) {
-                return Err(self.unsupported(key, &table.to_string(), "a table"));
-            }
-        }
-        if let Some(scalar) = self.values.get("query_pre_attn_scalar").filter(|scalar| scalar.is_f64()) {
-            return Err(self.unsupported("query_pre_attn_scalar", &scalar.to_string(), "a whole number"));
-        }
-        self.size_if_there("pretraining_tp")?;
-        self.flag_or("use_cache", true)?;
-        self.real_if_there("initializer_range")?;
-        self.real_if_there("attention_dropout").map(|_| ())
     }
 
     /// Refuses what changes the computation and was not read.
     ///
     /// # Errors
-    /// [`Error::UnusedKey`] naming the first such key; [`Error::Unsupported`] naming a key of the wrong type.
+    /// [`Error::UnusedKey`] naming the first such key.
     pub(crate) fn finish(&self, architecture: &'static str) -> Result<(), Error> {
-        if !self.is_header {
-            self.validate_types()?;
-        }
         let read = self.read.borrow();
         let is_unread = |(key, value): &(&String, &Value)| !read.contains(*key) && changes(key, value);
         match self.values.iter().find(is_unread) {
@@ -320,8 +278,8 @@ fn changes(key: &str, value: &Value) -> bool {
     }
     match value {
         Value::Null => false,
-        // without a method it is damaged, and with one the weights are in another format
-        _ if key == "quantization_config" => true,
+        // without a method it is damaged, and with one the weights are in another format; a list of no layers is damaged, too
+        _ if ["quantization_config", "layer_types"].contains(&key) => true,
         Value::Bool(false) => false,
         // a factor of 1 and a number of 0 change nothing; so does `scale_attn_weights`, if it is read
         Value::Number(number) => number.as_f64().is_none_or(|number| number != 0.0 && number != 1.0),

@@ -22,6 +22,7 @@ mod eos;
 mod error;
 mod flops;
 mod gguf;
+mod key_types;
 mod keys;
 mod load;
 mod native;

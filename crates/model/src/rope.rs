@@ -139,8 +139,11 @@ pub(crate) fn read(keys: &Keys, head_dim: usize, defaults: RopeDefaults) -> Resu
     let share = keys.real_or("partial_rotary_factor", defaults.share)?;
     let defaults = RopeDefaults { theta, share, ..defaults };
     let table = scaling.or(parameters);
-    if keys.is_null("rope_theta") && table.as_ref().is_none_or(|table| table.value("rope_theta").is_none()) {
-        return Err(keys.unsupported("rope_theta", "null", "a number, or no such key for the default"));
+    if table.as_ref().is_none_or(|table| table.value("rope_theta").is_none()) {
+        keys.refuse_null(&["rope_theta"])?;
+    }
+    if defaults.may_share {
+        keys.refuse_null(&["partial_rotary_factor", "rotary_pct"])?;
     }
     match table {
         Some(table) => {
@@ -161,9 +164,7 @@ fn stretches_from(table: &Keys) -> Result<bool, Error> {
 
 /// The original context beside a table, which transformers takes before the one inside it.
 fn original_beside(keys: &Keys) -> Result<Option<usize>, Error> {
-    if keys.is_null(ORIGINAL) {
-        return Err(keys.unsupported(ORIGINAL, "null", "a whole number, or no such key"));
-    }
+    keys.refuse_null(&[ORIGINAL])?;
     keys.size_if_there(ORIGINAL)
 }
 
@@ -176,6 +177,7 @@ fn type_key(table: &Keys) -> Result<&'static str, Error> {
 /// the former.
 pub(crate) fn by_kind(keys: &Keys, head_dim: usize, defaults: [RopeDefaults; 2]) -> Result<[Rope; 2], Error> {
     const KINDS: [&str; 2] = ["full_attention", "sliding_attention"];
+    keys.refuse_null(&["rope_theta", "rope_local_base_freq"])?;
     let parameters = keys.table("rope_parameters")?;
     if parameters.is_none() && keys.value("rope_parameters").is_some() && keys.value("rope_scaling").is_some() {
         return Err(keys.unsupported("rope_parameters", "{}", "a table for each kind of layers, or no such key"));

@@ -217,7 +217,7 @@ impl DecoderSpec {
             ropes.push(rope::read(keys, shape.head_dim, rope_defaults)?);
         }
         Ok(Self {
-            norm_eps: keys.epsilon_or("rms_norm_eps", defaults.eps)?,
+            norm_eps: keys.positive_or("rms_norm_eps", defaults.eps)?,
             activation: activation(keys, "hidden_act", Activation::Silu)?,
             biases: biases(keys)?,
             tying: tying(keys, defaults.tied)?,
@@ -319,9 +319,6 @@ pub(crate) fn tying(keys: &Keys, default: bool) -> Result<Tying, Error> {
 /// The activation at `key`, by the names of transformers; `default` where there is none.
 pub(crate) fn activation(keys: &Keys, key: &str, default: Activation) -> Result<Activation, Error> {
     match keys.text(key)? {
-        None if keys.is_null(key) => {
-            Err(keys.unsupported(key, "null", "an activation, or no such key for the default"))
-        }
         None => Ok(default),
         Some("silu" | "swish") => Ok(Activation::Silu),
         Some("gelu" | "gelu_python") => Ok(Activation::Gelu),

@@ -54,7 +54,7 @@ fn read(keys: &Keys) -> Result<DecoderSpec, Error> {
     keys.pass_over(&["n_ctx"]);
     Ok(DecoderSpec {
         norm: NormKind::Layer,
-        norm_eps: keys.epsilon_or(if keys.is_header() { "layer_norm_eps" } else { "layer_norm_epsilon" }, 1e-5)?,
+        norm_eps: keys.positive_or(if keys.is_header() { "layer_norm_eps" } else { "layer_norm_epsilon" }, 1e-5)?,
         activation: activation(keys, "activation_function", Activation::GeluTanh)?,
         learns_positions: true,
         attention_scale,

@@ -56,7 +56,7 @@ fn read(keys: &Keys) -> Result<DecoderSpec, Error> {
     let biases = Biases::Known { projections: has_biases, output: has_biases, mlp: true };
     Ok(DecoderSpec {
         norm: NormKind::Layer,
-        norm_eps: keys.epsilon_or("layer_norm_eps", 1e-5)?,
+        norm_eps: keys.positive_or("layer_norm_eps", 1e-5)?,
         is_parallel: keys.flag_or("use_parallel_residual", true)?,
         activation: activation(keys, "hidden_act", Activation::Gelu)?,
         biases,

@@ -85,6 +85,7 @@ impl DecoderSpec {
 /// Reads the description of the decoder that `keys` configure.
 pub(crate) fn described(keys: &Keys) -> Result<(&'static Architecture, DecoderSpec), Error> {
     let architecture = of(keys)?;
+    keys.validate_types(architecture.model_type)?;
     let spec = (architecture.read)(keys)?.checked(keys)?;
     keys.finish(spec.architecture)?;
     Ok((architecture, spec))

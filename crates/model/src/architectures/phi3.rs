@@ -17,10 +17,6 @@ pub(super) static PHI3: Architecture = Architecture {
 };
 
 fn read(keys: &Keys) -> Result<DecoderSpec, Error> {
-    if keys.is_null("original_max_position_embeddings") {
-        let supported = "a whole number, or no such key for the default";
-        return Err(keys.unsupported("original_max_position_embeddings", "null", supported));
-    }
     // of this architecture alone a configuration that says none has one
     let original_context_tokens = Some(keys.size_or("original_max_position_embeddings", 4_096, 4_096)?);
     let defaults = Defaults {

@@ -40,9 +40,9 @@ fn read(keys: &Keys) -> Result<DecoderSpec, Error> {
 /// Whether each of `layers` layers is rotated.
 fn rotated(keys: &Keys, layers: usize) -> Result<Vec<bool>, Error> {
     const KEY: &str = "no_rope_layers";
-    let interval = keys.size_or("no_rope_layer_interval", 4, 4)?;
+    let interval = keys.size_above_0_or("no_rope_layer_interval", 4)?;
     let Some(flags) = keys.list(KEY)? else {
-        return Ok((1..=layers).map(|layer| interval == 0 || !layer.is_multiple_of(interval)).collect());
+        return Ok((1..=layers).map(|layer| !layer.is_multiple_of(interval)).collect());
     };
     let is_rotated = |flag: &Value| match flag.as_u64().or(flag.as_bool().map(u64::from)) {
         Some(flag @ (0 | 1)) => Ok(flag == 1),

@@ -15,9 +15,7 @@ fn read(model_type: &str, more: Value) -> Result<DecoderSpec, Error> {
     let Value::Object(more) = more else { panic!("a table") };
     config.as_object_mut().expect("a table").extend(more);
     let keys = Keys::of_json(Path::new("config.json"), config.to_string().as_bytes())?;
-    let spec = (of(&keys)?.read)(&keys)?.checked(&keys)?;
-    keys.finish(spec.architecture)?;
-    Ok(spec)
+    Ok(described(&keys)?.1)
 }
 
 fn windows(spec: &DecoderSpec) -> Vec<usize> {
@@ -32,7 +30,15 @@ fn a_configuration_may_be_silent() -> Result<(), Error> {
     assert_eq!(read("smollm3", json!({}))?.tying, Tying::Tied);
     assert_eq!(read("smollm3", json!({}))?.ropes[0].theta, 2e6);
     assert_eq!(read("olmo2", json!({}))?.norm_eps, 1e-5);
-    assert_eq!(read("qwen3", json!({"head_dim": null}))?.shape.head_dim, 8);
+    assert_eq!(read("mistral", json!({"head_dim": null}))?.shape.head_dim, 8);
+    for architecture in ["qwen2", "qwen3", "granite"] {
+        assert!(
+            read(architecture, json!({"head_dim": null})).is_err(),
+            "{architecture}: a default only if there is no such key"
+        );
+    }
+    assert!(read("gemma2", json!({"num_key_value_heads": null})).is_err(), "as in Qwen 3");
+    assert!(read("mistral", json!({"mlp_bias": null})).is_ok(), "it has no such key");
     let absent = r#"{"model_type": "qwen3", "num_hidden_layers": 1, "num_attention_heads": 2, "hidden_size": 32, "intermediate_size": 64,
         "vocab_size": 300, "num_key_value_heads": null}"#;
     let keys = Keys::of_json(Path::new("config.json"), absent.as_bytes())?;
@@ -192,13 +198,19 @@ fn damaged_lists_and_tables_are_refused() {
     for architecture in ["phi3", "mistral", "gemma2"] {
         assert!(read(architecture, json!({"sliding_window": 0})).is_err(), "{architecture} would see nothing");
     }
+    assert!(read("gemma3_text", json!({"sliding_window_pattern": 0})).is_err(), "a layer of none");
+    assert!(read("smollm3", json!({"no_rope_layer_interval": 0})).is_err(), "a layer of none");
     assert!(read("qwen2", json!({"sliding_window": 0})).is_ok(), "it is not used");
     assert!(read("qwen2", json!({"sliding_window": 0.25})).is_err(), "no whole number");
     assert!(read("llama", json!({"pad_token_id": 300})).is_err(), "beyond the vocabulary of 300");
     assert!(read("llama", json!({"pad_token_id": -1})).is_ok() && read("llama", json!({"pad_token_id": null})).is_ok());
     assert!(read("gemma2", json!({"query_pre_attn_scalar": 12.0})).is_err(), "a whole number by its type");
-    for (key, value) in [("layer_types", json!(1.0)), ("layer_types", json!(false)), ("quantization_config", json!({}))]
-    {
+    for (key, value) in [
+        ("layer_types", json!(1.0)),
+        ("layer_types", json!(false)),
+        ("layer_types", json!([])),
+        ("quantization_config", json!({})),
+    ] {
         let error = read("llama", json!({key: value})).expect_err(key).to_string();
         assert!(error.contains(key), "{error}");
     }
