@@ -85,13 +85,15 @@ fn int8_products(criterion: &mut Criterion) {
     for instructions in Instructions::all() {
         let mut group = criterion.benchmark_group(format!("int8 {}", instructions.level()));
         group.sample_size(10);
-        let mut rows = Int8Rows::default();
-        let norm = Norm { weight: &[1.0; HIDDEN], eps: 1e-5, basis: None };
-        Int8Weights::norm(instructions, &numbers(ROWS * HIDDEN), norm, &mut rows);
         let mut out = vec![0.0; ROWS * INNER];
-        for (name, columns) in [("qkv", LAYOUT.width()), ("square", HIDDEN)] {
-            let weights = Int8Weights::pack(&numbers(columns * HIDDEN), columns, HIDDEN);
-            group.throughput(Throughput::Elements(2 * (ROWS * columns * HIDDEN) as u64));
+        for (name, columns, depth) in
+            [("qkv", LAYOUT.width(), HIDDEN), ("square", HIDDEN, HIDDEN), ("down", HIDDEN, INNER)]
+        {
+            let mut rows = Int8Rows::default();
+            let norm = Norm { weight: &vec![1.0; depth], eps: 1e-5, basis: None };
+            Int8Weights::norm(instructions, &numbers(ROWS * depth), norm, &mut rows);
+            let weights = Int8Weights::pack(&numbers(columns * depth), columns, depth);
+            group.throughput(Throughput::Elements(2 * (ROWS * columns * depth) as u64));
             group.bench_function(name, |b| {
                 b.iter(|| {
                     project(instructions, InputRows { rows: &rows, count: ROWS }, &weights, None, black_box(&mut out))

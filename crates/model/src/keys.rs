@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use crate::{Error, key_types};
 
 /// Parts of the names of keys that change what a model computes, in the configurations of transformers and of GGUF files.
-const COMPUTING: [&str; 22] = [
+const COMPUTING: [&str; 23] = [
     "alibi",
     "attention_window",
     "clamp",
@@ -28,6 +28,7 @@ const COMPUTING: [&str; 22] = [
     "parallel_residual",
     "qk_layernorm",
     "qk_norm",
+    "rope_parameters",
     "quantization_config",
     "rotary",
     "scale",

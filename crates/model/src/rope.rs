@@ -155,6 +155,9 @@ pub(crate) fn read(keys: &Keys, head_dim: usize, defaults: RopeDefaults) -> Resu
     }
 }
 
+/// What is run where no share of a head may be rotated.
+const WHOLE: &str = "heads that are rotated whole, in this architecture";
+
 const ORIGINAL: &str = "original_max_position_embeddings";
 
 /// Whether a table stretches from an original context, which may stand beside it.
@@ -165,11 +168,15 @@ fn stretches_from(table: &Keys) -> Result<bool, Error> {
 /// The original context beside a table, which transformers takes before the one inside it.
 fn original_beside(keys: &Keys) -> Result<Option<usize>, Error> {
     keys.refuse_null(&[ORIGINAL])?;
+    if keys.size_if_there(ORIGINAL)? == Some(0) {
+        return Err(keys.unsupported(ORIGINAL, "0", "whole numbers above 0"));
+    }
     keys.size_if_there(ORIGINAL)
 }
 
 /// The key of a table's type: `type` is the older name; side by side they are one thing.
 fn type_key(table: &Keys) -> Result<&'static str, Error> {
+    table.refuse_null(&["rope_type", "type"])?;
     Ok(if table.text("rope_type")?.is_some() { "rope_type" } else { "type" })
 }
 
@@ -178,6 +185,10 @@ fn type_key(table: &Keys) -> Result<&'static str, Error> {
 pub(crate) fn by_kind(keys: &Keys, head_dim: usize, defaults: [RopeDefaults; 2]) -> Result<[Rope; 2], Error> {
     const KINDS: [&str; 2] = ["full_attention", "sliding_attention"];
     keys.refuse_null(&["rope_theta", "rope_local_base_freq"])?;
+    let share = keys.real_or("partial_rotary_factor", 1.0)?;
+    if share != 1.0 {
+        return Err(keys.unsupported("partial_rotary_factor", &share.to_string(), WHOLE));
+    }
     let parameters = keys.table("rope_parameters")?;
     if parameters.is_none() && keys.value("rope_parameters").is_some() && keys.value("rope_scaling").is_some() {
         return Err(keys.unsupported("rope_parameters", "{}", "a table for each kind of layers, or no such key"));
@@ -191,6 +202,9 @@ pub(crate) fn by_kind(keys: &Keys, head_dim: usize, defaults: [RopeDefaults; 2])
         tables.refuse_others(&KINDS)?;
     }
     let full = match keys.table("rope_scaling")? {
+        Some(scaling) if type_key(&scaling)? == "type" && scaling.value("type").is_some() => {
+            return Err(scaling.unsupported("type", "the older name", "`rope_type`, in this architecture"));
+        }
         Some(scaling) => of_table(&scaling, head_dim, RopeDefaults { theta: full.theta, ..defaults[0] })?,
         None => full,
     };
@@ -200,6 +214,7 @@ pub(crate) fn by_kind(keys: &Keys, head_dim: usize, defaults: [RopeDefaults; 2])
 /// Reads a rotary embedding from a table of its own.
 pub(crate) fn of_table(table: &Keys, head_dim: usize, defaults: RopeDefaults) -> Result<Rope, Error> {
     table.refuse_tables()?;
+    table.refuse_null(&["rope_theta", "partial_rotary_factor", ORIGINAL])?;
     let theta = table.positive_or("rope_theta", defaults.theta)?;
     let share = table.real_or("partial_rotary_factor", defaults.share)?;
     let factor = |key: &str| -> Result<f64, Error> {
@@ -214,28 +229,40 @@ pub(crate) fn of_table(table: &Keys, head_dim: usize, defaults: RopeDefaults) ->
     let stretched = match table.text(key)? {
         None | Some("default") => Stretched::plainly(RopeScaling::None),
         Some("linear") => Stretched::plainly(RopeScaling::Linear { factor: factor("factor")? }),
-        Some("llama3") => Stretched::plainly(RopeScaling::Llama3 {
-            factor: factor("factor")?,
-            low_freq_factor: factor("low_freq_factor")?,
-            high_freq_factor: factor("high_freq_factor")?,
-            original_context_tokens: original()?,
-        }),
-        Some("yarn") => yarn(table, original()?, defaults)?,
+        Some("llama3") => Stretched::plainly(llama3(table, factor, original()?)?),
+        // logarithms of the base divide
+        Some("yarn") if theta == 1.0 => return Err(table.unsupported("rope_theta", "1", "other bases with yarn")),
+        Some("yarn") => yarn(table, original()?, factor("factor")?)?,
         Some("longrope" | "su") => longrope(table, original()?, defaults)?,
         Some(other) => return Err(table.unsupported(key, other, "default, linear, llama3, yarn and longrope")),
     };
     of_share(table, head_dim, RopeDefaults { theta, share, ..defaults }, stretched)
 }
 
+/// Reads Llama 3's stretching; `factor` reads a number that must be there.
+fn llama3(
+    table: &Keys,
+    factor: impl Fn(&str) -> Result<f64, Error>,
+    original_context_tokens: f64,
+) -> Result<RopeScaling, Error> {
+    const HIGH: &str = "high_freq_factor";
+    let (low_freq_factor, high_freq_factor) = (factor("low_freq_factor")?, factor(HIGH)?);
+    if high_freq_factor <= low_freq_factor {
+        return Err(table.unsupported(HIGH, &high_freq_factor.to_string(), "numbers above `low_freq_factor`"));
+    }
+    Ok(RopeScaling::Llama3 { factor: factor("factor")?, low_freq_factor, high_freq_factor, original_context_tokens })
+}
+
 /// Reads YaRN's stretching, with the defaults of transformers.
-fn yarn(table: &Keys, original: f64, defaults: RopeDefaults) -> Result<Stretched, Error> {
-    let factor = table.positive_or("factor", defaults.context_tokens as f64 / original)?;
+fn yarn(table: &Keys, original: f64, factor: f64) -> Result<Stretched, Error> {
     let scale = |by: f64| if factor <= 1.0 { 1.0 } else { 0.1 * by * factor.ln() + 1.0 };
     // zero is as good as none here
     let [of_some, of_all] = [table.real_or("mscale", 0.0)?, table.real_or("mscale_all_dim", 0.0)?];
     let default = if of_some != 0.0 && of_all != 0.0 { scale(of_some) / scale(of_all) } else { scale(1.0) };
-    let beta =
-        |key: &str, default: f64| Ok::<_, Error>(table.real_if_there(key)?.filter(|x| *x != 0.0).unwrap_or(default));
+    let beta = |key: &str, default: f64| match table.real_or(key, default)? {
+        0.0 => Ok(default),
+        _ => table.positive_or(key, default),
+    };
     let scaling = RopeScaling::Yarn {
         factor,
         beta_fast: beta("beta_fast", 32.0)?,
@@ -270,11 +297,10 @@ fn longrope(table: &Keys, original: f64, defaults: RopeDefaults) -> Result<Stret
 fn of_share(keys: &Keys, head_dim: usize, defaults: RopeDefaults, stretched: Stretched) -> Result<Rope, Error> {
     let RopeDefaults { theta, share, may_share, .. } = defaults;
     if share != 1.0 && !may_share && !keys.is_header() {
-        return Err(keys.unsupported(
-            "partial_rotary_factor",
-            &share.to_string(),
-            "heads that are rotated whole, in this architecture",
-        ));
+        return Err(keys.unsupported("partial_rotary_factor", &share.to_string(), WHOLE));
+    }
+    if theta < 1.0 {
+        return Err(keys.unsupported("rope_theta", &theta.to_string(), "bases of 1 or more"));
     }
     let rotated = keys.size_or("rope_dimensions", (head_dim as f64 * share) as usize, 0)?;
     if rotated > head_dim || !(share > 0.0 && share <= 1.0) || !rotated.is_multiple_of(2) {

@@ -73,7 +73,7 @@ fn gemma3(keys: &Keys) -> Result<DecoderSpec, Error> {
     let layers = seen.into_iter().map(|window| LayerSpec { rope: Some(usize::from(window.is_some())), window });
     Ok(DecoderSpec {
         head_norms: HeadNorms::EachHead,
-        attention_cap: keys.cap_or("attn_logit_softcapping", None)?,
+        // one of attention is not read, as in transformers
         logit_cap: keys.cap_or("final_logit_softcapping", None)?,
         ropes: vec![full, sliding],
         layers: layers.collect(),

@@ -42,9 +42,18 @@ fn read(keys: &Keys) -> Result<DecoderSpec, Error> {
     if keys.size_if_there("head_dim")?.is_some_and(|width| width != shape.head_dim) {
         return Err(keys.unsupported("head_dim", "another number", "the hidden size divided by the number of heads"));
     }
-    // the older names of base and share
-    let theta = keys.positive_or("rotary_emb_base", Defaults::LLAMA.theta)?;
-    let share = keys.real_or("rotary_pct", 0.25)?;
+    // by names of its own; transformers does not read those of others, but in the table
+    let (theta, share) =
+        (keys.positive_or("rotary_emb_base", Defaults::LLAMA.theta)?, keys.real_or("rotary_pct", 0.25)?);
+    for (key, value, supported) in [
+        ("rope_theta", theta, "the base under `rotary_emb_base`, in this architecture"),
+        ("partial_rotary_factor", share, "the share under `rotary_pct`, in this architecture"),
+    ] {
+        let stated = keys.real_or(key, value)?;
+        if !keys.is_header() && stated != value {
+            return Err(keys.unsupported(key, &stated.to_string(), supported));
+        }
+    }
     let rope = RopeDefaults {
         theta,
         share,

@@ -198,6 +198,10 @@ fn damaged_lists_and_tables_are_refused() {
     for architecture in ["phi3", "mistral", "gemma2"] {
         assert!(read(architecture, json!({"sliding_window": 0})).is_err(), "{architecture} would see nothing");
     }
+    assert!(read("gpt_neox", json!({"rope_theta": 500.0})).is_err(), "transformers reads another key");
+    assert!(read("gpt_neox", json!({"rope_theta": 500.0, "rotary_emb_base": 500})).is_ok(), "both say one thing");
+    assert!(read("gemma3_text", json!({"partial_rotary_factor": 0})).is_err(), "nothing would be rotated");
+    assert!(read("gemma3_text", json!({"attn_logit_softcapping": 0.5})).is_err(), "transformers does not use it");
     assert!(read("gemma3_text", json!({"sliding_window_pattern": 0})).is_err(), "a layer of none");
     assert!(read("smollm3", json!({"no_rope_layer_interval": 0})).is_err(), "a layer of none");
     assert!(read("qwen2", json!({"sliding_window": 0})).is_ok(), "it is not used");
@@ -214,6 +218,38 @@ fn damaged_lists_and_tables_are_refused() {
         let error = read("llama", json!({key: value})).expect_err(key).to_string();
         assert!(error.contains(key), "{error}");
     }
+}
+
+#[test]
+fn tables_of_rotation_are_refused_as_by_transformers() {
+    let yarn = json!({"rope_type": "yarn", "factor": 4.0});
+    assert!(read("llama", json!({"rope_parameters": yarn})).is_ok());
+    for (key, value) in [
+        ("rope_type", Value::Null),
+        ("factor", Value::Null),
+        ("rope_theta", Value::Null),
+        ("rope_theta", json!(1.0)),
+        ("partial_rotary_factor", Value::Null),
+        ("original_max_position_embeddings", Value::Null),
+        ("beta_fast", json!(-1.0)),
+    ] {
+        let mut table = yarn.clone();
+        table[key] = value;
+        assert!(read("llama", json!({"rope_parameters": table.clone()})).is_err(), "{table}");
+    }
+    assert!(read("llama", json!({"rope_parameters": {"rope_type": "yarn"}})).is_err(), "no factor");
+    assert!(read("gpt2", json!({"rope_parameters": {"rope_type": "yarn"}})).is_err(), "nothing is rotated");
+    let mut llama3 = json!({"rope_type": "llama3", "factor": 4.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0});
+    assert!(read("llama", json!({"rope_scaling": llama3})).is_ok());
+    llama3["high_freq_factor"] = json!(1.0);
+    assert!(read("llama", json!({"rope_scaling": llama3})).is_err(), "nothing lies between them");
+    assert!(read("olmo3", json!({"rope_scaling": {"rope_type": "linear", "factor": 8.0}})).is_ok());
+    let older = json!({"rope_scaling": {"type": "linear", "factor": 8.0}});
+    assert!(read("olmo3", older).is_err(), "transformers reads the newer name alone");
+    assert!(
+        read("llama", json!({"rope_parameters": yarn, "original_max_position_embeddings": 0})).is_err(),
+        "no context"
+    );
 }
 
 #[test]
