@@ -136,7 +136,12 @@ impl FastEncoder {
             let end = self.words.end(text, start);
             let key = near_key(text.as_bytes(), start..end);
             match key.map(|key| &memory.near[near_place(key)]).filter(|near| Some(near.key) == key) {
-                Some(near) => ids.extend_from_slice(&near.ids[..usize::from(near.count)]),
+                Some(near) => {
+                    // as many as there is room for at once, which is no call; then less those that are none
+                    let end = ids.len() + usize::from(near.count);
+                    ids.extend(near.ids);
+                    ids.truncate(end);
+                }
                 None => {
                     let before = ids.len();
                     self.encode_word(tokenizer, &text.as_bytes()[start..end], &mut memory, ids)?;
