@@ -102,12 +102,14 @@ fn a_student_that_is_too_weak_is_refused_and_kept_to_be_looked_at() -> Outcome {
 fn a_student_of_another_teacher_is_named() -> Outcome {
     let site = site()?;
     site.done("distill", &ANY)?;
+    site.write("other-heads.json", r#"{"heads": [[0, 0]]}"#)?;
     let by_student = ["--set", "score.by=student", "--set"];
     for (other, said) in [
         ("score.mask=zero", "mask: \"causal-uniform\" → \"zero\""),
         ("score.window_tokens=16", "window_tokens"),
         ("score.long_documents=first", "long_documents"),
         (&*format!("model.name={}", tiny("qwen3").display()), "weights"),
+        ("heads.file=other-heads.json", "heads.file: another set → other-heads.json"),
     ] {
         let ended = site.stage("score", &[&by_student[..], &[other]].concat())?;
         ended.says(1, &["student.json is the student of another teacher", said, "headwater distill"]);
@@ -119,6 +121,21 @@ fn a_student_of_another_teacher_is_named() -> Outcome {
     site.stage("score", &by_student[..2])?.says(1, &["features: 9 → 1"]);
     site.write("out/student.json", "{")?;
     site.stage("score", &by_student[..2])?.says(1, &["student.json"]);
+    Ok(())
+}
+
+#[test]
+fn a_domain_without_labels_is_named_once() -> Outcome {
+    let site = site()?;
+    let labelled = ["--set", "distill.sources=[\"s0\", \"s1\", \"s2\", \"s3\", \"s4\"]"];
+    site.done("distill", &[&ANY[..], &labelled].concat())?;
+    let texts = StringArray::from(vec![corpus::text(&mut ChaCha8Rng::seed_from_u64(9), 90); 3]);
+    let columns: [(&str, ArrayRef); 2] =
+        [("text", std::sync::Arc::new(texts)), ("domain", std::sync::Arc::new(StringArray::from(vec!["verse"; 3])))];
+    corpus::shard(&site.path("corpus/5/b.parquet"), &RecordBatch::try_from_iter(columns)?, 10)?;
+    let scored = site.stage("score", &["--set", "score.by=student"])?;
+    scored.says(0, &["domain \"verse\" has no labels in student.json"]);
+    assert_eq!(scored.stderr.matches("has no labels").count(), 1, "{}", scored.stderr);
     Ok(())
 }
 

@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_of_the_table_is_known() {
+    fn the_table_has_every_architecture_and_kinds_that_are_known() {
         let types: Types = serde_json::from_str(include_str!("architectures/key_types.json")).expect("a table");
         let kinds: BTreeSet<&str> =
             types.values().flat_map(BTreeMap::values).flat_map(|kinds| kinds.split(OR)).collect();
@@ -71,5 +71,8 @@ mod tests {
             assert_eq!(of, [kind], "{value}");
         }
         assert_eq!(kinds.len(), 8, "{kinds:?}");
+        for architecture in crate::architectures::ALL {
+            assert!(types.contains_key(architecture.model_type), "{}", architecture.model_type);
+        }
     }
 }

@@ -247,7 +247,10 @@ impl Keys {
     /// # Errors
     /// [`Error::Unsupported`] naming the first such key.
     pub(crate) fn validate_types(&self, model_type: &str) -> Result<(), Error> {
-        match key_types::mismatch(model_type, self.values.iter()).filter(|_| !self.is_header) {
+        if self.is_header {
+            return Ok(());
+        }
+        match key_types::mismatch(model_type, self.values.iter()) {
             Some((key, value, supported)) => Err(self.unsupported(key, &value.to_string(), supported)),
             None => Ok(()),
         }

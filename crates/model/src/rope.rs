@@ -202,7 +202,8 @@ pub(crate) fn by_kind(keys: &Keys, head_dim: usize, defaults: [RopeDefaults; 2])
         tables.refuse_others(&KINDS)?;
     }
     let full = match keys.table("rope_scaling")? {
-        Some(scaling) if type_key(&scaling)? == "type" && scaling.value("type").is_some() => {
+        // a GGUF header's table has the older name
+        Some(scaling) if !keys.is_header() && type_key(&scaling)? == "type" && scaling.value("type").is_some() => {
             return Err(scaling.unsupported("type", "the older name", "`rope_type`, in this architecture"));
         }
         Some(scaling) => of_table(&scaling, head_dim, RopeDefaults { theta: full.theta, ..defaults[0] })?,

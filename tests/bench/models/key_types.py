@@ -2,7 +2,7 @@
 
     python tests/bench/models/key_types.py [--check]
 
-Writes `crates/model/src/architectures/key_types.json`; with `--check` says whether it is what the installed transformers declares. Needs torch and transformers.
+Writes `crates/model/src/architectures/key_types.json`; with `--check` says whether it is what the installed transformers declares. Needs transformers.
 """
 
 import argparse

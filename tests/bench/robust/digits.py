@@ -18,8 +18,6 @@ import tempfile
 import time
 from pathlib import Path
 
-from sklearn.datasets import load_digits
-
 BRIGHTEST = 16  # of a pixel of scikit-learn's digits
 EXAMPLE = ["cargo", "run", "--release", "--quiet", "--package", "headwater-robust", "--example", "digits", "--"]
 BASE = "slow start, fast decay"
@@ -28,6 +26,8 @@ NATURAL = "natural"
 
 def export(path: Path) -> None:
     """A line for each image: 64 pixels from 0 to 1, and the digit."""
+    from sklearn.datasets import load_digits  # what else uses this file does without
+
     digits = load_digits()
     lines = (",".join(map(str, [*(image / BRIGHTEST), digit])) for image, digit in zip(digits.data, digits.target))
     path.write_text("\n".join(lines) + "\n")

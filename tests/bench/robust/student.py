@@ -7,25 +7,32 @@ what the changes of `headwater audit` make of it, trains small networks on the f
 table; with --out it also writes `table.md` and `table.json`. Each seed holds out a quarter of the files as a test and an eighth as validation.
 Features are standardised by the training texts; the target is log(1 + influence) less the mean of its domain; weights are by standard errors.
 The radius of the attack is the mean shift of a standardised feature under the changes of form: wiki to boilerplate. Peak rates are chosen by
-validation: under attack, for the natural network as the texts are. Needs numpy, scipy and pyarrow.
+each seed's validation: under attack, for the natural network as the texts are. A weighted ridge on the same features stands beside the networks. Splits of
+different seeds share files, so standard errors are those of Nadeau and Bengio (2003, Inference for the generalization error, §3), whose
+correction for that adds the ratio of test to training texts to 1 / seeds. Needs numpy, scipy and pyarrow.
 """
 
 import argparse
 import json
+import math
 import random
+import statistics
 import subprocess
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
-from digits import BASE, NATURAL, estimate, heading, processor, row, show
+from digits import BASE, NATURAL, heading, processor, row, show
 from scipy.stats import spearmanr
 
 CARGO = ["cargo", "run", "--release", "--quiet", "--package"]
+MOST = 6.0  # standard deviations that a feature is from its mean, as in the student's ridge
+LEAST_TEXTS = 12  # of a domain in a test, for a correlation and a cut
 FORM = ["wiki", "wrap", "whitespace", "headings", "boilerplate"]
 COPIES = ["repetition", "padding"]
 KEPT = 0.2  # of each domain
+PENALTIES = [1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0]
 LEAST = -0.5  # influence below which its logarithm is cut, as `distill` does
 
 
@@ -59,13 +66,15 @@ class Split:
         parts = {file: "test" if at < test else "validation" if at < test + validation else "training" for at, file in enumerate(files)}
         of = {part: [label for label in labels if parts[label["shard"]] == part] for part in ("training", "validation", "test")}
         inputs = np.array([label["features"]["text"] for label in of["training"]])
-        self.seed, self.mean, self.scale = seed, inputs.mean(0), np.maximum(inputs.std(0), 1e-9)
+        self.seed, self.mean, self.deviation = seed, inputs.mean(0), inputs.std(0)
         targets = {}
         for label in of["training"]:
             targets.setdefault(label["domain"], []).append(target(label))
         self.levels = {domain: float(np.mean(values)) for domain, values in targets.items()}
         self.spread = float(np.std([target(label) - self.levels[label["domain"]] for label in of["training"]]))
-        self.test = [label for label in of["test"] if label["domain"] in self.levels]
+        domains = [label["domain"] for label in of["test"]]
+        self.test = of["test"] = [label for label in of["test"] if label["domain"] in self.levels and domains.count(label["domain"]) >= LEAST_TEXTS]
+        self.ratio = len(self.test) / len(of["training"])
         self.changed = [(at, name) for at, label in enumerate(self.test) for name in label["features"] if name != "text"]
         shifts = [np.abs(self.standard(label["features"][name]) - self.standard(label["features"]["text"])).mean()
                   for label in of["training"] for name in FORM if name in label["features"]]
@@ -73,11 +82,13 @@ class Split:
         self.parts = {name: self.part([label for label in part if label["domain"] in self.levels]) for name, part in of.items()}
 
     def standard(self, features: np.ndarray) -> np.ndarray:
-        return (features - self.mean) / self.scale
+        # a feature that is constant in the training texts says nothing
+        scaled = (features - self.mean) / np.where(self.deviation > 0, self.deviation, np.inf)
+        return np.clip(scaled, -MOST, MOST)
 
     def part(self, labels: list[dict]) -> dict:
-        # of the noise that no student explains there is about as much as of the labels' own
-        noise = np.array([self.spread**2 / 4 + (label["influence_stderr"] / (1 + label["influence"])) ** 2 for label in labels])
+        # a quarter of the targets' variance stands for what no student explains, so that no label outweighs all others
+        noise = np.array([self.spread**2 / 4 + (label["influence_stderr"] / (1 + max(label["influence"], LEAST))) ** 2 for label in labels])
         weights = (1 / noise) / np.mean(1 / noise)
         return {
             "features": [self.standard(label["features"]["text"]).tolist() for label in labels],
@@ -89,20 +100,43 @@ class Split:
         changed = [self.standard(self.test[at]["features"][name]).tolist() for at, name in self.changed]
         return {"seed": self.seed, "radius": self.radius, **self.parts, "changed": changed}
 
+    def ridge(self) -> dict:
+        """What a weighted ridge says, of the penalty that is best on the validation texts; it is attacked where every feature moves by the radius."""
+        arrays = {name: [np.array(part[key]) for key in ("features", "targets", "weights")] for name, part in self.parts.items()}
+        with_ones = lambda inputs: np.column_stack([np.ones(len(inputs)), inputs])  # noqa: E731
+        inputs, targets, weights = arrays["training"]
+        inputs = with_ones(inputs)
+        weighted, penalised = inputs.T * weights, np.diag([0.0] + [1.0] * (inputs.shape[1] - 1))
+        fits = [np.linalg.solve(weighted @ inputs + penalty * penalised, weighted @ targets) for penalty in PENALTIES]
+        lost = lambda fit, moved, part: float(np.mean(part[2] * (np.abs(with_ones(part[0]) @ fit - part[1]) + moved) ** 2))  # noqa: E731
+        fit = min(fits, key=lambda fit: lost(fit, 0.0, arrays["validation"]))
+        moved = self.radius * np.abs(fit[1:]).sum()
+        said = {name: with_ones(inputs) @ fit for name, inputs in (("test", arrays["test"][0]), ("changed", np.array(self.json()["changed"])))}
+        return said | {"test_attacked": lost(fit, moved, arrays["test"])}
+
     def judge(self, said: dict) -> dict:
         """Fidelity and flips of a network on the test texts."""
         test, changed = np.array(said["test"]), np.array(said["changed"])
         domains = np.array([label["domain"] for label in self.test])
         influence = np.array([label["influence"] for label in self.test])
-        cuts = {domain: np.quantile(test[domains == domain], 1 - KEPT) for domain in set(domains)}
-        fidelity = [spearmanr(test[domains == domain], influence[domains == domain]).statistic for domain in cuts if (domains == domain).sum() >= 12]
+        cuts = {domain: cut(test[domains == domain]) for domain in sorted(set(domains))}
+        fidelity = [spearmanr(test[domains == domain], influence[domains == domain]).statistic for domain in cuts]
         crosses = {}
         for (at, name), value in zip(self.changed, changed, strict=True):
-            cut = cuts[domains[at]]
-            crosses.setdefault(name, []).append((test[at] >= cut) != (value >= cut))
+            least = cuts[domains[at]]
+            crosses.setdefault(name, []).append((test[at] >= least) != (value >= least))
+        # what changes nothing must cross no cut
+        assert not any(crosses["identity"])
         share = lambda names: float(np.mean(np.concatenate([crosses[name] for name in names if name in crosses])))  # noqa: E731
         return {"fidelity": float(np.mean(fidelity)), "form": share(FORM), "copies": share(COPIES), "truncation": share(["truncation"]),
-                "identity": share(["identity"]), "attacked": said["test_attacked"]}
+                "attacked": said["test_attacked"]}
+
+
+def cut(values: np.ndarray) -> float:
+    """Midway between the last value that is kept and the first that is not."""
+    ordered = np.sort(values)[::-1]
+    kept = max(1, round(KEPT * len(ordered)))
+    return float(ordered[kept - 1] + ordered[kept]) / 2
 
 
 def target(label: dict) -> float:
@@ -110,30 +144,41 @@ def target(label: dict) -> float:
 
 
 def tabulate(splits: list[Split], runs: list[dict]) -> list[dict]:
-    """Each arm at the peak that validation chooses, with the mean over seeds of what is judged."""
-    by_seed = {split.seed: split for split in splits}
-    arms = []
+    """Each arm at the peak that each seed's validation chooses, with what is judged."""
+    ratio = statistics.fmean(split.ratio for split in splits)
+    ridge = [split.judge(split.ridge()) for split in splits]
+    arms = [{"arm": "ridge, no network", "passes": None, "peaks": [], "by_seed": ridge, **means(ridge, ratio)}]
+    ends = {min(run["peak"] for run in runs), max(run["peak"] for run in runs)}
     for name in dict.fromkeys(run["arm"] for run in runs):
-        of = [run for run in runs if run["arm"] == name]
         key = "validation" if name == NATURAL else "validation_attacked"
-        lost = lambda peak: np.mean([run["said"][key] if run["said"] else np.inf for run in of if run["peak"] == peak])  # noqa: E731
-        peaks = sorted({run["peak"] for run in of})
-        peak = min(peaks, key=lost)
-        marks = [by_seed[run["seed"]].judge(run["said"]) for run in of if run["peak"] == peak]
-        arms.append({"arm": name, "passes": of[0]["passes"], "peak": peak, "peak_is_at_an_end": peak in (peaks[0], peaks[-1]),
-                     "diverged": sum(run["said"] is None for run in of), "by_seed": marks,
-                     **{key: estimate([mark[key] for mark in marks]) for key in marks[0]}})
+        of = [run for run in runs if run["arm"] == name]
+        sound = [[run for run in of if run["seed"] == split.seed and run["said"]] for split in splits]
+        if not all(sound):
+            raise SystemExit(f"every run of {name} diverged under some seed")
+        chosen = [min(of_seed, key=lambda run: run["said"][key]) for of_seed in sound]
+        marks = [split.judge(run["said"]) for split, run in zip(splits, chosen, strict=True)]
+        arms.append({"arm": name, "passes": of[0]["passes"], "peaks": [run["peak"] for run in chosen], "at_an_end": sum(run["peak"] in ends for run in chosen),
+                     "diverged": sum(run["said"] is None for run in of), "by_seed": marks, **means(marks, ratio)})
     return arms
 
 
+def estimate(values: list[float], ratio: float) -> dict:
+    """Mean and standard error over splits whose tests are `ratio` times as large as what is trained on."""
+    return {"mean": statistics.fmean(values), "standard_error": statistics.stdev(values) * math.sqrt(1 / len(values) + ratio)}
+
+
+def means(marks: list[dict], ratio: float) -> dict:
+    return {"ratio": ratio} | {key: estimate([mark[key] for mark in marks], ratio) for key in marks[0]}
+
+
 def markdown(arms: list[dict]) -> str:
-    lines = heading(["arm", "passes", "peak rate", "fidelity", "form", "copies", "truncation", "loss under attack", "loss − slow start"])
+    lines = heading(["arm", "passes", "median peak rate", "fidelity", "form", "copies", "truncation", "loss under attack", "loss − slow start"])
     base = next(arm for arm in arms if arm["arm"] == BASE)
     for arm in arms:
-        peak = f"{arm['peak']:g}" + (" (an end of the grid)" if arm["peak_is_at_an_end"] else "")
+        peak = f"{statistics.median(arm['peaks']):g}" if arm["peaks"] else "–"
         differences = [own["attacked"] - other["attacked"] for own, other in zip(arm["by_seed"], base["by_seed"], strict=True)]
-        difference = "" if arm is base else show(estimate(differences), "+")
-        lines.append(row([arm["arm"], arm["passes"], peak, *(show(arm[key]) for key in ("fidelity", "form", "copies", "truncation", "attacked")), difference]))
+        difference = "" if arm is base else show(estimate(differences, arm["ratio"]), "+")
+        lines.append(row([arm["arm"], arm["passes"] or "–", peak, *(show(arm[key]) for key in ("fidelity", "form", "copies", "truncation", "attacked")), difference]))
     return "\n".join(lines) + "\n"
 
 

@@ -45,12 +45,17 @@ fn read(keys: &Keys) -> Result<DecoderSpec, Error> {
     // by names of its own; transformers does not read those of others, but in the table
     let (theta, share) =
         (keys.positive_or("rotary_emb_base", Defaults::LLAMA.theta)?, keys.real_or("rotary_pct", 0.25)?);
-    for (key, value, supported) in [
-        ("rope_theta", theta, "the base under `rotary_emb_base`, in this architecture"),
-        ("partial_rotary_factor", share, "the share under `rotary_pct`, in this architecture"),
+    let table = keys.table("rope_scaling")?.or(keys.table("rope_parameters")?);
+    for (key, own, value, supported) in [
+        ("rope_theta", "rotary_emb_base", theta, "the base under `rotary_emb_base`, in this architecture"),
+        ("partial_rotary_factor", "rotary_pct", share, "the share under `rotary_pct`, in this architecture"),
     ] {
+        if keys.is_header() || table.as_ref().is_some_and(|table| table.value(key).is_some()) {
+            continue;
+        }
+        keys.refuse_null(&[own])?;
         let stated = keys.real_or(key, value)?;
-        if !keys.is_header() && stated != value {
+        if stated != value {
             return Err(keys.unsupported(key, &stated.to_string(), supported));
         }
     }

@@ -35,7 +35,7 @@ pub(crate) struct Architecture {
 }
 
 /// Every architecture.
-const ALL: [&Architecture; 14] = [
+pub(crate) const ALL: [&Architecture; 14] = [
     &llama::LLAMA,
     &mistral::MISTRAL,
     &qwen::QWEN2,

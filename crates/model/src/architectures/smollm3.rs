@@ -40,8 +40,10 @@ fn read(keys: &Keys) -> Result<DecoderSpec, Error> {
 /// Whether each of `layers` layers is rotated.
 fn rotated(keys: &Keys, layers: usize) -> Result<Vec<bool>, Error> {
     const KEY: &str = "no_rope_layers";
-    let interval = keys.size_above_0_or("no_rope_layer_interval", 4)?;
+    // not read beside a list of layers
+    keys.pass_over(&["no_rope_layer_interval"]);
     let Some(flags) = keys.list(KEY)? else {
+        let interval = keys.size_above_0_or("no_rope_layer_interval", 4)?;
         return Ok((1..=layers).map(|layer| !layer.is_multiple_of(interval)).collect());
     };
     let is_rotated = |flag: &Value| match flag.as_u64().or(flag.as_bool().map(u64::from)) {

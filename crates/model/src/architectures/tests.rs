@@ -200,9 +200,15 @@ fn damaged_lists_and_tables_are_refused() {
     }
     assert!(read("gpt_neox", json!({"rope_theta": 500.0})).is_err(), "transformers reads another key");
     assert!(read("gpt_neox", json!({"rope_theta": 500.0, "rotary_emb_base": 500})).is_ok(), "both say one thing");
+    assert!(read("gpt_neox", json!({"rotary_emb_base": null})).is_err(), "a default only if there is no such key");
+    let table = json!({"rope_type": "default", "rope_theta": 500.0, "partial_rotary_factor": 1.0});
+    let resaved = json!({"rope_theta": 500.0, "partial_rotary_factor": 1.0, "rope_parameters": table});
+    assert_eq!(read("gpt_neox", resaved).map(|spec| spec.ropes[0].theta).ok(), Some(500.0), "the table comes first");
     assert!(read("gemma3_text", json!({"partial_rotary_factor": 0})).is_err(), "nothing would be rotated");
     assert!(read("gemma3_text", json!({"attn_logit_softcapping": 0.5})).is_err(), "transformers does not use it");
     assert!(read("gemma3_text", json!({"sliding_window_pattern": 0})).is_err(), "a layer of none");
+    let listed = json!({"sliding_window_pattern": 0, "layer_types": vec!["full_attention"; 6]});
+    assert!(read("gemma3_text", listed).is_ok(), "the pattern is not read");
     assert!(read("smollm3", json!({"no_rope_layer_interval": 0})).is_err(), "a layer of none");
     assert!(read("qwen2", json!({"sliding_window": 0})).is_ok(), "it is not used");
     assert!(read("qwen2", json!({"sliding_window": 0.25})).is_err(), "no whole number");
@@ -221,7 +227,7 @@ fn damaged_lists_and_tables_are_refused() {
 }
 
 #[test]
-fn tables_of_rotation_are_refused_as_by_transformers() {
+fn tables_of_rotation_that_mean_nothing_are_refused() {
     let yarn = json!({"rope_type": "yarn", "factor": 4.0});
     assert!(read("llama", json!({"rope_parameters": yarn})).is_ok());
     for (key, value) in [
@@ -250,6 +256,19 @@ fn tables_of_rotation_are_refused_as_by_transformers() {
         read("llama", json!({"rope_parameters": yarn, "original_max_position_embeddings": 0})).is_err(),
         "no context"
     );
+}
+
+#[test]
+fn a_header_calls_the_method_of_scaling_by_its_older_name() -> Result<(), Error> {
+    let values = json!({"model_type": "gemma3", "num_hidden_layers": 6, "num_attention_heads": 4, "num_key_value_heads": 2, "hidden_size": 32,
+        "intermediate_size": 64, "vocab_size": 300, "head_dim": 8, "max_position_embeddings": 256, "sliding_window": 64,
+        "rope_scaling": {"type": "linear", "factor": 8.0}});
+    let Value::Object(values) = values else { panic!("a table") };
+    let keys = Keys::of_header(Path::new("gemma.gguf"), values, std::collections::BTreeMap::new(), String::new());
+    let spec = described(&keys)?.1;
+    assert_eq!(spec.ropes[0].scaling, RopeScaling::Linear { factor: 8.0 });
+    assert_eq!(spec.ropes[1].scaling, RopeScaling::None);
+    Ok(())
 }
 
 #[test]

@@ -95,6 +95,19 @@ impl Pipeline {
         Ok(Substitute { heads, origin: format!("stand-in, as {reason}"), is_stand_in: true })
     }
 
+    /// The head set of the run, or else the pinned one, and how the former differs from what the pipeline asks for: what is known without the
+    /// model.
+    pub(crate) fn known_heads(&self) -> Result<(Option<HeadSet>, Vec<String>)> {
+        match (self.stored_heads()?, &self.config.heads.file) {
+            (Some(stored), _) => {
+                let differences = self.other_search(&stored)?;
+                Ok((Some(stored.heads), differences))
+            }
+            (None, Some(path)) => Ok((Some(read_pinned(path)?.heads), Vec::new())),
+            (None, None) => Ok((None, Vec::new())),
+        }
+    }
+
     fn stored_heads(&self) -> Result<Option<HeadsFile>> {
         Ok(self.folder.heads()?)
     }

@@ -1,5 +1,8 @@
 //! Scoring by a student: the one of the run, held against what the pipeline asks for.
 
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
 use headwater_distill::{Prediction, features, predict};
 use headwater_model::Tokenizer;
 use headwater_record::run::ScoringInputs;
@@ -14,6 +17,8 @@ pub(crate) struct ReadyStudent {
     file: StudentFile,
     hash: ContentHash,
     pub(crate) tokenizer: Tokenizer,
+    /// Domains that were met and that it was not fitted to.
+    unlabelled: Mutex<BTreeSet<String>>,
 }
 
 impl Student for ReadyStudent {
@@ -23,6 +28,7 @@ impl Student for ReadyStudent {
 
     fn score(&self, document: StudentDocument<'_>, targets: usize) -> DocumentScore {
         let StudentDocument { domain, tokens, features } = document;
+        self.warn_of_unlabelled(domain);
         let tokens = u32::try_from(tokens).unwrap_or(u32::MAX);
         let Prediction { loss_base, influence, influence_stderr } = predict(&self.file, domain, tokens, features);
         DocumentScore {
@@ -37,6 +43,21 @@ impl Student for ReadyStudent {
 }
 
 impl ReadyStudent {
+    /// Says of each domain that has no labels, once, that nothing is known of its ranks.
+    fn warn_of_unlabelled(&self, domain: &str) {
+        if self.file.fidelity.domains.iter().any(|known| known.domain == domain) {
+            return;
+        }
+        let mut unlabelled = self.unlabelled.lock().unwrap_or_else(PoisonError::into_inner);
+        if unlabelled.insert(domain.to_owned()) {
+            tracing::warn!(
+                "domain \"{domain}\" has no labels in {}: how well the student ranks its documents is not known; let `[distill] sources` name its \
+                 sources, and run `headwater distill` again",
+                RunFolder::STUDENT
+            );
+        }
+    }
+
     /// The hashes of its teacher.
     pub(crate) fn model_hashes(&self) -> ModelHashes {
         let ScoringInputs { weights, model_config, tokenizer, .. } = self.file.teacher;
@@ -58,7 +79,7 @@ impl Pipeline {
         if !differences.is_empty() {
             return Err(Error::OtherStudent { path: self.place().describe(RunFolder::STUDENT), differences });
         }
-        Ok(ReadyStudent { file, hash, tokenizer })
+        Ok(ReadyStudent { file, hash, tokenizer, unlabelled: Mutex::default() })
     }
 
     /// How what the pipeline asks for differs from what the student was fitted to, as `name: then → now`.
@@ -75,10 +96,9 @@ impl Pipeline {
         now.tokenizer = tokenizer.hash();
         now.mask = score.mask.as_str().to_owned();
         now.long_documents = score.long_documents.to_string();
-        if let Some(heads) = self.folder.heads()? {
-            now.heads = heads.heads;
-        }
-        let mut differences = teacher.differences(&now);
+        let (heads, mut differences) = self.known_heads()?;
+        now.heads = heads.unwrap_or(now.heads);
+        differences.extend(teacher.differences(&now));
         // what was asked for, as the model's context may have shortened it
         if score.window_tokens != file.labels.window_tokens {
             differences.push(format!("window_tokens: {} → {}", file.labels.window_tokens, score.window_tokens));

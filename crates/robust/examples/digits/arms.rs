@@ -28,14 +28,14 @@ enum Shape {
     },
 }
 
-/// What training starts from, and whether on attacked images.
+/// What training starts from, and whether on attacked examples.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// From random weights, on the images as they are.
+    /// From random weights, on the examples as they are.
     Natural,
-    /// From the natural network, on attacked images.
+    /// From the natural network, on attacked examples.
     FineTuned,
-    /// From random weights, on attacked images.
+    /// From random weights, on attacked examples.
     Scratch,
 }
 
@@ -52,7 +52,7 @@ pub(crate) struct Arm {
 pub(crate) const NATURAL: Arm =
     Arm { name: "natural", epochs: NATURAL_EPOCHS, kind: Kind::Natural, shape: Shape::Linear { warmup_epochs: 0 } };
 
-/// All arms that train on attacked images.
+/// All arms that train on attacked examples.
 pub(crate) const ARMS: [Arm; 9] = [
     fine_tuned("slow start, fast decay", Shape::SlowStart),
     fine_tuned("constant", Shape::Constant),
@@ -78,7 +78,7 @@ impl Arm {
         self.kind == Kind::FineTuned
     }
 
-    /// Forward and backward passes over the training images, under attacks of `steps`, with those of the network that it starts from.
+    /// Forward and backward passes over the training examples, under attacks of `steps`, with those of the network that it starts from.
     pub(crate) fn passes(&self, steps: u64) -> u64 {
         match self.kind {
             Kind::Natural => self.epochs,

@@ -33,7 +33,7 @@ const JUDGING_STEPS: usize = 20;
 /// What is added to a seed for the attacks that judge.
 const JUDGING_SEED: u64 = 1_000;
 /// Peak rates that every arm is tried at.
-const PEAKS: [f64; 4] = [0.001, 0.003, 0.01, 0.03];
+const PEAKS: [f64; 5] = [0.001, 0.003, 0.01, 0.03, 0.1];
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -77,7 +77,7 @@ struct Run {
     /// Forward and backward passes over the training texts, with those of the network that it starts from.
     passes: u64,
     peak: f64,
-    /// `None` of a network that diverged.
+    /// `None` of a network that diverged, in training or at last.
     said: Option<Said>,
 }
 
@@ -105,7 +105,7 @@ fn runs_of(split: &Split) -> Outcome<Vec<Run>> {
     let mut runs = Vec::new();
     for peak in PEAKS {
         let network = trained(split, &NATURAL, peak, split.random_network()?)?;
-        let said = network.as_ref().map(|network| said(split, network)).transpose()?;
+        let said = network.as_ref().map(|network| said(split, network)).transpose()?.flatten();
         if let (Some(network), Some(said)) = (network, &said)
             && natural.as_ref().is_none_or(|(_, best)| said.validation < *best)
         {
@@ -118,7 +118,7 @@ fn runs_of(split: &Split) -> Outcome<Vec<Run>> {
         for peak in PEAKS {
             let start = if arm.is_fine_tuned() { natural.deep_copy()? } else { split.random_network()? };
             let network = trained(split, arm, peak, start)?;
-            let said = network.as_ref().map(|network| said(split, network)).transpose()?;
+            let said = network.as_ref().map(|network| said(split, network)).transpose()?.flatten();
             runs.push(Run { seed: split.seed, arm: arm.name, passes: arm.passes(TRAINING_STEPS as u64), peak, said });
         }
     }
@@ -149,7 +149,8 @@ fn trained(split: &Split, arm: &Arm, peak: f64, mut network: Mlp) -> Outcome<Opt
     }
 }
 
-fn said(split: &Split, network: &Mlp) -> Outcome<Said> {
+/// What `network` says of the texts; `None` if some of it is no number.
+fn said(split: &Split, network: &Mlp) -> Outcome<Option<Said>> {
     let mean = |examples: &Examples| -> Outcome<f32> { Ok(examples.losses(network)?.mean_all()?.to_scalar()?) };
     let attacked = |part: &Part| -> Outcome<f32> {
         mean(&split.attack(JUDGING_STEPS).attack(network, &part.examples()?, JUDGING_SEED + split.seed)?)
@@ -159,11 +160,14 @@ fn said(split: &Split, network: &Mlp) -> Outcome<Said> {
         let inputs = Tensor::from_vec(features.concat(), (features.len(), width), &Device::Cpu)?;
         Ok(network.forward(&inputs)?.squeeze(1)?.to_vec1()?)
     };
-    Ok(Said {
+    let said = Said {
         validation: mean(&split.validation.examples()?)?,
         validation_attacked: attacked(&split.validation)?,
         test_attacked: attacked(&split.test)?,
         test: outputs(&split.test.features)?,
         changed: outputs(&split.changed)?,
-    })
+    };
+    let means = [said.validation, said.validation_attacked, said.test_attacked];
+    let is_finite = means.iter().chain(&said.test).chain(&said.changed).all(|number| number.is_finite());
+    Ok(is_finite.then_some(said))
 }
