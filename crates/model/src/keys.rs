@@ -144,10 +144,11 @@ impl Keys {
         Ok(self.size_if_there(key)?.unwrap_or(absent))
     }
 
-    /// The whole number at `key`, which must be above 0; `default` if the key is not there.
-    pub(crate) fn size_above_0_or(&self, key: &str, default: usize) -> Result<usize, Error> {
-        match self.size_or(key, default, 0)? {
-            0 => Err(self.unsupported(key, if self.is_null(key) { "null" } else { "0" }, "whole numbers above 0")),
+    /// The whole number at `key`, which must be above 0 and may not be null; `None` if the key is not there.
+    pub(crate) fn size_above_0(&self, key: &str) -> Result<Option<usize>, Error> {
+        self.refuse_null(&[key])?;
+        match self.size_if_there(key)? {
+            Some(0) => Err(self.unsupported(key, "0", "whole numbers above 0")),
             size => Ok(size),
         }
     }

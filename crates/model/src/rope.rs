@@ -147,7 +147,8 @@ pub(crate) fn read(keys: &Keys, head_dim: usize, defaults: RopeDefaults) -> Resu
     }
     match table {
         Some(table) => {
-            let beside = if stretches_from(&table)? { original_beside(keys)? } else { None };
+            // transformers takes one beside the table before the one inside it
+            let beside = if stretches_from(&table)? { keys.size_above_0(ORIGINAL)? } else { None };
             let original_context_tokens = beside.or(defaults.original_context_tokens);
             of_table(&table, head_dim, RopeDefaults { original_context_tokens, ..defaults })
         }
@@ -163,15 +164,6 @@ const ORIGINAL: &str = "original_max_position_embeddings";
 /// Whether a table stretches from an original context, which may stand beside it.
 fn stretches_from(table: &Keys) -> Result<bool, Error> {
     Ok(matches!(table.text(type_key(table)?)?, Some("llama3" | "yarn" | "longrope" | "su")))
-}
-
-/// The original context beside a table, which transformers takes before the one inside it.
-fn original_beside(keys: &Keys) -> Result<Option<usize>, Error> {
-    keys.refuse_null(&[ORIGINAL])?;
-    if keys.size_if_there(ORIGINAL)? == Some(0) {
-        return Err(keys.unsupported(ORIGINAL, "0", "whole numbers above 0"));
-    }
-    keys.size_if_there(ORIGINAL)
 }
 
 /// The key of a table's type: `type` is the older name; side by side they are one thing.

@@ -60,7 +60,7 @@ fn gemma3(keys: &Keys) -> Result<DecoderSpec, Error> {
     // not read beside a list of layers
     keys.pass_over(&["sliding_window_pattern", "_sliding_window_pattern"]);
     let is_listed = keys.value("layer_types").is_some();
-    let pattern = if is_listed { 1 } else { keys.size_above_0_or("sliding_window_pattern", 6)? };
+    let pattern = if is_listed { 1 } else { keys.size_above_0("sliding_window_pattern")?.unwrap_or(6) };
     let seen = windows(keys, spec.shape.layers, sliding_width(keys)?, |layer| !(layer + 1).is_multiple_of(pattern))?;
     let defaults = |theta| RopeDefaults {
         theta,

@@ -43,7 +43,7 @@ fn rotated(keys: &Keys, layers: usize) -> Result<Vec<bool>, Error> {
     // not read beside a list of layers
     keys.pass_over(&["no_rope_layer_interval"]);
     let Some(flags) = keys.list(KEY)? else {
-        let interval = keys.size_above_0_or("no_rope_layer_interval", 4)?;
+        let interval = keys.size_above_0("no_rope_layer_interval")?.unwrap_or(4);
         return Ok((1..=layers).map(|layer| !layer.is_multiple_of(interval)).collect());
     };
     let is_rotated = |flag: &Value| match flag.as_u64().or(flag.as_bool().map(u64::from)) {
