@@ -76,6 +76,7 @@ class Split:
         self.test = of["test"] = [label for label in of["test"] if label["domain"] in self.levels and domains.count(label["domain"]) >= LEAST_TEXTS]
         self.ratio = len(self.test) / len(of["training"])
         self.changed = [(at, name) for at, label in enumerate(self.test) for name in label["features"] if name != "text"]
+        self.changed_features = [self.standard(self.test[at]["features"][name]).tolist() for at, name in self.changed]
         shifts = [np.abs(self.standard(label["features"][name]) - self.standard(label["features"]["text"])).mean()
                   for label in of["training"] for name in FORM if name in label["features"]]
         self.radius = float(np.mean(shifts))
@@ -97,8 +98,7 @@ class Split:
         }
 
     def json(self) -> dict:
-        changed = [self.standard(self.test[at]["features"][name]).tolist() for at, name in self.changed]
-        return {"seed": self.seed, "radius": self.radius, **self.parts, "changed": changed}
+        return {"seed": self.seed, "radius": self.radius, **self.parts, "changed": self.changed_features}
 
     def ridge(self) -> dict:
         """What a weighted ridge says, of the penalty that is best on the validation texts; it is attacked where every feature moves by the radius."""
@@ -111,7 +111,7 @@ class Split:
         lost = lambda fit, moved, part: float(np.mean(part[2] * (np.abs(with_ones(part[0]) @ fit - part[1]) + moved) ** 2))  # noqa: E731
         fit = min(fits, key=lambda fit: lost(fit, 0.0, arrays["validation"]))
         moved = self.radius * np.abs(fit[1:]).sum()
-        said = {name: with_ones(inputs) @ fit for name, inputs in (("test", arrays["test"][0]), ("changed", np.array(self.json()["changed"])))}
+        said = {name: with_ones(inputs) @ fit for name, inputs in (("test", arrays["test"][0]), ("changed", np.array(self.changed_features)))}
         return said | {"test_attacked": lost(fit, moved, arrays["test"])}
 
     def judge(self, said: dict) -> dict:

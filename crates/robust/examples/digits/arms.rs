@@ -1,6 +1,11 @@
 //! The arms: what a network starts from, and the form of its schedule.
 
+use headwater_robust::{Error as RobustError, Examples, Mlp, Pgd, Training, train, updates_per_epoch};
 use headwater_schedule::{Curve, Decay, Error, Form, Frame, Schedule};
+
+use crate::Outcome;
+
+pub(crate) const MOMENTUM: f64 = 0.9;
 
 /// Epochs of training as usual, which every fine-tuned network starts from.
 const NATURAL_EPOCHS: u64 = 40;
@@ -48,6 +53,17 @@ pub(crate) struct Arm {
     shape: Shape,
 }
 
+/// One training of an arm.
+#[derive(Clone, Copy)]
+pub(crate) struct Course {
+    pub(crate) peak_lr: f64,
+    /// Examples of an update.
+    pub(crate) batch: usize,
+    /// `None` for the natural arm.
+    pub(crate) attack: Option<Pgd>,
+    pub(crate) seed: u64,
+}
+
 /// Training as usual.
 pub(crate) const NATURAL: Arm =
     Arm { name: "natural", epochs: NATURAL_EPOCHS, kind: Kind::Natural, shape: Shape::Linear { warmup_epochs: 0 } };
@@ -87,8 +103,20 @@ impl Arm {
         }
     }
 
+    /// Trains `network` on `examples`; `None` if it diverges.
+    pub(crate) fn train(&self, mut network: Mlp, examples: &Examples, course: Course) -> Outcome<Option<Mlp>> {
+        let Course { peak_lr, batch, attack, seed } = course;
+        let schedule = self.schedule(updates_per_epoch(examples.loss().examples(), batch), peak_lr)?;
+        let training = Training { schedule: &schedule, batch, momentum: MOMENTUM, attack, seed };
+        match train(&mut network, examples, &training) {
+            Ok(_) => Ok(Some(network)),
+            Err(RobustError::Diverged { .. }) => Ok(None),
+            Err(other) => Err(other.into()),
+        }
+    }
+
     /// The arm's schedule, of `per_epoch` updates an epoch.
-    pub(crate) fn schedule(&self, per_epoch: u64, peak_lr: f64) -> Result<Schedule, Error> {
+    fn schedule(&self, per_epoch: u64, peak_lr: f64) -> Result<Schedule, Error> {
         let steps = self.epochs * per_epoch;
         let warmup_steps = match self.shape {
             Shape::Linear { warmup_epochs } => warmup_epochs * per_epoch,

@@ -1,20 +1,17 @@
 //! The runs: each arm at each peak and radius under each seed, judged with and without an attack.
 
-use headwater_robust::{
-    Bounds, Error as RobustError, Mlp, Pgd, Start, Training, accuracy, robust_accuracy, train, updates_per_epoch,
-};
+use headwater_robust::{Bounds, Mlp, Pgd, Start, accuracy, robust_accuracy};
 use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::Outcome;
-use crate::arms::{ARMS, Arm, NATURAL};
+use crate::arms::{ARMS, Arm, Course, MOMENTUM, NATURAL};
 use crate::images::{CLASSES, Digits, PIXELS, Parts};
 
 /// Units of the hidden layer.
 const HIDDEN: usize = 64;
 /// Images of an update.
 const BATCH: usize = 50;
-const MOMENTUM: f64 = 0.9;
 /// How far the attack may move a pixel, of a range of 1.
 const RADII: [f32; 3] = [0.10, 0.15, 0.20];
 /// A step of the attack, as a share of its radius: 2/255 of 8/255.
@@ -211,15 +208,8 @@ impl Seed {
         Ok(Mlp::new(&[PIXELS, HIDDEN, CLASSES], self.seed)?)
     }
 
-    fn train(&self, arm: &Arm, peak: f64, attack: Option<Pgd>, mut network: Mlp) -> Outcome<Trained> {
-        let [images, ..] = self.parts.sizes();
-        let schedule = arm.schedule(updates_per_epoch(images, BATCH), peak)?;
-        let training = Training { schedule: &schedule, batch: BATCH, momentum: MOMENTUM, attack, seed: self.seed };
-        match train(&mut network, &self.parts.training, &training) {
-            Ok(_) => Ok(Some(network)),
-            Err(RobustError::Diverged { .. }) => Ok(None),
-            Err(other) => Err(other.into()),
-        }
+    fn train(&self, arm: &Arm, peak_lr: f64, attack: Option<Pgd>, network: Mlp) -> Outcome<Trained> {
+        arm.train(network, &self.parts.training, Course { peak_lr, batch: BATCH, attack, seed: self.seed })
     }
 
     fn judge(&self, network: Option<&Mlp>, radius: f32) -> Outcome<Marks> {

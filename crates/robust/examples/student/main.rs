@@ -12,10 +12,10 @@ mod arms;
 use std::error::Error;
 use std::path::PathBuf;
 
-use arms::{ARMS, Arm, NATURAL};
+use arms::{ARMS, Arm, Course, NATURAL};
 use candle_core::{Device, Tensor};
 use clap::Parser;
-use headwater_robust::{Error as RobustError, Examples, Loss, Mlp, Pgd, Start, Training, train, updates_per_epoch};
+use headwater_robust::{Examples, Loss, Mlp, Pgd, Start};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +23,6 @@ use serde::{Deserialize, Serialize};
 const HIDDEN: [usize; 2] = [64, 32];
 /// Examples of an update.
 const BATCH: usize = 32;
-const MOMENTUM: f64 = 0.9;
 /// A step of the attack, as a share of its radius.
 const STEP_SHARE: f32 = 0.25;
 /// Steps of the attack that is trained on.
@@ -137,16 +136,9 @@ impl Split {
 }
 
 /// Trains `network`; `None` if it diverges. All but the natural arm train on attacked texts alone.
-fn trained(split: &Split, arm: &Arm, peak: f64, mut network: Mlp) -> Outcome<Option<Mlp>> {
-    let examples = split.training.examples()?;
-    let schedule = arm.schedule(updates_per_epoch(split.training.targets.len(), BATCH), peak)?;
+fn trained(split: &Split, arm: &Arm, peak_lr: f64, network: Mlp) -> Outcome<Option<Mlp>> {
     let attack = (arm.name != NATURAL.name).then(|| split.attack(TRAINING_STEPS));
-    let training = Training { schedule: &schedule, batch: BATCH, momentum: MOMENTUM, attack, seed: split.seed };
-    match train(&mut network, &examples, &training) {
-        Ok(_) => Ok(Some(network)),
-        Err(RobustError::Diverged { .. }) => Ok(None),
-        Err(other) => Err(other.into()),
-    }
+    arm.train(network, &split.training.examples()?, Course { peak_lr, batch: BATCH, attack, seed: split.seed })
 }
 
 /// What `network` says of the texts; `None` if some of it is no number.
