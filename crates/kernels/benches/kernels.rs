@@ -90,7 +90,7 @@ fn int8_products(criterion: &mut Criterion) {
             [("qkv", LAYOUT.width(), HIDDEN), ("square", HIDDEN, HIDDEN), ("down", HIDDEN, INNER)]
         {
             let mut rows = Int8Rows::default();
-            let norm = Norm { weight: &vec![1.0; depth], eps: 1e-5, basis: None };
+            let norm = Norm { width: depth, weight: None, eps: 1e-5, basis: None };
             Int8Weights::norm(instructions, &numbers(ROWS * depth), norm, &mut rows);
             let weights = Int8Weights::pack(&numbers(columns * depth), columns, depth);
             group.throughput(Throughput::Elements(2 * (ROWS * columns * depth) as u64));
@@ -163,7 +163,7 @@ fn attention<E: Operand>(criterion: &mut Criterion, name: &str) {
                 Weights::<E>::norm(
                     instructions,
                     black_box(&x),
-                    Norm { weight: &weight, eps: 1e-5, basis: None },
+                    Norm { width: weight.len(), weight: Some(&weight), eps: 1e-5, basis: None },
                     &mut normed,
                 )
             });

@@ -41,17 +41,21 @@ impl Activation {
     }
 }
 
+/// The greatest x whose e^x has a reciprocal that is a normal number.
+const GREATEST_EXPONENT: f32 = 87.0;
+
 /// 1 / (1 + e^−x).
 #[inline(always)]
 pub(crate) fn sigmoid<S: Simd>(simd: S, x: S::V) -> S::V {
-    simd.reciprocal(simd.add(simd.splat(1.0), simd.exp(simd.sub(simd.splat(0.0), x))))
+    let negative = simd.min(simd.splat(GREATEST_EXPONENT), simd.sub(simd.splat(0.0), x));
+    simd.reciprocal(simd.add(simd.splat(1.0), simd.exp(negative)))
 }
 
 /// x · Φ(x): x less |x| · Q where x is positive, −|x| · Q where it is not, with Q = 1 − Φ(|x|).
 #[inline(always)]
 fn gelu<S: Simd>(simd: S, x: S::V) -> S::V {
     let zero = simd.splat(0.0);
-    let size = simd.max(x, simd.sub(zero, x));
+    let size = simd.abs(x);
     let scaled = simd.mul(size, simd.splat(std::f32::consts::FRAC_1_SQRT_2));
     let t = simd.reciprocal(simd.mul_add(scaled, simd.splat(0.327_591_1), simd.splat(1.0)));
     let mut p = simd.splat(1.061_405_4);
@@ -68,7 +72,7 @@ fn gelu<S: Simd>(simd: S, x: S::V) -> S::V {
 #[inline(always)]
 fn tanh<S: Simd>(simd: S, x: S::V) -> S::V {
     let (zero, one) = (simd.splat(0.0), simd.splat(1.0));
-    let grown = simd.exp(simd.add(x, x));
+    let grown = simd.exp(simd.min(simd.splat(GREATEST_EXPONENT), simd.add(x, x)));
     let far = simd.sub(one, simd.mul(simd.splat(2.0), simd.reciprocal(simd.add(one, grown))));
     let small = simd.min(simd.splat(0.25), simd.max(simd.splat(-0.25), x));
     let square = simd.mul(small, small);
@@ -77,7 +81,7 @@ fn tanh<S: Simd>(simd: S, x: S::V) -> S::V {
         series = simd.mul_add(series, square, simd.splat(coefficient));
     }
     let near = simd.mul(small, series);
-    let size = simd.max(x, simd.sub(zero, x));
+    let size = simd.abs(x);
     let share = simd.min(one, simd.max(zero, simd.mul(simd.sub(size, simd.splat(0.2)), simd.splat(20.0))));
     simd.mul_add(share, simd.sub(far, near), near)
 }

@@ -56,6 +56,7 @@ impl Hadamard {
     ///
     /// # Panics
     /// If `x` has another length.
+    #[inline(always)]
     pub fn apply(&self, x: &mut [f32]) {
         assert_eq!(x.len(), self.width, "a vector of the transform's width");
         self.flip(x);
@@ -66,6 +67,7 @@ impl Hadamard {
     ///
     /// # Panics
     /// If `x` has another length.
+    #[inline(always)]
     pub fn undo(&self, x: &mut [f32]) {
         assert_eq!(x.len(), self.width, "a vector of the transform's width");
         self.mix(x);
@@ -85,12 +87,14 @@ impl Hadamard {
         mix(matrix, self.order, self.width / self.stride, self.stride * columns);
     }
 
+    #[inline(always)]
     fn flip(&self, x: &mut [f32]) {
         for (x, sign) in x.iter_mut().zip(&self.signs) {
             *x *= sign;
         }
     }
 
+    #[inline(always)]
     fn mix(&self, x: &mut [f32]) {
         mix(x, self.order, self.width / self.stride, self.stride);
     }
@@ -166,7 +170,8 @@ fn fours<S: Simd>(simd: S, block: &mut [f32], step: usize) {
     }
 }
 
-/// Mixes `count` groups of `stride` numbers each.
+/// Mixes `count` groups of `stride` numbers each, with the vectors of whoever calls.
+#[inline(always)]
 #[expect(clippy::cast_precision_loss, reason = "orders are small")]
 fn mix(x: &mut [f32], order: usize, count: usize, stride: usize) {
     let mut step = stride;

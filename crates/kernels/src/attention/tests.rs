@@ -226,7 +226,12 @@ fn norms_are_within_their_bound() {
         for instructions in Instructions::all() {
             let stride = padded_depth(width);
             let mut out = Buffer::EMPTY;
-            Weights::<f32>::norm(instructions, &x, Norm { weight: &weight, eps: 1e-5, basis: None }, &mut out);
+            Weights::<f32>::norm(
+                instructions,
+                &x,
+                Norm { width, weight: Some(&weight), eps: 1e-5, basis: None },
+                &mut out,
+            );
             for (row, x) in x.chunks(width).enumerate() {
                 let mean = x.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / width as f64;
                 let by = (mean + f64::from(1e-5_f32)).sqrt().recip();

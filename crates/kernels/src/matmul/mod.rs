@@ -25,7 +25,7 @@ pub use operand::Operand;
 pub use weights::{InputRows, Matrix, Takes, Weights, gated_bias};
 
 pub(crate) use epilogue::{AddTo, Store};
-pub(crate) use norm::inverse_rms;
+pub(crate) use norm::{inverse_rms, inverse_root_of_mean};
 pub(crate) use operand::place;
 
 use std::ops::Range;

@@ -10,8 +10,10 @@ use crate::tile::padded_depth;
 /// A root-mean-square norm: x · weight / √(mean(x²) + ε).
 #[derive(Clone, Copy, Debug)]
 pub struct Norm<'a> {
-    /// `(width,)`.
-    pub weight: &'a [f32],
+    /// Numbers of a row.
+    pub width: usize,
+    /// `(width,)`; `None` if all are one.
+    pub weight: Option<&'a [f32]>,
     /// ε.
     pub eps: f32,
     /// The basis that rows are given in and returned in; the weight multiplies what they were before. `None` for that of the weight.
@@ -47,8 +49,7 @@ impl<E: Operand> Task for RmsNorm<'_, '_, E> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Norm { weight, eps, .. } = self.norm;
-        let width = weight.len();
+        let Norm { width, weight, eps, .. } = self.norm;
         let stride = padded_depth(width);
         for (row, x) in self.x.chunks_exact(width).enumerate() {
             let scale = simd.splat(inverse_rms(simd, x, eps));
@@ -56,7 +57,10 @@ impl<E: Operand> Task for RmsNorm<'_, '_, E> {
             padding.fill(E::default());
             for (vector, out) in out.chunks_mut(S::LANES).enumerate() {
                 let at = vector * S::LANES;
-                let normed = simd.mul(simd.mul(simd.load(&x[at..]), scale), simd.load(&weight[at..]));
+                let mut normed = simd.mul(simd.load(&x[at..]), scale);
+                if let Some(weight) = weight {
+                    normed = simd.mul(normed, simd.load(&weight[at..]));
+                }
                 E::store(simd, normed, out);
             }
         }
@@ -92,12 +96,17 @@ impl<E: Operand> Task for TakeRows<'_, '_, E> {
 
 /// Computes 1 / √(mean(x²) + ε).
 #[inline(always)]
-#[expect(clippy::cast_precision_loss, reason = "widths are small")]
 pub(crate) fn inverse_rms<S: Simd>(simd: S, x: &[f32], eps: f32) -> f32 {
     let mut squares = simd.splat(0.0);
     for part in x.chunks(S::LANES) {
         let part = simd.load(part);
         squares = simd.mul_add(part, part, squares);
     }
-    (simd.sum(squares) / x.len() as f32 + eps).sqrt().recip()
+    inverse_root_of_mean(simd.sum(squares), x.len(), eps)
+}
+
+/// Computes 1 / √(squares / width + ε).
+#[expect(clippy::cast_precision_loss, reason = "widths are small")]
+pub(crate) fn inverse_root_of_mean(squares: f32, width: usize, eps: f32) -> f32 {
+    (squares / width as f32 + eps).sqrt().recip()
 }

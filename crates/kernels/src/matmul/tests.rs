@@ -384,12 +384,13 @@ fn assert_int8_product(out: &[f32], x: &[f32], weights: &Int8Weights, (columns, 
     }
 }
 
-/// A norm whose weight undoes its scale, so that rows are what they were.
+/// Rows under a norm, given a weight of ones or none, as the kernel rounds them and in float32.
 #[expect(clippy::cast_possible_truncation, reason = "values that float32 is to hold")]
-fn int8_rows(instructions: Instructions, x: &[f32], depth: usize) -> (Int8Rows, Vec<f32>) {
+fn int8_rows(instructions: Instructions, x: &[f32], depth: usize, has_weight: bool) -> (Int8Rows, Vec<f32>) {
     let mut rows = Int8Rows::default();
     let ones = vec![1.0; depth];
-    Int8Weights::norm(instructions, x, Norm { weight: &ones, eps: 0.0, basis: None }, &mut rows);
+    let weight = has_weight.then_some(ones.as_slice());
+    Int8Weights::norm(instructions, x, Norm { width: depth, weight, eps: 0.0, basis: None }, &mut rows);
     let normed = x.chunks(depth).flat_map(|x| {
         let mean = x.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / depth as f64;
         x.iter().map(move |x| (f64::from(*x) / mean.sqrt()) as f32).collect::<Vec<f32>>()
@@ -400,10 +401,16 @@ fn int8_rows(instructions: Instructions, x: &[f32], depth: usize) -> (Int8Rows, 
 #[test]
 fn int8_products_are_within_their_bound_and_the_same_in_tiles() {
     for instructions in Instructions::all() {
-        for (rows, columns, depth) in [(1, 1, 3), (13, 40, 64), (97, 33, 100), (40, 64, 576)] {
+        for (has_weight, (rows, columns, depth)) in [false, true].into_iter().cycle().zip([
+            (1, 1, 3),
+            (13, 40, 64),
+            (97, 33, 100),
+            (40, 64, 576),
+            (40, 64, 576),
+        ]) {
             let x = numbers::<f32>(17, rows * depth);
             let weights = Int8Weights::pack(&numbers::<f32>(18, columns * depth), columns, depth);
-            let (left, normed) = int8_rows(instructions, &x, depth);
+            let (left, normed) = int8_rows(instructions, &x, depth, has_weight);
             let mut out = vec![f32::NAN; rows * columns];
             project(instructions, InputRows { rows: &left, count: rows }, &weights, None, &mut out);
             assert_int8_product(&out, &normed, &weights, (columns, depth), instructions.level().as_str());
@@ -427,11 +434,13 @@ fn int8_rows_of_zeros_and_of_no_numbers_stay_what_they_are() {
         x[64 + 5] = f32::NAN;
         x[128..].copy_from_slice(&numbers::<f32>(19, 64));
         let weights = Int8Weights::pack(&numbers::<f32>(20, 40 * 64), 40, 64);
-        let mut left = Int8Rows::default();
-        Int8Weights::norm(instructions, &x, Norm { weight: &[1.0; 64], eps: 1e-5, basis: None }, &mut left);
-        let mut out = vec![1.0; 3 * 40];
-        project(instructions, InputRows { rows: &left, count: 3 }, &weights, None, &mut out);
-        assert!(out[..40].iter().all(|y| *y == 0.0), "{:?}", &out[..40]);
-        assert!(out[40..80].iter().all(|y| y.is_nan()) && out[80..].iter().all(|y| y.is_finite()));
+        for weight in [Some([1.0; 64].as_slice()), None] {
+            let mut left = Int8Rows::default();
+            Int8Weights::norm(instructions, &x, Norm { width: 64, weight, eps: 1e-5, basis: None }, &mut left);
+            let mut out = vec![1.0; 3 * 40];
+            project(instructions, InputRows { rows: &left, count: 3 }, &weights, None, &mut out);
+            assert!(out[..40].iter().all(|y| *y == 0.0), "{:?}", &out[..40]);
+            assert!(out[40..80].iter().all(|y| y.is_nan()) && out[80..].iter().all(|y| y.is_finite()));
+        }
     }
 }

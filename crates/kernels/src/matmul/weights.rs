@@ -151,7 +151,7 @@ impl<E: Operand> Matrix for Weights<E> {
 
     fn norm(instructions: Instructions, x: &[f32], norm: Norm<'_>, rows: &mut Buffer<E>) {
         assert!(norm.basis.is_none(), "only rows that are rounded to int8 are rotated");
-        rows.grow(Rows::<E>::stored(x.len() / norm.weight.len(), norm.weight.len()));
+        rows.grow(Rows::<E>::stored(x.len() / norm.width, norm.width));
         rms_norm(instructions, x, norm, rows);
     }
 

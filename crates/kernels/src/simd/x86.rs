@@ -137,6 +137,11 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn abs(self, x: __m256) -> __m256 {
+        intrinsic!(_mm256_andnot_ps(_mm256_set1_ps(-0.0), x))
+    }
+
+    #[inline(always)]
     fn max(self, a: __m256, b: __m256) -> __m256 {
         intrinsic!(_mm256_max_ps(a, b))
     }
@@ -259,6 +264,11 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
     }
 
     #[inline(always)]
+    fn abs(self, x: __m512) -> __m512 {
+        intrinsic!(_mm512_abs_ps(x))
+    }
+
+    #[inline(always)]
     fn max(self, a: __m512, b: __m512) -> __m512 {
         intrinsic!(_mm512_max_ps(a, b))
     }
@@ -272,6 +282,18 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
     fn scale_by_power(self, x: __m512, shifted: __m512) -> __m512 {
         let exponent = intrinsic!(_mm512_slli_epi32(_mm512_castps_si512(shifted), 23));
         intrinsic!(_mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(x), exponent)))
+    }
+
+    #[inline(always)]
+    fn exp(self, x: __m512) -> __m512 {
+        // 2^n · 2^r, with n and r the whole and the rest of x / ln 2 rounded down
+        let x = self.mul(x, self.splat(std::f32::consts::LOG2_E));
+        let r = intrinsic!(_mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC));
+        let mut p = self.splat(1.867_13e-3);
+        for coefficient in [9.017_031e-3, 5.579_991_3e-2, 2.401_644_4e-1, 6.931_513e-1, 1.0] {
+            p = self.mul_add(p, r, self.splat(coefficient));
+        }
+        intrinsic!(_mm512_scalef_ps(p, x))
     }
 
     #[inline(always)]

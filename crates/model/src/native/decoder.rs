@@ -33,10 +33,17 @@ pub(super) enum QueryKeyNorms {
     AllHeads([Vec<f32>; 2]),
 }
 
+/// A norm before a map.
+#[derive(Debug)]
+pub(super) struct InputNorm {
+    /// `(hidden,)`; `None` where it went into the map.
+    weight: Option<Vec<f32>>,
+}
+
 /// One layer: what attention and MLP add to the residual stream, normed before or after.
 #[derive(Debug)]
 pub(super) struct Layer<M> {
-    pub(super) attention_norm: Option<Vec<f32>>,
+    pub(super) attention_norm: Option<InputNorm>,
     /// Q, K and V, one below the other.
     pub(super) projections: Linear<M>,
     pub(super) head_norms: QueryKeyNorms,
@@ -46,7 +53,7 @@ pub(super) struct Layer<M> {
     pub(super) output: Linear<M>,
     /// The norm of what attention adds, in the basis of the checkpoint.
     pub(super) attention_after_norm: Option<Vec<f32>>,
-    pub(super) mlp_norm: Option<Vec<f32>>,
+    pub(super) mlp_norm: Option<InputNorm>,
     /// Gate and up, side by side in every panel, or the only first map.
     pub(super) inner: Linear<M>,
     pub(super) down: Linear<M>,
@@ -148,14 +155,15 @@ impl<M: Matrix> Decoder<M> {
         self.norm.len()
     }
 
-    /// A norm of weight `weight` before attention or the MLP.
-    pub(super) fn norm_before<'a>(&self, weight: &'a [f32]) -> Norm<'a> {
-        Norm { weight, eps: self.eps, basis: None }
+    /// A norm before attention or the MLP.
+    pub(super) fn norm_before<'a>(&self, norm: &'a InputNorm) -> Norm<'a> {
+        Norm { width: self.hidden(), weight: norm.weight.as_deref(), eps: self.eps, basis: None }
     }
 
     /// The norm before the vocabulary.
     pub(super) fn final_norm(&self) -> Norm<'_> {
-        Norm { weight: &self.norm, eps: self.eps, basis: self.rotations.as_ref().map(|rotations| &rotations.hidden) }
+        let basis = self.rotations.as_ref().map(|rotations| &rotations.hidden);
+        Norm { width: self.hidden(), weight: Some(&self.norm), eps: self.eps, basis }
     }
 
     /// The projection on the vocabulary.
@@ -228,7 +236,7 @@ impl LayerReader<'_, '_> {
         let output = self.writer(Part::Output, after, |rotations, weight| rotations.read_values(weight))?;
         let inner = self.inner(mlp_norm.as_ref())?;
         let down = self.writer(Part::Down, after, |rotations, weight| rotations.read_inner(weight))?;
-        let [attention_norm, mlp_norm] = [attention_norm, mlp_norm].map(|norm| norm.map(|norm| self.kept(norm.weight)));
+        let [attention_norm, mlp_norm] = [attention_norm, mlp_norm].map(|norm| norm.map(|norm| self.kept(norm)));
         let layer = self.spec.layers[self.index];
         Ok(Layer {
             attention_norm,
@@ -391,9 +399,9 @@ impl LayerReader<'_, '_> {
         self.spec.layers[self.index].rope.map(|rope| &self.spec.ropes[rope])
     }
 
-    /// The weight of a norm before a map, all ones where it went into the map.
-    fn kept(&self, norm: Vec<f32>) -> Vec<f32> {
-        if self.rotations.is_some() { vec![1.0; norm.len()] } else { norm }
+    /// What is left of a norm before a map, which takes its weight where bases are rotated.
+    fn kept(&self, norm: StoredNorm) -> InputNorm {
+        InputNorm { weight: self.rotations.is_none().then_some(norm.weight) }
     }
 
     fn norm_before(&mut self, part: Part, is_there: bool) -> Result<Option<StoredNorm>, Error> {

@@ -13,7 +13,7 @@ use headwater_kernels::{
     attend, attention_logits, cross_entropy, gated, padded_depth, project, project_add, split_heads,
 };
 
-use super::decoder::{Decoder, Layer, Linear, QueryKeyNorms, norm_in_place};
+use super::decoder::{Decoder, InputNorm, Layer, Linear, QueryKeyNorms, norm_in_place};
 use crate::engine::{argmax_of_seen, lowest_argmax};
 use crate::{DecoderSpec, HeadMask, LayerSpec, MaskKind};
 
@@ -91,6 +91,8 @@ pub(super) struct Window<'a, E, N: Matrix> {
     memory: &'a mut Memory<E, N::Rows>,
     tokens: &'a [u32],
     streams: usize,
+    /// Whether no layer has run since all streams were made of one.
+    alike: bool,
 }
 
 /// Positions of one block.
@@ -106,8 +108,8 @@ struct Part {
     stream: usize,
     first: usize,
     rows: usize,
-    /// Rows of the block before it.
-    offset: usize,
+    /// Rows of the stream's block before it.
+    start: usize,
 }
 
 impl Block {
@@ -118,7 +120,7 @@ impl Block {
                 stream,
                 first: self.first + start,
                 rows: ROW_STEP.min(self.rows - start),
-                offset: stream * self.rows + start,
+                start,
             })
         })
     }
@@ -146,7 +148,7 @@ impl<'a, E: Operand, N: Takes<E>> Window<'a, E, N> {
         for (position, (token, row)) in tokens.iter().zip(memory.residual.chunks_exact_mut(hidden)).enumerate() {
             network.decoder.embed(*token, position, row);
         }
-        let mut window = Self { network, memory, tokens, streams: 0 };
+        let mut window = Self { network, memory, tokens, streams: 0, alike: false };
         window.set_streams(1);
         window
     }
@@ -162,6 +164,7 @@ impl<'a, E: Operand, N: Takes<E>> Window<'a, E, N> {
             }
         }
         self.set_streams(streams);
+        self.alike = true;
     }
 
     fn set_streams(&mut self, streams: usize) {
@@ -207,11 +210,12 @@ impl<'a, E: Operand, N: Takes<E>> Window<'a, E, N> {
         argmax.positions
     }
 
-    /// Runs one layer.
+    /// Runs one layer. Streams that are alike share their queries, keys and values, and the outputs of heads that both leave intact.
     fn layer(&mut self, index: usize, masks: &[&HeadMask], mut argmax: Option<&mut Argmax>) {
         let layer = &self.network.decoder.layers[index];
         let masked: Vec<MaskedHeads> = masks.iter().map(|mask| MaskedHeads::new(mask, index)).collect();
-        for stream in &mut self.memory.streams[..self.streams] {
+        let sources = if std::mem::take(&mut self.alike) { 1 } else { self.streams };
+        for stream in &mut self.memory.streams[..sources] {
             stream.cache.reset(self.tokens.len());
             stream.mean.reset(self.network.layout);
         }
@@ -221,65 +225,84 @@ impl<'a, E: Operand, N: Takes<E>> Window<'a, E, N> {
                 self.memory.before.clear();
                 self.memory.before.extend_from_slice(&self.memory.residual[range]);
             }
-            self.attention(layer, block, &masked, (index, argmax.as_deref_mut()));
+            self.project_heads(layer, block, sources);
+            for part in block.parts(sources) {
+                let served = if sources == 1 { 0..self.streams } else { part.stream..part.stream + 1 };
+                self.attend(layer, (block, part), (served, &masked), (index, argmax.as_deref_mut()));
+            }
+            self.project_attended(layer, block);
             self.mlp(layer, block);
         }
     }
 
-    /// Adds attention to the residual stream of a block.
-    fn attention(
-        &mut self,
-        layer: &Layer<N>,
-        block: Block,
-        masked: &[MaskedHeads],
-        (index, mut argmax): (usize, Option<&mut Argmax>),
-    ) {
-        let range = self.residual(block);
-        let Self { network: Network { spec, layout, rotary, instructions, decoder }, memory, streams, .. } = self;
-        let (layout, instructions) = (*layout, *instructions);
-        let rows = *streams * block.rows;
-        let read = &memory.residual[range.clone()];
-        read_stream(instructions, decoder, (read, layer.attention_norm.as_deref()), &mut memory.inputs);
+    /// Projects the first `sources` streams of a block on queries, keys and values.
+    fn project_heads(&mut self, layer: &Layer<N>, block: Block, sources: usize) {
+        let start = self.residual(block).start;
+        let Self { network: Network { spec, layout, instructions, decoder, .. }, memory, .. } = self;
+        let rows = sources * block.rows;
+        let read = &memory.residual[start..][..rows * spec.shape.hidden];
+        read_stream(*instructions, decoder, (read, layer.attention_norm.as_ref()), &mut memory.inputs);
         let normed = InputRows { rows: &memory.inputs, count: rows }; // (s·r, hidden)
         let Linear { weights, bias } = &layer.projections;
-        project(instructions, normed, weights, bias.as_deref(), &mut memory.projections); // (s·r, query + 2 kv)
-        let (mut query_norm, mut key_norm) = (None, None);
-        match &layer.head_norms {
-            QueryKeyNorms::None => {}
-            QueryKeyNorms::EachHead([query, key]) => {
-                query_norm = Some(HeadNorm { weight: query, eps: decoder.eps });
-                key_norm = Some(HeadNorm { weight: key, eps: decoder.eps });
-            }
-            QueryKeyNorms::AllHeads([query, key]) => {
-                for row in memory.projections.chunks_exact_mut(layout.width()).take(rows) {
-                    let (queries, rest) = row.split_at_mut(layout.query_width());
-                    norm_in_place(queries, query, decoder.eps);
-                    norm_in_place(&mut rest[..layout.kv_width()], key, decoder.eps);
-                }
+        project(*instructions, normed, weights, bias.as_deref(), &mut memory.projections); // (s·r, query + 2 kv)
+        if let QueryKeyNorms::AllHeads([query, key]) = &layer.head_norms {
+            for row in memory.projections.chunks_exact_mut(layout.width()).take(rows) {
+                let (queries, rest) = row.split_at_mut(layout.query_width());
+                norm_in_place(queries, query, decoder.eps);
+                norm_in_place(&mut rest[..layout.kv_width()], key, decoder.eps);
             }
         }
-        let rotation = HeadRotation { table: &rotary[layer.table], query_norm, key_norm };
-        let stride = padded_depth(layout.query_width());
-        for part in block.parts(*streams) {
-            let (masked, StreamMemory { cache, mean }) = (&masked[part.stream], &mut memory.streams[part.stream]);
-            let projections = &mut memory.projections[part.offset * layout.width()..][..part.rows * layout.width()];
-            if masked.needs_mean() {
-                mean.advance(instructions, layout, projections, part.first);
+    }
+
+    /// Attends with all heads of a part of a block, for the streams `served`, whose queries, keys and values are the same.
+    fn attend(
+        &mut self,
+        layer: &Layer<N>,
+        (block, part): (Block, Part),
+        (served, masked): (Range<usize>, &[MaskedHeads]),
+        (index, mut argmax): (usize, Option<&mut Argmax>),
+    ) {
+        let Self { network: Network { spec, layout, rotary, instructions, decoder }, memory, .. } = self;
+        let (layout, instructions) = (*layout, *instructions);
+        let StreamMemory { cache, mean } = &mut memory.streams[part.stream];
+        let offset = part.stream * block.rows + part.start;
+        let projections = &mut memory.projections[offset * layout.width()..][..part.rows * layout.width()];
+        if masked[served.clone()].iter().any(MaskedHeads::needs_mean) {
+            mean.advance(instructions, layout, projections, part.first);
+        }
+        let (query_norm, key_norm) = match &layer.head_norms {
+            QueryKeyNorms::EachHead([query, key]) => {
+                let norm = |weight| Some(HeadNorm { weight, eps: decoder.eps });
+                (norm(query), norm(key))
             }
-            let projections = Projections { values: projections, first: part.first };
-            split_heads(instructions, projections, rotation, &mut memory.queries, cache);
-            for head in 0..layout.heads {
-                let queries = QueryBlock::new(&memory.queries, layout, head, part.positions()).spanning(layer.span);
-                let first = part.offset * stride + head * layout.head_dim;
+            QueryKeyNorms::None | QueryKeyNorms::AllHeads(_) => (None, None),
+        };
+        let rotation = HeadRotation { table: &rotary[layer.table], query_norm, key_norm };
+        let projections = Projections { values: projections, first: part.first };
+        split_heads(instructions, projections, rotation, &mut memory.queries, cache);
+        let stride = padded_depth(layout.query_width());
+        for head in 0..layout.heads {
+            let queries = QueryBlock::new(&memory.queries, layout, head, part.positions()).spanning(layer.span);
+            if let Some(argmax) = &mut argmax {
+                let at = (index * layout.heads + head, part, spec.layers[index]);
+                argmax.note(instructions, (queries, cache), at, &mut memory.logits);
+            }
+            let mut intact = None;
+            for stream in served.clone() {
+                let first = (stream * block.rows + part.start) * stride + head * layout.head_dim;
                 let out = StridedRows { values: &mut memory.attended[first..], stride };
-                if let Some(argmax) = &mut argmax {
-                    let at = (index * layout.heads + head, part, spec.layers[index]);
-                    argmax.note(instructions, (queries, cache), at, &mut memory.logits);
-                }
-                match masked.kind_of(head) {
-                    None => attend(instructions, queries, cache, &mut memory.attention, out),
-                    Some(MaskKind::CausalUniform) => mean.write(instructions, layout, head, out),
-                    Some(MaskKind::Zero) => {
+                match (masked[stream].kind_of(head), intact) {
+                    (None, None) => {
+                        attend(instructions, queries, cache, &mut memory.attention, out);
+                        intact = Some(first);
+                    }
+                    (None, Some(intact)) => {
+                        for from in (intact..).step_by(stride).take(part.rows) {
+                            memory.attended.copy_within(from..from + layout.head_dim, from - intact + first);
+                        }
+                    }
+                    (Some(MaskKind::CausalUniform), _) => mean.write(instructions, layout, head, out),
+                    (Some(MaskKind::Zero), _) => {
                         for row in out.values.chunks_mut(stride).take(part.rows) {
                             row[..layout.head_dim].fill(E::default());
                         }
@@ -287,11 +310,18 @@ impl<'a, E: Operand, N: Takes<E>> Window<'a, E, N> {
                 }
             }
         }
+    }
+
+    /// Adds the projection of what the heads of a block have read to the residual stream.
+    fn project_attended(&mut self, layer: &Layer<N>, block: Block) {
+        let range = self.residual(block);
+        let Self { network: Network { layout, instructions, decoder, .. }, memory, streams, .. } = self;
+        let rows = *streams * block.rows;
         let shape = (rows, layout.query_width());
-        let attended = N::inputs(instructions, &memory.attended, shape, None, &mut memory.inputs);
+        let attended = N::inputs(*instructions, &memory.attended, shape, None, &mut memory.inputs);
         let attended = InputRows { rows: attended, count: rows }; // (s·r, query)
         let to = (&mut memory.branch, &mut memory.residual[range]);
-        add(instructions, decoder, attended, (&layer.output, layer.attention_after_norm.as_deref()), to); // (s·r, hidden)
+        add(*instructions, decoder, attended, (&layer.output, layer.attention_after_norm.as_deref()), to); // (s·r, hidden)
     }
 
     /// Adds the MLP to the residual stream of a block.
@@ -300,7 +330,7 @@ impl<'a, E: Operand, N: Takes<E>> Window<'a, E, N> {
         let Self { network: Network { spec, instructions, decoder, .. }, memory, streams, .. } = self;
         let (rows, instructions) = (*streams * block.rows, *instructions);
         let read = if spec.is_parallel { &memory.before } else { &memory.residual[range.clone()] };
-        read_stream(instructions, decoder, (read, layer.mlp_norm.as_deref()), &mut memory.inputs);
+        read_stream(instructions, decoder, (read, layer.mlp_norm.as_ref()), &mut memory.inputs);
         let normed = InputRows { rows: &memory.inputs, count: rows }; // (s·r, hidden)
         let Linear { weights, bias } = &layer.inner;
         let map = Inner { weights, bias: bias.as_deref(), activation: spec.activation };
@@ -322,7 +352,7 @@ impl<'a, E: Operand, N: Takes<E>> Window<'a, E, N> {
         let mut losses = vec![Vec::with_capacity(self.tokens.len()); self.streams];
         for block in self.blocks() {
             let range = self.residual(block);
-            let Self { network: Network { instructions, decoder, .. }, memory, tokens, streams } = self;
+            let Self { network: Network { instructions, decoder, .. }, memory, tokens, streams, .. } = self;
             let rows = *streams * block.rows;
             N::norm(*instructions, &memory.residual[range], decoder.final_norm(), &mut memory.inputs);
             // the last position has no target: its loss is dropped below
@@ -378,15 +408,15 @@ impl<'a, E: Operand, N: Takes<E>> Window<'a, E, N> {
     }
 }
 
-/// Makes the inputs of a map of rows of the residual stream, `(rows, hidden)`, after a norm of weight `norm` if there is one.
+/// Makes the inputs of a map of rows of the residual stream, `(rows, hidden)`, after `norm` if there is one.
 fn read_stream<M: Matrix>(
     instructions: Instructions,
     decoder: &Decoder<M>,
-    (residual, norm): (&[f32], Option<&[f32]>),
+    (residual, norm): (&[f32], Option<&InputNorm>),
     inputs: &mut M::Rows,
 ) {
     match norm {
-        Some(weight) => M::norm(instructions, residual, decoder.norm_before(weight), inputs),
+        Some(norm) => M::norm(instructions, residual, decoder.norm_before(norm), inputs),
         None => M::take(instructions, residual, decoder.hidden(), inputs),
     }
 }

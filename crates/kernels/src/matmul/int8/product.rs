@@ -178,7 +178,11 @@ fn dot_tile<D: Dots, const ROWS: usize, const VECTORS: usize>(
     let stride = panel.len() / PANEL;
     assert!(rows.len() >= ROWS * stride, "a tile has all its rows");
     for first in (0..PANEL).step_by(VECTORS * lanes) {
-        let mut sums = [[dots.splat(0); VECTORS]; ROWS];
+        let mut start = [dots.splat(0); VECTORS];
+        for (start, surplus) in start.iter_mut().zip(scales.surplus[first..].chunks_exact(lanes)) {
+            *start = dots.sub(*start, dots.load(surplus));
+        }
+        let mut sums = [start; ROWS];
         for (k, words) in panel.chunks_exact(PANEL).enumerate() {
             let mut columns = [dots.splat(0); VECTORS];
             for (column, words) in columns.iter_mut().zip(words[first..].chunks_exact(lanes)) {
@@ -193,11 +197,9 @@ fn dot_tile<D: Dots, const ROWS: usize, const VECTORS: usize>(
             }
         }
         for (vector, at) in (first..).step_by(lanes).take(VECTORS).enumerate() {
-            let surplus = dots.load(&scales.surplus[at..]);
             let column_steps = simd.load(&scales.columns[at..at + lanes]);
             for ((sums, step), to) in sums.iter().zip(scales.rows).zip(&mut tile.0) {
-                let sum = dots.to_floats(dots.sub(sums[vector], surplus));
-                let value = simd.mul(sum, simd.mul(column_steps, simd.splat(*step)));
+                let value = simd.mul(dots.to_floats(sums[vector]), simd.mul(column_steps, simd.splat(*step)));
                 simd.store(value, &mut to[at..at + lanes]);
             }
         }

@@ -4,7 +4,7 @@ use crate::Instructions;
 use crate::buffer::Buffer;
 use crate::dispatch::Task;
 use crate::hadamard::Hadamard;
-use crate::matmul::{Norm, Operand, inverse_rms};
+use crate::matmul::{Norm, Operand, inverse_rms, inverse_root_of_mean};
 use crate::simd::Simd;
 use crate::tile::{ROW_STEP, padded_depth};
 
@@ -56,8 +56,7 @@ impl Int8Rows {
 
     /// Rounds the norm of `x`, `(rows, width)`.
     pub(super) fn round_norm(&mut self, instructions: Instructions, x: &[f32], norm: Norm<'_>) {
-        let width = norm.weight.len();
-        let stride = self.resize(x.len() / width, width);
+        let stride = self.resize(x.len() / norm.width, norm.width);
         instructions.run(RoundNorm { x, norm, to: self, stride });
     }
 }
@@ -93,10 +92,15 @@ impl Task for RoundNorm<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { x, norm: Norm { weight, eps, basis }, to: Int8Rows { values, steps, row }, stride } = self;
-        row.resize(weight.len(), 0.0);
-        let rows = x.chunks_exact(weight.len()).zip(values.chunks_exact_mut(stride)).zip(steps);
+        let Self { x, norm: Norm { width, weight, eps, basis }, to: Int8Rows { values, steps, row }, stride } = self;
+        row.resize(width, 0.0);
+        let rows = x.chunks_exact(width).zip(values.chunks_exact_mut(stride)).zip(steps);
         for ((x, to), step) in rows {
+            let Some(weight) = weight else {
+                // without a weight the norm is the same in every basis
+                *step = round_unit_norm(simd, x, eps, to);
+                continue;
+            };
             let scale = inverse_rms(simd, x, eps);
             row.copy_from_slice(x);
             if let Some(basis) = basis {
@@ -110,6 +114,21 @@ impl Task for RoundNorm<'_> {
             *step = round(simd, row, to) * scale;
         }
     }
+}
+
+/// Rounds the norm of `x` without a weight, and returns the step.
+#[inline(always)]
+fn round_unit_norm<S: Simd>(simd: S, x: &[f32], eps: f32, to: &mut [u8]) -> f32 {
+    let (mut squares, mut largest) = (simd.splat(0.0), simd.splat(0.0));
+    for part in x.chunks(S::LANES) {
+        let part = simd.load(part);
+        squares = simd.mul_add(part, part, squares);
+        largest = simd.max(largest, simd.abs(part));
+    }
+    let largest = simd.greatest(largest);
+    store_steps(simd, x, largest, to);
+    // the squares of what is no number make the step none
+    largest / LARGEST * inverse_root_of_mean(simd.sum(squares), x.len(), eps)
 }
 
 /// Multiplies `row` with `weight`, number by number.
@@ -152,11 +171,17 @@ impl<E: Operand> Task for Round<'_, E> {
 #[inline(always)]
 fn round<S: Simd>(simd: S, row: &[f32], to: &mut [u8]) -> f32 {
     let largest = largest(simd, row);
+    store_steps(simd, row, largest, to);
+    largest / LARGEST
+}
+
+/// Stores `row` as bytes, `largest` as 127 steps.
+#[inline(always)]
+fn store_steps<S: Simd>(simd: S, row: &[f32], largest: f32, to: &mut [u8]) {
     let per_step = simd.splat(if largest > 0.0 { LARGEST / largest } else { 0.0 });
     for (from, to) in row.chunks(S::LANES).zip(to[..row.len()].chunks_mut(S::LANES)) {
         simd.store_bytes(simd.mul_add(simd.load(from), per_step, simd.splat(ZERO)), to);
     }
-    largest / LARGEST
 }
 
 /// The largest magnitude in `row`; NaN if one is no number.
@@ -167,7 +192,7 @@ fn largest<S: Simd>(simd: S, row: &[f32]) -> f32 {
     let mut zero = simd.splat(0.0);
     for x in row.chunks(S::LANES) {
         let x = simd.load(x);
-        largest = simd.max(largest, simd.max(x, simd.sub(simd.splat(0.0), x)));
+        largest = simd.max(largest, simd.abs(x));
         zero = simd.mul_add(x, simd.splat(0.0), zero);
     }
     simd.greatest(largest) + simd.sum(zero)
