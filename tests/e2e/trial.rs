@@ -113,6 +113,38 @@ fn what_is_judged_is_not_trained_on_and_arms_are_alike_but_for_what_they_select(
 }
 
 #[test]
+fn schedules_are_tried_on_the_texts_of_the_control_and_the_page_shows_the_trial() -> Outcome {
+    let site = scored()?;
+    let tried = [&SMALL[..], &["trial.schedules=[\"refined\", \"linear\"]"]].concat();
+    site.done("trial", &set(&tried))?.prints(&["schedule:refined", "schedule:linear"]);
+    let first = left(&site)?;
+    let plan = &site.json("trial.json")?["plan"];
+    let texts = |arm: &str| {
+        let selections = plan["selections"].as_array().into_iter().flatten();
+        selections.filter(|of| of["arm"] == arm).map(|of| of["texts"].clone()).next()
+    };
+    assert!(texts("random").is_some_and(|texts| texts.as_array().is_some_and(|texts| texts.len() == 2)));
+    assert_eq!(texts("schedule:refined"), texts("random"));
+    assert_eq!(texts("schedule:linear"), texts("random"));
+    let said: Vec<&serde_json::Value> =
+        plan["schedules"].as_array().into_iter().flatten().map(|of| &of["schedule"]).collect();
+    assert_eq!((said[0]["refined"]["arm"].as_str(), said[1]["kind"].as_str()), (Some("random"), Some("linear")));
+    let page = site.read(&format!("{OUTPUT}/report.html"))?;
+    for part in ["<section id=\"trial\"", "Difference from random text", "schedule:refined", "Loss over the runs"] {
+        assert!(page.contains(part), "{part}");
+    }
+    // run 0 is that which the others are refined from: the part that lacks it leaves what it cannot train
+    fs_err::remove_dir_all(site.path(OUTPUT).join("trial"))?;
+    fs_err::remove_file(site.path(OUTPUT).join("trial.json"))?;
+    let part = |part: &'static str| site.stage("trial", &[&["--part", part][..], &set(&tried)].concat());
+    part("1/2")?.says(0, &["wait for the log of the first run of `random`", "trains: 1"]);
+    part("0/2")?.prints(&["9 of 10 runs are done"]);
+    part("1/2")?.prints(&["schedule:refined"]);
+    assert_same(&first, &left(&site)?, "a trial in parts");
+    Ok(())
+}
+
+#[test]
 fn what_cannot_be_tried_is_one_clear_line() -> Outcome {
     let site = of_six_sources()?;
     site.stage("trial", &set(&SMALL))?.says(1, &["run.json", "headwater run"]);
@@ -121,6 +153,8 @@ fn what_cannot_be_tried_is_one_clear_line() -> Outcome {
         ("trial.seeds=1", &["trial.seeds = 1", "at least 2 seeds"][..]),
         ("trial.arms=[\"random\"]", &["trial.arms = random", "always there"]),
         ("trial.arms=[\"influense\"]", &["influense", "did you mean `influence`?"]),
+        ("trial.schedules=[\"refined\", \"refined\"]", &["trial.schedules = refined", "tried once"]),
+        ("trial.schedules=[\"step\"]", &["step", "inverse-sqrt"]),
         ("trial.tokens=10", &["trial.tokens = 10"]),
         ("trial.model=huge", &["huge", "tiny"]),
         ("trial.vocabulary=100", &["trial.vocabulary = 100", "257"]),

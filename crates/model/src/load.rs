@@ -110,8 +110,8 @@ impl Model {
         paths: &ModelPaths,
         options: &EngineOptions,
     ) -> Result<Self, Error> {
-        let mut checkpoint = Checkpoint::new(files, &architecture.layout, &spec);
-        let engine = load_engine(&mut checkpoint, spec.clone(), options)?;
+        let checkpoint = Checkpoint::new(files, &architecture.layout, &spec);
+        let engine = load_engine(&checkpoint, spec.clone(), options)?;
         let formats = checkpoint.formats();
         checkpoint.finish()?;
         let (weights_hash, config_hash) = (paths.weights_hash, None);
@@ -168,7 +168,7 @@ impl Model {
 }
 
 fn load_engine(
-    checkpoint: &mut Checkpoint<'_>,
+    checkpoint: &Checkpoint<'_>,
     spec: DecoderSpec,
     options: &EngineOptions,
 ) -> Result<Box<dyn Engine>, Error> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use candle_core::Tensor;
 
@@ -199,7 +200,7 @@ impl Cut {
 }
 
 /// A file, or a set of files, of weights.
-pub(crate) trait TensorFiles {
+pub(crate) trait TensorFiles: Sync {
     /// A file to name in errors about `name`.
     fn path(&self, name: &str) -> &Path;
 
@@ -229,7 +230,7 @@ pub(crate) struct Checkpoint<'a> {
     spec: &'a DecoderSpec,
     /// What stands before the names of the decoder's tensors.
     prefix: &'static str,
-    unread: BTreeSet<String>,
+    unread: Mutex<BTreeSet<String>>,
 }
 
 impl<'a> Checkpoint<'a> {
@@ -239,7 +240,7 @@ impl<'a> Checkpoint<'a> {
         // some files hold the decoder without what stands around it
         let has_prefix = !files.is_gguf() && names.iter().any(|name| name.starts_with(layout.prefix));
         let prefix = if has_prefix { layout.prefix } else { "" };
-        let unread = names.into_iter().filter(|name| !files.is_derived(name)).collect();
+        let unread = Mutex::new(names.into_iter().filter(|name| !files.is_derived(name)).collect());
         Self { files, layout, spec, prefix, unread }
     }
 
@@ -255,13 +256,13 @@ impl<'a> Checkpoint<'a> {
     }
 
     /// Reads the tensor in `role`, in float32 on the CPU.
-    pub(crate) fn tensor(&mut self, role: Role) -> Result<Tensor, Error> {
+    pub(crate) fn tensor(&self, role: Role) -> Result<Tensor, Error> {
         let name = self.source(role).name;
         self.tensor_if_present(role)?.ok_or_else(|| Error::MissingTensor { path: self.path(&name), tensor: name })
     }
 
     /// Reads the tensor in `role` if the file has it.
-    fn tensor_if_present(&mut self, role: Role) -> Result<Option<Tensor>, Error> {
+    fn tensor_if_present(&self, role: Role) -> Result<Option<Tensor>, Error> {
         let Source { name, cut } = self.source(role);
         let Some(got) = self.files.dims(&name) else { return Ok(None) };
         let dims = role.dims(self.spec);
@@ -269,7 +270,7 @@ impl<'a> Checkpoint<'a> {
         if got != expected {
             return Err(Error::TensorShape { path: self.path(&name), tensor: name, expected, got });
         }
-        self.unread.remove(&name);
+        self.unread.lock().unwrap_or_else(PoisonError::into_inner).remove(&name);
         let tensor = cut.take(self.files.read(&name)?, &dims, self.spec.shape.head_dim)?;
         if !self.files.is_gguf() && self.layout.norms_are_above_one && role.is_norm_weight() {
             return Ok(Some((tensor + 1.0)?));
@@ -284,7 +285,7 @@ impl<'a> Checkpoint<'a> {
     }
 
     /// Reads the vocabulary projection; `None` if it is `embedding`.
-    pub(crate) fn head(&mut self, embedding: &Tensor) -> Result<Option<Tensor>, Error> {
+    pub(crate) fn head(&self, embedding: &Tensor) -> Result<Option<Tensor>, Error> {
         match self.spec.tying {
             Tying::Untied => match self.tensor_if_present(Role::Head)? {
                 Some(head) => Ok(Some(head)),
@@ -305,17 +306,17 @@ impl<'a> Checkpoint<'a> {
     }
 
     /// Reads the learned positions, if the model has any.
-    pub(crate) fn positions(&mut self) -> Result<Option<Tensor>, Error> {
+    pub(crate) fn positions(&self) -> Result<Option<Tensor>, Error> {
         self.spec.learns_positions.then(|| self.tensor(Role::Positions)).transpose()
     }
 
     /// Reads the weight of a part of a layer.
-    pub(crate) fn weight(&mut self, layer: usize, part: Part) -> Result<Tensor, Error> {
+    pub(crate) fn weight(&self, layer: usize, part: Part) -> Result<Tensor, Error> {
         self.tensor(Role::Weight(layer, part))
     }
 
     /// Reads the bias of a map of a layer, if it has one.
-    pub(crate) fn bias(&mut self, layer: usize, part: Part) -> Result<Option<Tensor>, Error> {
+    pub(crate) fn bias(&self, layer: usize, part: Part) -> Result<Option<Tensor>, Error> {
         let role = Role::Bias(layer, part);
         let is_there = match self.spec.biases {
             Biases::AsStored => return self.tensor_if_present(role),
@@ -329,7 +330,7 @@ impl<'a> Checkpoint<'a> {
     }
 
     /// Reads what a layer norm adds, in `role`; `None` for norms that add nothing.
-    pub(crate) fn norm_bias(&mut self, role: Role) -> Result<Option<Tensor>, Error> {
+    pub(crate) fn norm_bias(&self, role: Role) -> Result<Option<Tensor>, Error> {
         (self.spec.norm == NormKind::Layer).then(|| self.tensor(role)).transpose()
     }
 
@@ -345,7 +346,8 @@ impl<'a> Checkpoint<'a> {
 
     /// Checks that every tensor was used.
     pub(crate) fn finish(self) -> Result<(), Error> {
-        match self.unread.into_iter().next() {
+        let unread = self.unread.into_inner().unwrap_or_else(PoisonError::into_inner);
+        match unread.into_iter().next() {
             Some(tensor) => Err(Error::UnusedTensor {
                 path: self.files.path(&tensor).to_owned(),
                 architecture: self.spec.architecture,

@@ -25,6 +25,16 @@ pub(crate) const GRID: Colour = Colour { light: "#d5dbe1", class: "p-grid" };
 /// What is behind everything.
 const PAPER: Colour = Colour { light: "#ffffff", class: "paper" };
 
+/// Colours and dashes of curves, told apart without colour too.
+pub(crate) const CURVES: [(Colour, &str); 6] = [
+    (Colour { light: "#08519c", class: "p-curve0" }, ""),
+    (Colour { light: "#b2480b", class: "p-curve1" }, "8 4"),
+    (Colour { light: "#1b7837", class: "p-curve2" }, "2 3"),
+    (Colour { light: "#762a83", class: "p-curve3" }, "10 3 2 3"),
+    (Colour { light: "#8c510a", class: "p-curve4" }, "5 2"),
+    (Colour { light: "#4d4d4d", class: "p-curve5" }, "1 2"),
+];
+
 /// An empty white page of `width` × `height` pixels that scales to its container, with a title and the same in words.
 pub(crate) fn page((width, height): (f64, f64), title: &str, words: &str) -> Document {
     Document::new()

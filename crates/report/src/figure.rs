@@ -8,6 +8,8 @@ mod bars;
 mod density;
 mod frame;
 mod histogram;
+mod intervals;
+mod lines;
 mod points;
 mod steps;
 
@@ -16,6 +18,8 @@ use maud::{Markup, PreEscaped, html};
 pub(crate) use bars::{Bar, bars};
 pub(crate) use density::density;
 pub(crate) use histogram::{Cut, against_all, distribution, place};
+pub(crate) use intervals::{Interval, intervals};
+pub(crate) use lines::{NamedLine, lines};
 pub(crate) use points::{line, scatter};
 pub(crate) use steps::{Step, steps};
 

@@ -21,8 +21,8 @@ mod schedule;
 
 pub use heads::heads_svg;
 pub use page::{
-    ComparedRun, MAX_PAGE_BYTES, Mixture, MixturePart, MixtureStage, PageInputs, PlannedSchedule, render_comparison,
-    render_page,
+    ComparedRun, MAX_PAGE_BYTES, Mixture, MixturePart, MixtureStage, PageInputs, PlannedSchedule, ShownArm, ShownTrial,
+    render_comparison, render_page,
 };
 pub use reflection::reflection_svg;
 pub use schedule::{PlottedCurve, curves_svg, schedule_svg};

@@ -53,6 +53,11 @@ pub(crate) fn value(number: f64) -> String {
     }
 }
 
+/// A difference to four decimals, with its sign: `+0.0123`, `−0.0045`.
+pub(crate) fn signed(difference: f64) -> String {
+    format!("{difference:+.4}").replace('-', "−")
+}
+
 /// A correlation, or a share of variance: `−0.830`.
 pub(crate) fn correlation(number: f64) -> String {
     if !number.is_finite() {

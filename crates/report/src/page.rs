@@ -24,6 +24,7 @@ mod table;
 mod texts;
 mod times;
 mod training;
+mod trial;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -31,7 +32,7 @@ use headwater_record::ContentHash;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 pub use compared::{ComparedRun, render_comparison};
-pub use inputs::{Mixture, MixturePart, MixtureStage, PageInputs, PlannedSchedule};
+pub use inputs::{Mixture, MixturePart, MixtureStage, PageInputs, PlannedSchedule, ShownArm, ShownTrial};
 
 use crate::escape;
 
@@ -67,6 +68,7 @@ pub fn render_page(inputs: &PageInputs<'_>) -> String {
     let after = [
         Section::of("ranks", "Ranks compared", ranks::overlap(inputs)),
         Section::of("student", "Student", student::student(inputs)),
+        Section::of("trial", "Trial", trial::trial(inputs)),
         Section::of("audit", "Changes of form", audit::audit(inputs)),
         Section::of("rejects", "Rejects", rejects::by_reason(inputs)),
         Section::of("repetition", "Repetition", policy::buckets(inputs)),

@@ -4,7 +4,7 @@ use headwater_schedule::Schedule;
 use svg::Document;
 use svg::node::element::Polyline;
 
-use crate::draw::{Colour, GRID, INK, MUTED, alone, coloured, label, line, page, round};
+use crate::draw::{CURVES, Colour, GRID, INK, MUTED, alone, coloured, label, line, page, round};
 use crate::numbers::{grouped, rate, short, whole};
 
 const SIZE: (f64, f64) = (800.0, 400.0);
@@ -19,16 +19,6 @@ fn phase_colour(name: &str) -> Colour {
         _ => Colour { light: "#f3e8f5", class: "p-phase" },
     }
 }
-
-/// Colours and dashes of curves, told apart without colour too.
-const CURVES: [(Colour, &str); 6] = [
-    (Colour { light: "#08519c", class: "p-curve0" }, ""),
-    (Colour { light: "#b2480b", class: "p-curve1" }, "8 4"),
-    (Colour { light: "#1b7837", class: "p-curve2" }, "2 3"),
-    (Colour { light: "#762a83", class: "p-curve3" }, "10 3 2 3"),
-    (Colour { light: "#8c510a", class: "p-curve4" }, "5 2"),
-    (Colour { light: "#4d4d4d", class: "p-curve5" }, "1 2"),
-];
 
 /// Columns of a legend.
 const LEGEND_COLUMNS: usize = 2;

@@ -1,5 +1,7 @@
 //! The whole page of made-up runs: what it says, what it must not let out, how large it gets.
 
+#[path = "../examples/write_page/a_trial.rs"]
+mod a_trial;
 #[path = "../examples/write_page/by_student.rs"]
 mod by_student;
 #[path = "../examples/write_page/hostile.rs"]
@@ -97,6 +99,25 @@ fn the_cut_is_never_shown_without_its_error() -> Outcome {
     // the table, the explorer, the summary of the domain, the picture and its words, the list of facts, the board of samples
     assert!(html.matches(&shown).count() >= 6, "{shown}");
     assert_eq!(html.matches(&format!("{cut:.5}")).count(), html.matches(&shown).count());
+    Ok(())
+}
+
+#[test]
+fn a_trial_is_shown_with_its_intervals_and_verdicts() -> Outcome {
+    let html = render_page(&made_up::full()?.inputs());
+    let section = parts(&html, "<section id=\"trial\"", "</section>").concat();
+    for part in [
+        "Difference from random text",
+        "influence −0.0204, −0.0265 to −0.0143, better",
+        "Loss over the runs",
+        "0.0133",
+        "412 documents",
+    ] {
+        assert!(section.contains(part), "{part}");
+    }
+    assert_eq!(section.matches("class=\"point\"").count(), 4, "an interval an arm");
+    assert_eq!(section.matches("<polyline").count(), 5, "a line an arm, and the control's");
+    assert!(!render_page(&PageInputs::default()).contains("id=\"trial\""));
     Ok(())
 }
 

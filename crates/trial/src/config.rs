@@ -13,14 +13,19 @@ use crate::Error;
 pub struct TrialConfig {
     /// What is tried: ranks, each with the rest of `[select]`. A random selection, the control, and a second one, the floor, are always there.
     pub arms: Vec<RankBy>,
+    /// Courses of the learning rate that are tried beside that of `[schedule]`, each an arm that trains on the texts of the control.
+    pub schedules: Vec<TriedSchedule>,
     /// Runs of each arm, at least 2. They differ in initialisation and in the order of texts; the control and the floor also in what they draw.
     pub seeds: u64,
     /// The model that is trained.
     pub model: ModelSize,
     /// Tokens that each run trains on.
     pub tokens: f64,
-    /// Highest learning rate; its course is that of `[schedule]`.
+    /// Highest learning rate; its course is that of `[schedule]`, but for the warm-up.
     pub peak_lr: f64,
+    /// Share of a run, from 0 to 1, in which the rate rises, instead of that of `[schedule]`: so short a run needs a larger share. Without it, what differs
+    /// between two runs is mostly their first steps.
+    pub warmup: f64,
     /// Tokens that the model sees together.
     pub sequence_tokens: usize,
     /// Sequences of one step.
@@ -37,16 +42,57 @@ impl Default for TrialConfig {
     fn default() -> Self {
         Self {
             arms: vec![RankBy::Influence, RankBy::Corrected, RankBy::Loss, RankBy::Compression],
+            schedules: Vec::new(),
             seeds: 8,
             model: ModelSize::M1,
             tokens: 4e6,
-            peak_lr: 3e-3,
+            peak_lr: 1e-3,
+            warmup: 0.05,
             sequence_tokens: 256,
-            batch_sequences: 32,
+            batch_sequences: 8,
             vocabulary: 4096,
             held_out: 0.05,
             held_out_tokens: 2e5,
         }
+    }
+}
+
+/// A course of the learning rate that a trial tries, with the defaults of its kind and the peak of the trial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum TriedSchedule {
+    /// Warm-up, constant, decay.
+    Wsd,
+    /// Falls linearly to zero.
+    Linear,
+    /// Falls to zero along half a cosine.
+    Cosine,
+    /// The peak to the end.
+    Constant,
+    /// Inverse square root of the step, then a decay.
+    InverseSqrt,
+    /// Refined from the gradient norms, l1, of the control's run under the first seed (arXiv 2310.07831).
+    Refined,
+}
+
+impl TriedSchedule {
+    /// Returns the name as pipelines write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Wsd => "wsd",
+            Self::Linear => "linear",
+            Self::Cosine => "cosine",
+            Self::Constant => "constant",
+            Self::InverseSqrt => "inverse-sqrt",
+            Self::Refined => "refined",
+        }
+    }
+
+    /// Returns the name of the arm that trains by it.
+    #[must_use]
+    pub fn arm(self) -> String {
+        format!("schedule:{}", self.as_str())
     }
 }
 
@@ -140,6 +186,10 @@ impl TrialConfig {
         sorted.sort();
         let twice = sorted.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0].to_string());
         unless(twice.is_none(), "trial.arms", twice.unwrap_or_default(), "an arm is tried once")?;
+        let mut tried = self.schedules.clone();
+        tried.sort();
+        let twice = tried.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0].as_str().to_owned());
+        unless(twice.is_none(), "trial.schedules", twice.unwrap_or_default(), "a schedule is tried once")?;
         unless(
             self.seeds >= 2,
             "trial.seeds",
@@ -151,6 +201,8 @@ impl TrialConfig {
         number("trial.held_out_tokens", self.held_out_tokens, 1.0)?;
         let is_rate = self.peak_lr.is_finite() && self.peak_lr > 0.0;
         unless(is_rate, "trial.peak_lr", self.peak_lr.to_string(), "it is a rate, above 0")?;
+        let is_part = (0.0..1.0).contains(&self.warmup);
+        unless(is_part, "trial.warmup", self.warmup.to_string(), "it is a share of the run, from 0 to below 1")?;
         let (key, is_some) = ("trial.sequence_tokens", self.sequence_tokens >= 2);
         unless(is_some, key, self.sequence_tokens.to_string(), "at least 2")?;
         unless(self.batch_sequences >= 1, "trial.batch_sequences", self.batch_sequences.to_string(), "at least 1")?;
@@ -177,13 +229,15 @@ mod tests {
     fn the_default_can_be_used_and_what_cannot_is_named() {
         let config = TrialConfig::default;
         config().validate().expect("the default is sound");
-        assert_eq!(config().steps(), 488);
+        assert_eq!(config().steps(), 1_953);
         let wrong = [
             (TrialConfig { seeds: 1, ..config() }, "trial.seeds = 1"),
             (TrialConfig { arms: vec![RankBy::Random], ..config() }, "trial.arms = random"),
             (TrialConfig { arms: vec![RankBy::Loss, RankBy::Copied, RankBy::Loss], ..config() }, "trial.arms = loss"),
+            (TrialConfig { schedules: vec![TriedSchedule::Refined; 2], ..config() }, "trial.schedules = refined"),
             (TrialConfig { tokens: 100.0, ..config() }, "trial.tokens = 100"),
             (TrialConfig { peak_lr: f64::NAN, ..config() }, "trial.peak_lr = NaN"),
+            (TrialConfig { warmup: 1.0, ..config() }, "trial.warmup = 1"),
             (TrialConfig { vocabulary: 256, ..config() }, "trial.vocabulary = 256"),
             (TrialConfig { held_out: 0.0, ..config() }, "trial.held_out = 0"),
             (TrialConfig { sequence_tokens: 1, ..config() }, "trial.sequence_tokens = 1"),

@@ -66,7 +66,7 @@ mod verdict;
 
 pub use bootstrap::Resampled;
 pub use comparison::{Comparison, Interval, compare};
-pub use config::{ModelSize, TOKEN_BYTES, TrialConfig};
+pub use config::{ModelSize, TOKEN_BYTES, TrialConfig, TriedSchedule};
 pub use efficiency::{CurvePoint, EfficiencyGain, efficiency_gain};
 pub use error::Error;
 pub use flips::{FAMILY_LEVEL, FlipMethod, MOST_ENUMERATED, SignFlip, least_p, seeds_needed, sign_flip};
@@ -74,7 +74,7 @@ pub use held_out::{HeldOutDocument, HeldOutSummary, NearDuplicates, is_held_out}
 pub use holm::holm;
 pub use ladder::{Certainty, Crossing, Ladder, OrderedPair, RankedArm, Rung, RungOrder, ladder};
 pub use outcomes::{DocumentLosses, Losses, Outcomes};
-pub use plan::{ArmSelections, CONTROL, FLOOR, PRIMARY_METRIC, PlannedDomain, TEST, TrialPlan};
+pub use plan::{ArmSelections, CONTROL, FLOOR, PRIMARY_METRIC, PlannedDomain, ScheduleArm, TEST, TrialPlan};
 pub use power::{Power, PowerMethod, Sensitivity, TARGET_POWER};
 pub use rank::{Rank, rank_among_random};
 pub use reach::{LEAST_KNOWN_FLOP, reach, times_below_known};

@@ -36,6 +36,8 @@ pub struct TrialPlan {
     pub primary_metric: String,
     /// How verdicts are made.
     pub test: String,
+    /// The arms that differ from the control in the course of the learning rate alone.
+    pub schedules: Vec<ScheduleArm>,
     /// The domains, and the share of the tokens that every arm trains on.
     pub domains: Vec<PlannedDomain>,
     /// The text that runs are judged by.
@@ -50,6 +52,17 @@ pub struct TrialPlan {
     pub peak_lr: f64,
     /// Steps of a run.
     pub steps: u64,
+    /// The step from which the rate falls; none under a schedule without a decay.
+    pub decay_from: Option<u64>,
+}
+
+/// An arm that trains on the texts of the control under another course of the learning rate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScheduleArm {
+    /// The arm.
+    pub arm: String,
+    /// Its course, as `[schedule]` describes it, or what it is refined from.
+    pub schedule: serde_json::Value,
 }
 
 /// What an arm was cut by.
@@ -84,6 +97,12 @@ impl TrialPlan {
     pub fn hash(&self) -> ContentHash {
         // what can be deserialised can be serialised
         ContentHash::of(&serde_json::to_vec(self).unwrap_or_default())
+    }
+
+    /// The arm whose draws `arm` trains on: itself, or the control for one that tries a schedule.
+    #[must_use]
+    pub fn texts_of<'a>(&'a self, arm: &'a str) -> &'a str {
+        if self.schedules.iter().any(|schedule| schedule.arm == arm) { &self.design.control } else { arm }
     }
 
     /// Floating-point operations of one run's training.

@@ -4,7 +4,7 @@ use headwater_record::ContentHash;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::TrialPlan;
-use crate::{DocumentLosses, Error, Judgement, Outcomes, Resampled, times_below_known};
+use crate::{Design, DocumentLosses, Error, Judgement, Outcomes, Resampled, times_below_known};
 
 /// What one run came to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,8 +19,8 @@ pub struct RunResult {
     pub after: Vec<f64>,
     /// The same at the end of the stable phase, before the decay of the rate; none under a schedule without a decay.
     pub before_decay: Option<Vec<f64>>,
-    /// Mean loss of the training batches of the last tenth of the steps, nats a token.
-    pub training_loss: f64,
+    /// Mean loss of the training batches in each of at most 50 equal stretches of the run, nats a token.
+    pub training_losses: Vec<f64>,
 }
 
 /// `trial.json`.
@@ -36,10 +36,12 @@ pub struct TrialFile {
     pub outcomes: Outcomes,
     /// The verdicts.
     pub judgement: Judgement,
-    /// The same at the end of the stable phase; not part of the test.
+    /// The same at the end of the stable phase, for the arms whose schedule has one; not part of the test.
     pub before_decay: Option<Judgement>,
     /// For each arm, the interval of its difference over other seeds and other held-out documents.
     pub resampled: Vec<(String, Resampled)>,
+    /// For each arm, the mean over seeds of its runs' training losses, stretch by stretch of the run, nats a token.
+    pub courses: Vec<(String, Vec<f64>)>,
     /// Loss of each arm by domain, after the last step, mean over seeds, bits per byte.
     pub domains: Vec<DomainLoss>,
     /// How many times smaller in operations a run is than the smallest whose decisions are known to carry over.
@@ -78,9 +80,10 @@ impl TrialFile {
             return Err(Error::Unfinished { done: results.len(), of: plan.runs() });
         }
         let bytes = || documents.iter().map(|document| document.bytes).collect::<Vec<_>>();
-        let losses = recorded(bytes(), results, |result| Some(&result.after))?
-            .ok_or(Error::Unfinished { done: 0, of: plan.runs() })?;
-        let before = recorded(bytes(), results, |result| result.before_decay.as_ref())?;
+        let mut losses = DocumentLosses::new(bytes())?;
+        for result in results {
+            losses.record(&result.arm, result.seed, result.after.clone())?;
+        }
         let (design, outcomes) = (&plan.design, losses.outcomes());
         let seed = design.seeds.first().copied().unwrap_or_default();
         let resampled = design
@@ -93,8 +96,9 @@ impl TrialFile {
             plan: plan.clone(),
             runs: results.len(),
             judgement: design.judge(&outcomes)?,
-            before_decay: before.map(|before| design.judge(&before.outcomes())).transpose()?,
+            before_decay: before_decay(design, bytes(), results)?,
             resampled,
+            courses: plan.arms().map(|arm| (arm.to_owned(), course(arm, results))).collect(),
             domains: by_domain(plan, documents, results)?,
             outcomes,
             times_below_known: times_below_known(plan.run_flops()),
@@ -102,18 +106,33 @@ impl TrialFile {
     }
 }
 
-/// Losses of all runs; `None` if a run has none of these.
-fn recorded(
-    bytes: Vec<u64>,
-    results: &[RunResult],
-    of: impl Fn(&RunResult) -> Option<&Vec<f64>>,
-) -> Result<Option<DocumentLosses>, Error> {
+/// The mean training losses of an arm's runs.
+fn course(arm: &str, results: &[RunResult]) -> Vec<f64> {
+    let of_arm: Vec<&[f64]> =
+        results.iter().filter(|result| result.arm == arm).map(|result| result.training_losses.as_slice()).collect();
+    let stretches = of_arm.iter().map(|losses| losses.len()).min().unwrap_or_default();
+    let mean = |at: usize| of_arm.iter().map(|losses| losses[at]).sum::<f64>() / of_arm.len() as f64;
+    (0..stretches).map(mean).collect()
+}
+
+/// Judges the arms all of whose runs have losses before the decay; `None` if the control has none, or no arm has.
+fn before_decay(design: &Design, bytes: Vec<u64>, results: &[RunResult]) -> Result<Option<Judgement>, Error> {
+    let is_there =
+        |arm: &&String| results.iter().filter(|result| result.arm == **arm).all(|result| result.before_decay.is_some());
+    let arms: Vec<String> = design.arms.iter().filter(is_there).cloned().collect();
+    if arms.is_empty() || !is_there(&&design.control) {
+        return Ok(None);
+    }
+    let design = Design { arms, floor: design.floor.as_ref().filter(is_there).cloned(), ..design.clone() };
     let mut losses = DocumentLosses::new(bytes)?;
     for result in results {
-        let Some(of_run) = of(result) else { return Ok(None) };
-        losses.record(&result.arm, result.seed, of_run.clone())?;
+        let is_judged =
+            [&design.control].into_iter().chain(&design.floor).chain(&design.arms).any(|arm| *arm == result.arm);
+        if let Some(before) = result.before_decay.as_ref().filter(|_| is_judged) {
+            losses.record(&result.arm, result.seed, before.clone())?;
+        }
     }
-    Ok(Some(losses))
+    Ok(Some(design.judge(&losses.outcomes())?))
 }
 
 fn by_domain(plan: &TrialPlan, documents: &[JudgedDocument], results: &[RunResult]) -> Result<Vec<DomainLoss>, Error> {

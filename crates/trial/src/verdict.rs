@@ -32,6 +32,19 @@ pub enum Verdict {
     TooFewSeeds,
 }
 
+impl Verdict {
+    /// Returns the verdict as people say it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Better => "better",
+            Self::Worse => "worse",
+            Self::NotDistinguishable => "not distinguishable",
+            Self::TooFewSeeds => "too few seeds",
+        }
+    }
+}
+
 /// One arm of a trial.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JudgedArm {

@@ -5,8 +5,8 @@
     python3 tests/bench/trial/planted.py CORPUS OUT
     headwater score OUT/trial.toml && headwater trial OUT/trial.toml
 
-Reads the corpus of `tests/bench/distill/corpus.py` and writes `OUT/DOMAIN.parquet` and `OUT/trial.toml`. One document of 24 is there twice, the
-second time with its words shuffled. The column `planted` is 1 for these and a random number below 1 for all others: of what the rank
+Reads the corpus of `tests/bench/distill/corpus.py`, cuts its texts into passages, which are the documents here, so that a few long texts do not decide
+what a random selection is, and writes `OUT/DOMAIN.parquet` and `OUT/trial.toml`. One document of 24 is there twice, the second time with its words shuffled. The column `planted` is 1 for these and a random number below 1 for all others: of what the rank
 `column:planted` keeps of a domain, a fifth of the documents, a fifth is shuffled, and the rest is random. Scores are by a model of random weights, which
 no arm uses.
 """
@@ -14,6 +14,7 @@ no arm uses.
 import argparse
 import hashlib
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -22,9 +23,10 @@ import pyarrow.parquet as pq
 REPOSITORY = Path(__file__).resolve().parents[3]
 MODEL = REPOSITORY / "crates/model/tests/tiny/llama"
 EVERY = 24  # one document of so many is shuffled as well
-MOST_BYTES = 4_000_000  # of text a domain
+MOST_CHARACTERS = 12_000_000  # a domain
+PASSAGE = 2_000  # characters, about
 
-PIPELINE = """# Does a trial find text whose words are shuffled?
+PIPELINE = """# Does a trial find text whose words are shuffled? And what does a refined schedule do?
 
 [run]
 output = "{out}/run"
@@ -36,9 +38,12 @@ name = "{model}"
 file = "{out}/heads.json"
 
 [trial]
-arms = ["column:planted", "compression", "copied"]
+arms = ["column:planted"]
+schedules = ["refined"]
 model = "tiny"
-tokens = 3e5
+tokens = 3e6
+sequence_tokens = 128
+batch_sequences = 16
 """
 
 SOURCE = """
@@ -62,6 +67,17 @@ def shuffled(text: str) -> str:
     return " ".join(words)
 
 
+def passages(text: str) -> Iterator[str]:
+    """A text in passages that end at the end of a line or a word where they can."""
+    while len(text) > 3 * PASSAGE // 2:
+        end = max(text.rfind(mark, PASSAGE // 2, PASSAGE) for mark in ("\n", " "))
+        end = end if end > 0 else PASSAGE
+        yield text[:end]
+        text = text[end:]
+    if text.strip():
+        yield text
+
+
 def main() -> None:
     """Reads the command line, writes the corpus and the pipeline."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -77,8 +93,8 @@ def main() -> None:
         texts, planted, size = [], [], 0
         # a document of each source in turn, so that none dominates
         for at in range(max(map(len, files))):
-            for text in (of[at] for of in files if at < len(of)):
-                if size >= MOST_BYTES:
+            for text in (passage for of in files if at < len(of) for passage in passages(of[at])):
+                if size >= MOST_CHARACTERS:
                     break
                 texts.append(text)
                 planted.append(number(text))

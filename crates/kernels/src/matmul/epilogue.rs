@@ -163,6 +163,9 @@ pub fn cross_entropy<M: Matrix>(
     instructions.run(Finish { online: &online, losses: &mut losses[..count] });
 }
 
+/// Numbers of a cache line.
+const LINE: usize = 16;
+
 /// Stores sums, plus `bias`, as rows of `columns` floats, `stride` apart; `ADD` adds them to `out`.
 pub(crate) struct Out<'a, const ADD: bool> {
     pub(crate) out: &'a mut [f32],
@@ -188,6 +191,18 @@ impl<const ADD: bool> Epilogue for Out<'_, ADD> {
             match out.first_chunk_mut::<PANEL>() {
                 Some(out) => write::<S, ADD>(simd, sums, bias, out),
                 None => write::<S, ADD>(simd, sums, bias, out),
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn expect<S: Simd>(&self, simd: S, rows: Range<usize>, panel: usize) {
+        if ADD {
+            for row in rows {
+                let columns = self.out.get(row * self.stride + panel * PANEL..).unwrap_or_default();
+                for line in columns.chunks(LINE).take(PANEL / LINE) {
+                    simd.prefetch(line);
+                }
             }
         }
     }

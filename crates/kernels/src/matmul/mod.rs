@@ -139,6 +139,10 @@ impl<'a, E> Product<'a, E> {
 pub(crate) trait Epilogue {
     /// Takes the tile of `rows` and `panel`. Tiles come panel by panel, in the order of rows.
     fn take<S: Simd>(&mut self, simd: S, tile: &Tile, rows: Range<usize>, panel: usize);
+
+    /// Asks for the memory that [`Self::take`] will read for a tile that is still to be computed.
+    #[inline(always)]
+    fn expect<S: Simd>(&self, _simd: S, _rows: Range<usize>, _panel: usize) {}
 }
 
 #[cfg(test)]

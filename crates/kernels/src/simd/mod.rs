@@ -68,6 +68,10 @@ pub(crate) trait Simd: Copy {
     /// Whether a > b in some lane.
     fn any_greater(self, a: Self::V, b: Self::V) -> bool;
 
+    /// Brings the cache line of the first number nearer, where the processor can be asked.
+    #[inline(always)]
+    fn prefetch(self, _from: &[f32]) {}
+
     /// Rounds numbers in [0, 255] to nearest, ties to even, and stores them as bytes.
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the caller bounds the numbers")]

@@ -142,6 +142,11 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn prefetch(self, from: &[f32]) {
+        intrinsic!(_mm_prefetch::<_MM_HINT_T0>(from.as_ptr().cast()));
+    }
+
+    #[inline(always)]
     fn max(self, a: __m256, b: __m256) -> __m256 {
         intrinsic!(_mm256_max_ps(a, b))
     }
@@ -266,6 +271,11 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
     #[inline(always)]
     fn abs(self, x: __m512) -> __m512 {
         intrinsic!(_mm512_abs_ps(x))
+    }
+
+    #[inline(always)]
+    fn prefetch(self, from: &[f32]) {
+        intrinsic!(_mm_prefetch::<_MM_HINT_T0>(from.as_ptr().cast()));
     }
 
     #[inline(always)]

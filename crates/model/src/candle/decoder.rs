@@ -84,7 +84,7 @@ pub(super) struct Decoder {
 impl Decoder {
     /// Reads the weights of `checkpoint` and puts them in place.
     pub(super) fn load(
-        checkpoint: &mut Checkpoint<'_>,
+        checkpoint: &Checkpoint<'_>,
         spec: &DecoderSpec,
         placement: &Placement,
     ) -> std::result::Result<Self, Error> {
@@ -192,14 +192,14 @@ fn normed(x: &Tensor, norm: Option<&Norm>) -> Result<Tensor> {
 
 /// Reads the weights of one layer.
 struct LayerReader<'r, 'c> {
-    checkpoint: &'r mut Checkpoint<'c>,
+    checkpoint: &'r Checkpoint<'c>,
     spec: &'r DecoderSpec,
     placement: &'r Placement,
     index: usize,
 }
 
 impl LayerReader<'_, '_> {
-    fn read(mut self) -> std::result::Result<Layer, Error> {
+    fn read(&self) -> std::result::Result<Layer, Error> {
         let (spec, shape) = (self.spec, &self.spec.shape);
         let (before, after) = (spec.norm_places.before(), spec.norm_places.after());
         let has_head_norms = spec.head_norms != HeadNorms::None;
@@ -233,14 +233,14 @@ impl LayerReader<'_, '_> {
         })
     }
 
-    fn linear(&mut self, part: Part) -> std::result::Result<Linear, Error> {
+    fn linear(&self, part: Part) -> std::result::Result<Linear, Error> {
         let weight = self.checkpoint.weight(self.index, part)?;
         let bias = self.checkpoint.bias(self.index, part)?;
         Ok(Linear::new(&weight, bias.as_ref(), self.placement)?)
     }
 
     /// A norm of the residual stream, if it is there.
-    fn norm(&mut self, part: Part, is_there: bool) -> std::result::Result<Option<Norm>, Error> {
+    fn norm(&self, part: Part, is_there: bool) -> std::result::Result<Option<Norm>, Error> {
         if !is_there {
             return Ok(None);
         }
@@ -250,7 +250,7 @@ impl LayerReader<'_, '_> {
     }
 
     /// A norm of queries or keys, if it is there.
-    fn head_norm(&mut self, part: Part, is_there: bool) -> std::result::Result<Option<Norm>, Error> {
+    fn head_norm(&self, part: Part, is_there: bool) -> std::result::Result<Option<Norm>, Error> {
         if !is_there {
             return Ok(None);
         }

@@ -46,11 +46,7 @@ pub(crate) struct CandleEngine {
 
 impl CandleEngine {
     /// Puts the weights of `checkpoint` on the device.
-    pub(crate) fn load(
-        checkpoint: &mut Checkpoint<'_>,
-        spec: DecoderSpec,
-        options: &EngineOptions,
-    ) -> Result<Self, Error> {
+    pub(crate) fn load(checkpoint: &Checkpoint<'_>, spec: DecoderSpec, options: &EngineOptions) -> Result<Self, Error> {
         let device = device(&options.device)?;
         let decoder = Decoder::load(checkpoint, &spec, &linear::Placement::new(&device, options.precision))?;
         let batch_tokens = batch_tokens(&spec.shape, options);

@@ -9,10 +9,14 @@
 
 use candle_core::Tensor;
 use headwater_kernels::{AttentionSpan, Hadamard, Matrix, Norm, SoftCap, Vocabulary};
+use rayon::prelude::*;
 
 use super::rotations::Rotations;
 use crate::tensors::{Checkpoint, Part, Role};
 use crate::{DecoderSpec, Error, HeadNorms, NormKind, Rope};
+
+/// Layers that are read at the same time, since reading one keeps few threads busy; each is in memory in float32 until it is packed.
+const LAYERS_AT_ONCE: usize = 2;
 
 /// A linear map, with a bias where the model has one.
 #[derive(Debug)]
@@ -84,7 +88,7 @@ pub(super) struct Decoder<M> {
 
 impl<M: Matrix> Decoder<M> {
     /// Reads and packs the weights of `checkpoint`.
-    pub(super) fn load(checkpoint: &mut Checkpoint<'_>, spec: &DecoderSpec) -> Result<Self, Error> {
+    pub(super) fn load(checkpoint: &Checkpoint<'_>, spec: &DecoderSpec) -> Result<Self, Error> {
         let shape = &spec.shape;
         let rotations = M::ROTATES.then(|| Rotations::new(shape));
         let vocabulary = |mut values: Vec<f32>| {
@@ -109,7 +113,14 @@ impl<M: Matrix> Decoder<M> {
         };
         let positions = checkpoint.positions()?.map(|positions| floats(&positions)).transpose()?;
         let layer = |index| LayerReader { checkpoint, spec, rotations: rotations.as_ref(), index }.read();
-        let layers = (0..shape.layers).map(layer).collect::<Result<_, Error>>()?;
+        let mut layers = Vec::with_capacity(shape.layers);
+        for first in (0..shape.layers).step_by(LAYERS_AT_ONCE) {
+            let together = first..shape.layers.min(first + LAYERS_AT_ONCE);
+            let read: Vec<Result<_, Error>> = together.into_par_iter().map(layer).collect();
+            for layer in read {
+                layers.push(layer?);
+            }
+        }
         Ok(Self {
             embedding,
             embedding_multiplier: narrow(spec.embedding_multiplier),
@@ -218,14 +229,14 @@ struct StoredMap {
 
 /// Reads the weights of one layer.
 struct LayerReader<'r, 'c> {
-    checkpoint: &'r mut Checkpoint<'c>,
+    checkpoint: &'r Checkpoint<'c>,
     spec: &'r DecoderSpec,
     rotations: Option<&'r Rotations>,
     index: usize,
 }
 
 impl LayerReader<'_, '_> {
-    fn read<M: Matrix>(mut self) -> Result<Layer<M>, Error> {
+    fn read<M: Matrix>(&self) -> Result<Layer<M>, Error> {
         let (before, after) = (self.spec.norm_places.before(), self.spec.norm_places.after());
         let attention_norm = self.norm_before(Part::AttentionNorm, before)?;
         let mlp_norm = self.norm_before(Part::MlpNorm, before)?;
@@ -255,7 +266,7 @@ impl LayerReader<'_, '_> {
     }
 
     /// Q, K and V as one map, their outputs one after the other.
-    fn projections<M: Matrix>(&mut self, norm: Option<&StoredNorm>) -> Result<Linear<M>, Error> {
+    fn projections<M: Matrix>(&self, norm: Option<&StoredNorm>) -> Result<Linear<M>, Error> {
         let hidden = self.spec.shape.hidden;
         let (mut values, mut biases, mut has_bias) = (Vec::new(), Vec::new(), false);
         for part in [Part::Query, Part::Key, Part::Value] {
@@ -278,7 +289,7 @@ impl LayerReader<'_, '_> {
     }
 
     /// The first map of the MLP, with its gate if it has one.
-    fn inner<M: Matrix>(&mut self, norm: Option<&StoredNorm>) -> Result<Linear<M>, Error> {
+    fn inner<M: Matrix>(&self, norm: Option<&StoredNorm>) -> Result<Linear<M>, Error> {
         let (hidden, intermediate) = (self.spec.shape.hidden, self.spec.shape.intermediate);
         if self.spec.shape.mlp_maps < 3 {
             let StoredMap { weight, bias, has_bias } = self.reader(Part::Up, norm)?;
@@ -291,7 +302,7 @@ impl LayerReader<'_, '_> {
     }
 
     /// A part that reads the residual stream, after `norm` if there is one.
-    fn reader(&mut self, part: Part, norm: Option<&StoredNorm>) -> Result<StoredMap, Error> {
+    fn reader(&self, part: Part, norm: Option<&StoredNorm>) -> Result<StoredMap, Error> {
         let mut map = self.stored(part)?;
         if let Some(added) = norm.and_then(|norm| norm.bias.as_ref()) {
             map.bias.iter_mut().zip(through(&map.weight, added)).for_each(|(bias, added)| *bias += added);
@@ -305,7 +316,7 @@ impl LayerReader<'_, '_> {
 
     /// A part that writes to the residual stream, or `is_normed` before it does; `read` lets it read its inputs in their basis.
     fn writer<M: Matrix>(
-        &mut self,
+        &self,
         part: Part,
         is_normed: bool,
         read: impl Fn(&Rotations, &mut [f32]),
@@ -329,7 +340,7 @@ impl LayerReader<'_, '_> {
     }
 
     /// The norms of queries and keys; that of queries has the scale of attention.
-    fn head_norms(&mut self) -> Result<QueryKeyNorms, Error> {
+    fn head_norms(&self) -> Result<QueryKeyNorms, Error> {
         if self.spec.head_norms == HeadNorms::None {
             return Ok(QueryKeyNorms::None);
         }
@@ -404,7 +415,7 @@ impl LayerReader<'_, '_> {
         InputNorm { weight: self.rotations.is_none().then_some(norm.weight) }
     }
 
-    fn norm_before(&mut self, part: Part, is_there: bool) -> Result<Option<StoredNorm>, Error> {
+    fn norm_before(&self, part: Part, is_there: bool) -> Result<Option<StoredNorm>, Error> {
         if !is_there {
             return Ok(None);
         }
@@ -412,11 +423,11 @@ impl LayerReader<'_, '_> {
         Ok(Some(StoredNorm { weight: self.weight(part)?, bias: bias.map(|bias| floats(&bias)).transpose()? }))
     }
 
-    fn norm_after(&mut self, part: Part, is_there: bool) -> Result<Option<Vec<f32>>, Error> {
+    fn norm_after(&self, part: Part, is_there: bool) -> Result<Option<Vec<f32>>, Error> {
         is_there.then(|| self.weight(part)).transpose()
     }
 
-    fn stored(&mut self, part: Part) -> Result<StoredMap, Error> {
+    fn stored(&self, part: Part) -> Result<StoredMap, Error> {
         let weight = self.weight(part)?;
         let bias = self.checkpoint.bias(self.index, part)?;
         let has_bias = bias.is_some();
@@ -425,7 +436,7 @@ impl LayerReader<'_, '_> {
         Ok(StoredMap { weight, bias, has_bias })
     }
 
-    fn weight(&mut self, part: Part) -> Result<Vec<f32>, Error> {
+    fn weight(&self, part: Part) -> Result<Vec<f32>, Error> {
         floats(&self.checkpoint.weight(self.index, part)?)
     }
 }

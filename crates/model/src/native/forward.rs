@@ -27,7 +27,7 @@ const LOGIT_ROWS: usize = 32;
 #[derive(Debug)]
 pub(super) struct Memory<E, R> {
     /// The residual stream, block by block: `(s, r, hidden)` each.
-    residual: Vec<f32>,
+    residual: Buffer<f32>,
     /// The residual stream of a block before attention, where the MLP reads that, `(s · r, hidden)`.
     before: Vec<f32>,
     /// What attention or the MLP wrote before it is normed, `(s · r, hidden)`.
@@ -35,7 +35,7 @@ pub(super) struct Memory<E, R> {
     /// Inputs of a map, `(s · r, hidden)` and others.
     inputs: R,
     /// Queries, keys and values, `(s · r, query + 2 kv)`.
-    projections: Vec<f32>,
+    projections: Buffer<f32>,
     /// Queries of one stream.
     queries: Buffer<E>,
     /// Outputs of all heads, `(s · r, query)`.
@@ -58,11 +58,11 @@ struct StreamMemory<E> {
 impl<E: Operand, R: Default> Default for Memory<E, R> {
     fn default() -> Self {
         Self {
-            residual: Vec::new(),
+            residual: Buffer::EMPTY,
             before: Vec::new(),
             branch: Vec::new(),
             inputs: R::default(),
-            projections: Vec::new(),
+            projections: Buffer::EMPTY,
             queries: Buffer::EMPTY,
             attended: Buffer::EMPTY,
             inner: Buffer::EMPTY,
@@ -144,7 +144,7 @@ impl<'a, E: Operand, N: Takes<E>> Window<'a, E, N> {
     /// Embeds `tokens` as one stream.
     pub(super) fn embed(network: Network<'a, N>, memory: &'a mut Memory<E, N::Rows>, tokens: &'a [u32]) -> Self {
         let hidden = network.spec.shape.hidden;
-        memory.residual.resize(tokens.len() * hidden, 0.0);
+        memory.residual.grow(tokens.len() * hidden);
         for (position, (token, row)) in tokens.iter().zip(memory.residual.chunks_exact_mut(hidden)).enumerate() {
             network.decoder.embed(*token, position, row);
         }
@@ -156,11 +156,14 @@ impl<'a, E: Operand, N: Takes<E>> Window<'a, E, N> {
     /// Makes `streams` streams of the one there is.
     pub(super) fn fork(&mut self, streams: usize) {
         let hidden = self.network.spec.shape.hidden;
-        let one = std::mem::take(&mut self.memory.residual);
-        self.memory.residual.reserve_exact(one.len() * streams);
-        for rows in one.chunks(ROW_STEP * hidden) {
-            for _ in 0..streams {
-                self.memory.residual.extend_from_slice(rows);
+        let (step, end) = (ROW_STEP * hidden, self.tokens.len() * hidden);
+        let residual = &mut self.memory.residual;
+        residual.grow(end * streams);
+        // from the end, so that no rows are overwritten before they are copied
+        for first in (0..end).step_by(step).rev() {
+            let rows = first..end.min(first + step);
+            for stream in (0..streams).rev() {
+                residual.copy_within(rows.clone(), first * streams + stream * rows.len());
             }
         }
         self.set_streams(streams);
@@ -171,7 +174,7 @@ impl<'a, E: Operand, N: Takes<E>> Window<'a, E, N> {
         self.streams = streams;
         let Self { network: Network { layout, .. }, memory, .. } = self;
         let rows = MAP_ROWS.max(streams * ROW_STEP);
-        memory.projections.resize(rows * layout.width(), 0.0);
+        memory.projections.grow(rows * layout.width());
         memory.queries.grow(layout.block_len());
         memory.attended.grow(rows * padded_depth(layout.query_width()));
         while memory.streams.len() < streams {

@@ -41,7 +41,7 @@ pub(crate) struct NativeEngine<E, N: Matrix> {
 impl<E: Operand, N: Takes<E>> NativeEngine<E, N> {
     /// Packs the weights of `checkpoint`.
     pub(crate) fn load(
-        checkpoint: &mut Checkpoint<'_>,
+        checkpoint: &Checkpoint<'_>,
         spec: DecoderSpec,
         (instructions, precision): (Instructions, Precision),
     ) -> Result<Self, Error> {

@@ -8,8 +8,10 @@ use headwater_record::{RunFile, SelectionFile};
 use headwater_report::{Mixture, MixturePart, MixtureStage, PageInputs, PlannedSchedule, render_page};
 use headwater_run::RunFolder;
 use headwater_select::{Mixtures, Rule, SelectedWeight, StoredSidecars, profile};
+use headwater_trial::TrialFile;
 
 use crate::error::chain;
+use crate::stages::trial::shown_trial;
 use crate::{Arm, Class, Error, Pipeline, Result, Total};
 
 impl Pipeline {
@@ -58,6 +60,8 @@ impl Pipeline {
             .map(|(schedule, tokens_per_step)| PlannedSchedule { schedule, tokens_per_step: *tokens_per_step });
         let mixture = selection.as_ref().map(|selection| self.mixture(selection, planned)).transpose();
         let mixture = mixture.map_err(|error| refused("the mixture", error)).ok().flatten();
+        let trial = self.trial_file().map_err(|error| refused("the trial", error)).ok().flatten();
+        let trial = trial.map(|file| shown_trial(&file, self.describe(&RunFolder::trial(&file.trial))));
         let html = render_page(&PageInputs {
             pipeline: &self.command_line,
             run,
@@ -68,6 +72,7 @@ impl Pipeline {
             selection: selection.as_ref(),
             mixture: mixture.as_ref(),
             schedule: planned,
+            trial: trial.as_ref(),
             metrics: metrics.as_ref(),
             warnings: &warnings,
         });
@@ -100,6 +105,14 @@ impl Pipeline {
         let profile = profile(&sidecars, scored + missing, rule, &|read| step.advance(read));
         self.meters.read_sidecars(&sidecars.metrics());
         Ok(Some(profile?))
+    }
+
+    /// What the last trial came to; `None` before there is one.
+    fn trial_file(&self) -> Result<Option<TrialFile>> {
+        let Some(json) = self.place().read_if_exists(RunFolder::TRIAL)? else { return Ok(None) };
+        serde_json::from_slice(&json)
+            .map(Some)
+            .map_err(|error| Error::TrialFile { path: self.describe(RunFolder::TRIAL), reason: error.to_string() })
     }
 
     fn mixture(&self, selection: &SelectionFile, planned: Option<PlannedSchedule<'_>>) -> Result<Mixture> {

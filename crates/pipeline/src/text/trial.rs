@@ -1,7 +1,7 @@
 //! What a trial came to, for people.
 
 use headwater_record::TokenCount;
-use headwater_trial::{Comparison, JudgedArm, Judgement, TrialFile, Verdict, reach};
+use headwater_trial::{Comparison, JudgedArm, Judgement, TrialFile, reach};
 
 use super::format::duration;
 use super::table::{Column, drawn};
@@ -76,16 +76,6 @@ pub fn trial(summary: &TrialSummary, width: usize) -> String {
     text
 }
 
-/// What people call a verdict.
-const fn name(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Better => "better",
-        Verdict::Worse => "worse",
-        Verdict::NotDistinguishable => "not distinguishable",
-        Verdict::TooFewSeeds => "too few seeds",
-    }
-}
-
 fn verdicts(trial: &TrialFile) -> Vec<Column> {
     let Judgement { arms, floor, .. } = &trial.judgement;
     let control = arms.first().map(|arm| arm.comparison.control_mean);
@@ -122,7 +112,7 @@ fn verdicts(trial: &TrialFile) -> Vec<Column> {
         numbers("p, of all\narms", &|line| Some(format!("{:.3}", line.judged?.holm_p))),
         numbers("verdict", &|line| {
             line.judged
-                .map(|judged| name(judged.verdict).to_owned())
+                .map(|judged| judged.verdict.as_str().to_owned())
                 .or_else(|| line.comparison.map(|_| "the floor".to_owned()))
         }),
         numbers("smallest that\nwould be found", &|line| Some(format!("{:.4}", line.judged?.smallest_detectable?))),

@@ -16,11 +16,12 @@ use headwater_record::{
     TokenCount, UnitKey,
 };
 use headwater_report::{
-    ComparedRun, Mixture, MixturePart, MixtureStage, PageInputs, PlannedSchedule, render_comparison,
+    ComparedRun, Mixture, MixturePart, MixtureStage, PageInputs, PlannedSchedule, ShownTrial, render_comparison,
 };
 use headwater_schedule::{Curve, Schedule, WsdSteps};
 use serde_json::json;
 
+use crate::a_trial;
 use crate::by_student;
 use crate::hostile::{PAYLOADS, SCRIPTS, endless};
 use crate::scores::{Quantity, density};
@@ -37,6 +38,7 @@ pub(crate) struct MadeUp {
     selection: SelectionFile,
     mixture: Mixture,
     schedule: Schedule,
+    trial: ShownTrial,
     metrics: Metrics,
     warnings: Vec<String>,
 }
@@ -54,6 +56,7 @@ impl MadeUp {
             selection: Some(&self.selection),
             mixture: Some(&self.mixture),
             schedule: Some(PlannedSchedule { schedule: &self.schedule, tokens_per_step: 8192 * 1024 }),
+            trial: Some(&self.trial),
             metrics: Some(&self.metrics),
             warnings: &self.warnings,
         }
@@ -183,6 +186,7 @@ fn made_up(extent: Extent) -> Result<MadeUp> {
     let names: Vec<String> = domains.iter().map(|domain| domain.domain.clone()).collect();
     Ok(MadeUp {
         selection: selection(&domains, &statuses, extent.rank),
+        trial: a_trial::trial(&names, PAYLOADS[1]),
         student: by_student::student(&run.scoring, &names),
         audit: by_student::audit(&names, extent.ranks),
         run,

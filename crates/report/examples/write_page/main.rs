@@ -5,6 +5,7 @@
 //! `full.html` has everything, hostile documents included; `upsampled.html` repeats documents by quality and has no single cut;
 //! `compared.html` puts these two side by side; `partial.html` knows only `run.json`, `empty.html` nothing; `maximal.html` is as large as a page gets.
 
+mod a_trial;
 mod by_student;
 mod hostile;
 mod made_up;

@@ -56,7 +56,7 @@ pub(crate) fn line(title: &str, (x, y): (&Axis, &Axis), points: &[Point]) -> Fig
 }
 
 /// The least and the greatest of finite values, a little apart; `None` of none.
-fn range(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
+pub(super) fn range(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
     let ends = values.filter(|value| value.is_finite()).fold(None, |ends: Option<(f64, f64)>, value| {
         Some(ends.map_or((value, value), |(least, most)| (least.min(value), most.max(value))))
     });

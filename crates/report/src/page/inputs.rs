@@ -31,10 +31,58 @@ pub struct PageInputs<'a> {
     pub mixture: Option<&'a Mixture>,
     /// The learning rate of a training run.
     pub schedule: Option<PlannedSchedule<'a>>,
+    /// What the last trial came to.
+    pub trial: Option<&'a ShownTrial>,
     /// `metrics.json`.
     pub metrics: Option<&'a Metrics>,
     /// What else the reader must know, a sentence each. The page finds rejects, skipped shards and unhealthy heads itself.
     pub warnings: &'a [String],
+}
+
+/// What a trial came to: small models trained on competing selections, judged by text that none of them has seen.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ShownTrial {
+    /// The folder of its plan, runs and models.
+    pub folder: String,
+    /// The arm that the others are compared with, and its mean loss, bits per byte of held-out text.
+    pub control: (String, f64),
+    /// The other arms.
+    pub arms: Vec<ShownArm>,
+    /// Seeds that every arm was trained under.
+    pub seeds: usize,
+    /// Documents that the arms are judged by, and their bytes.
+    pub held_out: (u64, u64),
+    /// Parameters of the model.
+    pub parameters: u64,
+    /// Tokens that a run trains on.
+    pub run_tokens: u64,
+    /// How far below known scales it lies, a sentence.
+    pub reach: String,
+    /// Each arm's mean loss of what it trains on, in equal stretches of the run, nats a token.
+    pub courses: Vec<(String, Vec<f64>)>,
+    /// Share of the run from which the rate falls, if it does.
+    pub decay_from: Option<f64>,
+    /// Standard deviation over seeds of the difference of two arms that are made alike, bits per byte.
+    pub floor: Option<f64>,
+    /// Difference from the control by domain and arm, bits per byte; arms in the order of `arms`.
+    pub domains: Vec<(String, Vec<Option<f64>>)>,
+}
+
+/// An arm of a trial beside the control. Differences are arm − control, bits per byte of held-out text; below 0 the arm is better.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ShownArm {
+    /// Its name.
+    pub name: String,
+    /// What is said of it, such as `worse`.
+    pub verdict: String,
+    /// Mean difference, and its 95 % interval.
+    pub difference: (f64, [f64; 2]),
+    /// Mean difference before the decay of the rate.
+    pub before_decay: Option<f64>,
+    /// Probability of such a difference by chance, after Holm's adjustment; `None` for what is not judged.
+    pub p: Option<f64>,
+    /// The smallest difference that the trial would have found.
+    pub smallest: Option<f64>,
 }
 
 /// A schedule and the size of its steps.

@@ -112,13 +112,15 @@ impl<P: Epilogue> DotTask for Multiply<'_, '_, P> {
             };
             let (surplus, columns) = product.scales(panel);
             for row in (0..product.count).step_by(ROWS) {
+                let tile_rows = tile_rows(row, ROWS, product.count);
+                epilogue.expect(dots.floats(), tile_rows.clone(), panel);
                 let mut steps = [0.0; ROWS];
                 for (index, step) in steps.iter_mut().enumerate() {
                     *step = product.row_step(row + index);
                 }
                 let scales = Scales { surplus, columns, rows: &steps };
                 dot_tile::<D, ROWS, VECTORS>(dots, &rows[row * stride..], terms, scales, &mut tile);
-                epilogue.take(dots.floats(), &tile, tile_rows(row, ROWS, product.count), panel);
+                epilogue.take(dots.floats(), &tile, tile_rows, panel);
             }
         }
     }

@@ -3,19 +3,21 @@
 mod gather;
 mod names;
 mod runs;
+mod schedules;
+mod shown;
 
 use std::collections::BTreeMap;
 use std::time::Instant;
 
 use headwater_record::{ContentHash, Part, RunFile};
 use headwater_run::RunFolder;
-use headwater_schedule::{Batch, RunLength, Schedule};
+use headwater_schedule::{Batch, Length, RunLength, Schedule, ScheduleConfig};
 use headwater_score::ScoredBy;
 use headwater_select::{ArmRule, Arms, By, RankBy, SelectConfig, StoredSidecars};
 use headwater_train::{AdamW, Settings, Trainer};
 use headwater_trial::{
-    ArmSelections, CONTROL, Design, FLOOR, HeldOutSummary, JudgedDocument, PRIMARY_METRIC, PlannedDomain, Sensitivity,
-    TEST, TrialConfig, TrialFile, TrialPlan,
+    ArmSelections, CONTROL, Design, FLOOR, HeldOutSummary, JudgedDocument, PRIMARY_METRIC, PlannedDomain, ScheduleArm,
+    Sensitivity, TEST, TrialConfig, TrialFile, TrialPlan,
 };
 use serde::Serialize;
 
@@ -23,6 +25,8 @@ use crate::{Error, Pipeline, Result, Total};
 use gather::{Gathered, Gathering};
 use names::drawn_name;
 use runs::Runs;
+use schedules::Course;
+pub(crate) use shown::shown_trial;
 
 /// Norm that gradients of a greater one are scaled to.
 const CLIP: f64 = 1.0;
@@ -111,6 +115,7 @@ impl Pipeline {
     pub fn trial(&self, part: Part) -> Result<TrialSummary> {
         self.place().ensure_writable()?;
         let schedule = self.trial_schedule()?;
+        let tried = self.tried_schedules(self.trial_length())?;
         let run = self.begun_run()?;
         if self.config.score.by == ScoredBy::Cascade && run.scoring.student.is_some() && run.scoring.cascade.is_none() {
             return Err(Error::HalfCascade { output: self.place().to_string(), pipeline: self.name.clone() });
@@ -122,11 +127,21 @@ impl Pipeline {
         drop(step);
         let domains = shares(&arms);
         let gathered = Gathering { pipeline: self, plan: &plan, arms: &arms, domains: &domains }.gather()?;
-        let trial = self.trial_plan(&arms, &gathered, &domains, (&schedule, scores_hash(&run)));
+        let (schedules, courses): (Vec<ScheduleArm>, Vec<Course>) = tried.into_iter().unzip();
+        let trial =
+            TrialPlan { schedules, ..self.trial_plan(&arms, &gathered, &domains, (&schedule, scores_hash(&run))) };
         let folder = RunFolder::trial(&trial.hash());
         self.write_plan(&folder, &trial)?;
-        let runs =
-            Runs { pipeline: self, plan: &trial, gathered: &gathered, schedule: &schedule, folder: folder.clone() };
+        let courses = trial.schedules.iter().map(|of| of.arm.as_str()).zip(courses).collect();
+        let runs = Runs {
+            pipeline: self,
+            plan: &trial,
+            gathered: &gathered,
+            schedule: &schedule,
+            courses,
+            length: self.trial_length(),
+            folder: folder.clone(),
+        };
         let results = runs.train(part)?;
         let planned = trial.runs();
         if results.len() < planned {
@@ -140,14 +155,28 @@ impl Pipeline {
         let file = TrialFile::of(&trial, &documents, &results)?;
         self.folder.write_json(&format!("{folder}/trial.json"), &file)?;
         self.folder.write_json(RunFolder::TRIAL, &file)?;
+        let report = self.write_report(Some(&run), Some(&plan))?;
+        self.tell_written(&report);
         Ok(TrialSummary { folder: self.describe(&folder), runs: results.len(), planned, trial: Some(file) })
     }
 
     /// The learning rate of every step of a run.
     fn trial_schedule(&self) -> Result<Schedule> {
+        Ok(self.course(&self.config.schedule).resolve(self.trial_length(), self.config.trial.peak_lr)?)
+    }
+
+    /// A course as a trial follows it, with the warm-up of trials.
+    fn course(&self, schedule: &ScheduleConfig) -> ScheduleConfig {
+        let has_warmup = schedule.kind.keys().contains(&"warmup");
+        let warmup = if has_warmup { Some(Length::Fraction(self.config.trial.warmup)) } else { schedule.warmup };
+        ScheduleConfig { warmup, ..schedule.clone() }
+    }
+
+    /// The length of every run.
+    fn trial_length(&self) -> RunLength {
         let config = &self.config.trial;
         let batch = Batch { sequences: config.batch_sequences as u64, sequence_tokens: config.sequence_tokens as u64 };
-        Ok(self.config.schedule.resolve(RunLength { steps: config.steps(), batch }, config.peak_lr)?)
+        RunLength { steps: config.steps(), batch }
     }
 
     /// How every run is trained, with a tokenizer of so many entries.
@@ -165,10 +194,11 @@ impl Pipeline {
 
     fn design(&self) -> Design {
         let (config, first) = (&self.config.trial, self.config.run.seed);
+        let ranks = config.arms.iter().map(ToString::to_string);
         Design {
             control: CONTROL.to_owned(),
             floor: Some(FLOOR.to_owned()),
-            arms: config.arms.iter().map(ToString::to_string).collect(),
+            arms: ranks.chain(config.schedules.iter().map(|tried| tried.arm())).collect(),
             seeds: (0..config.seeds).map(|number| first.wrapping_add(number)).collect(),
         }
     }
@@ -209,9 +239,11 @@ impl Pipeline {
     ) -> TrialPlan {
         let (config, design) = (&self.config.trial, self.design());
         let hashes: BTreeMap<&str, ContentHash> = arms.selections().collect();
+        let tried: Vec<String> = config.schedules.iter().map(|tried| tried.arm()).collect();
         let selections = arm_names(&design).map(|arm| {
-            let names: Vec<String> = match arm.as_str() {
-                CONTROL | FLOOR => design.seeds.iter().map(|seed| drawn_name(&arm, *seed)).collect(),
+            let drawn = if tried.contains(&arm) { CONTROL } else { arm.as_str() };
+            let names: Vec<String> = match drawn {
+                CONTROL | FLOOR => design.seeds.iter().map(|seed| drawn_name(drawn, *seed)).collect(),
                 _ => vec![arm.clone()],
             };
             let of = |name: &String| gathered.arms.iter().position(|of| of.name == *name);
@@ -237,6 +269,7 @@ impl Pipeline {
             headwater: env!("CARGO_PKG_VERSION").to_owned(),
             scores: scores.to_string(),
             selections,
+            schedules: Vec::new(),
             primary_metric: PRIMARY_METRIC.to_owned(),
             test: TEST.to_owned(),
             domains: domains.collect(),
@@ -247,9 +280,10 @@ impl Pipeline {
             },
             tokenizer: gathered.tokenizer.hash(),
             training: self.training(usize::try_from(gathered.tokenizer.vocab_size()).unwrap_or(usize::MAX)),
-            schedule: serde_json::to_value(&self.config.schedule).unwrap_or_default(),
+            schedule: serde_json::to_value(self.course(&self.config.schedule)).unwrap_or_default(),
             peak_lr: config.peak_lr,
             steps: schedule.steps(),
+            decay_from: schedule.decay().map(|decay| decay.start),
             design,
         }
     }

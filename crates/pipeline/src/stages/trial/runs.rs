@@ -1,5 +1,6 @@
 //! The runs of a trial, each trained from where it was stopped.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use arrow::array::{ArrayRef, Float64Array, RecordBatch, UInt64Array};
 use bytes::Bytes;
 use fs_err as fs;
 use headwater_record::Part;
-use headwater_schedule::Schedule;
+use headwater_schedule::{RunLength, Schedule};
 use headwater_train::{RunFolder, Settings, StepLog, Trainer, pretrain};
 use headwater_trial::{ArmText, HeldOutDocument, Mixture, RunResult, TrialPlan};
 use parquet::arrow::ArrowWriter;
@@ -17,21 +18,26 @@ use serde::{Deserialize, Serialize};
 
 use super::gather::Gathered;
 use super::names::{drawn_name, path_name};
+use super::schedules::Course;
 use crate::pipeline::json_bytes;
 use crate::{Error, Event, Pipeline, Progress, Result, Total};
 
 /// Steps from one checkpoint to the next.
 const EVERY_STEPS: u64 = 100;
 
-/// Share of the steps, from the end, that the training loss is told of.
-const LAST_PART: u64 = 10;
+/// Stretches of a run that its training loss is told of.
+const STRETCHES: usize = 50;
 
 /// What all runs of a trial have in common.
 pub(super) struct Runs<'a> {
     pub(super) pipeline: &'a Pipeline,
     pub(super) plan: &'a TrialPlan,
     pub(super) gathered: &'a Gathered,
+    /// The course of every arm that tries no other.
     pub(super) schedule: &'a Schedule,
+    /// The courses of those that do.
+    pub(super) courses: BTreeMap<&'a str, Course>,
+    pub(super) length: RunLength,
     /// The folder of the trial, relative to the output.
     pub(super) folder: String,
 }
@@ -85,8 +91,13 @@ impl Runs<'_> {
         let steps = self.plan.steps * missing.len() as u64;
         let step = self.pipeline.step("trial", "steps", Total::Exactly(steps));
         let judged = self.judged()?;
+        let mut waiting = 0;
         for run in missing {
-            let result = self.one(run, &judged, &*step)?;
+            let Some(schedule) = self.schedule_of(run)? else {
+                waiting += 1;
+                continue;
+            };
+            let result = self.one((run, &schedule), &judged, &*step)?;
             self.pipeline.tell(&Event::TrialRun {
                 arm: result.arm.clone(),
                 seed: result.seed,
@@ -94,8 +105,28 @@ impl Runs<'_> {
             });
             results.push(result);
         }
+        step.spare(self.plan.steps * waiting);
         step.finish();
+        if waiting > 0 {
+            tracing::warn!(
+                "runs that wait for the log of the first run of `{}`, which another part trains: {waiting}; start this part again after it",
+                self.plan.design.control
+            );
+        }
         Ok(results)
+    }
+
+    /// The course of a run; `None` if what it is refined from is not there yet.
+    fn schedule_of(&self, run: &Run<'_>) -> Result<Option<Schedule>> {
+        match self.courses.get(run.arm) {
+            None => Ok(Some(self.schedule.clone())),
+            Some(Course::Known(schedule)) => Ok(Some(schedule.clone())),
+            Some(Course::Refined) => {
+                let Some(seed) = self.plan.design.seeds.first() else { return Ok(None) };
+                let path = self.path_of(&self.plan.design.control, *seed, "parquet");
+                self.pipeline.refined_schedule(&path, self.length)
+            }
+        }
     }
 
     /// Every run, in the order in which they are trained.
@@ -103,7 +134,8 @@ impl Runs<'_> {
         let mut runs = Vec::new();
         for seed in &self.plan.design.seeds {
             for arm in &self.plan.selections {
-                let name = if arm.texts.len() > 1 { drawn_name(&arm.arm, *seed) } else { arm.arm.clone() };
+                let texts = self.plan.texts_of(&arm.arm);
+                let name = if arm.texts.len() > 1 { drawn_name(texts, *seed) } else { texts.to_owned() };
                 let of = self.gathered.arms.iter().find(|of| of.name == name);
                 runs.extend(of.map(|of| Run { arm: &arm.arm, seed: *seed, text: &of.text }));
             }
@@ -112,7 +144,11 @@ impl Runs<'_> {
     }
 
     fn result_path(&self, run: &Run<'_>) -> String {
-        format!("{}/runs/{}/{}.json", self.folder, path_name(run.arm), run.seed)
+        self.path_of(run.arm, run.seed, "json")
+    }
+
+    fn path_of(&self, arm: &str, seed: u64, extension: &str) -> String {
+        format!("{}/runs/{}/{seed}.{extension}", self.folder, path_name(arm))
     }
 
     fn result(&self, run: &Run<'_>) -> Result<Option<RunResult>> {
@@ -128,7 +164,12 @@ impl Runs<'_> {
     }
 
     /// Trains one run to its end and judges it.
-    fn one(&self, run: &Run<'_>, judged: &[Judged], progress: &dyn Progress) -> Result<RunResult> {
+    fn one(
+        &self,
+        (run, schedule): (&Run<'_>, &Schedule),
+        judged: &[Judged],
+        progress: &dyn Progress,
+    ) -> Result<RunResult> {
         let work = self.work_folder(run)?;
         let settings = Settings { seed: run.seed, ..self.plan.training.clone() };
         let (sequences, length) = (settings.sequences, settings.length);
@@ -155,24 +196,22 @@ impl Runs<'_> {
             progress.advance_tokens(done.log.tokens);
             Ok(if self.pipeline.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         };
-        let trainer = pretrain(&settings, self.schedule, folder, next, watch)?;
-        if trainer.completed() < self.schedule.steps() {
+        let trainer = pretrain(&settings, schedule, folder, next, watch)?;
+        if trainer.completed() < schedule.steps() {
             return Err(Error::Cancelled);
         }
-        let stable = Trainer::resume(&settings, self.schedule, &work.join("stable"))?;
-        let last = self.schedule.steps() - (self.schedule.steps() / LAST_PART).max(1);
-        let losses: Vec<f64> = log.rows.iter().filter(|row| row.step >= last).map(|row| row.loss).collect();
+        let stable = Trainer::resume(&settings, schedule, &work.join("stable"))?;
         let result = RunResult {
             plan: self.plan.hash(),
             arm: run.arm.to_owned(),
             seed: run.seed,
             after: judge(&trainer, judged)?,
             before_decay: stable.map(|stable| judge(&stable, judged)).transpose()?,
-            training_loss: losses.iter().sum::<f64>() / losses.len().max(1) as f64,
+            training_losses: log.stretches(),
         };
         let place = self.pipeline.place();
         let path = self.result_path(run);
-        place.write(&path.replace(".json", ".parquet"), log.parquet()?)?;
+        place.write(&self.path_of(run.arm, run.seed, "parquet"), log.parquet()?)?;
         if self.plan.design.seeds.first() == Some(&run.seed) {
             self.export(run, &trainer, &work)?;
         }
@@ -283,6 +322,12 @@ impl RunLog {
         file.write_all(line(&row).as_bytes()).map_err(failed)?;
         self.rows.push(row);
         Ok(())
+    }
+
+    /// Mean loss of each stretch of the run.
+    fn stretches(&self) -> Vec<f64> {
+        let step = self.rows.len().div_ceil(STRETCHES).max(1);
+        self.rows.chunks(step).map(|rows| rows.iter().map(|row| row.loss).sum::<f64>() / rows.len() as f64).collect()
     }
 
     /// The log as a file that trackers and `schedule refine` read.
