@@ -5,7 +5,7 @@ use svg::node::element::Rectangle;
 
 use super::Figure;
 use super::axis::Ruler;
-use super::frame::{BELOW, RIGHT, WIDTH, axis_title, below, paper, text};
+use super::frame::{BELOW, RIGHT, WIDTH, axis_title, below, paper, shortened, text};
 use crate::draw::round;
 use crate::escape;
 
@@ -17,6 +17,9 @@ const ROW: f64 = 30.0;
 
 /// Bars that are drawn; the rest is in tables.
 const MOST_BARS: usize = 24;
+
+/// Characters of a name, which leave room for its number.
+const NAME_CHARACTERS: usize = 34;
 
 /// A named number.
 #[derive(Clone, Debug)]
@@ -52,16 +55,10 @@ pub(crate) fn bars(title: &str, axis: &Axis, bars: &[Bar]) -> Figure {
             .set("height", 10)
             .set("class", bar.class);
         picture = picture
-            .add(text(shortened(&bar.name), (LEFT, top + 11.0), "name"))
+            .add(text(shortened(&bar.name, NAME_CHARACTERS), (LEFT, top + 11.0), "name"))
             .add(text(bar.shown.as_str(), (WIDTH - RIGHT, top + 11.0), "name end"))
             .add(mark);
     }
     let picture = picture.add(below(&x, &axis_title(axis), (LEFT, height - BELOW)));
     Figure { title: title.to_owned(), caption: None, drawing: picture.to_string(), class: "bars" }
-}
-
-/// A name that leaves room for its number.
-fn shortened(name: &str) -> String {
-    let name = escape::name(name);
-    if name.chars().count() <= 34 { name } else { name.chars().take(33).chain(['…']).collect() }
 }

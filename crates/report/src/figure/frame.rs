@@ -85,6 +85,12 @@ pub(crate) fn tenth(pixels: f64) -> f64 {
     if tenth == 0.0 { 0.0 } else { tenth }
 }
 
+/// A name of at most so many characters, which may be foreign.
+pub(crate) fn shortened(name: &str, most: usize) -> String {
+    let name = escape::name(name);
+    if name.chars().count() <= most { name } else { name.chars().take(most - 1).chain(['…']).collect() }
+}
+
 /// Text that begins a title.
 pub(crate) fn capital(text: &str) -> String {
     let mut characters = text.chars();

@@ -5,7 +5,7 @@ use svg::node::element::{Circle, Rectangle};
 
 use super::Figure;
 use super::axis::Ruler;
-use super::frame::{BELOW, RIGHT, WIDTH, axis_title, below, paper, rule, tenth, text};
+use super::frame::{BELOW, RIGHT, WIDTH, axis_title, below, paper, rule, shortened, tenth, text};
 use crate::escape;
 use crate::numbers::signed;
 
@@ -17,6 +17,9 @@ const ROW: f64 = 32.0;
 
 /// Intervals that are drawn; the rest is in tables.
 const MOST_ROWS: usize = 24;
+
+/// Characters of a name, which leave room for what stands to its right.
+const NAME_CHARACTERS: usize = 30;
 
 /// A named number with its interval.
 #[derive(Clone, Debug)]
@@ -61,7 +64,7 @@ pub(crate) fn intervals(title: &str, axis: &Axis, of: &[Interval], around_zero: 
         let middle = top + 21.0;
         let (low, high) = (x.at(interval.low), x.at(interval.high));
         picture = picture
-            .add(text(escape::name(&interval.name), (LEFT, top + 11.0), "name"))
+            .add(text(shortened(&interval.name, NAME_CHARACTERS), (LEFT, top + 11.0), "name"))
             .add(text(interval.said.as_str(), (WIDTH - RIGHT, top + 11.0), "name end"))
             .add(rule((low, middle), (high, middle), "reach"))
             .add(rule((low, middle - 4.0), (low, middle + 4.0), "reach"))

@@ -5,7 +5,7 @@ use svg::node::element::{Polyline, Rectangle};
 
 use super::Figure;
 use super::axis::Ruler;
-use super::frame::{BELOW, HEIGHT, LEFT, RIGHT, TOP, WIDTH, axes, axis_title, paper, rule, tenth, text};
+use super::frame::{BELOW, HEIGHT, LEFT, RIGHT, TOP, WIDTH, axes, axis_title, paper, rule, shortened, tenth, text};
 use super::points::range;
 use crate::draw::CURVES;
 use crate::escape;
@@ -22,14 +22,13 @@ pub(crate) struct NamedLine {
     pub(crate) points: Vec<(f64, f64)>,
 }
 
-/// Draws lines, as many as are told apart; to the right of `shaded_from` the drawing is shaded.
+/// Draws lines from zero on, as many as are told apart; to the right of `shaded_from` the drawing is shaded.
 pub(crate) fn lines(title: &str, (x, y): (&Axis, &Axis), of: &[NamedLine], shaded_from: Option<f64>) -> Figure {
     let shown = &of[..of.len().min(CURVES.len())];
     let points = || shown.iter().flat_map(|line| &line.points);
     let sides = range(points().map(|point| point.0)).zip(range(points().map(|point| point.1)));
     let Some(((_, right), (low, high))) = sides else { return Figure::of_nothing(title.to_owned()) };
-    let left = points().map(|point| point.0).fold(right, f64::min);
-    let across = Ruler::new((left, right), x.scale, (LEFT, WIDTH - RIGHT));
+    let across = Ruler::new((0.0, right), x.scale, (LEFT, WIDTH - RIGHT));
     let upward = Ruler::new((low, high), y.scale, (HEIGHT - BELOW, TOP));
     let titles = (axis_title(x), axis_title(y));
     let ends = |line: &NamedLine| {
@@ -64,7 +63,7 @@ pub(crate) fn lines(title: &str, (x, y): (&Axis, &Axis), of: &[NamedLine], shade
             .set("stroke", colour.light)
             .set("stroke-width", 1.6)
             .set("stroke-dasharray", dashes);
-        picture = picture.add(drawn).add(swatch).add(text(escape::name(&line.name), (LEFT + 32.0, key + 3.5), "name"));
+        picture = picture.add(drawn).add(swatch).add(text(shortened(&line.name, 48), (LEFT + 32.0, key + 3.5), "name"));
     }
     Figure { title: title.to_owned(), caption: None, drawing: picture.to_string(), class: "lines" }
 }
