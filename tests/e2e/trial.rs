@@ -133,11 +133,14 @@ fn schedules_are_tried_on_the_texts_of_the_control_and_the_page_shows_the_trial(
     for part in ["<section id=\"trial\"", "Difference from random text", "schedule:refined", "Loss over the runs"] {
         assert!(page.contains(part), "{part}");
     }
+    let before = &site.json("trial.json")?["before_decay"]["arms"];
+    let before: Vec<_> = before.as_array().into_iter().flatten().map(|of| of["arm"].as_str()).collect();
+    assert_eq!(before, [Some("influence")], "the rate of the others falls elsewhere");
     // run 0 is that which the others are refined from: the part that lacks it leaves what it cannot train
     fs_err::remove_dir_all(site.path(OUTPUT).join("trial"))?;
     fs_err::remove_file(site.path(OUTPUT).join("trial.json"))?;
     let part = |part: &'static str| site.stage("trial", &[&["--part", part][..], &set(&tried)].concat());
-    part("1/2")?.says(0, &["wait for the log of the first run of `random`", "trains: 1"]);
+    part("1/2")?.says(0, &["wait for the log of the first run of `random`: 1"]);
     part("0/2")?.prints(&["9 of 10 runs are done"]);
     part("1/2")?.prints(&["schedule:refined"]);
     assert_same(&first, &left(&site)?, "a trial in parts");
@@ -154,7 +157,9 @@ fn what_cannot_be_tried_is_one_clear_line() -> Outcome {
         ("trial.arms=[\"random\"]", &["trial.arms = random", "always there"]),
         ("trial.arms=[\"influense\"]", &["influense", "did you mean `influence`?"]),
         ("trial.schedules=[\"refined\", \"refined\"]", &["trial.schedules = refined", "tried once"]),
-        ("trial.schedules=[\"step\"]", &["step", "inverse-sqrt"]),
+        ("trial.schedules=[\"step\"]", &["step", "cosine"]),
+        ("trial.schedules=[\"wsd\"]", &["trial.schedules = wsd", "which the control has"]),
+        ("trial.arms=[]", &["trial.arms = []", "nothing to try"]),
         ("trial.tokens=10", &["trial.tokens = 10"]),
         ("trial.model=huge", &["huge", "tiny"]),
         ("trial.vocabulary=100", &["trial.vocabulary = 100", "257"]),

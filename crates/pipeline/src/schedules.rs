@@ -5,6 +5,8 @@
 
 mod log;
 
+pub(crate) use log::warn_of_norms;
+
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -243,7 +245,7 @@ pub fn refine(request: &RefineRequest, environment: &Environment) -> Result<Refi
         Error::Refine { file, read, edges, hint, source: Box::new(source) }
     })?;
     let summary = refined.summary(&log);
-    log::warn(&summary);
+    warn_of_norms(&summary);
     Ok(RefinedSchedule { summary, refined })
 }
 

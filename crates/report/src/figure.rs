@@ -19,7 +19,7 @@ pub(crate) use bars::{Bar, bars};
 pub(crate) use density::density;
 pub(crate) use histogram::{Cut, against_all, distribution, place};
 pub(crate) use intervals::{Interval, intervals};
-pub(crate) use lines::{NamedLine, lines};
+pub(crate) use lines::{MOST_LINES, NamedLine, lines};
 pub(crate) use points::{line, scatter};
 pub(crate) use steps::{Step, steps};
 

@@ -116,7 +116,8 @@ fn a_trial_is_shown_with_its_intervals_and_verdicts() -> Outcome {
         assert!(section.contains(part), "{part}");
     }
     assert_eq!(section.matches("class=\"point\"").count(), 4, "an interval an arm");
-    assert_eq!(section.matches("<polyline").count(), 5, "a line an arm, and the control's");
+    assert_eq!(section.matches("<polyline").count(), 6, "as many lines as are told apart");
+    assert!(section.contains("1 more arms are in trial.json"));
     assert!(!render_page(&PageInputs::default()).contains("id=\"trial\""));
     Ok(())
 }

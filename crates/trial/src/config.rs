@@ -24,7 +24,7 @@ pub struct TrialConfig {
     /// Highest learning rate; its course is that of `[schedule]`, but for the warm-up.
     pub peak_lr: f64,
     /// Share of a run, from 0 to 1, in which the rate rises, instead of that of `[schedule]`: so short a run needs a larger share. Without it, what differs
-    /// between two runs is mostly their first steps.
+    /// between two runs is mostly their first steps. Kinds without a warm-up, and a refined schedule, have none.
     pub warmup: f64,
     /// Tokens that the model sees together.
     pub sequence_tokens: usize,
@@ -69,8 +69,6 @@ pub enum TriedSchedule {
     Cosine,
     /// The peak to the end.
     Constant,
-    /// Inverse square root of the step, then a decay.
-    InverseSqrt,
     /// Refined from the gradient norms, l1, of the control's run under the first seed (arXiv 2310.07831).
     Refined,
 }
@@ -84,7 +82,6 @@ impl TriedSchedule {
             Self::Linear => "linear",
             Self::Cosine => "cosine",
             Self::Constant => "constant",
-            Self::InverseSqrt => "inverse-sqrt",
             Self::Refined => "refined",
         }
     }
@@ -179,6 +176,13 @@ impl TrialConfig {
                 "it is a number of tokens, at least a batch",
             )
         };
+        let has_arms = !self.arms.is_empty() || !self.schedules.is_empty();
+        unless(
+            has_arms,
+            "trial.arms",
+            "[]".to_owned(),
+            "there is nothing to try: name a rank, or a schedule in `trial.schedules`",
+        )?;
         let is_random = |rank: &&RankBy| **rank == RankBy::Random;
         let random = self.arms.iter().find(is_random).map(ToString::to_string).unwrap_or_default();
         unless(random.is_empty(), "trial.arms", random, "a random selection is always there; leave it out")?;
@@ -232,6 +236,7 @@ mod tests {
         assert_eq!(config().steps(), 1_953);
         let wrong = [
             (TrialConfig { seeds: 1, ..config() }, "trial.seeds = 1"),
+            (TrialConfig { arms: Vec::new(), ..config() }, "trial.arms = []"),
             (TrialConfig { arms: vec![RankBy::Random], ..config() }, "trial.arms = random"),
             (TrialConfig { arms: vec![RankBy::Loss, RankBy::Copied, RankBy::Loss], ..config() }, "trial.arms = loss"),
             (TrialConfig { schedules: vec![TriedSchedule::Refined; 2], ..config() }, "trial.schedules = refined"),

@@ -19,7 +19,7 @@ pub struct RunResult {
     pub after: Vec<f64>,
     /// The same at the end of the stable phase, before the decay of the rate; none under a schedule without a decay.
     pub before_decay: Option<Vec<f64>>,
-    /// Mean loss of the training batches in each of at most 50 equal stretches of the run, nats a token.
+    /// Mean loss of the training batches in each of at most 50 stretches of the run, of equal length but the last, nats a token.
     pub training_losses: Vec<f64>,
 }
 

@@ -77,6 +77,17 @@ pub struct Judgement {
     pub arms: Vec<JudgedArm>,
 }
 
+impl Judgement {
+    /// Returns the comparison of `arm` with the control, be it judged or the noise floor, of name `floor`.
+    #[must_use]
+    pub fn comparison_of(&self, arm: &str, floor: Option<&str>) -> Option<&Comparison> {
+        if floor == Some(arm) {
+            return self.floor.as_ref();
+        }
+        self.arms.iter().find(|judged| judged.arm == arm).map(|judged| &judged.comparison)
+    }
+}
+
 impl Design {
     /// Returns what the trial can see, before it is run.
     ///

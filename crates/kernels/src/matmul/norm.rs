@@ -51,6 +51,7 @@ impl<E: Operand> Task for RmsNorm<'_, '_, E> {
     fn run<S: Simd>(self, simd: S) {
         let Norm { width, weight, eps, .. } = self.norm;
         let stride = padded_depth(width);
+        assert!(weight.is_none_or(|weight| weight.len() == width), "a norm has a weight for each number");
         for (row, x) in self.x.chunks_exact(width).enumerate() {
             let scale = simd.splat(inverse_rms(simd, x, eps));
             let (out, padding) = self.out[row * stride..][..stride].split_at_mut(width);

@@ -83,7 +83,7 @@ pub(crate) trait Simd: Copy {
         }
     }
 
-    /// e^x, relative error below 2⁻²² · (1 + |x| / 3); x below −87 gives at most e^−87, about 10⁻³⁸, and x above 87 gives e^87 or infinity.
+    /// e^x, relative error below 2⁻²² · (1 + |x| / 3); x below −87 gives at most e^−87, about 10⁻³⁸, and x above 87 gives e^87 at least, e^x or infinity at most.
     ///
     /// # Source
     /// 2^n · e^r with r = x − n·ln 2 in two parts, as in Cephes `expf` (Moshier 1989), and the polynomial of degree 6 with the least

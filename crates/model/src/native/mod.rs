@@ -1,6 +1,6 @@
 //! The fast engine on a CPU: packed weights, one window a thread, the streams of a window side by side.
 //!
-//! Layers below the first masked head are computed once; from there on the intact and the masked stream go through every layer
+//! Layers below the first masked head are computed once, and so are the queries, keys, values and intact heads of its layer; from there on the intact and the masked stream go through every layer
 //! together, so that each weight is read once for both. Neither logits nor attention matrices are stored.
 //!
 //! The network is what a [`DecoderSpec`] says; see `decoder` for how it comes to the kernels.

@@ -63,7 +63,7 @@ fn read_parquet(
 }
 
 /// Warns where the norms say little, or where the log tells of less than it seems.
-pub(super) fn warn(summary: &RefineSummary) {
+pub(crate) fn warn_of_norms(summary: &RefineSummary) {
     if summary.window == 1 {
         tracing::warn!("the filter is one norm wide, so nothing is filtered: more norms or a wider --tau smooth noise");
     }

@@ -11,7 +11,7 @@ use headwater_select::{Mixtures, Rule, SelectedWeight, StoredSidecars, profile};
 use headwater_trial::TrialFile;
 
 use crate::error::chain;
-use crate::stages::trial::shown_trial;
+use crate::stages::trial::{scores_hash, shown_trial};
 use crate::{Arm, Class, Error, Pipeline, Result, Total};
 
 impl Pipeline {
@@ -60,7 +60,15 @@ impl Pipeline {
             .map(|(schedule, tokens_per_step)| PlannedSchedule { schedule, tokens_per_step: *tokens_per_step });
         let mixture = selection.as_ref().map(|selection| self.mixture(selection, planned)).transpose();
         let mixture = mixture.map_err(|error| refused("the mixture", error)).ok().flatten();
-        let trial = self.trial_file().map_err(|error| refused("the trial", error)).ok().flatten();
+        let trial = match self.trial_file() {
+            Err(error) if error.class() == Class::Transient => return Err(error),
+            trial => trial.map_err(|error| refused("the trial", error)).ok().flatten(),
+        };
+        if let Some((trial, run)) = trial.as_ref().zip(run)
+            && trial.plan.scores != scores_hash(run).to_string()
+        {
+            warnings.push("The trial is of other scores than those of this run.".to_owned());
+        }
         let trial = trial.map(|file| shown_trial(&file, self.describe(&RunFolder::trial(&file.trial))));
         let html = render_page(&PageInputs {
             pipeline: &self.command_line,

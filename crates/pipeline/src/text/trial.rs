@@ -5,7 +5,7 @@ use headwater_trial::{Comparison, JudgedArm, Judgement, TrialFile, reach};
 
 use super::format::duration;
 use super::table::{Column, drawn};
-use crate::stages::trial::{TrialForecast, TrialSummary};
+use crate::stages::trial::{FLOOR_VERDICT, TrialForecast, TrialSummary};
 
 /// Passes over a domain's text from which on it is said to be repeated.
 const REPEATED: f64 = 1.1;
@@ -78,6 +78,7 @@ pub fn trial(summary: &TrialSummary, width: usize) -> String {
 
 fn verdicts(trial: &TrialFile) -> Vec<Column> {
     let Judgement { arms, floor, .. } = &trial.judgement;
+    let floor_name = trial.plan.design.floor.as_deref();
     let control = arms.first().map(|arm| arm.comparison.control_mean);
     /// A line of the table: an arm, its comparison if it has one, and its verdict.
     struct Line<'a> {
@@ -97,7 +98,7 @@ fn verdicts(trial: &TrialFile) -> Vec<Column> {
         comparison: Some(&judged.comparison),
         judged: Some(judged),
     }));
-    let before = |arm: &str| trial.before_decay.as_ref()?.arms.iter().find(|of| of.arm == arm);
+    let before = |arm: &str| trial.before_decay.as_ref()?.comparison_of(arm, floor_name);
     let numbers = |header: &str, cell: &dyn Fn(&Line<'_>) -> Option<String>| {
         Column::numbers(header, lines.iter().map(|line| cell(line).unwrap_or_else(|| "–".to_owned())).collect())
     };
@@ -113,10 +114,10 @@ fn verdicts(trial: &TrialFile) -> Vec<Column> {
         numbers("verdict", &|line| {
             line.judged
                 .map(|judged| judged.verdict.as_str().to_owned())
-                .or_else(|| line.comparison.map(|_| "the floor".to_owned()))
+                .or_else(|| line.comparison.map(|_| FLOOR_VERDICT.to_owned()))
         }),
         numbers("smallest that\nwould be found", &|line| Some(format!("{:.4}", line.judged?.smallest_detectable?))),
-        numbers("before the\ndecay", &|line| Some(format!("{:+.4}", before(line.arm)?.comparison.mean_difference))),
+        numbers("before the\ndecay", &|line| Some(format!("{:+.4}", before(line.arm)?.mean_difference))),
     ]
 }
 

@@ -153,7 +153,7 @@ def trial(
     part: tuple[int, int] | None = None,
     on_event: OnEvent | None = None,
 ) -> dict[str, Any]:
-    """Trains small models on several selections and judges them; ``dry_run`` says what it takes and could see."""
+    """Trains small models on several selections, or under several schedules, and judges them; ``dry_run`` says what it takes and could see."""
     options = [*flags_of({"--dry-run": dry_run}), *part_of(part)]
     return Run(pipeline, overrides)._json("trial", *options, on_event=on_event)
 

@@ -13,7 +13,7 @@ pub(crate) fn trial(domains: &[String], hostile: &str) -> ShownTrial {
         smallest: is_judged.then_some(half * 1.3),
     };
     let arms = vec![
-        arm("random-again", "random, the floor", 0.0021, 0.0074, false),
+        arm("random-again", "the floor", 0.0021, 0.0074, false),
         arm("influence", "better", -0.0204, 0.0061, true),
         arm("loss", "worse", 0.0315, 0.0102, true),
         arm(hostile, "not distinguishable", -0.0012, 0.0083, true),
@@ -33,11 +33,14 @@ pub(crate) fn trial(domains: &[String], hostile: &str) -> ShownTrial {
             .to_owned(),
         courses: vec![
             course("random", 3.1),
-            course("random-again", 3.1),
             course("influence", 2.9),
             course("loss", 3.6),
             course(hostile, 3.0),
+            course("schedule:refined", 3.05),
+            course("copied", 3.2),
+            course("compression", 3.3),
         ],
+        schedule_arms: 1,
         decay_from: Some(0.75),
         floor: Some(0.0081),
         domains: domains

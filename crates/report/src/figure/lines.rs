@@ -14,6 +14,9 @@ use crate::numbers::value;
 /// Height of a line of the legend.
 const ROW: f64 = 16.0;
 
+/// Lines that are drawn: as many as are told apart.
+pub(crate) const MOST_LINES: usize = CURVES.len();
+
 /// A line through (right, up).
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct NamedLine {
@@ -24,7 +27,7 @@ pub(crate) struct NamedLine {
 
 /// Draws lines from zero on, as many as are told apart; to the right of `shaded_from` the drawing is shaded.
 pub(crate) fn lines(title: &str, (x, y): (&Axis, &Axis), of: &[NamedLine], shaded_from: Option<f64>) -> Figure {
-    let shown = &of[..of.len().min(CURVES.len())];
+    let shown = &of[..of.len().min(MOST_LINES)];
     let points = || shown.iter().flat_map(|line| &line.points);
     let sides = range(points().map(|point| point.0)).zip(range(points().map(|point| point.1)));
     let Some(((_, right), (low, high))) = sides else { return Figure::of_nothing(title.to_owned()) };

@@ -39,7 +39,7 @@ pub struct PageInputs<'a> {
     pub warnings: &'a [String],
 }
 
-/// What a trial came to: small models trained on competing selections, judged by text that none of them has seen.
+/// What a trial came to: small models trained on competing selections or under competing schedules, judged by text that none of them has seen.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ShownTrial {
     /// The folder of its plan, runs and models.
@@ -58,9 +58,11 @@ pub struct ShownTrial {
     pub run_tokens: u64,
     /// How far below known scales it lies, a sentence.
     pub reach: String,
+    /// Arms that train on the texts of the control, under another course of the learning rate.
+    pub schedule_arms: usize,
     /// Each arm's mean loss of what it trains on, in equal stretches of the run, nats a token.
     pub courses: Vec<(String, Vec<f64>)>,
-    /// Share of the run from which the rate falls, if it does.
+    /// Share of the run from which the rate of the control falls, if it does.
     pub decay_from: Option<f64>,
     /// Standard deviation over seeds of the difference of two arms that are made alike, bits per byte.
     pub floor: Option<f64>,

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use super::inputs::{PageInputs, ShownArm, ShownTrial};
 use super::table::{facts, number, scrolled};
 use crate::escape::named;
-use crate::figure::{Figure, Interval, NamedLine, intervals, lines};
+use crate::figure::{Figure, Interval, MOST_LINES, NamedLine, intervals, lines};
 use crate::numbers::{UNKNOWN, counted, grouped, short, signed};
 
 /// Rows and columns of a table.
@@ -19,7 +19,9 @@ pub(super) fn trial(inputs: &PageInputs<'_>) -> Option<Markup> {
     Some(html! {
         p.about {
             "Small models were trained on each selection (an arm) and on as much text at random, and judged by text that none of them has seen, in bits per byte: "
-            "lower is better. “Not distinguishable” means that the trial did not tell the arm from random, not that they are equal: it would have missed "
+            "lower is better. "
+            @if trial.schedule_arms > 0 { "Arms named “schedule:” train on the random text under another course of the learning rate. " }
+            "“Not distinguishable” means that the trial did not tell the arm from random, not that they are equal: it would have missed "
             "what is smaller than its last column. " (reach)
         }
         (facts(&[
@@ -72,7 +74,12 @@ fn courses(trial: &ShownTrial) -> Figure {
     let of: Vec<NamedLine> = trial.courses.iter().map(line).collect();
     let axes = (&axis("share of the run", "%"), &axis("training loss", "nats a token"));
     let drawn = lines("Loss over the runs", axes, &of, trial.decay_from.map(|share| 100.0 * share));
-    let caption = html! { "mean over seeds, of the text that each arm trains on: easier text has a lower line, which says nothing of the model" };
+    let more = trial.courses.len().saturating_sub(MOST_LINES);
+    let caption = html! {
+        "mean over seeds, of the text that each arm trains on: a selection of easier text has a lower line, which says nothing of the model"
+        @if trial.decay_from.is_some() { "; the shade is the decay of " code { "[schedule]" } }
+        @if more > 0 { "; " (more) " more arms are in trial.json" }
+    };
     Figure { caption: Some(caption), ..drawn }
 }
 

@@ -94,6 +94,7 @@ impl Task for RoundNorm<'_> {
     fn run<S: Simd>(self, simd: S) {
         let Self { x, norm: Norm { width, weight, eps, basis }, to: Int8Rows { values, steps, row }, stride } = self;
         row.resize(width, 0.0);
+        assert!(weight.is_none_or(|weight| weight.len() == width), "a norm has a weight for each number");
         let rows = x.chunks_exact(width).zip(values.chunks_exact_mut(stride)).zip(steps);
         for ((x, to), step) in rows {
             let Some(weight) = weight else {

@@ -21,12 +21,13 @@ use headwater_trial::{
 };
 use serde::Serialize;
 
+use crate::error::chain;
 use crate::{Error, Pipeline, Result, Total};
 use gather::{Gathered, Gathering};
 use names::drawn_name;
 use runs::Runs;
 use schedules::Course;
-pub(crate) use shown::shown_trial;
+pub(crate) use shown::{FLOOR_VERDICT, shown_trial};
 
 /// Norm that gradients of a greater one are scaled to.
 const CLIP: f64 = 1.0;
@@ -74,6 +75,7 @@ impl Pipeline {
     /// [`Error::Trial`], [`Error::Schedule`] for settings that cannot be used.
     pub fn trial_forecast(&self) -> Result<TrialForecast> {
         let (config, schedule) = (&self.config.trial, self.trial_schedule()?);
+        self.tried_schedules(self.trial_length())?;
         let design = self.design();
         let sensitivity = design.sensitivity()?;
         let settings = self.training(config.vocabulary);
@@ -155,8 +157,11 @@ impl Pipeline {
         let file = TrialFile::of(&trial, &documents, &results)?;
         self.folder.write_json(&format!("{folder}/trial.json"), &file)?;
         self.folder.write_json(RunFolder::TRIAL, &file)?;
-        let report = self.write_report(Some(&run), Some(&plan))?;
-        self.tell_written(&report);
+        // the verdicts are there, whatever becomes of the page
+        match self.write_report(Some(&run), Some(&plan)) {
+            Ok(report) => self.tell_written(&report),
+            Err(error) => tracing::warn!("the report was not written: {}", chain(&error)),
+        }
         Ok(TrialSummary { folder: self.describe(&folder), runs: results.len(), planned, trial: Some(file) })
     }
 
@@ -299,7 +304,7 @@ impl Pipeline {
 }
 
 /// What names all scores of a run.
-fn scores_hash(run: &RunFile) -> ContentHash {
+pub(crate) fn scores_hash(run: &RunFile) -> ContentHash {
     let fingerprints: Vec<String> = run.sources.iter().map(|source| source.fingerprint.to_string()).collect();
     ContentHash::of_fields(fingerprints.iter().map(String::as_bytes))
 }

@@ -79,41 +79,46 @@ impl Runs<'_> {
     pub(super) fn train(&self, part: Part) -> Result<Vec<RunResult>> {
         let runs = self.runs();
         let is_ours = |at: usize| at % part.of().max(1) == part.index();
-        let mut results = Vec::new();
         let mut missing = Vec::new();
         for (at, run) in runs.iter().enumerate() {
-            match self.result(run)? {
-                Some(result) => results.push(result),
-                None if is_ours(at) => missing.push(run),
-                None => {}
+            if self.result(run)?.is_none() && is_ours(at) {
+                missing.push(run);
             }
         }
         let steps = self.plan.steps * missing.len() as u64;
         let step = self.pipeline.step("trial", "steps", Total::Exactly(steps));
         let judged = self.judged()?;
-        let mut waiting = 0;
-        for run in missing {
-            let Some(schedule) = self.schedule_of(run)? else {
-                waiting += 1;
-                continue;
-            };
-            let result = self.one((run, &schedule), &judged, &*step)?;
-            self.pipeline.tell(&Event::TrialRun {
-                arm: result.arm.clone(),
-                seed: result.seed,
-                bits_per_byte: self.bits_per_byte(&result.after),
-            });
-            results.push(result);
+        // what a schedule is refined from may be there later
+        while !missing.is_empty() {
+            let (before, mut waiting) = (missing.len(), Vec::new());
+            for run in missing {
+                let Some(schedule) = self.schedule_of(run)? else {
+                    waiting.push(run);
+                    continue;
+                };
+                let result = self.one((run, &schedule), &judged, &*step)?;
+                self.pipeline.tell(&Event::TrialRun {
+                    arm: result.arm,
+                    seed: result.seed,
+                    bits_per_byte: self.bits_per_byte(&result.after),
+                });
+            }
+            missing = waiting;
+            if missing.len() == before {
+                break;
+            }
         }
-        step.spare(self.plan.steps * waiting);
+        step.spare(self.plan.steps * missing.len() as u64);
         step.finish();
-        if waiting > 0 {
+        if !missing.is_empty() {
             tracing::warn!(
-                "runs that wait for the log of the first run of `{}`, which another part trains: {waiting}; start this part again after it",
-                self.plan.design.control
+                "runs that wait for the log of the first run of `{}`: {}; start this part again when the part that trains it is done",
+                self.plan.design.control,
+                missing.len()
             );
         }
-        Ok(results)
+        // other parts may have ended runs meanwhile
+        runs.iter().filter_map(|run| self.result(run).transpose()).collect()
     }
 
     /// The course of a run; `None` if what it is refined from is not there yet.
@@ -124,7 +129,8 @@ impl Runs<'_> {
             Some(Course::Refined) => {
                 let Some(seed) = self.plan.design.seeds.first() else { return Ok(None) };
                 let path = self.path_of(&self.plan.design.control, *seed, "parquet");
-                self.pipeline.refined_schedule(&path, self.length)
+                let table = format!("{}/schedules/{}.csv", self.folder, path_name(run.arm));
+                self.pipeline.refined_schedule(&path, &table, self.length)
             }
         }
     }
@@ -200,7 +206,9 @@ impl Runs<'_> {
         if trainer.completed() < schedule.steps() {
             return Err(Error::Cancelled);
         }
-        let stable = Trainer::resume(&settings, schedule, &work.join("stable"))?;
+        // a rate that falls elsewhere leaves nothing to compare before the decay
+        let decay = schedule.decay().map(|decay| decay.start).filter(|start| Some(*start) == self.plan.decay_from);
+        let stable = decay.map(|_| Trainer::resume(&settings, schedule, &work.join("stable"))).transpose()?.flatten();
         let result = RunResult {
             plan: self.plan.hash(),
             arm: run.arm.to_owned(),
@@ -315,7 +323,9 @@ impl RunLog {
             none => {
                 self.rows.retain(|before| before.step < row.step);
                 let kept: String = self.rows.iter().map(line).collect();
-                fs::write(&self.path, kept).map_err(failed)?;
+                let whole = self.path.with_extension("new");
+                fs::write(&whole, kept).map_err(failed)?;
+                fs::rename(&whole, &self.path).map_err(failed)?;
                 none.insert(fs::OpenOptions::new().append(true).open(&self.path).map_err(failed)?)
             }
         };

@@ -1,16 +1,21 @@
 //! The courses of the learning rate that a trial tries.
 
+use bytes::Bytes;
 use headwater_corpus::NumberFile;
 use headwater_schedule::norms::NormSource;
-use headwater_schedule::refine::{GradientNorm, RefineOptions, refine_log};
+use headwater_schedule::refine::{GradientNorm, RefineOptions, SPOILT_EDGES, refine_log};
 use headwater_schedule::{Kind, RunLength, Schedule, ScheduleConfig};
 use headwater_trial::{CONTROL, ScheduleArm, TriedSchedule};
 use serde_json::{Value, json};
 
+use crate::schedules::warn_of_norms;
 use crate::{Error, Pipeline, Result};
 
 /// The column of a run's log that schedules are refined from: what an Adam-type optimiser is refined by.
 const NORMS: &str = "grad_norm_l1";
+
+/// The column of its steps.
+const STEPS: &str = "step";
 
 /// The course of an arm.
 #[derive(Clone, Debug)]
@@ -22,12 +27,21 @@ pub(super) enum Course {
 
 impl Pipeline {
     /// The arms that try a schedule, as the plan describes them and with their courses.
+    ///
+    /// # Errors
+    /// [`Error::Trial`] for the course of the control; [`Error::Schedule`] for one that does not fit a run.
     pub(super) fn tried_schedules(&self, length: RunLength) -> Result<Vec<(ScheduleArm, Course)>> {
+        let control = self.trial_schedule()?;
         let of = |tried: &TriedSchedule| {
             let (schedule, course) = match Kind::ALL.into_iter().find(|kind| kind.name() == tried.as_str()) {
                 Some(kind) => {
                     let config = self.course(&ScheduleConfig { kind, ..ScheduleConfig::default() });
                     let schedule = config.resolve(length, self.config.trial.peak_lr)?;
+                    if schedule == control {
+                        let (name, value) = ("trial.schedules", tried.as_str().to_owned());
+                        let rule = "it is the course of `[schedule]`, which the control has";
+                        return Err(headwater_trial::Error::Setting { name, value, rule }.into());
+                    }
                     (serde_json::to_value(&config).unwrap_or_default(), Course::Known(schedule))
                 }
                 None => (refined_from(self.config.run.seed), Course::Refined),
@@ -37,23 +51,26 @@ impl Pipeline {
         self.config.trial.schedules.iter().map(of).collect()
     }
 
-    /// Refines the schedule of a run from the log at `path`, relative to the output; `None` before there is one.
-    pub(super) fn refined_schedule(&self, path: &str, length: RunLength) -> Result<Option<Schedule>> {
+    /// Refines the schedule of a run from the log at `path`, relative to the output, and leaves it at `table`; `None` before there is a log.
+    pub(super) fn refined_schedule(&self, path: &str, table: &str, length: RunLength) -> Result<Option<Schedule>> {
         if self.place().read_if_exists(path)?.is_none() {
             return Ok(None);
         }
-        let norms = NumberFile::open(self.place(), path)?.read(NORMS)?;
-        let steps: Vec<Option<f64>> = (0..norms.len()).map(|step| Some(step as f64)).collect();
+        let log = NumberFile::open(self.place(), path)?;
+        let (steps, norms) = (log.read(STEPS)?, log.read(NORMS)?);
         let file = self.describe(path);
         let source = NormSource { file: &file, column: Some(NORMS) };
-        let log = source.read_columns(&[("step", steps), (NORMS, norms)])?;
-        let refined = refine_log(&log, &RefineOptions::new(GradientNorm::L1)).map_err(|source| Error::Refine {
-            file,
-            read: log.norms.len(),
-            edges: 0,
-            hint: "",
-            source: Box::new(source),
+        let log = source.read_columns(&[(STEPS, steps), (NORMS, norms)])?;
+        // as `headwater schedule refine` does
+        let options = RefineOptions { edges: SPOILT_EDGES, ..RefineOptions::new(GradientNorm::L1) };
+        let refined = refine_log(&log, &options).map_err(|source| {
+            let (read, edges) = (log.norms.len(), options.edges_of(log.norms.len()));
+            Error::Refine { file, read, edges, hint: "", source: Box::new(source) }
         })?;
+        if self.place().read_if_exists(table)?.is_none() {
+            warn_of_norms(&refined.summary(&log));
+            self.place().write(table, Bytes::from(refined.csv(usize::try_from(length.steps).ok())))?;
+        }
         let points = Some(refined.points().points);
         let config = ScheduleConfig { kind: Kind::Points, points, ..ScheduleConfig::default() };
         Ok(Some(config.resolve(length, self.config.trial.peak_lr)?))

@@ -3,15 +3,17 @@
 use headwater_report::{ShownArm, ShownTrial};
 use headwater_trial::{Comparison, JudgedArm, Judgement, TrialFile, reach};
 
-/// What the page says of a noise floor.
-const FLOOR: &str = "random, the floor";
+/// What is said of the noise floor instead of a verdict.
+pub(crate) const FLOOR_VERDICT: &str = "the floor";
 
 /// The trial of a file, whose runs are in `folder`.
 pub(crate) fn shown_trial(file: &TrialFile, folder: String) -> ShownTrial {
     let TrialFile { plan, judgement, before_decay, courses, .. } = file;
     let floor = judgement.floor.as_ref().zip(plan.design.floor.as_deref());
     let arms: Vec<ShownArm> = floor
-        .map(|(comparison, name)| arm(name, FLOOR, comparison, before_decay.as_ref().and_then(|of| of.floor.as_ref())))
+        .map(|(comparison, name)| {
+            arm(name, FLOOR_VERDICT, comparison, before_decay.as_ref().and_then(|of| of.floor.as_ref()))
+        })
         .into_iter()
         .chain(judgement.arms.iter().map(|arm| judged(arm, before_decay.as_ref())))
         .collect();
@@ -31,7 +33,13 @@ pub(crate) fn shown_trial(file: &TrialFile, folder: String) -> ShownTrial {
         parameters: plan.training.shape.parameters(),
         run_tokens: plan.run_tokens(),
         reach: reach(plan.run_flops()),
-        courses: courses.iter().filter(|(_, losses)| !losses.is_empty()).cloned().collect(),
+        // the floor is one more random selection
+        courses: courses
+            .iter()
+            .filter(|(arm, losses)| !losses.is_empty() && Some(arm) != plan.design.floor.as_ref())
+            .cloned()
+            .collect(),
+        schedule_arms: plan.schedules.len(),
         decay_from: plan.decay_from.map(|step| step as f64 / plan.steps as f64),
         floor: floor.map(|(floor, _)| floor.sd_difference),
         domains: domains.collect(),
