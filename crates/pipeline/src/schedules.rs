@@ -13,6 +13,7 @@ use bytes::Bytes;
 use headwater_recipe::{BranchPlan, ScheduleExport, TrainingRun, TrainingTables, export_schedule, schedule_csv};
 use headwater_record::TokenCount;
 use headwater_report::{PlottedCurve, curves_svg, schedule_svg};
+use headwater_schedule::norms::NormLog;
 use headwater_schedule::refine::{RefineOptions, RefineSummary, Refined, SPOILT_EDGES, refine_log};
 use headwater_schedule::{
     Batch, BranchPoint, BranchRequest, Kind, NamedSchedule, RunLength, Schedule, ScheduleComparison, ScheduleConfig,
@@ -239,14 +240,24 @@ pub fn refine(request: &RefineRequest, environment: &Environment) -> Result<Refi
     let log = log::read(&request.norms, request.column.as_deref(), environment)?;
     let edges = if request.keep_edges { 0 } else { SPOILT_EDGES };
     let options = RefineOptions { norm: request.norm, tau: request.tau, floor: request.floor, edges };
-    let refined = refine_log(&log, &options).map_err(|source| {
-        let (read, edges) = (log.norms.len(), options.edges_of(log.norms.len()));
-        let hint = if edges > 0 { ", --keep-edges keeps them" } else { "" };
-        Error::Refine { file, read, edges, hint, source: Box::new(source) }
-    })?;
+    let refined = refine_norms(file, &log, &options, ", --keep-edges keeps them")?;
     let summary = refined.summary(&log);
     warn_of_norms(&summary);
     Ok(RefinedSchedule { summary, refined })
+}
+
+/// Refines the norms that `file` logged; `to_keep` says how edges that are left out are kept.
+pub(crate) fn refine_norms(
+    file: String,
+    log: &NormLog,
+    options: &RefineOptions,
+    to_keep: &'static str,
+) -> Result<Refined> {
+    refine_log(log, options).map_err(|source| {
+        let (read, edges) = (log.norms.len(), options.edges_of(log.norms.len()));
+        let hint = if edges > 0 { to_keep } else { "" };
+        Error::Refine { file, read, edges, hint, source: Box::new(source) }
+    })
 }
 
 /// A schedule in the keys of a trainer.

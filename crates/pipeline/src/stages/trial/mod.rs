@@ -75,7 +75,7 @@ impl Pipeline {
     /// [`Error::Trial`], [`Error::Schedule`] for settings that cannot be used.
     pub fn trial_forecast(&self) -> Result<TrialForecast> {
         let (config, schedule) = (&self.config.trial, self.trial_schedule()?);
-        self.tried_schedules(self.trial_length())?;
+        self.tried_schedules()?;
         let design = self.design();
         let sensitivity = design.sensitivity()?;
         let settings = self.training(config.vocabulary);
@@ -117,7 +117,7 @@ impl Pipeline {
     pub fn trial(&self, part: Part) -> Result<TrialSummary> {
         self.place().ensure_writable()?;
         let schedule = self.trial_schedule()?;
-        let tried = self.tried_schedules(self.trial_length())?;
+        let (schedules, courses): (Vec<ScheduleArm>, Vec<Course>) = self.tried_schedules()?.into_iter().unzip();
         let run = self.begun_run()?;
         if self.config.score.by == ScoredBy::Cascade && run.scoring.student.is_some() && run.scoring.cascade.is_none() {
             return Err(Error::HalfCascade { output: self.place().to_string(), pipeline: self.name.clone() });
@@ -129,9 +129,7 @@ impl Pipeline {
         drop(step);
         let domains = shares(&arms);
         let gathered = Gathering { pipeline: self, plan: &plan, arms: &arms, domains: &domains }.gather()?;
-        let (schedules, courses): (Vec<ScheduleArm>, Vec<Course>) = tried.into_iter().unzip();
-        let trial =
-            TrialPlan { schedules, ..self.trial_plan(&arms, &gathered, &domains, (&schedule, scores_hash(&run))) };
+        let trial = self.trial_plan(&arms, &gathered, &domains, (&schedule, schedules, scores_hash(&run)));
         let folder = RunFolder::trial(&trial.hash());
         self.write_plan(&folder, &trial)?;
         let courses = trial.schedules.iter().map(|of| of.arm.as_str()).zip(courses).collect();
@@ -141,7 +139,6 @@ impl Pipeline {
             gathered: &gathered,
             schedule: &schedule,
             courses,
-            length: self.trial_length(),
             folder: folder.clone(),
         };
         let results = runs.train(part)?;
@@ -167,7 +164,7 @@ impl Pipeline {
 
     /// The learning rate of every step of a run.
     fn trial_schedule(&self) -> Result<Schedule> {
-        Ok(self.course(&self.config.schedule).resolve(self.trial_length(), self.config.trial.peak_lr)?)
+        self.resolved(&self.course(&self.config.schedule))
     }
 
     /// A course as a trial follows it, with the warm-up of trials.
@@ -177,11 +174,11 @@ impl Pipeline {
         ScheduleConfig { warmup, ..schedule.clone() }
     }
 
-    /// The length of every run.
-    fn trial_length(&self) -> RunLength {
+    /// A course over the steps of a run.
+    fn resolved(&self, course: &ScheduleConfig) -> Result<Schedule> {
         let config = &self.config.trial;
         let batch = Batch { sequences: config.batch_sequences as u64, sequence_tokens: config.sequence_tokens as u64 };
-        RunLength { steps: config.steps(), batch }
+        Ok(course.resolve(RunLength { steps: config.steps(), batch }, config.peak_lr)?)
     }
 
     /// How every run is trained, with a tokenizer of so many entries.
@@ -240,13 +237,12 @@ impl Pipeline {
         arms: &Arms<'_>,
         gathered: &Gathered,
         domains: &[(String, f64)],
-        (schedule, scores): (&Schedule, ContentHash),
+        (schedule, schedules, scores): (&Schedule, Vec<ScheduleArm>, ContentHash),
     ) -> TrialPlan {
         let (config, design) = (&self.config.trial, self.design());
         let hashes: BTreeMap<&str, ContentHash> = arms.selections().collect();
-        let tried: Vec<String> = config.schedules.iter().map(|tried| tried.arm()).collect();
         let selections = arm_names(&design).map(|arm| {
-            let drawn = if tried.contains(&arm) { CONTROL } else { arm.as_str() };
+            let drawn = if schedules.iter().any(|of| of.arm == arm) { CONTROL } else { arm.as_str() };
             let names: Vec<String> = match drawn {
                 CONTROL | FLOOR => design.seeds.iter().map(|seed| drawn_name(drawn, *seed)).collect(),
                 _ => vec![arm.clone()],
@@ -274,7 +270,7 @@ impl Pipeline {
             headwater: env!("CARGO_PKG_VERSION").to_owned(),
             scores: scores.to_string(),
             selections,
-            schedules: Vec::new(),
+            schedules,
             primary_metric: PRIMARY_METRIC.to_owned(),
             test: TEST.to_owned(),
             domains: domains.collect(),

@@ -10,7 +10,7 @@ use arrow::array::{ArrayRef, Float64Array, RecordBatch, UInt64Array};
 use bytes::Bytes;
 use fs_err as fs;
 use headwater_record::Part;
-use headwater_schedule::{RunLength, Schedule};
+use headwater_schedule::Schedule;
 use headwater_train::{RunFolder, Settings, StepLog, Trainer, pretrain};
 use headwater_trial::{ArmText, HeldOutDocument, Mixture, RunResult, TrialPlan};
 use parquet::arrow::ArrowWriter;
@@ -37,7 +37,6 @@ pub(super) struct Runs<'a> {
     pub(super) schedule: &'a Schedule,
     /// The courses of those that do.
     pub(super) courses: BTreeMap<&'a str, Course>,
-    pub(super) length: RunLength,
     /// The folder of the trial, relative to the output.
     pub(super) folder: String,
 }
@@ -130,7 +129,7 @@ impl Runs<'_> {
                 let Some(seed) = self.plan.design.seeds.first() else { return Ok(None) };
                 let path = self.path_of(&self.plan.design.control, *seed, "parquet");
                 let table = format!("{}/schedules/{}.csv", self.folder, path_name(run.arm));
-                self.pipeline.refined_schedule(&path, &table, self.length)
+                self.pipeline.refined_schedule(&path, &table)
             }
         }
     }

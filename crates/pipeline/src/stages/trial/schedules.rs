@@ -3,13 +3,13 @@
 use bytes::Bytes;
 use headwater_corpus::NumberFile;
 use headwater_schedule::norms::NormSource;
-use headwater_schedule::refine::{GradientNorm, RefineOptions, SPOILT_EDGES, refine_log};
-use headwater_schedule::{Kind, RunLength, Schedule, ScheduleConfig};
+use headwater_schedule::refine::{GradientNorm, RefineOptions, SPOILT_EDGES};
+use headwater_schedule::{Kind, Schedule, ScheduleConfig};
 use headwater_trial::{CONTROL, ScheduleArm, TriedSchedule};
 use serde_json::{Value, json};
 
-use crate::schedules::warn_of_norms;
-use crate::{Error, Pipeline, Result};
+use crate::schedules::{refine_norms, warn_of_norms};
+use crate::{Pipeline, Result};
 
 /// The column of a run's log that schedules are refined from: what an Adam-type optimiser is refined by.
 const NORMS: &str = "grad_norm_l1";
@@ -29,14 +29,14 @@ impl Pipeline {
     /// The arms that try a schedule, as the plan describes them and with their courses.
     ///
     /// # Errors
-    /// [`Error::Trial`] for the course of the control; [`Error::Schedule`] for one that does not fit a run.
-    pub(super) fn tried_schedules(&self, length: RunLength) -> Result<Vec<(ScheduleArm, Course)>> {
+    /// [`crate::Error::Trial`] for the course of the control; [`crate::Error::Schedule`] for one that does not fit a run.
+    pub(super) fn tried_schedules(&self) -> Result<Vec<(ScheduleArm, Course)>> {
         let control = self.trial_schedule()?;
         let of = |tried: &TriedSchedule| {
             let (schedule, course) = match Kind::ALL.into_iter().find(|kind| kind.name() == tried.as_str()) {
                 Some(kind) => {
                     let config = self.course(&ScheduleConfig { kind, ..ScheduleConfig::default() });
-                    let schedule = config.resolve(length, self.config.trial.peak_lr)?;
+                    let schedule = self.resolved(&config)?;
                     if schedule == control {
                         let (name, value) = ("trial.schedules", tried.as_str().to_owned());
                         let rule = "it is the course of `[schedule]`, which the control has";
@@ -52,7 +52,7 @@ impl Pipeline {
     }
 
     /// Refines the schedule of a run from the log at `path`, relative to the output, and leaves it at `table`; `None` before there is a log.
-    pub(super) fn refined_schedule(&self, path: &str, table: &str, length: RunLength) -> Result<Option<Schedule>> {
+    pub(super) fn refined_schedule(&self, path: &str, table: &str) -> Result<Option<Schedule>> {
         if self.place().read_if_exists(path)?.is_none() {
             return Ok(None);
         }
@@ -63,17 +63,14 @@ impl Pipeline {
         let log = source.read_columns(&[(STEPS, steps), (NORMS, norms)])?;
         // as `headwater schedule refine` does
         let options = RefineOptions { edges: SPOILT_EDGES, ..RefineOptions::new(GradientNorm::L1) };
-        let refined = refine_log(&log, &options).map_err(|source| {
-            let (read, edges) = (log.norms.len(), options.edges_of(log.norms.len()));
-            Error::Refine { file, read, edges, hint: "", source: Box::new(source) }
-        })?;
+        let refined = refine_norms(file, &log, &options, "")?;
         if self.place().read_if_exists(table)?.is_none() {
             warn_of_norms(&refined.summary(&log));
-            self.place().write(table, Bytes::from(refined.csv(usize::try_from(length.steps).ok())))?;
+            self.place().write(table, Bytes::from(refined.csv(usize::try_from(self.config.trial.steps()).ok())))?;
         }
         let points = Some(refined.points().points);
         let config = ScheduleConfig { kind: Kind::Points, points, ..ScheduleConfig::default() };
-        Ok(Some(config.resolve(length, self.config.trial.peak_lr)?))
+        self.resolved(&config).map(Some)
     }
 }
 

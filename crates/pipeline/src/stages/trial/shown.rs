@@ -1,7 +1,7 @@
 //! What a trial came to, as the page shows it.
 
 use headwater_report::{ShownArm, ShownTrial};
-use headwater_trial::{Comparison, JudgedArm, Judgement, TrialFile, reach};
+use headwater_trial::{Comparison, JudgedArm, TrialFile, reach};
 
 /// What is said of the noise floor instead of a verdict.
 pub(crate) const FLOOR_VERDICT: &str = "the floor";
@@ -9,13 +9,13 @@ pub(crate) const FLOOR_VERDICT: &str = "the floor";
 /// The trial of a file, whose runs are in `folder`.
 pub(crate) fn shown_trial(file: &TrialFile, folder: String) -> ShownTrial {
     let TrialFile { plan, judgement, before_decay, courses, .. } = file;
-    let floor = judgement.floor.as_ref().zip(plan.design.floor.as_deref());
+    let floor_name = plan.design.floor.as_deref();
+    let floor = judgement.floor.as_ref().zip(floor_name);
+    let before = |arm: &str| before_decay.as_ref()?.comparison_of(arm, floor_name);
     let arms: Vec<ShownArm> = floor
-        .map(|(comparison, name)| {
-            arm(name, FLOOR_VERDICT, comparison, before_decay.as_ref().and_then(|of| of.floor.as_ref()))
-        })
+        .map(|(comparison, name)| arm(name, FLOOR_VERDICT, comparison, before(name)))
         .into_iter()
-        .chain(judgement.arms.iter().map(|arm| judged(arm, before_decay.as_ref())))
+        .chain(judgement.arms.iter().map(|of| judged(of, before(&of.arm))))
         .collect();
     let difference = |domain: &str, arm: &ShownArm| {
         let loss = file.domains.iter().find(|loss| loss.domain == domain && loss.arm == arm.name);
@@ -48,12 +48,11 @@ pub(crate) fn shown_trial(file: &TrialFile, folder: String) -> ShownTrial {
     }
 }
 
-fn judged(of: &JudgedArm, before_decay: Option<&Judgement>) -> ShownArm {
-    let before = before_decay.and_then(|judgement| judgement.arms.iter().find(|before| before.arm == of.arm));
+fn judged(of: &JudgedArm, before_decay: Option<&Comparison>) -> ShownArm {
     ShownArm {
         p: Some(of.holm_p),
         smallest: of.smallest_detectable,
-        ..arm(&of.arm, of.verdict.as_str(), &of.comparison, before.map(|before| &before.comparison))
+        ..arm(&of.arm, of.verdict.as_str(), &of.comparison, before_decay)
     }
 }
 
