@@ -1,6 +1,9 @@
 //! Small training runs on competing selections, judged by text that none of them has seen.
 
 use std::error::Error;
+use std::path::Path;
+
+use fs_err as fs;
 
 use crate::site::{Artefacts, OUTPUT, Outcome, PIPELINE, Site, assert_same, finish};
 use crate::student::site as of_six_sources;
@@ -83,8 +86,8 @@ fn a_trial_judges_its_arms_and_is_the_same_however_it_was_run() -> Outcome {
     site.done("trial", &set(&SMALL))?;
     assert_same(&first, &left(&site)?, "a trial that is done");
     // part by part, on one thread
-    fs_err::remove_dir_all(site.path(OUTPUT).join("trial"))?;
-    fs_err::remove_file(site.path(OUTPUT).join("trial.json"))?;
+    fs::remove_dir_all(site.path(OUTPUT).join("trial"))?;
+    fs::remove_file(site.path(OUTPUT).join("trial.json"))?;
     let part = |part: &'static str, threads: &str| {
         let arguments = [&["trial", PIPELINE, "--part", part], &set(&SMALL)[..]].concat();
         finish(site.command(&arguments).env("RAYON_NUM_THREADS", threads))
@@ -137,13 +140,40 @@ fn schedules_are_tried_on_the_texts_of_the_control_and_the_page_shows_the_trial(
     let before: Vec<_> = before.as_array().into_iter().flatten().map(|of| of["arm"].as_str()).collect();
     assert_eq!(before, [Some("influence")], "the rate of the others falls elsewhere");
     // run 0 is that which the others are refined from: the part that lacks it leaves what it cannot train
-    fs_err::remove_dir_all(site.path(OUTPUT).join("trial"))?;
-    fs_err::remove_file(site.path(OUTPUT).join("trial.json"))?;
+    fs::remove_dir_all(site.path(OUTPUT).join("trial"))?;
+    fs::remove_file(site.path(OUTPUT).join("trial.json"))?;
     let part = |part: &'static str| site.stage("trial", &[&["--part", part][..], &set(&tried)].concat());
     part("1/2")?.says(0, &["wait for the log of the first run of `random`: 1"]);
     part("0/2")?.prints(&["9 of 10 runs are done"]);
     part("1/2")?.prints(&["schedule:refined"]);
     assert_same(&first, &left(&site)?, "a trial in parts");
+    Ok(())
+}
+
+#[test]
+fn everything_and_the_selection_of_another_pipeline_are_arms() -> Outcome {
+    let site = scored()?;
+    let arms = [&SMALL[..], &["trial.arms=[\"all\", \"half.toml\", \"same.toml\", \"compression\"]"]].concat();
+    fs::write(site.path("half.toml"), "[select]\n")?;
+    site.stage("trial", &set(&arms))?.says(1, &["half.toml"]);
+    for (file, fraction) in [("half.toml", 0.5), ("same.toml", 0.4)] {
+        let select = format!("[select]\nrank = \"compression\"\nfraction = {fraction}\n");
+        fs::write(site.path(file), format!("extends = \"{PIPELINE}\"\n\n{select}"))?;
+    }
+    site.done("trial", &set(&arms))?.prints(&["all", "half.toml", "same.toml"]);
+    let plan = &site.json("trial.json")?["plan"];
+    let of_arm = |arm: &str, key: &str| {
+        let selections = plan["selections"].as_array().into_iter().flatten();
+        selections.filter(|of| of["arm"] == arm).map(|of| of[key].clone()).next()
+    };
+    assert_eq!(of_arm("same.toml", "selections"), of_arm("compression", "selections"));
+    assert_eq!(of_arm("same.toml", "texts"), of_arm("compression", "texts"));
+    for arm in ["half.toml", "all"] {
+        let hashes = of_arm(arm, "selections");
+        assert!(hashes.is_some() && hashes != of_arm("compression", "selections"), "{arm}");
+    }
+    let trained = left(&site)?;
+    assert_eq!(ending(&trained, ".json").iter().filter(|path| path.starts_with("runs/half.toml/")).count(), 2);
     Ok(())
 }
 
@@ -160,8 +190,10 @@ fn what_cannot_be_tried_is_one_clear_line() -> Outcome {
         ("trial.schedules=[\"step\"]", &["step", "cosine"]),
         ("trial.schedules=[\"wsd\"]", &["trial.schedules = wsd", "which the control has"]),
         ("trial.arms=[]", &["trial.arms = []", "nothing to try"]),
+        ("trial.arms=[\"elsewhere.toml\"]", &["elsewhere.toml", "No such file"]),
         ("trial.tokens=10", &["trial.tokens = 10"]),
         ("trial.model=huge", &["huge", "tiny"]),
+        ("trial.trainer=nanotron", &["nanotron", "built-in"]),
         ("trial.vocabulary=100", &["trial.vocabulary = 100", "257"]),
         ("trial.held_out=0.0001", &["is held out", "raise `trial.held_out`"]),
         ("select.domains.trade.fraction=0", &["has no text in domain \"trade\""]),
@@ -170,6 +202,71 @@ fn what_cannot_be_tried_is_one_clear_line() -> Outcome {
         let ended = site.stage("trial", &[&set(&SMALL)[..], &["--set", wrong]].concat())?;
         ended.says(1, said);
     }
+    Ok(())
+}
+
+/// Leaves what the program of another trainer leaves of a run, with the parameters that the run begins with as its models.
+fn leave_untrained(hf: &Path, arm: &str, seed: u64, plan: &str) -> Outcome {
+    let run = hf.join(format!("runs/{arm}/{seed}"));
+    for model in ["final", "stable"] {
+        fs::create_dir_all(run.join(model))?;
+        fs::copy(hf.join(format!("start/{seed}.safetensors")), run.join(model).join("model.safetensors"))?;
+    }
+    let line =
+        |step: u64| format!("{{\"step\": {step}, \"loss\": 5.7, \"rate\": 0.001, \"l2\": 1.0, \"l1\": 100.0}}\n");
+    fs::write(run.join("log.jsonl"), (0..20).map(line).collect::<String>())?;
+    let said = serde_json::json!({"plan": plan, "arm": arm, "seed": seed, "device": "cpu", "precision": "float32"});
+    Ok(fs::write(run.join("run.json"), said.to_string())?)
+}
+
+#[test]
+fn runs_of_another_trainer_are_prepared_and_what_it_leaves_is_judged() -> Outcome {
+    let site = scored()?;
+    let of_hf = [&SMALL[..], &["trial.trainer=hf"]].concat();
+    let trial = |flags: &[&'static str]| site.stage("trial", &[flags, &set(&of_hf)].concat());
+    let dry = trial(&["--dry-run"])?;
+    dry.prints(&["6 runs", "operations in all", "10¹⁴ a second"]);
+    trial(&[])?.prints(&["0 of 6 runs are collected", "hf/train.py [--part I/N]", "headwater trial --collect"]);
+    let first = left(&site)?;
+    assert_eq!(ending(&first, ".safetensors").iter().filter(|path| path.starts_with("hf/tokens/")).count(), 6);
+    assert_eq!(ending(&first, ".py"), ["hf/train.py"]);
+    trial(&[])?;
+    assert_same(&first, &left(&site)?, "a trial that was prepared");
+    let folder = first.keys().find_map(|path| path.strip_suffix("/hf/runs.json")).ok_or("no list of runs")?;
+    let hf = site.path(OUTPUT).join(folder).join("hf");
+    let list: serde_json::Value = serde_json::from_slice(&fs::read(hf.join("runs.json"))?)?;
+    let plan = list["plan"].as_str().ok_or("no plan")?;
+    assert_eq!((list["steps"].as_u64(), list["runs"].as_array().map(Vec::len)), (Some(20), Some(6)));
+
+    trial(&["--collect"])?.prints(&["0 of 6 runs are collected"]);
+    leave_untrained(&hf, "random", 0, plan)?;
+    trial(&["--collect"])?.prints(&["1 of 6 runs are collected"]);
+    // what does not fit is named, and what was collected stays
+    leave_untrained(&hf, "influence", 1, &"0".repeat(64))?;
+    trial(&["--collect"])?.says(1, &["runs/influence/1/run.json", "of another trial", "remove its folder"]);
+    leave_untrained(&hf, "influence", 1, plan)?;
+    fs::write(hf.join("runs/influence/1/log.jsonl"), "")?;
+    trial(&["--collect"])?.says(1, &["runs/influence/1/log.jsonl", "it has 0 steps, the run has 20"]);
+    leave_untrained(&hf, "influence", 1, plan)?;
+    fs::write(hf.join("runs/influence/1/final/model.safetensors"), "no weights")?;
+    trial(&["--collect"])?.says(1, &["runs/influence/1/final/model.safetensors is damaged"]);
+    fs::remove_dir_all(hf.join("runs/influence"))?;
+    for arm in ["random", "random-again", "influence"] {
+        leave_untrained(&hf, arm, 0, plan)?;
+        leave_untrained(&hf, arm, 1, plan)?;
+    }
+    trial(&["--collect"])?.prints(&["too few seeds"]);
+    // models that are alike have losses that are alike
+    let outcomes = &site.json("trial.json")?["outcomes"];
+    for seed in ["0", "1"] {
+        let loss = outcomes["random"][seed].as_f64().ok_or("a loss")?;
+        assert!((2.0..8.3).contains(&loss), "{loss}");
+        assert_eq!(outcomes["influence"][seed].as_f64(), Some(loss));
+    }
+
+    trial(&["--part", "0/2"])?.says(1, &["trial.trainer = hf", "takes `--part`"]);
+    let built_in = site.stage("trial", &[&["--collect"], &set(&SMALL)[..]].concat())?;
+    built_in.says(1, &["trial.trainer = built-in", "trial.trainer=hf"]);
     Ok(())
 }
 

@@ -550,6 +550,9 @@ pub(crate) struct TrialArgs {
     /// Train only every N-th run, beginning with the I-th (0 ≤ I < N); the worker that ends the last one judges all.
     #[arg(long, value_name = "I/N")]
     pub(crate) part: Option<Part>,
+    /// Judge the models that another trainer left (`trial.trainer = "hf"`), and the trial if all are there.
+    #[arg(long, conflicts_with_all = ["part", "dry_run"])]
+    pub(crate) collect: bool,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
 }

@@ -127,7 +127,10 @@ fn run(command: &Command, environment: &Environment) -> Result<Outcome> {
                 let forecast = pipeline.trial_forecast()?;
                 show(&forecast, args.output, |_| text::trial_forecast(&forecast))?;
             } else {
-                let summary = pipeline.trial(args.part.unwrap_or_default())?;
+                let summary = match args.collect {
+                    true => pipeline.collect_trial()?,
+                    false => pipeline.trial(args.part.unwrap_or_default())?,
+                };
                 show(&summary, args.output, |width| text::trial(&summary, width))?;
             }
             Outcome::Done

@@ -275,7 +275,7 @@ pub enum Error {
     },
     /// A rank that this version does not know.
     #[error(
-        "unknown rank `{rank}`, expected one of `influence`, `corrected`, `loss`, `random`, `rank-sum`, `column:NAME` (greatest first), \
+        "unknown rank `{rank}`, expected one of `influence`, `corrected`, `loss`, `compression`, `copied`, `random`, `rank-sum`, `column:NAME` (greatest first), \
          `column:NAME:ascending`"
     )]
     UnknownRank {

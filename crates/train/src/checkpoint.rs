@@ -69,10 +69,10 @@ impl Trainer {
         if checksum([&*values, &*first, &*second].into_iter()) != file.state.checksum {
             return Err(file.damaged("its numbers do not have its checksum".to_owned()));
         }
-        let parameters = Parameters::from_values(&settings.shape, numbers(&values))?;
+        let parameters = Parameters::from_values(&settings.shape, files::numbers(&values))?;
         let mut trainer = Self::with_parameters(settings.clone(), schedule.clone(), parameters)?;
-        trainer.first = numbers(&first);
-        trainer.second = numbers(&second);
+        trainer.first = files::numbers(&first);
+        trainer.second = files::numbers(&second);
         trainer.step = file.state.step;
         Ok(Some(trainer))
     }
@@ -119,23 +119,8 @@ impl<'a> CheckpointFile<'a> {
 
     /// The bytes of all tensors with `prefix`, laid out as `layout`.
     fn slice(&self, layout: &Layout, prefix: &str) -> Result<Vec<u8>, Error> {
-        let mut bytes = Vec::with_capacity(layout.numbers() * 4);
-        for tensor in layout.tensors() {
-            let name = format!("{prefix}{}", tensor.name);
-            let view = self.tensors.tensor(&name).map_err(|error| self.damaged(error.to_string()))?;
-            if view.dtype() != safetensors::Dtype::F32 || view.shape() != tensor.shape {
-                let (dtype, got, expected) = (view.dtype(), view.shape(), &tensor.shape);
-                return Err(self.damaged(format!("{name} is {got:?} of {dtype:?}, not {expected:?} of F32")));
-            }
-            bytes.extend_from_slice(view.data());
-        }
-        Ok(bytes)
+        files::slice(&self.tensors, layout, prefix).map_err(|problem| self.damaged(problem))
     }
-}
-
-fn numbers(bytes: &[u8]) -> Vec<f32> {
-    let (words, _) = bytes.as_chunks();
-    words.iter().map(|word| f32::from_le_bytes(*word)).collect()
 }
 
 /// XXH3 of each of the `parts`, as hexadecimal digits.

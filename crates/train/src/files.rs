@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use fs_err as fs;
+use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 
 use crate::Error;
@@ -33,6 +34,27 @@ fn flush_folder(folder: &Path) -> io::Result<()> {
 /// Numbers in the order of memory that safetensors asks for.
 pub(crate) fn little_endian(numbers: &[f32]) -> Vec<u8> {
     numbers.iter().flat_map(|x| x.to_le_bytes()).collect()
+}
+
+/// Reads numbers in that order.
+pub(crate) fn numbers(bytes: &[u8]) -> Vec<f32> {
+    let (words, _) = bytes.as_chunks();
+    words.iter().map(|word| f32::from_le_bytes(*word)).collect()
+}
+
+/// Returns the bytes of all tensors of a file with `prefix`, laid out as `layout`, or what is wrong with one of them.
+pub(crate) fn slice(tensors: &SafeTensors<'_>, layout: &Layout, prefix: &str) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::with_capacity(layout.numbers() * 4);
+    for tensor in layout.tensors() {
+        let name = format!("{prefix}{}", tensor.name);
+        let view = tensors.tensor(&name).map_err(|error| error.to_string())?;
+        if view.dtype() != Dtype::F32 || view.shape() != tensor.shape {
+            let (dtype, got, expected) = (view.dtype(), view.shape(), &tensor.shape);
+            return Err(format!("{name} is {got:?} of {dtype:?}, not {expected:?} of F32"));
+        }
+        bytes.extend_from_slice(view.data());
+    }
+    Ok(bytes)
 }
 
 /// Puts slices that are laid out as `layout`, as [`little_endian`] numbers, into one file: each tensor under the prefix of its slice and its

@@ -49,6 +49,7 @@ mod trainer;
 mod twin;
 
 pub use error::Error;
+pub use export::sequences_file;
 pub use layout::{Layout, Role, Tensor};
 pub use parameters::Parameters;
 pub use pretrain::{Progress, RunFolder, pretrain};

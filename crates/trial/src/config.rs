@@ -5,18 +5,21 @@ use headwater_train::Shape;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
+use crate::{Error, TriedArm};
 
 /// The `[trial]` table of a pipeline.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrialConfig {
-    /// What is tried: ranks, each with the rest of `[select]`. A random selection, the control, and a second one, the floor, are always there.
-    pub arms: Vec<RankBy>,
+    /// What is tried: ranks, each with the rest of `[select]`; `all`, every scored document; or files of other pipelines, whose `[select]` is applied to
+    /// the same scores. A random selection, the control, and a second one, the floor, are always there.
+    pub arms: Vec<TriedArm>,
     /// Courses of the learning rate that are tried beside that of `[schedule]`, each an arm that trains on the texts of the control.
     pub schedules: Vec<TriedSchedule>,
     /// Runs of each arm, at least 2. They differ in initialisation and in the order of texts; the control and the floor also in what they draw.
     pub seeds: u64,
+    /// What trains the models.
+    pub trainer: TrialTrainer,
     /// The model that is trained.
     pub model: ModelSize,
     /// Tokens that each run trains on.
@@ -41,9 +44,12 @@ pub struct TrialConfig {
 impl Default for TrialConfig {
     fn default() -> Self {
         Self {
-            arms: vec![RankBy::Influence, RankBy::Corrected, RankBy::Loss, RankBy::Compression],
+            arms: [RankBy::Influence, RankBy::Corrected, RankBy::Loss, RankBy::Compression]
+                .map(TriedArm::from)
+                .to_vec(),
             schedules: Vec::new(),
             seeds: 8,
+            trainer: TrialTrainer::BuiltIn,
             model: ModelSize::M1,
             tokens: 4e6,
             peak_lr: 1e-3,
@@ -53,6 +59,28 @@ impl Default for TrialConfig {
             vocabulary: 4096,
             held_out: 0.05,
             held_out_tokens: 2e5,
+        }
+    }
+}
+
+/// What trains the models of a trial.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum TrialTrainer {
+    /// Headwater itself: on the CPU, in float32.
+    #[default]
+    BuiltIn,
+    /// The Trainer of transformers, on what devices PyTorch has: the trial leaves a program with its data, `--collect` reads back the models.
+    Hf,
+}
+
+impl TrialTrainer {
+    /// Returns the name as pipelines write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::BuiltIn => "built-in",
+            Self::Hf => "hf",
         }
     }
 }
@@ -109,6 +137,15 @@ pub enum ModelSize {
     /// 6.6 million parameters: 8 layers, width 256.
     #[serde(rename = "8m")]
     M8,
+    /// 17 million parameters: 10 layers, width 384. From here on for GPUs, by the trainer `hf`.
+    #[serde(rename = "20m")]
+    M20,
+    /// 58 million parameters: 12 layers, width 640.
+    #[serde(rename = "60m")]
+    M60,
+    /// 148 million parameters: 16 layers, width 896.
+    #[serde(rename = "150m")]
+    M150,
 }
 
 impl ModelSize {
@@ -120,31 +157,37 @@ impl ModelSize {
             Self::M1 => "1m",
             Self::M3 => "3m",
             Self::M8 => "8m",
+            Self::M20 => "20m",
+            Self::M60 => "60m",
+            Self::M150 => "150m",
         }
     }
 
     /// Its shape with `vocabulary` tokens.
     #[must_use]
     pub fn shape(self, vocabulary: usize) -> Shape {
-        let of = |layers: usize, heads: usize| {
-            let width = 32 * heads;
+        let of = |layers: usize, heads: usize, head_width: usize| {
+            let width = head_width * heads;
             Shape {
                 vocabulary,
                 width,
                 layers,
                 heads,
                 kv_heads: heads,
-                head_width: 32,
+                head_width,
                 // as in the default shape, about 8/3 of the width (LLaMA, arXiv 2302.13971, §2.2) in whole vectors
                 hidden: width * 5 / 2,
                 ..Shape::default()
             }
         };
         match self {
-            Self::Tiny => of(2, 2),
-            Self::M1 => of(4, 4),
-            Self::M3 => of(6, 6),
-            Self::M8 => of(8, 8),
+            Self::Tiny => of(2, 2, 32),
+            Self::M1 => of(4, 4, 32),
+            Self::M3 => of(6, 6, 32),
+            Self::M8 => of(8, 8, 32),
+            Self::M20 => of(10, 6, 64),
+            Self::M60 => of(12, 10, 64),
+            Self::M150 => of(16, 14, 64),
         }
     }
 }
@@ -183,7 +226,7 @@ impl TrialConfig {
             "[]".to_owned(),
             "there is nothing to try: name a rank, or a schedule in `trial.schedules`",
         )?;
-        let is_random = |rank: &&RankBy| **rank == RankBy::Random;
+        let is_random = |arm: &&TriedArm| **arm == TriedArm::Rank(RankBy::Random);
         let random = self.arms.iter().find(is_random).map(ToString::to_string).unwrap_or_default();
         unless(random.is_empty(), "trial.arms", random, "a random selection is always there; leave it out")?;
         let mut sorted = self.arms.clone();
@@ -237,8 +280,14 @@ mod tests {
         let wrong = [
             (TrialConfig { seeds: 1, ..config() }, "trial.seeds = 1"),
             (TrialConfig { arms: Vec::new(), ..config() }, "trial.arms = []"),
-            (TrialConfig { arms: vec![RankBy::Random], ..config() }, "trial.arms = random"),
-            (TrialConfig { arms: vec![RankBy::Loss, RankBy::Copied, RankBy::Loss], ..config() }, "trial.arms = loss"),
+            (TrialConfig { arms: vec![RankBy::Random.into()], ..config() }, "trial.arms = random"),
+            (
+                TrialConfig {
+                    arms: [RankBy::Loss, RankBy::Copied, RankBy::Loss].map(TriedArm::from).to_vec(),
+                    ..config()
+                },
+                "trial.arms = loss",
+            ),
             (TrialConfig { schedules: vec![TriedSchedule::Refined; 2], ..config() }, "trial.schedules = refined"),
             (TrialConfig { tokens: 100.0, ..config() }, "trial.tokens = 100"),
             (TrialConfig { peak_lr: f64::NAN, ..config() }, "trial.peak_lr = NaN"),
@@ -255,13 +304,19 @@ mod tests {
 
     #[test]
     fn every_size_can_be_trained_and_is_larger_than_the_one_before() {
-        let sizes = [ModelSize::Tiny, ModelSize::M1, ModelSize::M3, ModelSize::M8];
+        use ModelSize::{M1, M3, M8, M20, M60, M150, Tiny};
+        let sizes = [Tiny, M1, M3, M8, M20, M60, M150];
         let parameters = sizes.map(|size| {
             let shape = size.shape(4096);
             shape.check().expect("a sound shape");
             shape.parameters() - 4096 * shape.width as u64
         });
         assert!(parameters.windows(2).all(|pair| pair[0] < pair[1]), "{parameters:?}");
-        assert_eq!(ModelSize::M1.shape(4096), Shape::default());
+        let millions = parameters.map(|count| count as f64 / 1e6);
+        let said = [0.1, 0.75, 2.5, 6.6, 17.0, 58.0, 148.0];
+        for (of, said) in millions.iter().zip(said) {
+            assert!((of / said - 1.0).abs() < 0.03, "{of} {said}");
+        }
+        assert_eq!(M1.shape(4096), Shape::default());
     }
 }

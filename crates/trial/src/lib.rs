@@ -44,6 +44,7 @@
 //! Losses are in bits per byte of held-out text; lower is better. All draws come from ChaCha8. Results are values that serde writes; the
 //! crate opens no file, reads no clock and prints nothing. `docs/trials.md` says what the numbers mean, and what no trial can show.
 
+mod arm;
 mod bootstrap;
 mod comparison;
 mod config;
@@ -64,9 +65,10 @@ mod results;
 mod text;
 mod verdict;
 
+pub use arm::TriedArm;
 pub use bootstrap::Resampled;
 pub use comparison::{Comparison, Interval, compare};
-pub use config::{ModelSize, TOKEN_BYTES, TrialConfig, TriedSchedule};
+pub use config::{ModelSize, TOKEN_BYTES, TrialConfig, TrialTrainer, TriedSchedule};
 pub use efficiency::{CurvePoint, EfficiencyGain, efficiency_gain};
 pub use error::Error;
 pub use flips::{FAMILY_LEVEL, FlipMethod, MOST_ENUMERATED, SignFlip, least_p, seeds_needed, sign_flip};

@@ -4,8 +4,8 @@ use headwater_record::ContentHash;
 use headwater_train::Settings;
 use serde::{Deserialize, Serialize};
 
-use crate::Design;
 use crate::held_out::HeldOutSummary;
+use crate::{Design, TrialTrainer};
 
 /// The arm that the others are compared with: documents drawn at random, others under each seed.
 pub const CONTROL: &str = "random";
@@ -44,6 +44,9 @@ pub struct TrialPlan {
     pub held_out: HeldOutSummary,
     /// The hash of the tokenizer, which was made from texts that are not held out.
     pub tokenizer: ContentHash,
+    /// What trains them.
+    #[serde(default)]
+    pub trainer: TrialTrainer,
     /// How the models are trained; the seed is that of the run.
     pub training: Settings,
     /// The course of the learning rate, as `[schedule]` describes it.

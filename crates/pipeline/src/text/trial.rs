@@ -10,6 +10,9 @@ use crate::stages::trial::{FLOOR_VERDICT, TrialForecast, TrialSummary};
 /// Passes over a domain's text from which on it is said to be repeated.
 const REPEATED: f64 = 1.1;
 
+/// Operations a second of a device that the runs are not trained on here: a fourth of what an A100 does at most, in bf16, and a tenth of an H100's.
+const GPU_OPERATIONS: f64 = 1e14;
+
 /// What a trial would take and what it could see.
 #[must_use]
 pub fn trial_forecast(forecast: &TrialForecast) -> String {
@@ -22,7 +25,14 @@ pub fn trial_forecast(forecast: &TrialForecast) -> String {
         TokenCount(*parameters),
         TokenCount(*run_tokens),
     );
-    text.push_str(&format!("{} on this machine, at {tokens_per_second:.0} tokens a second\n", duration(*hours),));
+    text.push_str(&match hours.zip(*tokens_per_second) {
+        Some((hours, speed)) => format!("{} on this machine, at {speed:.0} tokens a second\n", duration(hours)),
+        None => {
+            let operations = run_flops * *runs as f64;
+            let hours = duration(operations / GPU_OPERATIONS / 3600.0);
+            format!("{operations:.1e} operations in all, computed: {hours} on one device that does 10¹⁴ a second; models as small as these do fewer\n")
+        }
+    });
     match (sensitivity.detectable_sd, sensitivity.seeds_needed) {
         (Some(effect), _) => text.push_str(&format!(
             "it finds, with a probability of 80 %, a difference of {effect:.2} standard deviations of what differs between two arms under one seed\n"
@@ -41,8 +51,13 @@ pub fn trial_forecast(forecast: &TrialForecast) -> String {
 /// The verdict on every arm, or how far the trial is.
 #[must_use]
 pub fn trial(summary: &TrialSummary, width: usize) -> String {
-    let TrialSummary { folder, runs, planned, trial } = summary;
+    let TrialSummary { folder, runs, planned, program, trial } = summary;
     let Some(trial) = trial else {
+        if let Some(program) = program {
+            return format!(
+                "{runs} of {planned} runs are collected, in {folder}\nthe others are trained where PyTorch is, all or a part each, by\n    python {program} [--part I/N]\nand then judged by `headwater trial --collect` with the same pipeline and settings\n"
+            );
+        }
         return format!(
             "{runs} of {planned} runs are done, in {folder}; the same command trains those that are missing and judges all\n"
         );

@@ -151,10 +151,14 @@ def trial(
     *,
     dry_run: bool = False,
     part: tuple[int, int] | None = None,
+    collect: bool = False,
     on_event: OnEvent | None = None,
 ) -> dict[str, Any]:
-    """Trains small models on several selections, or under several schedules, and judges them; ``dry_run`` says what it takes and could see."""
-    options = [*flags_of({"--dry-run": dry_run}), *part_of(part)]
+    """Trains small models on several selections, or under several schedules, and judges them; ``dry_run`` says what it takes and could see.
+
+    Under ``trial.trainer = "hf"`` it prepares the runs for :mod:`headwater.trial_runs`; ``collect`` judges what that left.
+    """
+    options = [*flags_of({"--dry-run": dry_run, "--collect": collect}), *part_of(part)]
     return Run(pipeline, overrides)._json("trial", *options, on_event=on_event)
 
 

@@ -1,12 +1,15 @@
 //! A trial: small models trained on competing selections, and what that says of the selections.
 
 mod gather;
+mod hf;
+mod log;
 mod names;
 mod runs;
 mod schedules;
 mod shown;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Instant;
 
 use headwater_record::{ContentHash, Part, RunFile};
@@ -17,12 +20,12 @@ use headwater_select::{ArmRule, Arms, By, RankBy, SelectConfig, StoredSidecars};
 use headwater_train::{AdamW, Settings, Trainer};
 use headwater_trial::{
     ArmSelections, CONTROL, Design, FLOOR, HeldOutSummary, JudgedDocument, PRIMARY_METRIC, PlannedDomain, ScheduleArm,
-    Sensitivity, TEST, TrialConfig, TrialFile, TrialPlan,
+    Sensitivity, TEST, TrialConfig, TrialFile, TrialPlan, TrialTrainer, TriedArm,
 };
 use serde::Serialize;
 
 use crate::error::chain;
-use crate::{Error, Pipeline, Result, Total};
+use crate::{Error, Pipeline, PipelineConfig, Result, Total};
 use gather::{Gathered, Gathering};
 use names::drawn_name;
 use runs::Runs;
@@ -47,10 +50,10 @@ pub struct TrialForecast {
     pub steps: u64,
     /// Floating-point operations of a run.
     pub run_flops: f64,
-    /// Tokens a second on this machine, measured by a few steps.
-    pub tokens_per_second: f64,
+    /// Tokens a second on this machine, measured by a few steps; none if it is not what trains.
+    pub tokens_per_second: Option<f64>,
     /// Hours of all runs on this machine.
-    pub hours: f64,
+    pub hours: Option<f64>,
     /// What it could see.
     pub sensitivity: Sensitivity,
 }
@@ -64,6 +67,8 @@ pub struct TrialSummary {
     pub runs: usize,
     /// Runs that are planned.
     pub planned: usize,
+    /// The program that trains those that are missing, under another trainer than the built-in one.
+    pub program: Option<String>,
     /// What it came to, once all runs are done.
     pub trial: Option<TrialFile>,
 }
@@ -79,19 +84,11 @@ impl Pipeline {
         let design = self.design();
         let sensitivity = design.sensitivity()?;
         let settings = self.training(config.vocabulary);
-        let mut trainer = Trainer::new(settings.clone(), schedule.clone())?;
-        let tokens: Vec<u32> = (0..settings.batch_tokens())
-            .map(|at| u32::try_from(at * 7919 % config.vocabulary).unwrap_or_default())
-            .collect();
-        // memory is made in the first step
-        trainer.step(&tokens)?;
-        let (began, mut steps) = (Instant::now(), 0_u32);
-        while steps < 2 || began.elapsed().as_secs_f64() < 2.0 {
-            trainer.step(&tokens)?;
-            steps += 1;
-        }
-        let tokens_per_second =
-            f64::from(steps) * (settings.sequences * settings.length) as f64 / began.elapsed().as_secs_f64();
+        settings.check()?;
+        let tokens_per_second = match config.trainer {
+            TrialTrainer::BuiltIn => Some(speed(&settings, &schedule)?),
+            TrialTrainer::Hf => None,
+        };
         let run_tokens = schedule.steps() * (settings.sequences * settings.length) as u64;
         let arms: Vec<String> = arm_names(&design).collect();
         let runs = (arms.len() * design.seeds.len()) as u64;
@@ -102,19 +99,55 @@ impl Pipeline {
             steps: schedule.steps(),
             run_flops: run_tokens as f64 * settings.shape.flops_per_token(settings.length),
             tokens_per_second,
-            hours: runs as f64 * run_tokens as f64 / tokens_per_second / 3600.0,
+            hours: tokens_per_second.map(|speed| runs as f64 * run_tokens as f64 / speed / 3600.0),
             sensitivity,
             arms,
         })
     }
 
     /// Trains small models on what each arm selects of the scores that are there, and on random documents, and judges them by text that none of
-    /// them has seen. Goes on with the runs of the same plan that are done, and trains those of `part`.
+    /// them has seen. Goes on with the runs of the same plan that are done, and trains those of `part`. Under the trainer `hf` it leaves what the
+    /// runs need and a program that trains them.
     ///
     /// # Errors
     /// [`Error::NotBegun`]; [`Error::Trial`] for settings that cannot be used, an arm without text in a domain; [`Error::NothingHeldOut`];
     /// [`Error::Train`] for a run that diverged; those of [`Pipeline::select`].
     pub fn trial(&self, part: Part) -> Result<TrialSummary> {
+        match self.config.trial.trainer {
+            TrialTrainer::BuiltIn => self.trial_by(&|runs| runs.train(part)),
+            TrialTrainer::Hf if part.of() > 1 => {
+                Err(self
+                    .other_trainer("the program that it leaves takes `--part`; this command only prepares the runs"))
+            }
+            TrialTrainer::Hf => self.trial_by(&|runs| runs.prepare()),
+        }
+    }
+
+    /// Judges the models that another trainer left for a trial, and the trial if all are there.
+    ///
+    /// # Errors
+    /// [`Error::Trial`] under the built-in trainer, [`Error::TrialFile`] and [`Error::Train`] for a model that is not of the trial, and those of
+    /// [`Pipeline::trial`].
+    pub fn collect_trial(&self) -> Result<TrialSummary> {
+        match self.config.trial.trainer {
+            TrialTrainer::BuiltIn => Err(self.other_trainer(
+                "`--collect` reads back what another trainer left, as under `--set trial.trainer=hf`; without it the command trains and judges",
+            )),
+            TrialTrainer::Hf => self.trial_by(&|runs| {
+                runs.collect()?;
+                // a schedule can be refined from what has come
+                runs.prepare()
+            }),
+        }
+    }
+
+    fn other_trainer(&self, rule: &'static str) -> Error {
+        let value = self.config.trial.trainer.as_str().to_owned();
+        headwater_trial::Error::Setting { name: "trial.trainer", value, rule }.into()
+    }
+
+    /// Plans the trial, does `work` on its runs, and judges it if all are done.
+    fn trial_by(&self, work: &dyn Fn(&Runs<'_>) -> Result<()>) -> Result<TrialSummary> {
         self.place().ensure_writable()?;
         let schedule = self.trial_schedule()?;
         let (schedules, courses): (Vec<ScheduleArm>, Vec<Course>) = self.tried_schedules()?.into_iter().unzip();
@@ -141,10 +174,19 @@ impl Pipeline {
             courses,
             folder: folder.clone(),
         };
-        let results = runs.train(part)?;
+        work(&runs)?;
+        // other parts may have ended runs meanwhile
+        let results = runs.results()?;
         let planned = trial.runs();
         if results.len() < planned {
-            return Ok(TrialSummary { folder: self.describe(&folder), runs: results.len(), planned, trial: None });
+            let program = runs.program();
+            return Ok(TrialSummary {
+                folder: self.describe(&folder),
+                runs: results.len(),
+                planned,
+                program,
+                trial: None,
+            });
         }
         let documents: Vec<JudgedDocument> = gathered
             .held_out
@@ -159,7 +201,13 @@ impl Pipeline {
             Ok(report) => self.tell_written(&report),
             Err(error) => tracing::warn!("the report was not written: {}", chain(&error)),
         }
-        Ok(TrialSummary { folder: self.describe(&folder), runs: results.len(), planned, trial: Some(file) })
+        Ok(TrialSummary {
+            folder: self.describe(&folder),
+            runs: results.len(),
+            planned,
+            program: None,
+            trial: Some(file),
+        })
     }
 
     /// The learning rate of every step of a run.
@@ -211,24 +259,30 @@ impl Pipeline {
         if own.by == By::Upsample {
             return Err(Error::TrialOfUpsample);
         }
-        let rule = |rank: &RankBy| {
-            let rank_sum = if *rank == RankBy::RankSum { own.rank_sum.clone() } else { BTreeMap::new() };
-            SelectConfig { rank: rank.clone(), rank_sum, ..own.clone() }
-        };
+        let random = rank_of(own, &RankBy::Random);
         let mut rules = Vec::new();
         for (number, seed) in (0_u64..).zip(self.design().seeds) {
             for (other, arm) in (0_u64..).zip([CONTROL, FLOOR]) {
                 // other draws than those of the `random` rank itself
                 let seed_of_draws = self.config.run.seed.wrapping_add(1_000_003 * (1 + 2 * number + other));
-                rules.push(ArmRule { name: drawn_name(arm, seed), config: rule(&RankBy::Random), seed: seed_of_draws });
+                rules.push(ArmRule { name: drawn_name(arm, seed), config: random.clone(), seed: seed_of_draws });
             }
         }
-        let arms = self.config.trial.arms.iter();
-        rules.extend(arms.map(|rank| ArmRule {
-            name: rank.to_string(),
-            config: rule(rank),
-            seed: self.config.run.seed,
-        }));
+        for arm in &self.config.trial.arms {
+            let config = match arm {
+                TriedArm::All => SelectConfig { rank: RankBy::Random, fraction: 1.0, ..SelectConfig::default() },
+                TriedArm::Rank(rank) => rank_of(own, rank),
+                TriedArm::Pipeline(path) => {
+                    let select = PipelineConfig::load(Path::new(path), &[])?.select;
+                    select.validate()?;
+                    if select.by == By::Upsample {
+                        return Err(Error::TrialOfUpsample);
+                    }
+                    select
+                }
+            };
+            rules.push(ArmRule { name: arm.to_string(), config, seed: self.config.run.seed });
+        }
         Ok(rules)
     }
 
@@ -280,6 +334,7 @@ impl Pipeline {
                 hash: ContentHash::of_fields(texts.collect::<Vec<_>>()),
             },
             tokenizer: gathered.tokenizer.hash(),
+            trainer: config.trainer,
             training: self.training(usize::try_from(gathered.tokenizer.vocab_size()).unwrap_or(usize::MAX)),
             schedule: serde_json::to_value(self.course(&self.config.schedule)).unwrap_or_default(),
             peak_lr: config.peak_lr,
@@ -297,6 +352,28 @@ impl Pipeline {
         }
         Ok(())
     }
+}
+
+/// A selection under another rank.
+fn rank_of(select: &SelectConfig, rank: &RankBy) -> SelectConfig {
+    let rank_sum = if *rank == RankBy::RankSum { select.rank_sum.clone() } else { BTreeMap::new() };
+    SelectConfig { rank: rank.clone(), rank_sum, ..select.clone() }
+}
+
+/// Tokens a second that this machine trains on, measured by a few steps.
+fn speed(settings: &Settings, schedule: &Schedule) -> Result<f64> {
+    let mut trainer = Trainer::new(settings.clone(), schedule.clone())?;
+    let vocabulary = settings.shape.vocabulary;
+    let tokens: Vec<u32> =
+        (0..settings.batch_tokens()).map(|at| u32::try_from(at * 7919 % vocabulary).unwrap_or_default()).collect();
+    // memory is made in the first step
+    trainer.step(&tokens)?;
+    let (began, mut steps) = (Instant::now(), 0_u32);
+    while steps < 2 || began.elapsed().as_secs_f64() < 2.0 {
+        trainer.step(&tokens)?;
+        steps += 1;
+    }
+    Ok(f64::from(steps) * (settings.sequences * settings.length) as f64 / began.elapsed().as_secs_f64())
 }
 
 /// What names all scores of a run.

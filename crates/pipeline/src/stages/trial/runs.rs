@@ -1,22 +1,18 @@
 //! The runs of a trial, each trained from where it was stopped.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 
-use arrow::array::{ArrayRef, Float64Array, RecordBatch, UInt64Array};
 use bytes::Bytes;
 use fs_err as fs;
 use headwater_record::Part;
 use headwater_schedule::Schedule;
-use headwater_train::{RunFolder, Settings, StepLog, Trainer, pretrain};
+use headwater_train::{RunFolder, Settings, Trainer, pretrain};
 use headwater_trial::{ArmText, HeldOutDocument, Mixture, RunResult, TrialPlan};
-use parquet::arrow::ArrowWriter;
-use serde::{Deserialize, Serialize};
 
 use super::gather::Gathered;
+use super::log::{RunLog, Steps};
 use super::names::{drawn_name, path_name};
 use super::schedules::Course;
 use crate::pipeline::json_bytes;
@@ -24,9 +20,6 @@ use crate::{Error, Event, Pipeline, Progress, Result, Total};
 
 /// Steps from one checkpoint to the next.
 const EVERY_STEPS: u64 = 100;
-
-/// Stretches of a run that its training loss is told of.
-const STRETCHES: usize = 50;
 
 /// What all runs of a trial have in common.
 pub(super) struct Runs<'a> {
@@ -42,14 +35,24 @@ pub(super) struct Runs<'a> {
 }
 
 /// One run.
-struct Run<'a> {
-    arm: &'a str,
-    seed: u64,
+pub(super) struct Run<'a> {
+    pub(super) arm: &'a str,
+    pub(super) seed: u64,
+    /// What names the texts: an arm that tries a schedule has those of another.
+    pub(super) texts: String,
     text: &'a ArmText,
 }
 
+/// The models that a run left.
+pub(super) struct Models<'a> {
+    /// After the last step.
+    pub(super) last: &'a Trainer,
+    /// Before the decay.
+    pub(super) stable: Option<&'a Trainer>,
+}
+
 /// A held-out document as sequences: those of one document lie together.
-struct Judged {
+pub(super) struct Judged {
     /// `(sequence, length + 1)`.
     tokens: Vec<u32>,
     /// Tokens that are predicted in them; what comes after is padding.
@@ -57,25 +60,9 @@ struct Judged {
     bytes: f64,
 }
 
-/// A logged step, as the file of a run that is not done has it.
-#[derive(Clone, Copy, Serialize, Deserialize)]
-struct Logged {
-    step: u64,
-    loss: f64,
-    rate: f64,
-    l2: f64,
-    l1: f64,
-}
-
-impl From<StepLog> for Logged {
-    fn from(log: StepLog) -> Self {
-        Self { step: log.step, loss: log.loss, rate: log.rate, l2: log.l2, l1: log.l1 }
-    }
-}
-
 impl Runs<'_> {
-    /// Trains the runs of `part` that are not done, one seed of all arms after the other; returns what is there of all.
-    pub(super) fn train(&self, part: Part) -> Result<Vec<RunResult>> {
+    /// Trains the runs of `part` that are not done, one seed of all arms after the other.
+    pub(super) fn train(&self, part: Part) -> Result<()> {
         let runs = self.runs();
         let is_ours = |at: usize| at % part.of().max(1) == part.index();
         let mut missing = Vec::new();
@@ -95,12 +82,7 @@ impl Runs<'_> {
                     waiting.push(run);
                     continue;
                 };
-                let result = self.one((run, &schedule), &judged, &*step)?;
-                self.pipeline.tell(&Event::TrialRun {
-                    arm: result.arm,
-                    seed: result.seed,
-                    bits_per_byte: self.bits_per_byte(&result.after),
-                });
+                self.one((run, &schedule), &judged, &*step)?;
             }
             missing = waiting;
             if missing.len() == before {
@@ -116,12 +98,16 @@ impl Runs<'_> {
                 missing.len()
             );
         }
-        // other parts may have ended runs meanwhile
-        runs.iter().filter_map(|run| self.result(run).transpose()).collect()
+        Ok(())
+    }
+
+    /// What is there of all runs.
+    pub(super) fn results(&self) -> Result<Vec<RunResult>> {
+        self.runs().iter().filter_map(|run| self.result(run).transpose()).collect()
     }
 
     /// The course of a run; `None` if what it is refined from is not there yet.
-    fn schedule_of(&self, run: &Run<'_>) -> Result<Option<Schedule>> {
+    pub(super) fn schedule_of(&self, run: &Run<'_>) -> Result<Option<Schedule>> {
         match self.courses.get(run.arm) {
             None => Ok(Some(self.schedule.clone())),
             Some(Course::Known(schedule)) => Ok(Some(schedule.clone())),
@@ -135,14 +121,14 @@ impl Runs<'_> {
     }
 
     /// Every run, in the order in which they are trained.
-    fn runs(&self) -> Vec<Run<'_>> {
+    pub(super) fn runs(&self) -> Vec<Run<'_>> {
         let mut runs = Vec::new();
         for seed in &self.plan.design.seeds {
             for arm in &self.plan.selections {
                 let texts = self.plan.texts_of(&arm.arm);
                 let name = if arm.texts.len() > 1 { drawn_name(texts, *seed) } else { texts.to_owned() };
                 let of = self.gathered.arms.iter().find(|of| of.name == name);
-                runs.extend(of.map(|of| Run { arm: &arm.arm, seed: *seed, text: &of.text }));
+                runs.extend(of.map(|of| Run { arm: &arm.arm, seed: *seed, texts: name, text: &of.text }));
             }
         }
         runs
@@ -156,7 +142,7 @@ impl Runs<'_> {
         format!("{}/runs/{}/{seed}.{extension}", self.folder, path_name(arm))
     }
 
-    fn result(&self, run: &Run<'_>) -> Result<Option<RunResult>> {
+    pub(super) fn result(&self, run: &Run<'_>) -> Result<Option<RunResult>> {
         let path = self.result_path(run);
         let Some(json) = self.pipeline.place().read_if_exists(&path)? else { return Ok(None) };
         let result: RunResult = serde_json::from_slice(&json)
@@ -169,21 +155,10 @@ impl Runs<'_> {
     }
 
     /// Trains one run to its end and judges it.
-    fn one(
-        &self,
-        (run, schedule): (&Run<'_>, &Schedule),
-        judged: &[Judged],
-        progress: &dyn Progress,
-    ) -> Result<RunResult> {
+    fn one(&self, (run, schedule): (&Run<'_>, &Schedule), judged: &[Judged], progress: &dyn Progress) -> Result<()> {
         let work = self.work_folder(run)?;
-        let settings = Settings { seed: run.seed, ..self.plan.training.clone() };
-        let (sequences, length) = (settings.sequences, settings.length);
-        let mixture = Mixture {
-            shares: self.plan.domains.iter().map(|domain| domain.share).collect(),
-            sequences: sequences * usize::try_from(self.plan.steps).unwrap_or(usize::MAX),
-            length,
-        };
-        let tokens = mixture.sequences(run.text, run.seed);
+        let settings = self.settings(run);
+        let tokens = self.sequences(run);
         let mut log = RunLog::open(&work)?;
         let mut told = None;
         let folder = RunFolder { path: &work, every_steps: EVERY_STEPS };
@@ -196,7 +171,7 @@ impl Runs<'_> {
             Ok(())
         };
         let watch = |done: headwater_train::Progress| -> Result<ControlFlow<()>> {
-            log.add(done.log.into())?;
+            log.add(done.log)?;
             progress.advance(1);
             progress.advance_tokens(done.log.tokens);
             Ok(if self.pipeline.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
@@ -205,38 +180,68 @@ impl Runs<'_> {
         if trainer.completed() < schedule.steps() {
             return Err(Error::Cancelled);
         }
-        // a rate that falls elsewhere leaves nothing to compare before the decay
-        let decay = schedule.decay().map(|decay| decay.start).filter(|start| Some(*start) == self.plan.decay_from);
-        let stable = decay.map(|_| Trainer::resume(&settings, schedule, &work.join("stable"))).transpose()?.flatten();
+        let stable = self
+            .stable_step(schedule)
+            .map(|_| Trainer::resume(&settings, schedule, &work.join("stable")))
+            .transpose()?
+            .flatten();
+        self.finish(run, Models { last: &trainer, stable: stable.as_ref() }, &log.steps, judged)?;
+        fs::remove_dir_all(&work).map_err(|source| Error::Work { source })?;
+        // the folders around it stay as long as another run lies there
+        work.ancestors().skip(1).take(2).try_for_each(|empty| fs::remove_dir(empty).ok());
+        Ok(())
+    }
+
+    /// The step before which a run's model is judged, too: a rate that falls elsewhere than the control's leaves nothing to compare.
+    pub(super) fn stable_step(&self, schedule: &Schedule) -> Option<u64> {
+        schedule.decay().map(|decay| decay.start).filter(|start| Some(*start) == self.plan.decay_from)
+    }
+
+    /// How a run is trained.
+    pub(super) fn settings(&self, run: &Run<'_>) -> Settings {
+        Settings { seed: run.seed, ..self.plan.training.clone() }
+    }
+
+    /// What a run trains on, step after step, `(sequence, length + 1)`.
+    pub(super) fn sequences(&self, run: &Run<'_>) -> Vec<u16> {
+        let Settings { sequences, length, .. } = self.plan.training;
+        let mixture = Mixture {
+            shares: self.plan.domains.iter().map(|domain| domain.share).collect(),
+            sequences: sequences * usize::try_from(self.plan.steps).unwrap_or(usize::MAX),
+            length,
+        };
+        mixture.sequences(run.text, run.seed)
+    }
+
+    /// Judges the models that a run left, and leaves what it came to.
+    pub(super) fn finish(&self, run: &Run<'_>, models: Models<'_>, steps: &Steps, judged: &[Judged]) -> Result<()> {
         let result = RunResult {
             plan: self.plan.hash(),
             arm: run.arm.to_owned(),
             seed: run.seed,
-            after: judge(&trainer, judged)?,
-            before_decay: stable.map(|stable| judge(&stable, judged)).transpose()?,
-            training_losses: log.stretches(),
+            after: judge(models.last, judged)?,
+            before_decay: models.stable.map(|stable| judge(stable, judged)).transpose()?,
+            training_losses: steps.stretches(),
         };
         let place = self.pipeline.place();
-        let path = self.result_path(run);
-        place.write(&self.path_of(run.arm, run.seed, "parquet"), log.parquet()?)?;
+        place.write(&self.path_of(run.arm, run.seed, "parquet"), steps.parquet()?)?;
         if self.plan.design.seeds.first() == Some(&run.seed) {
-            self.export(run, &trainer, &work)?;
+            self.export(run, models.last)?;
         }
         // last: what has a result is done
-        place.write(&path, json_bytes("a run of a trial", &result)?)?;
-        fs::remove_dir_all(&work).map_err(|source| Error::Work { source })?;
-        // the folders around it stay as long as another run lies there
-        work.ancestors().skip(1).take(2).try_for_each(|empty| fs::remove_dir(empty).ok());
-        Ok(result)
+        place.write(&self.result_path(run), json_bytes("a run of a trial", &result)?)?;
+        self.pipeline.tell(&Event::TrialRun {
+            arm: result.arm,
+            seed: result.seed,
+            bits_per_byte: self.bits_per_byte(&result.after),
+        });
+        Ok(())
     }
 
     /// Leaves the model of an arm's first run with its tokenizer, as transformers loads them.
-    fn export(&self, run: &Run<'_>, trainer: &Trainer, work: &Path) -> Result<()> {
-        let exported = work.join("model");
-        trainer.export(&exported)?;
+    fn export(&self, run: &Run<'_>, trainer: &Trainer) -> Result<()> {
         let (place, folder) = (self.pipeline.place(), format!("{}/models/{}", self.folder, path_name(run.arm)));
-        for name in ["config.json", "model.safetensors"] {
-            let bytes = fs::read(exported.join(name)).map_err(|source| Error::Work { source })?;
+        for (name, bytes) in trainer.model_files() {
             place.write(&format!("{folder}/{name}"), Bytes::from(bytes))?;
         }
         let tokenizer = self.gathered.tokenizer.to_json()?;
@@ -255,7 +260,7 @@ impl Runs<'_> {
     }
 
     /// The held-out documents as sequences, each after the token that ends documents.
-    fn judged(&self) -> Result<Vec<Judged>> {
+    pub(super) fn judged(&self) -> Result<Vec<Judged>> {
         let (tokenizer, length) = (&self.gathered.tokenizer, self.plan.training.length);
         let end = tokenizer.eos()?.unwrap_or_default();
         let judged = |document: &HeldOutDocument| {
@@ -291,74 +296,4 @@ fn judge(trainer: &Trainer, documents: &[Judged]) -> Result<Vec<f64>> {
         Ok(nats / std::f64::consts::LN_2 / document.bytes)
     };
     documents.iter().map(of_document).collect()
-}
-
-/// What was logged of a run, kept beside its checkpoints, so that a run that goes on has it all.
-struct RunLog {
-    path: PathBuf,
-    rows: Vec<Logged>,
-    file: Option<fs::File>,
-}
-
-impl RunLog {
-    fn open(work: &Path) -> Result<Self> {
-        let path = work.join("log.jsonl");
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(source) => return Err(Error::Work { source }),
-        };
-        // a killed run may have left half a line
-        let rows = text.lines().map_while(|line| serde_json::from_str(line).ok()).collect();
-        Ok(Self { path, rows, file: None })
-    }
-
-    /// Adds a step; what an earlier start logged from it on was done after its last checkpoint.
-    fn add(&mut self, row: Logged) -> Result<()> {
-        let failed = |source| Error::Work { source };
-        let line = |row: &Logged| serde_json::to_string(row).map(|line| line + "\n").unwrap_or_default();
-        let file = match &mut self.file {
-            Some(file) => file,
-            none => {
-                self.rows.retain(|before| before.step < row.step);
-                let kept: String = self.rows.iter().map(line).collect();
-                let whole = self.path.with_extension("new");
-                fs::write(&whole, kept).map_err(failed)?;
-                fs::rename(&whole, &self.path).map_err(failed)?;
-                none.insert(fs::OpenOptions::new().append(true).open(&self.path).map_err(failed)?)
-            }
-        };
-        file.write_all(line(&row).as_bytes()).map_err(failed)?;
-        self.rows.push(row);
-        Ok(())
-    }
-
-    /// Mean loss of each stretch of the run.
-    fn stretches(&self) -> Vec<f64> {
-        let step = self.rows.len().div_ceil(STRETCHES).max(1);
-        self.rows.chunks(step).map(|rows| rows.iter().map(|row| row.loss).sum::<f64>() / rows.len() as f64).collect()
-    }
-
-    /// The log as a file that trackers and `schedule refine` read.
-    fn parquet(&self) -> Result<Bytes> {
-        let steps: ArrayRef = Arc::new(UInt64Array::from_iter_values(self.rows.iter().map(|row| row.step)));
-        let column =
-            |of: fn(&Logged) -> f64| -> ArrayRef { Arc::new(Float64Array::from_iter_values(self.rows.iter().map(of))) };
-        let columns = [
-            ("step", steps),
-            ("loss", column(|row| row.loss)),
-            ("lr", column(|row| row.rate)),
-            ("grad_norm", column(|row| row.l2)),
-            ("grad_norm_l1", column(|row| row.l1)),
-        ];
-        let encode = || -> Result<Vec<u8>, parquet::errors::ParquetError> {
-            let rows = RecordBatch::try_from_iter(columns)?;
-            let mut bytes = Vec::new();
-            let mut writer = ArrowWriter::try_new(&mut bytes, rows.schema(), None)?;
-            writer.write(&rows)?;
-            writer.close()?;
-            Ok(bytes)
-        };
-        encode().map(Bytes::from).map_err(|source| Error::TrialLog { source })
-    }
 }
