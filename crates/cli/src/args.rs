@@ -531,8 +531,8 @@ pub(crate) struct AuditArgs {
     #[command(flatten)]
     pub(crate) worker: WorkerArgs,
     /// Documents on each side of the cut of every domain.
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
-    pub(crate) documents: u32,
+    #[arg(long, default_value = "8", value_name = "N")]
+    pub(crate) documents: std::num::NonZeroUsize,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
 }

@@ -116,8 +116,7 @@ fn run(command: &Command, environment: &Environment) -> Result<Outcome> {
             Outcome::Done
         }
         Command::Audit(args) => {
-            let pipeline = open_worker(&args.pipeline, &args.worker, environment)?;
-            let summary = pipeline.audit(usize::try_from(args.documents)?)?;
+            let summary = open_worker(&args.pipeline, &args.worker, environment)?.audit(args.documents.get())?;
             show(&summary, args.output, |width| text::audit(&summary, width))?;
             Outcome::Done
         }
@@ -127,10 +126,8 @@ fn run(command: &Command, environment: &Environment) -> Result<Outcome> {
                 let forecast = pipeline.trial_forecast()?;
                 show(&forecast, args.output, |_| text::trial_forecast(&forecast))?;
             } else {
-                let summary = match args.collect {
-                    true => pipeline.collect_trial()?,
-                    false => pipeline.trial(args.part.unwrap_or_default())?,
-                };
+                let collected = args.collect.then(|| pipeline.collect_trial());
+                let summary = collected.unwrap_or_else(|| pipeline.trial(args.part.unwrap_or_default()))?;
                 show(&summary, args.output, |width| text::trial(&summary, width))?;
             }
             Outcome::Done
@@ -158,9 +155,8 @@ fn run(command: &Command, environment: &Environment) -> Result<Outcome> {
         }
         Command::Schedule(command) => show::schedule::run(command, environment)?,
         Command::Model(ModelCommand::Fetch { name }) => {
-            print(
-                &fetch_model(name, environment)?.iter().map(|path| format!("{}\n", path.display())).collect::<String>(),
-            )?;
+            let paths = fetch_model(name, environment)?;
+            print(&paths.iter().map(|path| format!("{}\n", path.display())).collect::<String>())?;
             Outcome::Done
         }
         Command::Model(ModelCommand::Check { name, against, output }) => {

@@ -178,7 +178,7 @@ impl Runs<'_> {
             }
             let last = self.model(run, &schedule, "final")?;
             let stable = self.stable_step(&schedule).map(|_| self.model(run, &schedule, "stable")).transpose()?;
-            self.finish(run, Models { last: &last, stable: stable.as_ref() }, &steps, &judged)?;
+            self.finish(run, &Models { last: &last, stable: stable.as_ref() }, &steps, &judged)?;
             step.advance(1);
         }
         step.finish();

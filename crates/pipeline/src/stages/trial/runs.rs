@@ -185,7 +185,7 @@ impl Runs<'_> {
             .map(|_| Trainer::resume(&settings, schedule, &work.join("stable")))
             .transpose()?
             .flatten();
-        self.finish(run, Models { last: &trainer, stable: stable.as_ref() }, &log.steps, judged)?;
+        self.finish(run, &Models { last: &trainer, stable: stable.as_ref() }, &log.steps, judged)?;
         fs::remove_dir_all(&work).map_err(|source| Error::Work { source })?;
         // the folders around it stay as long as another run lies there
         work.ancestors().skip(1).take(2).try_for_each(|empty| fs::remove_dir(empty).ok());
@@ -214,7 +214,7 @@ impl Runs<'_> {
     }
 
     /// Judges the models that a run left, and leaves what it came to.
-    pub(super) fn finish(&self, run: &Run<'_>, models: Models<'_>, steps: &Steps, judged: &[Judged]) -> Result<()> {
+    pub(super) fn finish(&self, run: &Run<'_>, models: &Models<'_>, steps: &Steps, judged: &[Judged]) -> Result<()> {
         let result = RunResult {
             plan: self.plan.hash(),
             arm: run.arm.to_owned(),
