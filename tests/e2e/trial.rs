@@ -190,6 +190,7 @@ fn what_cannot_be_tried_is_one_clear_line() -> Outcome {
         ("trial.schedules=[\"step\"]", &["step", "cosine"]),
         ("trial.schedules=[\"wsd\"]", &["trial.schedules = wsd", "which the control has"]),
         ("trial.arms=[]", &["trial.arms = []", "nothing to try"]),
+        ("trial.arms=[\"column:a-b\", \"column:a:b\"]", &["trial.arms = column:a:b", "names of another arm's"]),
         ("trial.arms=[\"elsewhere.toml\"]", &["elsewhere.toml", "No such file"]),
         ("trial.tokens=10", &["trial.tokens = 10"]),
         ("trial.model=huge", &["huge", "tiny"]),
@@ -215,7 +216,7 @@ fn leave_untrained(hf: &Path, arm: &str, seed: u64, plan: &str) -> Outcome {
     let line =
         |step: u64| format!("{{\"step\": {step}, \"loss\": 5.7, \"rate\": 0.001, \"l2\": 1.0, \"l1\": 100.0}}\n");
     fs::write(run.join("log.jsonl"), (0..20).map(line).collect::<String>())?;
-    let said = serde_json::json!({"plan": plan, "arm": arm, "seed": seed, "device": "cpu", "precision": "float32"});
+    let said = serde_json::json!({"plan": plan, "arm": arm, "seed": seed, "way": "cpu, float32"});
     Ok(fs::write(run.join("run.json"), said.to_string())?)
 }
 
@@ -249,7 +250,7 @@ fn runs_of_another_trainer_are_prepared_and_what_it_leaves_is_judged() -> Outcom
     trial(&["--collect"])?.says(1, &["runs/influence/1/log.jsonl", "it has 0 steps, the run has 20"]);
     leave_untrained(&hf, "influence", 1, plan)?;
     fs::write(hf.join("runs/influence/1/final/model.safetensors"), "no weights")?;
-    trial(&["--collect"])?.says(1, &["runs/influence/1/final/model.safetensors is damaged"]);
+    trial(&["--collect"])?.says(1, &["runs/influence/1/final/model.safetensors is damaged", "train it again"]);
     fs::remove_dir_all(hf.join("runs/influence"))?;
     for arm in ["random", "random-again", "influence"] {
         leave_untrained(&hf, arm, 0, plan)?;

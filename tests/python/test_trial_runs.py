@@ -102,7 +102,8 @@ class TrialRuns(unittest.TestCase):
             folder = self.prepared()
             for options, reason in [
                 (["--part", "2/2"], "2/2 is no part"),
-                (["--device-sequences", "3"], "4 sequences of a step cannot be 3 at a time on 1 devices"),
+                (["--device-sequences", "3"], "--device-sequences 3: it must divide the 4 sequences of a step"),
+                (["--device-sequences", "0"], "0 is not at least 1"),
                 (["elsewhere"], "elsewhere/runs.json cannot be read"),
             ]:
                 failed = train(folder, *options)
@@ -110,7 +111,7 @@ class TrialRuns(unittest.TestCase):
                 self.assertIn(reason, failed.stderr)
             run = folder / "runs/random/0"
             run.mkdir(parents=True)
-            (run / "run.json").write_text('{"plan": "sha256:0", "arm": "random", "seed": 0, "device": "cpu", "precision": "float32"}')
+            (run / "run.json").write_text('{"plan": "sha256:0", "arm": "random", "seed": 0, "way": "cpu"}')
             failed = train(folder)
             self.assertNotEqual(failed.returncode, 0)
             self.assertIn("run.json is of another trial: remove the folder", failed.stderr)

@@ -10,7 +10,7 @@ use crate::stages::trial::{FLOOR_VERDICT, TrialForecast, TrialSummary};
 /// Passes over a domain's text from which on it is said to be repeated.
 const REPEATED: f64 = 1.1;
 
-/// Operations a second of a device that the runs are not trained on here: a fourth of what an A100 does at most, in bf16, and a tenth of an H100's.
+/// Operations a second of a device that the runs are not trained on here: a third of what an A100 does at most, in bf16, and a tenth of an H100's.
 const GPU_OPERATIONS: f64 = 1e14;
 
 /// What a trial would take and what it could see.
@@ -30,7 +30,7 @@ pub fn trial_forecast(forecast: &TrialForecast) -> String {
         None => {
             let operations = run_flops * *runs as f64;
             let hours = duration(operations / GPU_OPERATIONS / 3600.0);
-            format!("{operations:.1e} operations in all, computed: {hours} on one device that does 10¹⁴ a second; models as small as these do fewer\n")
+            format!("{operations:.1e} operations in all, computed: {hours} on one device that does 10¹⁴ a second; on models as small as these a device does fewer\n")
         }
     });
     match (sensitivity.detectable_sd, sensitivity.seeds_needed) {
@@ -54,8 +54,14 @@ pub fn trial(summary: &TrialSummary, width: usize) -> String {
     let TrialSummary { folder, runs, planned, program, trial } = summary;
     let Some(trial) = trial else {
         if let Some(program) = program {
+            let is_in_store = program.contains("://");
+            let store = if is_in_store {
+                "with a copy of its folder, of which the folder `runs` is copied back,\n"
+            } else {
+                ""
+            };
             return format!(
-                "{runs} of {planned} runs are collected, in {folder}\nthe others are trained where PyTorch is, all or a part each, by\n    python {program} [--part I/N]\nand then judged by `headwater trial --collect` with the same pipeline and settings\n"
+                "{runs} of {planned} runs are collected, in {folder}\nthe others are trained where PyTorch is, all or a part each, by\n    python {program} [--part I/N]\n{store}and then judged by `headwater trial --collect` with the same pipeline and settings\n"
             );
         }
         return format!(

@@ -2,7 +2,7 @@
 
 ``headwater trial`` leaves this program with all that it reads beside it, for ``[trial] trainer = "hf"``. It trains the runs that are not done,
 each from its last checkpoint, on the device that PyTorch finds, and leaves the models of each in its folder, which ``headwater trial --collect``
-judges. Runs do not depend on each other: the tasks of a job array take a part each, and ``torchrun`` puts several devices to one run.
+judges. Runs do not depend on each other: the tasks of a job array take a part each, and ``torchrun`` puts several GPUs to one run.
 
 This program needs torch, transformers and accelerate alone, and is also ``python -m headwater.trial_runs FOLDER``.
 """
@@ -10,6 +10,7 @@ This program needs torch, transformers and accelerate alone, and is also ``pytho
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import importlib.util
 import json
@@ -18,6 +19,7 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,8 @@ LAST = "trainer_state.json"
 
 SAVES = 10
 """Checkpoints of a run, about; the last two are kept until it is done."""
+SAVE_SECONDS = 600
+"""The most that is between two of them, on one device."""
 
 
 class UnusableError(Exception):
@@ -43,6 +47,64 @@ def packages() -> Any:
     if missing:
         raise UnusableError(f"{sys.executable} has no {' and no '.join(missing)}: pip install {' '.join(names)}")
     return importlib.import_module("torch"), importlib.import_module("transformers")
+
+
+def world_size() -> int:
+    """Processes that ``torchrun`` gives to a run."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def tell(text: str) -> None:
+    """Prints a line, in one process of a run."""
+    if os.environ.get("RANK", "0") == "0":
+        print(text, file=sys.stderr, flush=True)
+
+
+def take_one_device(torch: Any, part: int) -> None:
+    """Hides all GPUs but one from a process without ``torchrun``: a Trainer that sees several gives a batch to each in every step."""
+    if world_size() > 1 or torch.cuda.device_count() < 2:
+        return
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    devices = named.split(",") if named else [str(number) for number in range(torch.cuda.device_count())]
+    os.environ["CUDA_VISIBLE_DEVICES"] = devices[part % len(devices)]
+
+
+@contextlib.contextmanager
+def held(output: Path) -> Iterator[bool]:
+    """Whether this process alone trains a run; where files cannot be locked, it is taken at its word."""
+    output.mkdir(parents=True, exist_ok=True)
+    try:
+        import fcntl
+    except ImportError:
+        yield True
+        return
+    with (output / "lock").open("w") as file:
+        try:
+            # the first process of a run holds it for the others
+            if os.environ.get("RANK", "0") == "0":
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        except OSError:
+            pass
+        yield True
+
+
+def settle(folder: Path) -> None:
+    """Flushes the files below a folder to the device."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+
+
+def positive(text: str) -> int:
+    """A whole number above 0."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not at least 1")
+    return number
 
 
 def part_of(text: str) -> tuple[int, int]:
@@ -79,9 +141,14 @@ def is_done(folder: Path, plan: str, run: dict[str, Any]) -> bool:
     path = folder / run["output"] / "run.json"
     if not path.exists():
         return False
-    said = json.loads(path.read_text(encoding="utf-8"))
-    if said["plan"] != plan:
+    try:
+        is_of_plan = json.loads(path.read_text(encoding="utf-8"))["plan"] == plan
+    except (ValueError, KeyError, TypeError):
+        is_of_plan = False
+    if not is_of_plan:
         raise UnusableError(f"{path} is of another trial: remove the folder {path.parent} to train the run again")
+    # a kill may have left it
+    shutil.rmtree(path.parent / "work", ignore_errors=True)
     return True
 
 
@@ -92,11 +159,8 @@ class Sequences:
     """
 
     def __init__(self, torch: Any, path: Path) -> None:
-        from safetensors import safe_open
-
         self.torch = torch
-        with safe_open(str(path), framework="np") as file:
-            self.tokens = file.get_tensor("tokens")
+        self.tokens = importlib.import_module("safetensors.numpy").load_file(path)["tokens"]
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -131,6 +195,9 @@ def trainer_of(torch: Any, transformers: Any, clip: float | None) -> Any:
                 # norms are taken after clipping, which divides by the l2 norm
                 scale = max(1.0, logs["grad_norm"] / clip) if clip else 1.0
                 logs["grad_norm_l1"] = self.l1 * scale
+                for name in ("loss", "grad_norm", "grad_norm_l1"):
+                    if not math.isfinite(logs[name]):
+                        raise UnusableError(f"{name} is {logs[name]} at step {self.state.global_step}: lower `trial.peak_lr`")
             super().log(logs, *more, **named)
 
     return InOrder
@@ -142,6 +209,7 @@ def watch_of(torch: Any, transformers: Any, name: str, stable: int | None, save:
     class Watch(transformers.TrainerCallback):  # type: ignore[misc]
         trainer: Any = None
         told = 0.0
+        saved = time.monotonic()
 
         def on_step_begin(self, _: Any, state: Any, control: Any, **__: Any) -> None:
             if state.global_step == stable:
@@ -152,48 +220,63 @@ def watch_of(torch: Any, transformers: Any, name: str, stable: int | None, save:
             self.trainer.l1 = float(torch.stack(norms).sum())
 
         def on_log(self, _: Any, state: Any, control: Any, logs: dict[str, float], **__: Any) -> None:
-            loss = logs.get("loss")
-            if loss is None:
-                return
-            if not math.isfinite(loss):
-                raise UnusableError(f"{name}: the loss is {loss} at step {state.global_step}: lower `trial.peak_lr`")
-            if state.is_world_process_zero and time.monotonic() - self.told >= 10:
+            if "loss" in logs and time.monotonic() - self.told >= 10:
                 self.told = time.monotonic()
-                print(f"{name}: step {state.global_step} of {state.max_steps}, loss {loss:.3f}", file=sys.stderr, flush=True)
+                tell(f"{name}: step {state.global_step} of {state.max_steps}, loss {logs['loss']:.3f}")
+
+        def on_step_end(self, _: Any, state: Any, control: Any, **__: Any) -> None:
+            # clocks of several processes would not agree
+            if world_size() == 1 and time.monotonic() - self.saved >= SAVE_SECONDS:
+                control.should_save = True
+
+        def on_save(self, *_: Any, **__: Any) -> None:
+            self.saved = time.monotonic()
 
     return Watch()
 
 
 def checkpoint_of(work: Path) -> str | None:
     """The newest whole checkpoint of a run."""
-    numbers = sorted(int(path.parent.name.rpartition("-")[2]) for path in work.glob(f"checkpoint-*/{LAST}"))
-    return str(work / f"checkpoint-{numbers[-1]}") if numbers else None
+    whole = {}
+    for path in work.glob(f"checkpoint-*/{LAST}"):
+        # a kill may have left a part of it
+        with contextlib.suppress(ValueError):
+            whole[int(json.loads(path.read_text(encoding="utf-8"))["global_step"])] = path.parent
+    return str(whole[max(whole)]) if whole else None
+
+
+def together_of(sequences: int, options: argparse.Namespace) -> int:
+    """Sequences at a time on one device.
+
+    Raises:
+        UnusableError: if the batch cannot be divided so.
+    """
+    world = world_size()
+    if sequences % world:
+        raise UnusableError(f"the {sequences} sequences of a step cannot be divided among {world} devices: take a number that divides them")
+    share = sequences // world
+    together: int = options.device_sequences or share
+    if share % together:
+        raise UnusableError(f"--device-sequences {together}: it must divide the {share} sequences of a step on a device")
+    return together
 
 
 def train(torch: Any, transformers: Any, folder: Path, runs: dict[str, Any], run: dict[str, Any], options: argparse.Namespace) -> None:
     """Trains one run to its end.
 
     Raises:
-        UnusableError: if it diverges, or the batch cannot be divided among the devices.
+        UnusableError: if it diverges, its files do not fit, or the devices are not those that the batch is divided among.
     """
-    from safetensors.torch import load_file
-
-    settings, name = runs["settings"], f"{run['arm']}, seed {run['seed']}"
+    settings = runs["settings"]
     output = folder / run["output"]
-    work, world = output / "work", int(os.environ.get("WORLD_SIZE", "1"))
-    together = options.device_sequences or settings["sequences"] // world
-    if together * world > settings["sequences"] or settings["sequences"] % (together * world):
-        raise UnusableError(
-            f"{settings['sequences']} sequences of a step cannot be {together} at a time on {world} devices: "
-            "give --device-sequences a number that divides them"
-        )
+    work, world, together = output / "work", world_size(), together_of(settings["sequences"], options)
     rates = json.loads((folder / run["rates"]).read_text(encoding="utf-8"))
     model = transformers.LlamaForCausalLM(transformers.LlamaConfig.from_pretrained(folder / "model", local_files_only=True)).float()
-    found = model.load_state_dict(load_file(folder / run["start"]), strict=False)
+    start = importlib.import_module("safetensors.torch").load_file(folder / run["start"])
+    found = model.load_state_dict(start, strict=False)
     if found.unexpected_keys or set(found.missing_keys) - {"lm_head.weight"}:
-        raise UnusableError(f"{run['start']} does not fit the model: {found}")
+        raise UnusableError(f"{folder / run['start']} does not fit the model; remove {folder} and prepare the trial again")
     model.tie_weights()
-    model.config.use_cache = False
 
     optimiser = settings["optimiser"]
     peak, clip = runs["peak_lr"], settings["clip"]
@@ -209,6 +292,7 @@ def train(torch: Any, transformers: Any, folder: Path, runs: dict[str, Any], run
         max_grad_norm=clip or 0.0,
         learning_rate=peak,
         bf16=options.precision == "bf16",
+        tf32=None if options.precision == "bf16" else False,
         torch_compile=options.compile,
         save_strategy="steps",
         save_steps=max(1, runs["steps"] // SAVES),
@@ -223,11 +307,17 @@ def train(torch: Any, transformers: Any, folder: Path, runs: dict[str, Any], run
         seed=run["seed"] % 2**32,
     )
 
+    if arguments.world_size != world or arguments.n_gpu > 1:
+        raise UnusableError(
+            f"{arguments.world_size} processes and {arguments.n_gpu} GPUs would share a step: several GPUs for one run take `torchrun`, "
+            "and one GPU is chosen by CUDA_VISIBLE_DEVICES"
+        )
+
     def save(which: str) -> None:
         if trainer.is_world_process_zero():
-            trainer.accelerator.unwrap_model(model).save_pretrained(output / which, safe_serialization=True)
+            model.save_pretrained(output / which)
 
-    watch = watch_of(torch, transformers, name, run["stable"], save)
+    watch = watch_of(torch, transformers, f"{run['arm']}, seed {run['seed']}", run["stable"], save)
     trainer = trainer_of(torch, transformers, clip)(
         model=model, args=arguments, train_dataset=Sequences(torch, folder / run["tokens"]), optimizers=(adamw, schedule), callbacks=[watch]
     )
@@ -239,6 +329,8 @@ def train(torch: Any, transformers: Any, folder: Path, runs: dict[str, Any], run
     if not trainer.is_world_process_zero():
         return
     steps = [entry for entry in trainer.state.log_history if "loss" in entry]
+    if len(steps) != runs["steps"]:
+        raise UnusableError(f"{len(steps)} of {runs['steps']} steps are logged: remove the folder {output} to train the run again")
     # the rates are those that were set; the Trainer's own entry has changed its meaning between versions
     lines = [
         {"step": at, "loss": entry["loss"], "rate": rates[at], "l2": entry["grad_norm"], "l1": entry["grad_norm_l1"]}
@@ -249,60 +341,83 @@ def train(torch: Any, transformers: Any, folder: Path, runs: dict[str, Any], run
         "plan": runs["plan"],
         "arm": run["arm"],
         "seed": run["seed"],
-        "device": device_name(torch, trainer.args.device),
-        "precision": options.precision,
-        "seconds": None if resumed else round(time.monotonic() - began, 1),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
+        "way": way(torch, transformers, trainer.args.device, options),
+        "tokens_per_second": None if resumed else round(runs["steps"] * settings["sequences"] * settings["length"] / (time.monotonic() - began)),
     }
     # last: what has it is done
     fresh = output / "run.json.new"
     fresh.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
-    fresh.replace(output / "run.json")
     shutil.rmtree(work, ignore_errors=True)
+    settle(output)
+    fresh.replace(output / "run.json")
 
 
-def device_name(torch: Any, device: Any) -> str:
-    """A device in words."""
-    return str(torch.cuda.get_device_name(device)) if device.type == "cuda" else str(device.type)
+def way(torch: Any, transformers: Any, device: Any, options: argparse.Namespace) -> str:
+    """How a run was trained, in words: runs of a trial are compared if it is the same."""
+    name = str(torch.cuda.get_device_name(device)) if device.type == "cuda" else str(device.type)
+    devices = f"{world_size()} × {name}" if world_size() > 1 else name
+    compiled = ", compiled" if options.compile else ""
+    return f"{devices}, {options.precision}{compiled}, torch {torch.__version__}, transformers {transformers.__version__}"
 
 
 def main() -> int:
-    """Runs the command line; returns 0 when all runs of the part are done, 1 when one could not be trained."""
+    """Runs the command line; returns 0 when all runs of the part are done, 1 when one is not."""
+    here = Path(__file__).resolve().parent
+    beside: dict[str, Any] = {"nargs": "?", "default": here} if (here / "runs.json").exists() else {}
     parser = argparse.ArgumentParser(description="Trains the runs of a trial with the Trainer of transformers.")
-    parser.add_argument("folder", nargs="?", type=Path, default=Path(__file__).resolve().parent, help="the folder with runs.json")
+    parser.add_argument("folder", type=Path, help="the folder with runs.json", **beside)
     parser.add_argument("--part", type=part_of, default=(0, 1), metavar="I/N", help="every N-th run, beginning with the I-th")
-    parser.add_argument("--precision", choices=["auto", "float32", "bf16"], default="auto", help="of products; weights are float32 (default: bf16 on a GPU that has it)")
-    parser.add_argument("--device-sequences", type=int, metavar="N", help="sequences at a time on one device; fewer take less memory")
+    parser.add_argument(
+        "--precision",
+        choices=["auto", "float32", "bf16"],
+        default="auto",
+        help="of products; parameters are float32 (default: bf16 on a GPU that has it)",
+    )
+    parser.add_argument("--device-sequences", type=positive, metavar="N", help="sequences at a time on one device; fewer take less memory")
     parser.add_argument("--compile", action="store_true", help="compile the model first (torch.compile)")
     options = parser.parse_args()
+    index, of = options.part
+    # what a launcher says of precision is not what was asked for here
+    os.environ.pop("ACCELERATE_MIXED_PRECISION", None)
     try:
         runs = listed(options.folder)
         torch, transformers = packages()
+        together_of(runs["settings"]["sequences"], options)
+        take_one_device(torch, index)
         if options.precision == "auto":
             options.precision = "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "float32"
-        index, of = options.part
-        mine = runs["runs"][index::of]
-        missing = [run for run in mine if not is_done(options.folder, runs["plan"], run)]
     except UnusableError as error:
-        print(f"error: {error}", file=sys.stderr)
+        tell(f"error: {error}")
         return 1
-    print(f"{len(mine) - len(missing)} of {len(mine)} runs are done", file=sys.stderr)
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    failed = 0
-    for run in missing:
-        try:
-            train(torch, transformers, options.folder, runs, run, options)
-        except UnusableError as error:
-            failed += 1
-            print(f"error: {error}", file=sys.stderr)
-        except torch.OutOfMemoryError:
-            print("error: the device is out of memory: give fewer --device-sequences", file=sys.stderr)
-            return 1
-        else:
-            print(f"{run['arm']}, seed {run['seed']}: done", file=sys.stderr)
-    return 1 if failed else 0
+    mine = runs["runs"][index::of]
+    done = sum([trained(torch, transformers, runs, run, options) for run in mine])
+    tell(f"{done} of {len(mine)} runs are done")
+    return 0 if done == len(mine) else 1
+
+
+def trained(torch: Any, transformers: Any, runs: dict[str, Any], run: dict[str, Any], options: argparse.Namespace) -> bool:
+    """Trains a run if it is not done; says what keeps it from being trained and returns whether it is done."""
+    name = f"{run['arm']}, seed {run['seed']}"
+    try:
+        if is_done(options.folder, runs["plan"], run):
+            return True
+        with held(options.folder / run["output"]) as is_held:
+            if not is_held:
+                tell(f"{name}: another process trains it")
+                return False
+            # it may have ended meanwhile
+            if not is_done(options.folder, runs["plan"], run):
+                torch.compiler.reset()
+                train(torch, transformers, options.folder, runs, run, options)
+                tell(f"{name}: done")
+            return True
+    except torch.OutOfMemoryError:
+        tell(f"error: {name}: the device is out of memory: give fewer --device-sequences")
+    except (UnusableError, OSError, ValueError, KeyError, importlib.import_module("safetensors").SafetensorError) as error:
+        tell(f"error: {name}: {error}")
+    return False
 
 
 if __name__ == "__main__":

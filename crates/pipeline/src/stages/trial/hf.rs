@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use super::log::Steps;
 use super::names::path_name;
-use super::runs::{Models, Run, Runs};
+use super::runs::{Judged, Models, Run, Runs};
 use crate::pipeline::json_bytes;
 use crate::{Error, Result, Total};
 
@@ -60,8 +60,8 @@ struct TrainedRun {
     plan: ContentHash,
     arm: String,
     seed: u64,
-    device: String,
-    precision: String,
+    /// Device, precision and versions, in words.
+    way: String,
 }
 
 impl Runs<'_> {
@@ -76,51 +76,53 @@ impl Runs<'_> {
         (!is_built_in).then(|| self.pipeline.describe(&self.hf(PROGRAM_FILE)))
     }
 
-    /// Leaves what the runs need that are not listed yet, then the list with them.
+    /// Leaves what runs without a result need and is not there, and the list of all.
     pub(super) fn prepare(&self) -> Result<()> {
         let place = self.pipeline.place();
         let list_path = self.hf("runs.json");
         let listed: Option<RunList> =
             place.read_if_exists(&list_path)?.and_then(|json| serde_json::from_slice(&json).ok());
-        let before = listed.filter(|list| list.plan == self.plan.hash()).map(|list| list.runs).unwrap_or_default();
-        let is_listed = |run: &Run<'_>| before.iter().any(|of| (of.arm.as_str(), of.seed) == (run.arm, run.seed));
-        let missing: Vec<Run<'_>> = self.runs().into_iter().filter(|run| !is_listed(run)).collect();
-        if missing.is_empty() {
-            return Ok(());
-        }
-        place.write(&self.hf(PROGRAM_FILE), Bytes::from_static(PROGRAM.as_bytes()))?;
+        let mut runs = listed.filter(|list| list.plan == self.plan.hash()).map(|list| list.runs).unwrap_or_default();
         let config = self.plan.training.model_config();
-        place.write(&self.hf("model/config.json"), Bytes::from(config))?;
         let tokenizer = self.gathered.tokenizer.to_json()?;
-        place.write(&self.hf("model/tokenizer.json"), Bytes::from(tokenizer))?;
-        let step = self.pipeline.step("prepare", "runs", Total::Exactly(missing.len() as u64));
-        let (mut written, mut runs, mut waiting) = (BTreeSet::new(), before, 0);
-        for run in &missing {
+        for (path, content) in
+            [(PROGRAM_FILE, PROGRAM), ("model/config.json", &config), ("model/tokenizer.json", &tokenizer)]
+        {
+            let (path, content) = (self.hf(path), Bytes::copy_from_slice(content.as_bytes()));
+            if place.read_if_exists(&path)?.is_none_or(|there| there != content) {
+                place.write(&path, content)?;
+            }
+        }
+        let all = self.runs();
+        let step = self.pipeline.step("prepare", "runs", Total::Exactly(all.len() as u64));
+        let mut waiting = 0;
+        for run in &all {
             self.pipeline.heed_cancel()?;
+            step.advance(1);
+            if self.result(run)?.is_some() || self.trained(run)?.is_some() {
+                continue;
+            }
             match self.schedule_of(run)? {
-                Some(schedule) => runs.push(self.leave(run, &schedule, &mut written)?),
+                Some(schedule) => {
+                    runs.retain(|of| (of.arm.as_str(), of.seed) != (run.arm, run.seed));
+                    runs.push(self.leave(run, &schedule)?);
+                }
                 None => waiting += 1,
             }
-            step.advance(1);
         }
         step.finish();
-        if waiting > 0 {
-            tracing::warn!(
-                "runs that wait for the log of the first run of `{}`: {waiting}; `--collect` prepares them once that run is done",
-                self.plan.design.control
-            );
-        }
+        self.warn_of_waiting(waiting, "`--collect` prepares them once that run is collected");
         let (plan, settings) = (self.plan.hash(), self.plan.training.clone());
         let list = RunList { plan, settings, peak_lr: self.plan.peak_lr, steps: self.plan.steps, runs };
         // last: what is listed is there
         Ok(place.write(&list_path, json_bytes("the runs of a trial", &list)?)?)
     }
 
-    /// Leaves what one run needs and no other run has left.
-    fn leave(&self, run: &Run<'_>, schedule: &Schedule, written: &mut BTreeSet<String>) -> Result<ListedRun> {
+    /// Leaves what one run needs and is not there; the plan decides what is in every file.
+    fn leave(&self, run: &Run<'_>, schedule: &Schedule) -> Result<ListedRun> {
         let (place, settings) = (self.pipeline.place(), self.settings(run));
-        let mut file = |path: String, bytes: &dyn Fn() -> Result<Vec<u8>>| -> Result<String> {
-            if written.insert(path.clone()) {
+        let file = |path: String, bytes: &dyn Fn() -> Result<Vec<u8>>| -> Result<String> {
+            if place.entry(&self.hf(&path)).is_err() {
                 place.write(&self.hf(&path), Bytes::from(bytes()?))?;
             }
             Ok(path)
@@ -144,45 +146,54 @@ impl Runs<'_> {
         })
     }
 
-    /// Judges the models of runs that have no result yet.
+    /// Judges the models of runs that have no result yet; one that cannot be judged keeps no other from it.
     pub(super) fn collect(&self) -> Result<()> {
-        let place = self.pipeline.place();
-        let (mut trained, mut ways) = (Vec::new(), BTreeSet::new());
+        let (mut trained, mut ways, mut failed) = (Vec::new(), BTreeSet::new(), None);
         for run in self.runs() {
-            let Some(said) = self.trained(&run)? else { continue };
-            ways.insert(format!("{} in {}", said.device, said.precision));
-            if self.result(&run)?.is_none() {
-                trained.push(run);
+            match self.trained(&run) {
+                Ok(None) => {}
+                Ok(Some(said)) => {
+                    ways.insert(said.way);
+                    if self.result(&run)?.is_none() {
+                        trained.push(run);
+                    }
+                }
+                Err(error) => failed = failed.or(Some(error)),
             }
         }
         if ways.len() > 1 {
             let ways: Vec<String> = ways.into_iter().collect();
-            tracing::warn!(
-                "runs were trained in different ways, which differences between arms may show: {}",
-                ways.join(", ")
-            );
-        }
-        if trained.is_empty() {
-            return Ok(());
+            tracing::warn!("differences between arms may be those of how runs were trained: {}", ways.join("; "));
         }
         let judged = self.judged()?;
         let step = self.pipeline.step("collect", "runs", Total::Exactly(trained.len() as u64));
         for run in &trained {
             self.pipeline.heed_cancel()?;
-            let Some(schedule) = self.schedule_of(run)? else { continue };
-            let log_path = self.of_run(run, "log.jsonl");
-            let steps = Steps::read(&String::from_utf8_lossy(&place.read(&log_path)?));
-            if steps.count() as u64 != self.plan.steps {
-                let reason = format!("it has {} steps, the run has {}", steps.count(), self.plan.steps);
-                return Err(Error::TrialFile { path: self.pipeline.describe(&log_path), reason });
+            if let Err(error) = self.collect_one(run, &judged) {
+                failed = failed.or(Some(error));
             }
-            let last = self.model(run, &schedule, "final")?;
-            let stable = self.stable_step(&schedule).map(|_| self.model(run, &schedule, "stable")).transpose()?;
-            self.finish(run, &Models { last: &last, stable: stable.as_ref() }, &steps, &judged)?;
             step.advance(1);
         }
         step.finish();
-        Ok(())
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Judges the models of one run.
+    fn collect_one(&self, run: &Run<'_>, judged: &[Judged]) -> Result<()> {
+        let Some(schedule) = self.schedule_of(run)? else { return Ok(()) };
+        let log_path = self.of_run(run, "log.jsonl");
+        let steps = Steps::read(&String::from_utf8_lossy(&self.pipeline.place().read(&log_path)?));
+        if steps.count() as u64 != self.plan.steps {
+            let reason = format!(
+                "it has {} steps, the run has {}; remove its folder and train the run again",
+                steps.count(),
+                self.plan.steps
+            );
+            return Err(Error::TrialFile { path: self.pipeline.describe(&log_path), reason });
+        }
+        let last = self.model(run, &schedule, "final")?;
+        let stable = self.stable_step(&schedule).map(|_| self.model(run, &schedule, "stable")).transpose()?;
+        self.finish(run, &Models { last: &last, stable: stable.as_ref() }, &steps, judged)
     }
 
     fn of_run(&self, run: &Run<'_>, file: &str) -> String {
@@ -194,7 +205,8 @@ impl Runs<'_> {
         let path = self.of_run(run, "run.json");
         let Some(json) = self.pipeline.place().read_if_exists(&path)? else { return Ok(None) };
         let wrong = |reason: String| Error::TrialFile { path: self.pipeline.describe(&path), reason };
-        let said: TrainedRun = serde_json::from_slice(&json).map_err(|error| wrong(error.to_string()))?;
+        let said: TrainedRun = serde_json::from_slice(&json)
+            .map_err(|error| wrong(format!("{error}; remove its folder and train the run again")))?;
         if said.plan != self.plan.hash() || (said.arm.as_str(), said.seed) != (run.arm, run.seed) {
             let reason = format!(
                 "its model is of another trial: arm {}, seed {}; remove its folder and train it again",
@@ -210,7 +222,10 @@ impl Runs<'_> {
         let path = self.of_run(run, &format!("{which}/model.safetensors"));
         let bytes = self.pipeline.place().read(&path)?;
         let (settings, shown) = (self.settings(run), self.pipeline.describe(&path));
-        let parameters = Parameters::from_safetensors(&settings.shape, Path::new(&shown), &bytes)?;
+        let parameters = Parameters::from_safetensors(&settings.shape, Path::new(&shown), &bytes).map_err(|error| {
+            let reason = format!("{error}; remove the folder of its run and train it again");
+            Error::TrialFile { path: shown, reason }
+        })?;
         Ok(Trainer::with_parameters(settings, schedule.clone(), parameters)?)
     }
 }

@@ -27,7 +27,7 @@ use serde::Serialize;
 use crate::error::chain;
 use crate::{Error, Pipeline, PipelineConfig, Result, Total};
 use gather::{Gathered, Gathering};
-use names::drawn_name;
+use names::{drawn_name, path_name};
 use runs::Runs;
 use schedules::Course;
 pub(crate) use shown::{FLOOR_VERDICT, shown_trial};
@@ -281,7 +281,12 @@ impl Pipeline {
                     select
                 }
             };
-            rules.push(ArmRule { name: arm.to_string(), config, seed: self.config.run.seed });
+            let (name, seed) = (arm.to_string(), self.config.run.seed);
+            if rules.iter().any(|rule| path_name(&rule.name) == path_name(&name)) {
+                let rule = "its files would have the names of another arm's: rename the pipeline, or leave one out";
+                return Err(headwater_trial::Error::Setting { name: "trial.arms", value: name, rule }.into());
+            }
+            rules.push(ArmRule { name, config, seed });
         }
         Ok(rules)
     }

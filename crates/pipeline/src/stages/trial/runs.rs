@@ -91,14 +91,16 @@ impl Runs<'_> {
         }
         step.spare(self.plan.steps * missing.len() as u64);
         step.finish();
-        if !missing.is_empty() {
-            tracing::warn!(
-                "runs that wait for the log of the first run of `{}`: {}; start this part again when the part that trains it is done",
-                self.plan.design.control,
-                missing.len()
-            );
-        }
+        self.warn_of_waiting(missing.len(), "start this part again when the part that trains it is done");
         Ok(())
+    }
+
+    /// Says how many runs cannot be trained before another is done.
+    pub(super) fn warn_of_waiting(&self, runs: usize, what_to_do: &str) {
+        if runs > 0 {
+            let control = &self.plan.design.control;
+            tracing::warn!("runs that wait for the log of the first run of `{control}`: {runs}; {what_to_do}");
+        }
     }
 
     /// What is there of all runs.
@@ -147,7 +149,8 @@ impl Runs<'_> {
         let Some(json) = self.pipeline.place().read_if_exists(&path)? else { return Ok(None) };
         let result: RunResult = serde_json::from_slice(&json)
             .map_err(|error| Error::TrialFile { path: self.pipeline.describe(&path), reason: error.to_string() })?;
-        if result.plan == self.plan.hash() && result.after.len() == self.gathered.held_out.len() {
+        let is_of_run = (result.arm.as_str(), result.seed) == (run.arm, run.seed);
+        if is_of_run && result.plan == self.plan.hash() && result.after.len() == self.gathered.held_out.len() {
             return Ok(Some(result));
         }
         let reason = "it is of another plan; remove it to train the run again".to_owned();
@@ -288,12 +291,23 @@ impl Runs<'_> {
     }
 }
 
+/// Documents that are judged together, so that all threads have sequences.
+const JUDGED_TOGETHER: usize = 64;
+
 /// Bits per byte of each document.
 fn judge(trainer: &Trainer, documents: &[Judged]) -> Result<Vec<f64>> {
-    let of_document = |document: &Judged| {
-        let losses = trainer.losses(&document.tokens)?;
-        let nats: f64 = losses.iter().take(document.predicted).map(|loss| f64::from(*loss)).sum();
-        Ok(nats / std::f64::consts::LN_2 / document.bytes)
-    };
-    documents.iter().map(of_document).collect()
+    let Settings { length, .. } = trainer.settings();
+    let mut bits_per_byte = Vec::with_capacity(documents.len());
+    for documents in documents.chunks(JUDGED_TOGETHER) {
+        let tokens: Vec<u32> = documents.iter().flat_map(|document| &document.tokens).copied().collect();
+        let losses = trainer.losses(&tokens)?;
+        let mut first = 0;
+        for document in documents {
+            let of_document = losses[first..].iter().take(document.predicted);
+            let nats: f64 = of_document.map(|loss| f64::from(*loss)).sum();
+            bits_per_byte.push(nats / std::f64::consts::LN_2 / document.bytes);
+            first += document.tokens.len() / (length + 1) * length;
+        }
+    }
+    Ok(bits_per_byte)
 }
