@@ -172,8 +172,10 @@ fn int8_influence_agrees_within_0_02_and_ranks_almost_alike() -> Outcome {
     levels.iter().flatten().try_for_each(|options| influence_agrees_on(options, 0.02, 0.99))
 }
 
+/// Of seventeen documents two neighbours may change places, which is 0.9957 beside a third of the same rank: two goldens are 0.0028 apart, and in
+/// bfloat16 influences were off by up to 0.0027 (AMX, Emerald Rapids), 0.0024 (AVX-512) and 0.0015 (AVX-512 BF16).
 fn bfloat16_agrees_on(options: &EngineOptions) -> Outcome {
-    influence_agrees_on(options, 0.01, 0.999)
+    influence_agrees_on(options, 0.01, 0.995)
 }
 
 fn influence_agrees_on(options: &EngineOptions, most: f64, least_spearman: f64) -> Outcome {
@@ -188,6 +190,11 @@ fn influence_agrees_on(options: &EngineOptions, most: f64, least_spearman: f64) 
         let off = (influence - golden.influence).abs();
         assert!(off <= most, "{}: {influence}, off by {off}, {:?}", golden.id, model.numerics());
         influences.push((influence, golden.influence));
+    }
+    for (at, (got, golden)) in influences.iter().enumerate() {
+        let swapped =
+            influences[..at].iter().find(|of| (of.1 - golden).abs() > most && (of.0 < *got) != (of.1 < *golden));
+        assert!(swapped.is_none(), "{golden} and {swapped:?} changed places, {:?}", model.numerics());
     }
     let count = |holds: &dyn Fn(&(f64, f64)) -> bool| influences.iter().filter(|pair| holds(pair)).count() as f64;
     let n = influences.len() as f64;
