@@ -347,9 +347,10 @@ def train(torch: Any, transformers: Any, folder: Path, runs: dict[str, Any], run
     # last: what has it is done
     fresh = output / "run.json.new"
     fresh.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
-    shutil.rmtree(work, ignore_errors=True)
     settle(output)
     fresh.replace(output / "run.json")
+    # after that, so that a kill in between costs no run
+    shutil.rmtree(work, ignore_errors=True)
 
 
 def way(torch: Any, transformers: Any, device: Any, options: argparse.Namespace) -> str:

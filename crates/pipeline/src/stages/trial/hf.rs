@@ -42,7 +42,7 @@ struct RunList {
 }
 
 /// A run of the list; paths are relative to the folder of the list.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct ListedRun {
     arm: String,
     seed: u64,
@@ -127,7 +127,6 @@ impl Runs<'_> {
             }
             Ok(path)
         };
-        let rates: Vec<f64> = (0..self.plan.steps).map(|step| schedule.lr(step)).collect();
         Ok(ListedRun {
             arm: run.arm.to_owned(),
             seed: run.seed,
@@ -139,6 +138,7 @@ impl Runs<'_> {
                 Ok(sequences_file(&self.sequences(run), settings.length + 1))
             })?,
             rates: file(format!("rates/{}.json", path_name(run.arm)), &|| {
+                let rates: Vec<f64> = (0..self.plan.steps).map(|step| schedule.lr(step)).collect();
                 Ok(json_bytes("the rates of a run", &rates)?.to_vec())
             })?,
             output: format!("runs/{}/{}", path_name(run.arm), run.seed),
