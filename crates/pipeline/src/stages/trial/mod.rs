@@ -256,9 +256,6 @@ impl Pipeline {
     /// The rule of every arm; of control and floor one for each seed.
     fn arm_rules(&self) -> Result<Vec<ArmRule>> {
         let own = &self.config.select;
-        if own.by == By::Upsample {
-            return Err(Error::TrialOfUpsample);
-        }
         let random = rank_of(own, &RankBy::Random);
         let mut rules = Vec::new();
         for (number, seed) in (0_u64..).zip(self.design().seeds) {
@@ -275,9 +272,6 @@ impl Pipeline {
                 TriedArm::Pipeline(path) => {
                     let select = PipelineConfig::load(Path::new(path), &[])?.select;
                     select.validate()?;
-                    if select.by == By::Upsample {
-                        return Err(Error::TrialOfUpsample);
-                    }
                     select
                 }
             };
@@ -287,6 +281,9 @@ impl Pipeline {
                 return Err(headwater_trial::Error::Setting { name: "trial.arms", value: name, rule }.into());
             }
             rules.push(ArmRule { name, config, seed });
+        }
+        if rules.iter().any(|rule| rule.config.by == By::Upsample) {
+            return Err(Error::TrialOfUpsample);
         }
         Ok(rules)
     }
