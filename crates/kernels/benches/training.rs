@@ -1,8 +1,8 @@
 //! General products and the gradient of the cross-entropy at sizes of small Llama models, as shares of the register peak.
 //!
 //! `cargo bench -p headwater-kernels --bench training` prints, beside criterion's figures, the fastest sample of each as a share of
-//! what all its threads could do, measured just before: shares hold on a machine that others use, too. `packed` is the same
-//! product as `forward` by this crate's own microkernel, which packs both operands at each call.
+//! what a core could do in float32, measured just before: shares hold on a machine that others use, too, and products in bfloat16 may pass
+//! it. `packed` is the same product as `forward` by this crate's own microkernel, which packs both operands at each call.
 
 mod common;
 
@@ -13,9 +13,8 @@ use common::numbers;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use headwater_kernels::{
-    Buffer, CrossEntropyGradient, InputRows, Instructions, Matrix, MatrixView, MatrixViewMut, Predictions,
-    ProductScale, ROW_STEP, Threads, Weights, cross_entropy_gradient, general_product, padded_depth, project,
-    saturate_f32,
+    Arithmetic, Buffer, CrossEntropyGradient, InputRows, Instructions, Matrix, MatrixView, MatrixViewMut, Predictions,
+    ROW_STEP, Update, Weights, cross_entropy_gradient, general_product, padded_depth, project, saturate_f32,
 };
 
 /// Rows, outputs and inputs of linear layers: attention of width 256 and 576, the two shapes of an MLP, and a chunk of rows by a
@@ -42,23 +41,18 @@ fn peak(instructions: Instructions) -> f64 {
     rates.fold(0.0, f64::max)
 }
 
+/// Both ways to multiply.
+fn arithmetics() -> [(&'static str, Arithmetic); 2] {
+    [("f32", Arithmetic::Float32), ("bf16", Arithmetic::Bfloat16(Instructions::of_family()))]
+}
+
 /// Benchmarks `work` of `operations`, and prints its share of the peak.
 #[expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
-fn share(
-    group: &mut BenchmarkGroup<'_, WallTime>,
-    name: &str,
-    operations: usize,
-    threads: Threads,
-    mut work: impl FnMut(),
-) {
-    let (place, cores) = match threads {
-        Threads::Calling => ("one thread", 1),
-        Threads::Pool => ("pool", rayon::current_num_threads()),
-    };
-    let peak = peak(Instructions::of_family()) * cores as f64;
+fn share(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, operations: usize, mut work: impl FnMut()) {
+    let peak = peak(Instructions::of_family());
     let mut fastest = Duration::MAX;
     group.throughput(Throughput::Elements(operations as u64));
-    group.bench_function(format!("{name}, {place}"), |b| {
+    group.bench_function(name, |b| {
         b.iter_custom(|count| {
             let mut total = Duration::ZERO;
             for _ in 0..count {
@@ -87,23 +81,23 @@ fn products(criterion: &mut Criterion) {
         let (mut y, mut dx, mut dw) = (dy.clone(), x.clone(), w.clone());
         let (x_view, w_view) = (MatrixView::new(&x, rows, inputs), MatrixView::new(&w, outputs, inputs));
         let dy = MatrixView::new(&dy, rows, outputs);
-        for threads in [Threads::Calling, Threads::Pool] {
-            share(&mut group, "forward", operations, threads, || {
+        for (name, arithmetic) in arithmetics() {
+            share(&mut group, &format!("forward, {name}"), operations, || {
                 let y = MatrixViewMut::new(black_box(&mut y), rows, outputs);
-                general_product(x_view, w_view.transposed(), ProductScale::REPLACE, y, threads);
+                general_product(x_view, w_view.transposed(), Update::Replace, y, arithmetic);
             });
-            share(&mut group, "gradient by inputs", operations, threads, || {
+            share(&mut group, &format!("gradient by inputs, {name}"), operations, || {
                 let dx = MatrixViewMut::new(black_box(&mut dx), rows, inputs);
-                general_product(dy, w_view, ProductScale::REPLACE, dx, threads);
+                general_product(dy, w_view, Update::Replace, dx, arithmetic);
             });
-            share(&mut group, "gradient by weights", operations, threads, || {
+            share(&mut group, &format!("gradient by weights, {name}"), operations, || {
                 let dw = MatrixViewMut::new(black_box(&mut dw), outputs, inputs);
-                general_product(dy.transposed(), x_view, ProductScale::ADD, dw, threads);
+                general_product(dy.transposed(), x_view, Update::Add, dw, arithmetic);
             });
         }
         let stride = padded_depth(inputs);
         let mut padded = Buffer::<f32>::zeros(rows.next_multiple_of(ROW_STEP) * stride);
-        share(&mut group, "packed", operations, Threads::Calling, || {
+        share(&mut group, "packed", operations, || {
             for (to, from) in padded.chunks_mut(stride).zip(x.chunks(inputs)) {
                 to[..inputs].copy_from_slice(from);
             }
@@ -121,7 +115,7 @@ fn cross_entropies(criterion: &mut Criterion) {
         group.sample_size(10).measurement_time(Duration::from_secs(2)).warm_up_time(Duration::from_millis(200));
         let (hidden, weights) = (numbers(rows * width), numbers(vocab * width));
         let (mut by_hidden, mut by_weights) = (hidden.clone(), weights.clone());
-        let (mut losses, mut logits) = (vec![0.0; rows], Vec::new());
+        let mut losses = vec![0.0; rows];
         let targets: Vec<Option<u32>> = (0_u32..4096).step_by(3).map(Some).take(rows).collect();
         let predictions = Predictions {
             hidden: MatrixView::new(&hidden, rows, width),
@@ -130,15 +124,14 @@ fn cross_entropies(criterion: &mut Criterion) {
         };
         // three products; the softmax between them is not counted
         let operations = 3 * 2 * rows * vocab * width;
-        for threads in [Threads::Calling, Threads::Pool] {
-            share(&mut group, "loss and gradients", operations, threads, || {
+        for (name, arithmetic) in arithmetics() {
+            share(&mut group, &format!("loss and gradients, {name}"), operations, || {
                 let gradient = CrossEntropyGradient {
                     losses: black_box(&mut losses),
                     hidden: MatrixViewMut::new(&mut by_hidden, rows, width),
                     weights: MatrixViewMut::new(&mut by_weights, vocab, width),
-                    logits: &mut logits,
                 };
-                cross_entropy_gradient(Instructions::of_family(), predictions, 1e-3, gradient, threads);
+                cross_entropy_gradient(Instructions::of_family(), predictions, 1e-3, gradient, arithmetic);
             });
         }
         group.finish();

@@ -55,8 +55,8 @@ pub use peak::{saturate_bf16, saturate_f32, saturate_int8};
 pub use rotary::{HeadNorm, RotaryTable};
 pub use tile::{ROW_STEP, padded_depth};
 pub use training::{
-    AdamWFactors, AdamWState, CausalRows, CrossEntropyGradient, HeadRows, MatrixView, MatrixViewMut, NormInputs,
-    Predictions, ProductScale, Threads, Turn, absolute_and_square_sums, adamw_update, causal_softmax,
+    AdamWFactors, AdamWState, Arithmetic, CausalRows, CrossEntropyGradient, HeadRows, MatrixView, MatrixViewMut,
+    NormInputs, Predictions, Turn, Update, absolute_and_square_sums, adamw_update, causal_softmax,
     causal_softmax_gradient, cross_entropy_gradient, cross_entropy_losses, gate_rows, gate_rows_gradient,
     general_product, norm_rows, norm_rows_gradient, rotate_rows,
 };

@@ -14,7 +14,7 @@ use std::time::Instant;
 use clap::Parser;
 use fs_err as fs;
 use headwater_schedule::{Curve, Schedule, WsdSteps};
-use headwater_train::{AdamW, Settings, Shape, StepLog, Trainer};
+use headwater_train::{AdamW, Precision, Settings, Shape, StepLog, Trainer};
 use serde_json::json;
 
 #[derive(Parser)]
@@ -41,6 +41,9 @@ struct Arguments {
     steps: u64,
     #[arg(long, default_value_t = 0.002)]
     peak: f64,
+    /// Products in bfloat16.
+    #[arg(long)]
+    bf16: bool,
     #[arg(long)]
     out: Option<PathBuf>,
     #[arg(long)]
@@ -73,9 +76,11 @@ fn line(log: &StepLog, seconds: f64) {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let asked = Arguments::parse();
+    let precision = if asked.bf16 { Precision::Bf16 } else { Precision::F32 };
     let Arguments { vocabulary, width, layers, heads, kv_heads, head_width, hidden, sequences, length, .. } = asked;
     let shape = Shape { vocabulary, width, layers, heads, kv_heads, head_width, hidden, ..Shape::default() };
-    let settings = Settings { shape, sequences, length, optimiser: AdamW::default(), clip: Some(1.0), seed: 1 };
+    let settings =
+        Settings { shape, sequences, length, optimiser: AdamW::default(), clip: Some(1.0), seed: 1, precision };
     let phases = WsdSteps { steps: asked.steps, warmup_steps: asked.steps / 20, decay_steps: asked.steps / 5 };
     let schedule = Schedule::wsd(phases, Curve::OneMinusSqrt, asked.peak, 0.0)?;
     let mut trainer = Trainer::new(settings, schedule)?;

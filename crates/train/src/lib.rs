@@ -6,10 +6,10 @@
 //!
 //! ```
 //! use headwater_schedule::{Curve, Schedule, WsdSteps};
-//! use headwater_train::{AdamW, Settings, Shape, Trainer};
+//! use headwater_train::{AdamW, Precision, Settings, Shape, Trainer};
 //!
 //! let shape = Shape { vocabulary: 16, width: 8, layers: 1, heads: 2, kv_heads: 1, head_width: 4, hidden: 12, ..Shape::default() };
-//! let settings = Settings { shape, sequences: 4, length: 6, optimiser: AdamW::default(), clip: Some(1.0), seed: 1 };
+//! let settings = Settings { shape, sequences: 4, length: 6, optimiser: AdamW::default(), clip: Some(1.0), seed: 1, precision: Precision::F32 };
 //! let phases = WsdSteps { steps: 60, warmup_steps: 5, decay_steps: 20 };
 //! let mut trainer = Trainer::new(settings, Schedule::wsd(phases, Curve::OneMinusSqrt, 0.01, 0.0)?)?;
 //!
@@ -53,6 +53,6 @@ pub use export::sequences_file;
 pub use layout::{Layout, Role, Tensor};
 pub use parameters::Parameters;
 pub use pretrain::{Progress, RunFolder, pretrain};
-pub use settings::{AdamW, Settings};
+pub use settings::{AdamW, Precision, Settings};
 pub use shape::Shape;
 pub use trainer::{StepLog, Trainer};

@@ -1,5 +1,7 @@
 //! How a model is trained.
 
+use headwater_kernels::{Arithmetic, Instructions};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Shape};
@@ -23,6 +25,44 @@ pub struct Settings {
     pub clip: Option<f64>,
     /// Seed of the parameters at the start.
     pub seed: u64,
+    /// What products of training are computed in.
+    #[serde(default, skip_serializing_if = "Precision::is_f32")]
+    pub precision: Precision,
+}
+
+/// What products of training are computed in. Parameters, their moments, sums and all that is no product are float32.
+///
+/// # Source
+/// Kalamkar et al. (2019), A Study of BFLOAT16 for Deep Learning Training (arXiv 1905.12322), §3.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// Float32.
+    #[default]
+    F32,
+    /// Numbers are rounded to bfloat16 and their products summed in float32: faster on processors that multiply it, slower on others.
+    Bf16,
+}
+
+impl Precision {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+    const fn is_f32(&self) -> bool {
+        matches!(self, Self::F32)
+    }
+
+    /// Returns whether this processor multiplies such numbers as they are.
+    #[must_use]
+    pub fn is_native(self) -> bool {
+        self.is_f32() || Instructions::of_family().multiplies_bf16()
+    }
+
+    /// How `instructions` compute it.
+    pub(crate) const fn arithmetic(self, instructions: Instructions) -> Arithmetic {
+        match self {
+            Self::F32 => Arithmetic::Float32,
+            Self::Bf16 => Arithmetic::Bfloat16(instructions),
+        }
+    }
 }
 
 /// AdamW.

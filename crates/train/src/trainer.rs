@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use crate::gradient::{Batch, Pools};
 use crate::layout::{Role, Tensor};
 use crate::network::Network;
-use crate::{Error, Parameters, Settings};
+use crate::{Error, Parameters, Precision, Settings};
 
 /// Numbers that are summed or updated at a time by one thread.
 const PIECE: usize = 1 << 14;
@@ -107,7 +107,8 @@ impl Trainer {
         let predicted = self.settings.sequences * self.settings.length;
         let mut losses = vec![0.0; predicted];
         let batch = Batch { tokens, scale: mean_scale(predicted) };
-        let gradient = batch.gradient(&self.network(), &self.pools, &mut losses);
+        let network = self.network(self.settings.precision);
+        let gradient = batch.gradient(&network, &self.pools, &mut losses);
         let (l1, l2) = norms(self.instructions, &gradient);
         let (step, rate) = (self.step, self.schedule.lr(self.step));
         let log = StepLog { step, loss: mean(&losses), rate, l2, l1, tokens: predicted as u64 };
@@ -121,7 +122,7 @@ impl Trainer {
         Ok(log)
     }
 
-    /// Returns the loss of each token, in nats, `(sequence, length)`.
+    /// Returns the loss of each token, in nats, `(sequence, length)`, in float32 whatever is trained in.
     ///
     /// # Shapes
     /// - `tokens`: `(sequence, length + 1)`, as many sequences as there are
@@ -139,7 +140,7 @@ impl Trainer {
         }
         self.check(tokens)?;
         let mut losses = vec![0.0; tokens.len() / (length + 1) * length];
-        Batch { tokens, scale: 1.0 }.losses(&self.network(), &self.pools, &mut losses);
+        Batch { tokens, scale: 1.0 }.losses(&self.network(Precision::F32), &self.pools, &mut losses);
         Ok(losses)
     }
 
@@ -167,12 +168,13 @@ impl Trainer {
         &self.schedule
     }
 
-    fn network(&self) -> Network<'_> {
+    fn network(&self, precision: Precision) -> Network<'_> {
         Network {
             shape: &self.settings.shape,
             layout: self.parameters.layout(),
             table: &self.table,
             instructions: self.instructions,
+            arithmetic: precision.arithmetic(self.instructions),
             parameters: self.parameters.values(),
             length: self.settings.length,
         }

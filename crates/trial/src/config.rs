@@ -1,7 +1,7 @@
 //! The `[trial]` table of a pipeline.
 
 use headwater_select::RankBy;
-use headwater_train::Shape;
+use headwater_train::{Precision, Shape};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +20,8 @@ pub struct TrialConfig {
     pub seeds: u64,
     /// What trains the models.
     pub trainer: TrialTrainer,
+    /// What products of training are computed in by the built-in trainer; runs are judged in float32. The program of `hf` takes `--precision`.
+    pub precision: Precision,
     /// The model that is trained.
     pub model: ModelSize,
     /// Tokens that each run trains on.
@@ -50,6 +52,7 @@ impl Default for TrialConfig {
             schedules: Vec::new(),
             seeds: 8,
             trainer: TrialTrainer::BuiltIn,
+            precision: Precision::F32,
             model: ModelSize::M1,
             tokens: 4e6,
             peak_lr: 1e-3,
@@ -67,7 +70,7 @@ impl Default for TrialConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum TrialTrainer {
-    /// Headwater itself: on the CPU, in float32.
+    /// Headwater itself: on the CPU.
     #[default]
     BuiltIn,
     /// The Trainer of transformers, on what devices PyTorch has: the trial leaves a program with its data, `--collect` reads back the models.
@@ -243,6 +246,12 @@ impl TrialConfig {
             self.seeds.to_string(),
             "differences need at least 2 seeds to have a spread",
         )?;
+        unless(
+            self.trainer == TrialTrainer::BuiltIn || self.precision == Precision::F32,
+            "trial.precision",
+            "bf16".to_owned(),
+            "the program of trainer `hf` is told by `--precision` when it is started; leave it out",
+        )?;
         let batch = (self.sequence_tokens * self.batch_sequences) as f64;
         number("trial.tokens", self.tokens, batch.max(1.0))?;
         number("trial.held_out_tokens", self.held_out_tokens, 1.0)?;
@@ -289,6 +298,10 @@ mod tests {
                 "trial.arms = loss",
             ),
             (TrialConfig { schedules: vec![TriedSchedule::Refined; 2], ..config() }, "trial.schedules = refined"),
+            (
+                TrialConfig { trainer: TrialTrainer::Hf, precision: Precision::Bf16, ..config() },
+                "trial.precision = bf16",
+            ),
             (TrialConfig { tokens: 100.0, ..config() }, "trial.tokens = 100"),
             (TrialConfig { peak_lr: f64::NAN, ..config() }, "trial.peak_lr = NaN"),
             (TrialConfig { warmup: 1.0, ..config() }, "trial.warmup = 1"),

@@ -1,10 +1,10 @@
-"""How fast crate `train` trains beside PyTorch eager in float32, in one run.
+"""How fast crate `train` trains beside PyTorch eager, in one run: in float32 and with products in bfloat16, each against each.
 
     python tests/bench/train/speed.py [--rounds N] [--threads N] [--out FILE]
 
 Builds the example `pretrain` of crate `train`, keeps it running, and lets it and transformers' `LlamaForCausalLM` (as it is by default: with
-PyTorch's own attention, the fused AdamW) train the same shape in turns, a few steps each. Prints the medians of tokens a second and of the ratio of
-the two in a round. Needs torch and transformers.
+PyTorch's own attention, the fused AdamW; bfloat16 by `torch.autocast`) train the same shape in turns, a few steps each. Prints the medians of tokens
+a second and of the ratios of a round. Needs torch and transformers.
 """
 
 import argparse
@@ -24,12 +24,13 @@ SHAPES = {
 }
 SEQUENCES, LENGTH = 16, 512
 BUILD = ["cargo", "build", "--release", "--quiet", "--package", "headwater-train", "--example", "pretrain"]
-EXAMPLE = "target/release/examples/pretrain"
+EXAMPLE = os.path.join(os.environ.get("CARGO_TARGET_DIR", "target"), "release/examples/pretrain")
 
 
 class Ours:
-    def __init__(self, shape, threads):
-        options = [option for key, value in shape.items() for option in (f"--{key}", str(value))]
+    def __init__(self, shape, threads, bf16):
+        options = ["--bf16"] if bf16 else []
+        options += [option for key, value in shape.items() for option in (f"--{key}", str(value))]
         options += ["--sequences", str(SEQUENCES), "--length", str(LENGTH), "--steps", "100000", "--serve"]
         environment = os.environ | {"RAYON_NUM_THREADS": str(threads)}
         self.process = subprocess.Popen([EXAMPLE, *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
@@ -45,7 +46,8 @@ class Ours:
 
 
 class Torch:
-    def __init__(self, shape, threads):
+    def __init__(self, shape, threads, bf16):
+        self.bf16 = bf16
         torch.set_num_threads(threads)
         torch.manual_seed(1)
         config = LlamaConfig(
@@ -61,8 +63,9 @@ class Torch:
     def step(self):
         tokens = torch.randint(self.vocabulary, (SEQUENCES, LENGTH + 1))
         start = time.perf_counter()
-        logits = self.model(input_ids=tokens[:, :-1], use_cache=False).logits
-        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten())
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
+            logits = self.model(input_ids=tokens[:, :-1], use_cache=False).logits
+            loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten())
         self.optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -75,19 +78,33 @@ class Torch:
 
 def measure(name, rounds, threads):
     shape = SHAPES[name]
-    ours, theirs = Ours(shape, threads), Torch(shape, threads)
     tokens, steps = SEQUENCES * LENGTH, 3 if name == "1.3M" else 1
-    ours.seconds(1), theirs.seconds(1)
-    pairs = [(ours.seconds(steps), theirs.seconds(steps)) for _ in range(rounds)]
-    ours.close()
+    trainers = {
+        "ours, f32": Ours(shape, threads, False),
+        "ours, bf16": Ours(shape, threads, True),
+        "torch, f32": Torch(shape, threads, False),
+        "torch, bf16": Torch(shape, threads, True),
+    }
+    for trainer in trainers.values():
+        trainer.seconds(1)
+    rounds = [{key: trainer.seconds(steps) for key, trainer in trainers.items()} for _ in range(rounds)]
+    for key in ("ours, f32", "ours, bf16"):
+        trainers[key].close()
+
+    def ratio(slow, fast):
+        ratios = [of[slow] / of[fast] for of in rounds]
+        return {"median": round(statistics.median(ratios), 2), "lowest": round(min(ratios), 2), "highest": round(max(ratios), 2)}
+
     row = {
         "shape": name,
-        "parameters": theirs.parameters,
+        "parameters": trainers["torch, f32"].parameters,
         "threads": threads,
-        "ours_tokens_per_second": tokens / statistics.median(a for a, _ in pairs),
-        "torch_tokens_per_second": tokens / statistics.median(b for _, b in pairs),
-        "ratio": statistics.median(b / a for a, b in pairs),
-        "ratios": [round(b / a, 3) for a, b in pairs],
+        "tokens_per_second": {key: round(tokens / statistics.median(of[key] for of in rounds)) for key in trainers},
+        "times_as_fast": {
+            f"{ours} as {theirs}": ratio(theirs, ours)
+            for ours in ("ours, f32", "ours, bf16")
+            for theirs in ("torch, f32", "torch, bf16")
+        },
         "torch": torch.__version__,
     }
     print(json.dumps(row), flush=True)

@@ -26,7 +26,7 @@ pub use weights::{InputRows, Matrix, Takes, Weights, gated_bias};
 
 pub(crate) use epilogue::{AddTo, Store};
 pub(crate) use norm::{inverse_rms, inverse_root_of_mean};
-pub(crate) use operand::place;
+pub(crate) use operand::{Vectors, place};
 
 use std::ops::Range;
 

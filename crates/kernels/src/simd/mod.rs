@@ -5,6 +5,7 @@
 
 mod dots;
 mod fma;
+mod pairs;
 mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -12,6 +13,7 @@ mod x86;
 pub(crate) use dots::{Dots, Pairs};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use dots::{Vnni256, Vnni256Evex, Vnni512};
+pub(crate) use pairs::{Adjoining, Block, LINES, PairVectors, TERMS};
 pub(crate) use portable::Portable;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use x86::{Avx2, Avx512};
@@ -41,6 +43,14 @@ pub(crate) trait Simd: Copy {
     fn load_bf16(self, from: &[bf16]) -> Self::V;
     /// Rounds to nearest, ties to even; a number below 2⁻¹²⁶ may become zero.
     fn store_bf16(self, x: Self::V, to: &mut [bf16]);
+    /// Rounds a block, as [`Self::store_bf16`] does, and stores its pairs.
+    ///
+    /// # Panics
+    /// If there is no room for them.
+    #[inline(always)]
+    fn store_pairs(self, block: Block<'_>, out: PairVectors<'_>) {
+        pairs::store_pairs(self, block, out);
+    }
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
     fn sub(self, a: Self::V, b: Self::V) -> Self::V;
     fn mul(self, a: Self::V, b: Self::V) -> Self::V;

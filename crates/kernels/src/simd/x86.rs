@@ -6,6 +6,7 @@ use half::bf16;
 
 use super::Simd;
 use super::fma::fma_tile;
+use super::pairs::{self, Adjoining, Block, LINES, PairVectors};
 use crate::tile::Tile;
 
 /// AVX2 with FMA.
@@ -191,6 +192,52 @@ fn round_to_bf16(x: __m512) -> __m256i {
     intrinsic!(_mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16)))
 }
 
+/// Rounds `low` and `high` to bfloat16, one after the other, called only with AVX-512 BF16.
+#[inline(always)]
+fn round_both(low: __m512, high: __m512) -> __m512i {
+    let halves = intrinsic!(_mm512_cvtne2ps_pbh(high, low));
+    // SAFETY: both are 512 bits without invalid patterns.
+    unsafe { std::mem::transmute::<__m512bh, __m512i>(halves) }
+}
+
+/// From sixteen first and sixteen second terms to pairs.
+static INTERLEAVED: [u16; 32] = {
+    let mut places = [0; 32];
+    let mut pair = 0;
+    while pair < 16 {
+        places[2 * pair as usize] = pair;
+        places[2 * pair as usize + 1] = 16 + pair;
+        pair += 1;
+    }
+    places
+};
+
+/// Transposes words of 32 bits, called only with AVX-512F.
+#[inline(always)]
+fn transpose(rows: &mut [__m512i; 16]) {
+    // within quarters: pairs of rows, then fours
+    let mut fours = *rows;
+    for four in 0..4 {
+        let [a, b, c, d] = [rows[4 * four], rows[4 * four + 1], rows[4 * four + 2], rows[4 * four + 3]];
+        let (ab, cd) = intrinsic!((_mm512_unpacklo_epi32(a, b), _mm512_unpacklo_epi32(c, d)));
+        let (ef, gh) = intrinsic!((_mm512_unpackhi_epi32(a, b), _mm512_unpackhi_epi32(c, d)));
+        fours[4 * four] = intrinsic!(_mm512_unpacklo_epi64(ab, cd));
+        fours[4 * four + 1] = intrinsic!(_mm512_unpackhi_epi64(ab, cd));
+        fours[4 * four + 2] = intrinsic!(_mm512_unpacklo_epi64(ef, gh));
+        fours[4 * four + 3] = intrinsic!(_mm512_unpackhi_epi64(ef, gh));
+    }
+    // quarters between the fours: vector `column` holds columns column, 4 + column, 8 + column, 12 + column of four rows each
+    for column in 0..4 {
+        let [a, b, c, d] = [fours[column], fours[4 + column], fours[8 + column], fours[12 + column]];
+        let (low, high) = intrinsic!((_mm512_shuffle_i32x4::<0x88>(a, b), _mm512_shuffle_i32x4::<0x88>(c, d)));
+        let (odd_low, odd_high) = intrinsic!((_mm512_shuffle_i32x4::<0xdd>(a, b), _mm512_shuffle_i32x4::<0xdd>(c, d)));
+        rows[column] = intrinsic!(_mm512_shuffle_i32x4::<0x88>(low, high));
+        rows[8 + column] = intrinsic!(_mm512_shuffle_i32x4::<0xdd>(low, high));
+        rows[4 + column] = intrinsic!(_mm512_shuffle_i32x4::<0x88>(odd_low, odd_high));
+        rows[12 + column] = intrinsic!(_mm512_shuffle_i32x4::<0xdd>(odd_low, odd_high));
+    }
+}
+
 impl<const BF16: bool> Simd for Avx512<BF16> {
     type V = __m512;
     const LANES: usize = 16;
@@ -236,6 +283,36 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
         };
         // SAFETY: masked lanes are not written, and `to` has room for all others; the token proves AVX-512BW and VL.
         unsafe { _mm256_mask_storeu_epi16(to.as_mut_ptr().cast(), first_lanes(to.len()), halves) };
+    }
+
+    #[inline(always)]
+    fn store_pairs(self, block: Block<'_>, out: PairVectors<'_>) {
+        if !BF16 {
+            return pairs::store_pairs(self, block, out);
+        }
+        let mut vectors = [intrinsic!(_mm512_setzero_si512()); LINES];
+        for (at, vector) in vectors.iter_mut().enumerate() {
+            *vector = match block.adjoining() {
+                Adjoining::Terms => {
+                    let (low, high) = block.run(at).split_at(LINES);
+                    round_both(self.load(low), self.load(high))
+                }
+                Adjoining::Lines => {
+                    let halves = round_both(self.load(block.run(2 * at)), self.load(block.run(2 * at + 1)));
+                    // SAFETY: 32 places of 16 bits are there; the token proves AVX-512F.
+                    let places = unsafe { _mm512_loadu_si512(INTERLEAVED.as_ptr().cast()) };
+                    intrinsic!(_mm512_permutexvar_epi16(places, halves))
+                }
+            };
+        }
+        if out.of_lines != (block.adjoining() == Adjoining::Terms) {
+            transpose(&mut vectors);
+        }
+        for (at, vector) in vectors.into_iter().enumerate() {
+            let to = &mut out.to[at * out.step..][..2 * LINES];
+            // SAFETY: there is room for 32 numbers of 16 bits; the token proves AVX-512F.
+            unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), vector) };
+        }
     }
 
     #[inline(always)]

@@ -1,23 +1,23 @@
 //! The cross-entropy of a vocabulary with its gradient.
 
+use std::cell::Cell;
 use std::ops::Range;
 
-use rayon::prelude::*;
-
-use super::product::{ProductScale, Threads, general_product};
-use super::view::{MatrixView, MatrixViewMut};
+use super::product::{Arithmetic, general_product};
+use super::view::{MatrixView, MatrixViewMut, Update};
 use crate::Instructions;
 use crate::dispatch::Task;
-use crate::simd::Simd;
+use crate::simd::{MOST_LANES, Simd};
 
-/// Rows whose logits are in memory at a time.
-const CHUNK_ROWS: usize = 512;
+/// Rows whose logits are computed at a time.
+const MOST_ROWS: usize = 512;
+
+/// Logits of a row in memory at a time, so that those of all rows stay in the second-level cache. They are computed twice, which costs
+/// less than memory does.
+const BLOCK: usize = 256;
 
 /// Numbers between rows of logits: rows whose distance is a power of two would share a few sets of a cache.
 const GAP: usize = 16;
-
-/// Rows of logits that a thread turns into gradients at a time.
-const SOFTMAX_ROWS: usize = 16;
 
 /// What predicts the next token, and which token it was.
 #[derive(Clone, Copy, Debug)]
@@ -39,8 +39,6 @@ pub struct CrossEntropyGradient<'a> {
     pub hidden: MatrixViewMut<'a>,
     /// Gradient by the weights, `(vocab, width)`. It is added to what is there.
     pub weights: MatrixViewMut<'a>,
-    /// Memory for logits, which is made longer if it is too short. What it holds means nothing.
-    pub logits: &'a mut Vec<f32>,
 }
 
 /// Computes the cross-entropy of each target, log Σ exp(logits) − logit of the target, with logits = `hidden` · `weights`ᵀ, and the
@@ -50,10 +48,11 @@ pub struct CrossEntropyGradient<'a> {
 /// row's loss NaN, and gradients with it.
 ///
 /// # Memory
-/// At most 512 rows of logits, with those of the gradient in their place.
+/// Half a mebibyte of logits, which the thread keeps: they are computed in blocks of the vocabulary, once for the losses and once more for
+/// the gradient.
 ///
 /// # Determinism
-/// Bit-identical for any thread count; otherwise as [`general_product`], and the softmax depends on the level of `instructions`.
+/// As [`general_product`], and the softmax depends on the level of `instructions`.
 ///
 /// # Source
 /// The gradient of a loss by its logits is softmax(logits), less one at the target: Bishop (2006), Pattern Recognition and Machine
@@ -66,26 +65,32 @@ pub fn cross_entropy_gradient(
     predictions: Predictions<'_>,
     scale: f32,
     gradient: CrossEntropyGradient<'_>,
-    threads: Threads,
+    arithmetic: Arithmetic,
 ) {
-    let Predictions { hidden, weights, .. } = predictions;
-    let CrossEntropyGradient { losses, hidden: mut hidden_gradient, weights: mut weight_gradient, logits: room } =
-        gradient;
-    let (rows, vocab) = (hidden.rows(), weights.rows());
+    let CrossEntropyGradient { losses, hidden: mut by_hidden, weights: mut by_weights } = gradient;
     predictions.check(losses);
-    assert_eq!(hidden_gradient.rows(), rows, "a gradient for each row");
-    for first in (0..rows).step_by(CHUNK_ROWS) {
-        let chunk = first..rows.min(first + CHUNK_ROWS);
-        let logits = logits_of(room, chunk.len(), vocab);
-        let losses = &mut losses[chunk.clone()];
-        predictions.row_range(chunk.clone()).softmax(instructions, scale, (logits, losses), threads);
-        let hidden = hidden.row_range(first, chunk.len());
-        let logits = MatrixView::with_stride(logits, chunk.len(), vocab, vocab + GAP);
-        let hidden_gradient = hidden_gradient.row_range(first, chunk.len());
-        general_product(logits, weights, ProductScale::REPLACE, hidden_gradient, threads);
-        let weight_gradient = weight_gradient.row_range(0, vocab);
-        general_product(logits.transposed(), hidden, ProductScale::ADD, weight_gradient, threads);
+    assert_eq!(by_hidden.rows(), losses.len(), "a gradient for each row");
+    let mut room = ROOM.take();
+    for first in (0..losses.len()).step_by(MOST_ROWS) {
+        let rows = first..losses.len().min(first + MOST_ROWS);
+        let predictions = predictions.row_range(rows.clone());
+        room.normalise(instructions, predictions, arithmetic);
+        room.losses(predictions, &mut losses[rows.clone()]);
+        let hidden = predictions.hidden;
+        for block in predictions.blocks() {
+            let Room { logits, normalisers } = &mut room;
+            let logits = predictions.logits(&block, arithmetic, logits);
+            let (width, first, targets) = (block.len(), block.start, predictions.targets);
+            instructions.run(Gradients { logits, width, first, targets, normalisers, scale });
+            let logits = MatrixView::with_stride(logits, rows.len(), width, width + GAP);
+            let weights = predictions.weights.row_range(block.start, block.len());
+            let update = if block.start == 0 { Update::Replace } else { Update::Add };
+            general_product(logits, weights, update, by_hidden.row_range(rows.start, rows.len()), arithmetic);
+            let by_weights = by_weights.row_range(block.start, block.len());
+            general_product(logits.transposed(), hidden, Update::Add, by_weights, arithmetic);
+        }
     }
+    ROOM.set(room);
 }
 
 /// Computes the losses of [`cross_entropy_gradient`], with the same bits, and no gradient.
@@ -96,26 +101,65 @@ pub fn cross_entropy_losses(
     instructions: Instructions,
     predictions: Predictions<'_>,
     losses: &mut [f32],
-    threads: Threads,
+    arithmetic: Arithmetic,
 ) {
-    let (rows, vocab) = (predictions.hidden.rows(), predictions.weights.rows());
     predictions.check(losses);
-    let mut room = Vec::new();
-    for first in (0..rows).step_by(CHUNK_ROWS) {
-        let chunk = first..rows.min(first + CHUNK_ROWS);
-        let logits = logits_of(&mut room, chunk.len(), vocab);
-        let losses = &mut losses[chunk.clone()];
-        predictions.row_range(chunk).softmax(instructions, 1.0, (logits, losses), threads);
+    let mut room = ROOM.take();
+    for first in (0..losses.len()).step_by(MOST_ROWS) {
+        let rows = first..losses.len().min(first + MOST_ROWS);
+        let predictions = predictions.row_range(rows.clone());
+        room.normalise(instructions, predictions, arithmetic);
+        room.losses(predictions, &mut losses[rows]);
     }
+    ROOM.set(room);
 }
 
-/// Memory for `rows` rows of logits, [`GAP`] numbers between them.
-fn logits_of(room: &mut Vec<f32>, rows: usize, vocab: usize) -> &mut [f32] {
-    let numbers = rows * (vocab + GAP);
-    if room.len() < numbers {
-        room.resize(numbers, 0.0);
+thread_local! {
+    /// Memory of one call, kept for the next.
+    static ROOM: Cell<Room> = const { Cell::new(Room { logits: Vec::new(), normalisers: Vec::new() }) };
+}
+
+/// Logits of some rows.
+#[derive(Default)]
+struct Room {
+    /// Those of one block: `(rows, block)`, [`GAP`] numbers between rows.
+    logits: Vec<f32>,
+    /// What the logits of each row are divided by, `(rows,)`.
+    normalisers: Vec<Normaliser>,
+}
+
+/// What is known of the logits of a row.
+#[derive(Clone, Copy)]
+struct Normaliser {
+    /// The greatest.
+    highest: f32,
+    /// Σ exp(logits − highest).
+    sum: f32,
+    /// That of the target.
+    chosen: f32,
+}
+
+impl Room {
+    /// Computes what is known of all logits of each row.
+    fn normalise(&mut self, instructions: Instructions, predictions: Predictions<'_>, arithmetic: Arithmetic) {
+        let unknown = Normaliser { highest: f32::NEG_INFINITY, sum: 0.0, chosen: f32::NAN };
+        self.normalisers.clear();
+        self.normalisers.resize(predictions.hidden.rows(), unknown);
+        for block in predictions.blocks() {
+            let Self { logits, normalisers } = self;
+            let logits = predictions.logits(&block, arithmetic, logits);
+            let (width, first, targets) = (block.len(), block.start, predictions.targets);
+            instructions.run(Normalise { logits, width, first, targets, normalisers });
+        }
     }
-    &mut room[..numbers]
+
+    /// Writes the losses, `(rows,)`.
+    fn losses(&self, predictions: Predictions<'_>, losses: &mut [f32]) {
+        for ((loss, target), known) in losses.iter_mut().zip(predictions.targets).zip(&self.normalisers) {
+            // beside the highest logit nothing is lost to rounding that the logits still had
+            *loss = if target.is_some() { known.sum.ln() - (known.chosen - known.highest) } else { 0.0 };
+        }
+    }
 }
 
 impl Predictions<'_> {
@@ -136,99 +180,119 @@ impl Predictions<'_> {
         Predictions { hidden, weights: self.weights, targets: &self.targets[rows] }
     }
 
-    /// Writes the gradient by the logits, `(rows, vocab)` with gaps, and the losses, `(rows,)`.
-    fn softmax(
-        &self,
-        instructions: Instructions,
-        scale: f32,
-        (logits, losses): (&mut [f32], &mut [f32]),
-        threads: Threads,
-    ) {
-        let Predictions { hidden, weights, targets } = *self;
-        let vocab = weights.rows();
-        let shaped = MatrixViewMut::with_stride(logits, hidden.rows(), vocab, vocab + GAP);
-        general_product(hidden, weights.transposed(), ProductScale::REPLACE, shaped, threads);
-        softmax_gradient(instructions, SoftmaxRows { logits, vocab, targets, losses, scale }, threads);
-    }
-}
-
-/// Turns logits into the gradient of `scale` · Σ losses by them.
-fn softmax_gradient(instructions: Instructions, rows: SoftmaxRows<'_>, threads: Threads) {
-    let SoftmaxRows { logits, vocab, targets, losses, scale } = rows;
-    match threads {
-        Threads::Calling => instructions.run(SoftmaxRows { logits, vocab, targets, losses, scale }),
-        Threads::Pool => {
-            let pieces = logits.par_chunks_mut(SOFTMAX_ROWS * (vocab + GAP)).zip(targets.par_chunks(SOFTMAX_ROWS));
-            pieces.zip(losses.par_chunks_mut(SOFTMAX_ROWS)).for_each(|((logits, targets), losses)| {
-                instructions.run(SoftmaxRows { logits, vocab, targets, losses, scale });
-            });
+    /// Computes the logits of a block in `room`: `(rows, block)`, [`GAP`] numbers between rows.
+    fn logits<'r>(&self, block: &Range<usize>, arithmetic: Arithmetic, room: &'r mut Vec<f32>) -> &'r mut [f32] {
+        let (rows, stride) = (self.hidden.rows(), block.len() + GAP);
+        if room.len() < rows * stride {
+            room.resize(rows * stride, 0.0);
         }
+        let logits = &mut room[..rows * stride];
+        let weights = self.weights.row_range(block.start, block.len()).transposed();
+        let out = MatrixViewMut::with_stride(logits, rows, block.len(), stride);
+        general_product(self.hidden, weights, Update::Replace, out, arithmetic);
+        logits
+    }
+
+    /// The vocabulary in blocks.
+    fn blocks(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        let vocab = self.weights.rows();
+        (0..vocab).step_by(BLOCK).map(move |first| first..vocab.min(first + BLOCK))
     }
 }
 
-/// Rows of logits that become their gradient.
-struct SoftmaxRows<'a> {
-    /// `(rows, vocab)`, [`GAP`] numbers between rows.
-    logits: &'a mut [f32],
-    vocab: usize,
+/// Takes a block of logits into what is known of each row.
+struct Normalise<'a> {
+    /// `(rows, width)`, [`GAP`] numbers between rows.
+    logits: &'a [f32],
+    width: usize,
+    /// The token of the first logit.
+    first: usize,
     /// `(rows,)`.
     targets: &'a [Option<u32>],
     /// `(rows,)`.
-    losses: &'a mut [f32],
-    scale: f32,
+    normalisers: &'a mut [Normaliser],
 }
 
-impl Task for SoftmaxRows<'_> {
+impl Task for Normalise<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let rows = self.logits.chunks_exact_mut(self.vocab + GAP).zip(self.targets);
-        for ((logits, target), loss) in rows.zip(self.losses) {
-            let logits = &mut logits[..self.vocab];
-            *loss = match target {
-                Some(target) => softmax_row(simd, logits, *target as usize, self.scale),
-                None => {
-                    logits.fill(0.0);
-                    0.0
-                }
-            };
+        let rows = self.logits.chunks_exact(self.width + GAP).zip(self.targets);
+        for ((logits, target), known) in rows.zip(self.normalisers) {
+            let Some(target) = *target else { continue };
+            let logits = &logits[..self.width];
+            let block = normaliser(simd, logits);
+            let highest = if block.highest > known.highest { block.highest } else { known.highest };
+            known.sum = known.sum * (known.highest - highest).exp() + block.sum * (block.highest - highest).exp();
+            known.highest = highest;
+            if let Some(chosen) = logits.get((target as usize).wrapping_sub(self.first)) {
+                known.chosen = *chosen;
+            }
         }
     }
 }
 
-/// Turns one row of logits into its gradient, and returns the loss of `target`.
+/// What is known of some logits of a row.
 #[inline(always)]
-fn softmax_row<S: Simd>(simd: S, logits: &mut [f32], target: usize, scale: f32) -> f32 {
-    let whole = logits.len() / S::LANES * S::LANES;
+fn normaliser<S: Simd>(simd: S, logits: &[f32]) -> Normaliser {
+    let (vectors, rest) = logits.split_at(logits.len() / S::LANES * S::LANES);
     let mut greatest = simd.splat(f32::NEG_INFINITY);
-    for logits in logits[..whole].chunks_exact(S::LANES) {
+    for logits in vectors.chunks_exact(S::LANES) {
         greatest = simd.max(simd.load(logits), greatest);
     }
     let mut highest = simd.greatest(greatest);
-    for logit in &logits[whole..] {
+    for logit in rest {
         highest = highest.max(*logit);
     }
-    // beside the highest logit nothing is lost to rounding that the logits still had
-    let log_target = logits[target] - highest;
     let offset = simd.splat(highest);
     let mut sum = simd.splat(0.0);
-    let (vectors, rest) = logits.split_at_mut(whole);
-    for logits in vectors.chunks_exact_mut(S::LANES) {
-        let exponential = simd.exp(simd.sub(simd.load(logits), offset));
-        simd.store(exponential, logits);
-        sum = simd.add(sum, exponential);
+    for logits in vectors.chunks_exact(S::LANES) {
+        sum = simd.add(sum, simd.exp(simd.sub(simd.load(logits), offset)));
     }
-    let exponential = simd.exp(simd.sub(simd.load(rest), offset));
-    simd.store(exponential, rest);
+    let mut last = [0.0; MOST_LANES];
+    simd.store(simd.exp(simd.sub(simd.load(rest), offset)), &mut last);
     let mut sum = simd.sum(sum);
-    for exponential in &*rest {
+    for exponential in &last[..rest.len()] {
         sum += exponential;
     }
-    let factor = simd.splat(scale / sum);
-    for exponentials in logits.chunks_mut(S::LANES) {
-        simd.store(simd.mul(simd.load(exponentials), factor), exponentials);
+    Normaliser { highest, sum, chosen: f32::NAN }
+}
+
+/// Turns a block of logits into the gradient of `scale` · Σ losses by them.
+struct Gradients<'a> {
+    /// `(rows, width)`, [`GAP`] numbers between rows.
+    logits: &'a mut [f32],
+    width: usize,
+    /// The token of the first logit.
+    first: usize,
+    /// `(rows,)`.
+    targets: &'a [Option<u32>],
+    /// `(rows,)`.
+    normalisers: &'a [Normaliser],
+    scale: f32,
+}
+
+impl Task for Gradients<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let rows = self.logits.chunks_exact_mut(self.width + GAP).zip(self.targets);
+        for ((logits, target), known) in rows.zip(self.normalisers) {
+            let logits = &mut logits[..self.width];
+            let Some(target) = *target else {
+                logits.fill(0.0);
+                continue;
+            };
+            let (offset, factor) = (simd.splat(known.highest), simd.splat(self.scale / known.sum));
+            for logits in logits.chunks_mut(S::LANES) {
+                let exponential = simd.exp(simd.sub(simd.load(logits), offset));
+                simd.store(simd.mul(exponential, factor), logits);
+            }
+            if let Some(logit) = logits.get_mut((target as usize).wrapping_sub(self.first)) {
+                *logit -= self.scale;
+            }
+        }
     }
-    logits[target] -= scale;
-    sum.ln() - log_target
 }

@@ -63,6 +63,11 @@ impl<'a> MatrixView<'a> {
         self.values.as_ptr()
     }
 
+    /// The memory from the first number on.
+    pub(super) fn values(&self) -> &'a [f32] {
+        self.values
+    }
+
     /// Numbers from one row to the next, and from one column to the next.
     pub(super) fn steps(&self) -> [isize; 2] {
         [self.row_step.cast_signed(), self.column_step.cast_signed()]
@@ -135,12 +140,26 @@ impl<'a> MatrixViewMut<'a> {
         [self.stride.cast_signed(), 1]
     }
 
+    /// The memory from the first number on, and the numbers from one row to the next.
+    pub(super) fn into_values(self) -> (&'a mut [f32], usize) {
+        (self.values, self.stride)
+    }
+
     /// The `count` rows from `first` on.
     pub(super) fn row_range(&mut self, first: usize, count: usize) -> MatrixViewMut<'_> {
         assert!(first + count <= self.rows, "the matrix has these rows");
         let from = self.values.len().min(first * self.stride);
         MatrixViewMut { values: &mut self.values[from..], rows: count, columns: self.columns, stride: self.stride }
     }
+}
+
+/// What becomes of what the output holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Update {
+    /// The output becomes the product. What it holds is not read and may be NaN.
+    Replace,
+    /// The product is added to the output.
+    Add,
 }
 
 /// Returns the distance of rows once all of them are known to lie apart within `len` numbers. A distance that is never used

@@ -16,8 +16,7 @@ const GPU_OPERATIONS: f64 = 1e14;
 /// What a trial would take and what it could see.
 #[must_use]
 pub fn trial_forecast(forecast: &TrialForecast) -> String {
-    let TrialForecast { arms, runs, parameters, run_tokens, steps, run_flops, tokens_per_second, hours, sensitivity } =
-        forecast;
+    let TrialForecast { arms, runs, parameters, run_tokens, steps, run_flops, sensitivity, .. } = forecast;
     let mut text = format!(
         "{runs} runs: {} under {} seeds each\n{} parameters, {} tokens and {steps} steps a run: {run_flops:.1e} operations\n",
         arms.join(", "),
@@ -25,8 +24,14 @@ pub fn trial_forecast(forecast: &TrialForecast) -> String {
         TokenCount(*parameters),
         TokenCount(*run_tokens),
     );
-    text.push_str(&match hours.zip(*tokens_per_second) {
-        Some((hours, speed)) => format!("{} on this machine, at {speed:.0} tokens a second\n", duration(hours)),
+    text.push_str(&match forecast.hours.zip(forecast.tokens_per_second) {
+        Some((hours, speed)) => {
+            let bf16 = forecast.bf16_hours.map(|hours| {
+                format!("; {} with products in bfloat16 (`--set trial.precision=bf16`)", duration(hours))
+            });
+            let bf16 = bf16.unwrap_or_default();
+            format!("{} on this machine, at {speed:.0} tokens a second{bf16}\n", duration(hours))
+        }
         None => {
             let operations = run_flops * *runs as f64;
             let hours = duration(operations / GPU_OPERATIONS / 3600.0);

@@ -6,7 +6,7 @@ use fs_err as fs;
 use headwater_schedule::{Curve, WsdSteps};
 
 use super::*;
-use crate::{AdamW, Shape};
+use crate::{AdamW, Precision, Shape};
 
 fn settings() -> Settings {
     let shape = Shape {
@@ -19,7 +19,15 @@ fn settings() -> Settings {
         hidden: 6,
         ..Shape::default()
     };
-    Settings { shape, sequences: 3, length: 5, optimiser: AdamW::default(), clip: Some(0.5), seed: 2 }
+    Settings {
+        shape,
+        sequences: 3,
+        length: 5,
+        optimiser: AdamW::default(),
+        clip: Some(0.5),
+        seed: 2,
+        precision: Precision::F32,
+    }
 }
 
 fn schedule(peak: f64) -> Schedule {

@@ -6,8 +6,8 @@
 use std::ops::Range;
 
 use headwater_kernels::{
-    CausalRows, Instructions, MatrixView, MatrixViewMut, ProductScale, Threads, causal_softmax,
-    causal_softmax_gradient, general_product,
+    Arithmetic, CausalRows, Instructions, MatrixView, MatrixViewMut, Update, causal_softmax, causal_softmax_gradient,
+    general_product,
 };
 
 use crate::Shape;
@@ -22,6 +22,7 @@ pub(super) struct Attention<'a> {
     /// T.
     pub(super) length: usize,
     pub(super) instructions: Instructions,
+    pub(super) arithmetic: Arithmetic,
     /// Whether probabilities are stored, or computed again in the backward pass.
     pub(super) kept: bool,
 }
@@ -69,7 +70,7 @@ impl Attention<'_> {
                 let width = self.shape.queries();
                 let out = &mut mixed[block.queries.start * width + head * self.shape.head_width..];
                 let out = MatrixViewMut::with_stride(out, block.queries.len(), self.shape.head_width, width);
-                general_product(weights, values, ProductScale::REPLACE, out, Threads::Calling);
+                general_product(weights, values, Update::Replace, out, self.arithmetic);
             }
         }
     }
@@ -106,21 +107,21 @@ impl Attention<'_> {
         // by values: (keys, rows) · (rows, width)
         let seen = MatrixView::new(weights, rows, keys);
         let by_values = self.part_mut(by_projections, self.value_column(head), 0..keys);
-        general_product(seen.transposed(), by_mixed, ProductScale::ADD, by_values, Threads::Calling);
+        general_product(seen.transposed(), by_mixed, Update::Add, by_values, self.arithmetic);
         // by probabilities: (rows, width) · (width, keys), and by scores
         let values = self.part(projections, self.value_column(head), 0..keys).transposed();
         let shaped = MatrixViewMut::new(by_weights, rows, keys);
-        general_product(by_mixed, values, ProductScale::REPLACE, shaped, Threads::Calling);
+        general_product(by_mixed, values, Update::Replace, shaped, self.arithmetic);
         causal_softmax_gradient(self.instructions, weights, by_weights, self.rows(block));
         let by_scores = MatrixView::new(by_weights, rows, keys);
         // by queries: (rows, keys) · (keys, width)
         let key_rows = self.part(projections, self.key_column(head), 0..keys);
         let by_queries = self.part_mut(by_projections, head * width, queries.clone());
-        general_product(by_scores, key_rows, ProductScale::REPLACE, by_queries, Threads::Calling);
+        general_product(by_scores, key_rows, Update::Replace, by_queries, self.arithmetic);
         // by keys: (keys, rows) · (rows, width)
         let query_rows = self.part(projections, head * width, queries.clone());
         let by_keys = self.part_mut(by_projections, self.key_column(head), 0..keys);
-        general_product(by_scores.transposed(), query_rows, ProductScale::ADD, by_keys, Threads::Calling);
+        general_product(by_scores.transposed(), query_rows, Update::Add, by_keys, self.arithmetic);
     }
 
     /// Computes the probabilities of a block: `(queries, keys)`.
@@ -128,7 +129,7 @@ impl Attention<'_> {
         let queries = self.part(projections, head * self.shape.head_width, block.queries.clone());
         let keys = self.part(projections, self.key_column(head), 0..block.queries.end);
         let shaped = MatrixViewMut::new(out, block.queries.len(), block.queries.end);
-        general_product(queries, keys.transposed(), ProductScale::REPLACE, shaped, Threads::Calling);
+        general_product(queries, keys.transposed(), Update::Replace, shaped, self.arithmetic);
         causal_softmax(self.instructions, out, self.rows(block));
     }
 

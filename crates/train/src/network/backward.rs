@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use headwater_kernels::{
-    CrossEntropyGradient, MatrixView, MatrixViewMut, NormInputs, ProductScale, Threads, Turn, cross_entropy_gradient,
+    CrossEntropyGradient, MatrixView, MatrixViewMut, NormInputs, Turn, Update, cross_entropy_gradient,
     gate_rows_gradient, general_product, norm_rows_gradient, rotate_rows,
 };
 
@@ -27,20 +27,23 @@ impl Network<'_> {
         let width = self.shape.width;
         self.forward(tokens, work);
         let mut by_normed = std::mem::take(&mut work.gradient.normed);
-        let mut logits = std::mem::take(&mut work.logits);
         let gradient = CrossEntropyGradient {
             losses,
             hidden: MatrixViewMut::new(&mut by_normed, self.length, width),
             weights: MatrixViewMut::new(&mut sums[self.layout.head.clone()], self.shape.vocabulary, width),
-            logits: &mut logits,
         };
-        cross_entropy_gradient(self.instructions, self.predictions(work), scale, gradient, Threads::Calling);
-        (work.gradient.normed, work.logits) = (by_normed, logits);
+        cross_entropy_gradient(self.instructions, self.predictions(work), scale, gradient, self.arithmetic);
+        work.gradient.normed = by_normed;
         let Workspace { kept, layers, x, inverse, block, gradient, .. } = work;
         gradient.x.fill(0.0);
         self.norm_backward(self.layout.norm.clone(), (x, inverse), gradient, sums);
-        let attention =
-            Attention { shape: self.shape, length: self.length, instructions: self.instructions, kept: *kept };
+        let attention = Attention {
+            shape: self.shape,
+            length: self.length,
+            instructions: self.instructions,
+            arithmetic: self.arithmetic,
+            kept: *kept,
+        };
         for (places, state) in self.layout.layers.iter().zip(layers).rev() {
             self.transform_backward(places, state, gradient, sums);
             self.attend_backward(attention, places, (state, block), (gradient, sums));
@@ -110,9 +113,9 @@ impl Network<'_> {
         let by_out = MatrixView::new(by_out, length, outputs);
         let map = MatrixView::new(&self.parameters[weights.clone()], outputs, inputs);
         let by_x = MatrixViewMut::new(by_x, length, inputs);
-        general_product(by_out, map, ProductScale::REPLACE, by_x, Threads::Calling);
+        general_product(by_out, map, Update::Replace, by_x, self.arithmetic);
         let by_weights = MatrixViewMut::new(&mut sums[weights], outputs, inputs);
         let x = MatrixView::new(x, length, inputs);
-        general_product(by_out.transposed(), x, ProductScale::ADD, by_weights, Threads::Calling);
+        general_product(by_out.transposed(), x, Update::Add, by_weights, self.arithmetic);
     }
 }

@@ -9,7 +9,7 @@ mod workspace;
 pub(crate) use workspace::Workspace;
 
 use headwater_kernels::{
-    HeadRows, Instructions, MatrixView, MatrixViewMut, Predictions, ProductScale, RotaryTable, Threads, Turn,
+    Arithmetic, HeadRows, Instructions, MatrixView, MatrixViewMut, Predictions, RotaryTable, Turn, Update,
     cross_entropy_losses, gate_rows, general_product, norm_rows, rotate_rows,
 };
 
@@ -25,6 +25,7 @@ pub(crate) struct Network<'a> {
     pub(crate) layout: &'a Layout,
     pub(crate) table: &'a RotaryTable,
     pub(crate) instructions: Instructions,
+    pub(crate) arithmetic: Arithmetic,
     /// All parameters.
     pub(crate) parameters: &'a [f32],
     /// T.
@@ -38,7 +39,7 @@ impl Network<'_> {
     /// - `tokens`: `(T + 1,)`; `losses`: `(T,)`
     pub(crate) fn losses(&self, tokens: &[u32], work: &mut Workspace, losses: &mut [f32]) {
         self.forward(tokens, work);
-        cross_entropy_losses(self.instructions, self.predictions(work), losses, Threads::Calling);
+        cross_entropy_losses(self.instructions, self.predictions(work), losses, self.arithmetic);
     }
 
     /// What predicts the tokens after the forward pass.
@@ -62,7 +63,13 @@ impl Network<'_> {
         for (x, token) in work.x.chunks_exact_mut(width).zip(inputs) {
             x.copy_from_slice(&embedding[*token as usize * width..][..width]);
         }
-        let attention = Attention { shape, length: self.length, instructions: self.instructions, kept: work.kept };
+        let attention = Attention {
+            shape,
+            length: self.length,
+            instructions: self.instructions,
+            arithmetic: self.arithmetic,
+            kept: work.kept,
+        };
         for (places, state) in self.layout.layers.iter().zip(&mut work.layers) {
             self.attend(attention, places, (&mut work.x, state), &mut work.block);
             self.transform(places, &mut work.x, state);
@@ -84,11 +91,11 @@ impl Network<'_> {
         let norm = (&self.parameters[places.attention_norm.clone()], shape.norm_eps);
         norm_rows(self.instructions, x, norm, &mut state.normed, &mut state.inverse);
         // (T, width) to (T, queries + keys + values)
-        self.map(places.projections.clone(), &state.normed, ProductScale::REPLACE, &mut state.projections);
+        self.map(places.projections.clone(), &state.normed, Update::Replace, &mut state.projections);
         rotate_rows(self.instructions, &mut state.projections, self.turned(), self.table, Turn::Forwards);
         attention.forward(&state.projections, (&mut state.probabilities, block), &mut state.mixed);
         // (T, queries) to (T, width)
-        self.map(places.output.clone(), &state.mixed, ProductScale::ADD, x);
+        self.map(places.output.clone(), &state.mixed, Update::Add, x);
     }
 
     /// Adds the MLP of a layer to `x`, `(T, width)`.
@@ -97,9 +104,9 @@ impl Network<'_> {
         let norm = (&self.parameters[places.mlp_norm.clone()], self.shape.norm_eps);
         norm_rows(self.instructions, x, norm, &mut state.mlp_normed, &mut state.mlp_inverse);
         // (T, width) to (T, 2 · hidden) to (T, hidden) to (T, width)
-        self.map(places.gate_up.clone(), &state.mlp_normed, ProductScale::REPLACE, &mut state.gate_up);
+        self.map(places.gate_up.clone(), &state.mlp_normed, Update::Replace, &mut state.gate_up);
         gate_rows(self.instructions, &state.gate_up, self.shape.hidden, &mut state.gated);
-        self.map(places.down.clone(), &state.gated, ProductScale::ADD, x);
+        self.map(places.down.clone(), &state.gated, Update::Add, x);
     }
 
     /// The heads of queries and keys among the projections.
@@ -109,12 +116,12 @@ impl Network<'_> {
     }
 
     /// Computes `x` · `weights`ᵀ: `(T, inputs)` by `(outputs, inputs)` to `(T, outputs)`.
-    fn map(&self, weights: std::ops::Range<usize>, x: &[f32], scale: ProductScale, out: &mut [f32]) {
+    fn map(&self, weights: std::ops::Range<usize>, x: &[f32], update: Update, out: &mut [f32]) {
         let weights = &self.parameters[weights];
         let length = self.length;
         let (inputs, outputs) = (x.len() / length, out.len() / length);
         let weights = MatrixView::new(weights, outputs, inputs).transposed();
         let x = MatrixView::new(x, length, inputs);
-        general_product(x, weights, scale, MatrixViewMut::new(out, length, outputs), Threads::Calling);
+        general_product(x, weights, update, MatrixViewMut::new(out, length, outputs), self.arithmetic);
     }
 }

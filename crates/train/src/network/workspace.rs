@@ -47,8 +47,6 @@ pub(crate) struct Workspace {
     pub(super) inverse: Vec<f32>,
     /// The last ones after the norm, `(T, width)`.
     pub(super) normed: Vec<f32>,
-    /// Some rows of logits; nothing before the first gradient.
-    pub(super) logits: Vec<f32>,
     /// One block of probabilities, if they are not kept.
     pub(super) block: Vec<f32>,
     pub(super) gradient: Gradients,
@@ -99,7 +97,6 @@ impl Workspace {
             x: of(width),
             inverse: of(1),
             normed: of(width),
-            logits: Vec::new(),
             block: vec![0.0; if kept { 0 } else { block }],
             gradient: Gradients {
                 x: of(width),

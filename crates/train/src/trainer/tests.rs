@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use super::*;
 use crate::network::Workspace;
 use crate::twin::Twin;
-use crate::{AdamW, Shape};
+use crate::{AdamW, Precision, Shape};
 
 /// A tiny shape: grouped, its heads wider together than the hidden state, its matrices apart.
 fn grouped() -> Shape {
@@ -42,7 +42,15 @@ fn schedule(steps: u64) -> Schedule {
 }
 
 fn settings(shape: Shape, sequences: usize, length: usize) -> Settings {
-    Settings { shape, sequences, length, optimiser: AdamW::default(), clip: Some(1.0), seed: 5 }
+    Settings {
+        shape,
+        sequences,
+        length,
+        optimiser: AdamW::default(),
+        clip: Some(1.0),
+        seed: 5,
+        precision: Precision::F32,
+    }
 }
 
 /// A trainer whose parameters are large enough for everything to matter, and a batch of tokens.
@@ -60,7 +68,7 @@ fn gradient(trainer: &Trainer, tokens: &[u32]) -> (Vec<f32>, Vec<f32>) {
     let predicted = tokens.len() / (trainer.settings.length + 1) * trainer.settings.length;
     let mut losses = vec![f32::NAN; predicted];
     let batch = Batch { tokens, scale: mean_scale(predicted) };
-    (batch.gradient(&trainer.network(), &trainer.pools, &mut losses), losses)
+    (batch.gradient(&trainer.network(trainer.settings.precision), &trainer.pools, &mut losses), losses)
 }
 
 /// The mean loss of a batch in float64.
@@ -124,7 +132,7 @@ fn a_sequence_of_one_token_has_a_gradient() {
 #[test]
 fn probabilities_that_are_computed_again_have_the_same_bits() {
     let (trainer, tokens) = case(grouped(), 1, 150);
-    let network = trainer.network();
+    let network = trainer.network(Precision::F32);
     let run = |mut work: Workspace| {
         let (mut losses, mut sums) = (vec![f32::NAN; 150], vec![0.0; trainer.parameters.values().len()]);
         network.add_gradient(&tokens, 0.5, &mut work, (&mut losses, &mut sums));
@@ -137,18 +145,19 @@ fn probabilities_that_are_computed_again_have_the_same_bits() {
 #[test]
 fn steps_have_the_same_bytes_for_any_number_of_threads() {
     // leaves of the tree that are full and not, and sums of more than one piece
-    for sequences in [1, 4, 7] {
+    for (sequences, precision) in [1, 4, 7].into_iter().flat_map(|n| [(n, Precision::F32), (n, Precision::Bf16)]) {
         let run = |threads| {
             on_threads(threads, || {
                 let shape = Shape { vocabulary: 600, width: 32, heads: 4, head_width: 8, ..grouped() };
                 let (mut trainer, tokens) = case(shape, sequences, 70);
+                trainer.settings.precision = precision;
                 let logs: Vec<_> = (0..4).map(|_| trainer.step(&tokens).expect("a step")).collect();
                 let losses = trainer.losses(&tokens).expect("losses");
                 (logs, bits(trainer.parameters.values()), bits(&trainer.second), bits(&losses))
             })
         };
         let one = run(1);
-        assert!(one == run(2) && one == run(3), "{sequences} sequences");
+        assert!(one == run(2) && one == run(3), "{sequences} sequences, {precision:?}");
     }
 }
 

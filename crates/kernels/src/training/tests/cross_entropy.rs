@@ -1,10 +1,10 @@
 //! The cross-entropy and its gradient.
 
-use super::assert_threads_agree;
 use crate::Instructions;
 use crate::reference::{UNIT, assert_close, dot, numbers};
 use crate::training::{
-    CrossEntropyGradient, MatrixView, MatrixViewMut, Predictions, Threads, cross_entropy_gradient, cross_entropy_losses,
+    Arithmetic, CrossEntropyGradient, MatrixView, MatrixViewMut, Predictions, cross_entropy_gradient,
+    cross_entropy_losses,
 };
 
 /// Hidden states, weights and targets.
@@ -36,7 +36,7 @@ impl Case {
     }
 
     /// Computes everything; the gradient by the weights begins as `before`.
-    fn run(&self, instructions: Instructions, scale: f32, before: Vec<f32>, threads: Threads) -> Outcome {
+    fn run(&self, instructions: Instructions, scale: f32, before: Vec<f32>, arithmetic: Arithmetic) -> Outcome {
         let mut losses = vec![f32::NAN; self.rows];
         let mut hidden = vec![f32::NAN; self.rows * self.width];
         let mut weights = before;
@@ -49,9 +49,8 @@ impl Case {
             losses: &mut losses,
             hidden: MatrixViewMut::new(&mut hidden, self.rows, self.width),
             weights: MatrixViewMut::new(&mut weights, self.vocab, self.width),
-            logits: &mut vec![f32::NAN; 7],
         };
-        cross_entropy_gradient(instructions, predictions, scale, gradient, threads);
+        cross_entropy_gradient(instructions, predictions, scale, gradient, arithmetic);
         Outcome { losses, hidden, weights }
     }
 
@@ -110,7 +109,7 @@ fn check(shape: (usize, usize, usize), factor: f32) {
         }
     }
     for instructions in Instructions::all() {
-        let outcome = case.run(instructions, scale, before.clone(), Threads::Calling);
+        let outcome = case.run(instructions, scale, before.clone(), Arithmetic::Float32);
         let level = instructions.level();
         for (row, (loss, bound)) in losses.iter().enumerate() {
             assert_close(outcome.losses[row], *loss, *bound, &format!("{level}: loss {row} of {shape:?}"));
@@ -176,7 +175,7 @@ fn large_logits_are_within_their_bounds() {
 fn gradients_are_the_slopes_of_the_loss() {
     let case = Case::new((9, 23, 7), 1.5);
     let scale = 0.2_f32;
-    let outcome = case.run(Instructions::of_family(), scale, case.zeros(), Threads::Calling);
+    let outcome = case.run(Instructions::of_family(), scale, case.zeros(), Arithmetic::Float32);
     let (rows, vocab, width) = (case.rows, case.vocab, case.width);
     let loss = |hidden: &[f64], weights: &[f64]| -> f64 {
         let losses = (0..rows).filter_map(|row| {
@@ -217,34 +216,24 @@ fn gradients_are_the_slopes_of_the_loss() {
 #[test]
 fn predictions_that_do_not_count_change_nothing() {
     let mut case = Case::new((12, 50, 9), 1.0);
-    let all = case.run(Instructions::of_family(), 1.0, case.zeros(), Threads::Calling);
+    let all = case.run(Instructions::of_family(), 1.0, case.zeros(), Arithmetic::Float32);
     for row in [4, 9] {
         assert_eq!(case.targets[row], None);
         assert_eq!(all.losses[row].to_bits(), 0);
         assert!(all.hidden[row * 9..][..9].iter().all(|x| *x == 0.0), "row {row} has a gradient");
         case.hidden[row * 9..][..9].fill(1e3);
     }
-    let changed = case.run(Instructions::of_family(), 1.0, case.zeros(), Threads::Calling);
+    let changed = case.run(Instructions::of_family(), 1.0, case.zeros(), Arithmetic::Float32);
     assert_eq!((all.losses, all.hidden, all.weights), (changed.losses, changed.hidden, changed.weights));
     case.targets.fill(None);
-    let none = case.run(Instructions::of_family(), 1.0, case.zeros(), Threads::Calling);
+    let none = case.run(Instructions::of_family(), 1.0, case.zeros(), Arithmetic::Float32);
     assert!(none.losses.iter().chain(&none.hidden).chain(&none.weights).all(|x| *x == 0.0));
-}
-
-#[test]
-fn a_gradient_has_the_same_bytes_for_any_number_of_threads() {
-    let case = Case::new((700, 301, 48), 1.0);
-    let bytes = assert_threads_agree(|threads| {
-        let outcome = case.run(Instructions::of_family(), 0.01, numbers::<f32>(24, 301 * 48), threads);
-        [outcome.losses, outcome.hidden, outcome.weights].concat()
-    });
-    assert!(bytes.iter().all(|x| x.is_finite()));
 }
 
 #[test]
 fn rows_may_lie_apart() {
     let case = Case::new((6, 20, 5), 1.0);
-    let packed = case.run(Instructions::of_family(), 1.0, case.zeros(), Threads::Calling);
+    let packed = case.run(Instructions::of_family(), 1.0, case.zeros(), Arithmetic::Float32);
     let spread =
         |values: &[f32]| values.chunks(5).flat_map(|row| row.iter().copied().chain([f32::NAN; 3])).collect::<Vec<_>>();
     let (hidden, weights) = (spread(&case.hidden), spread(&case.weights));
@@ -258,9 +247,8 @@ fn rows_may_lie_apart() {
         losses: &mut losses,
         hidden: MatrixViewMut::with_stride(&mut by_hidden, 6, 5, 8),
         weights: MatrixViewMut::with_stride(&mut by_weights, 20, 5, 8),
-        logits: &mut Vec::new(),
     };
-    cross_entropy_gradient(Instructions::of_family(), predictions, 1.0, gradient, Threads::Calling);
+    cross_entropy_gradient(Instructions::of_family(), predictions, 1.0, gradient, Arithmetic::Float32);
     let near = |got: &[f32], expected: &[f32]| {
         for (got, expected) in got.chunks(8).zip(expected.chunks(5)) {
             got.iter().zip(expected).for_each(|(got, x)| assert_close(*got, f64::from(*x), 1e-5, "with a gap"));
@@ -276,7 +264,7 @@ fn a_hidden_state_that_is_no_number_shows_in_its_loss() {
     let mut case = Case::new((4, 40, 6), 1.0);
     case.hidden[6] = f32::NAN;
     for instructions in Instructions::all() {
-        let outcome = case.run(instructions, 1.0, case.zeros(), Threads::Calling);
+        let outcome = case.run(instructions, 1.0, case.zeros(), Arithmetic::Float32);
         assert_eq!(outcome.losses.iter().map(|loss| loss.is_nan()).collect::<Vec<_>>(), [false, true, false, false]);
         assert!(outcome.hidden[6..12].iter().all(|x| x.is_nan()), "{}", instructions.level());
     }
@@ -286,7 +274,7 @@ fn a_hidden_state_that_is_no_number_shows_in_its_loss() {
 fn no_rows_leave_the_gradient_of_the_weights_alone() {
     let case = Case::new((0, 10, 3), 1.0);
     let before = numbers::<f32>(25, 30);
-    let outcome = case.run(Instructions::of_family(), 1.0, before.clone(), Threads::Pool);
+    let outcome = case.run(Instructions::of_family(), 1.0, before.clone(), Arithmetic::Float32);
     assert_eq!((outcome.losses.len(), outcome.weights), (0, before));
 }
 
@@ -295,7 +283,7 @@ fn no_rows_leave_the_gradient_of_the_weights_alone() {
 fn a_target_outside_of_the_vocabulary_is_refused() {
     let mut case = Case::new((2, 10, 3), 1.0);
     case.targets[1] = Some(10);
-    case.run(Instructions::of_family(), 1.0, case.zeros(), Threads::Calling);
+    case.run(Instructions::of_family(), 1.0, case.zeros(), Arithmetic::Float32);
 }
 
 #[test]
@@ -303,21 +291,21 @@ fn a_target_outside_of_the_vocabulary_is_refused() {
 fn a_missing_target_is_refused() {
     let mut case = Case::new((3, 10, 3), 1.0);
     case.targets.pop();
-    case.run(Instructions::of_family(), 1.0, case.zeros(), Threads::Calling);
+    case.run(Instructions::of_family(), 1.0, case.zeros(), Arithmetic::Float32);
 }
 
 #[test]
 fn losses_alone_have_the_same_bits() {
     let case = Case::new((530, 41, 9), 3.0);
     for instructions in Instructions::all() {
-        let outcome = case.run(instructions, 0.5, case.zeros(), Threads::Calling);
+        let outcome = case.run(instructions, 0.5, case.zeros(), Arithmetic::Float32);
         let mut losses = vec![f32::NAN; case.rows];
         let predictions = Predictions {
             hidden: MatrixView::new(&case.hidden, case.rows, case.width),
             weights: MatrixView::new(&case.weights, case.vocab, case.width),
             targets: &case.targets,
         };
-        cross_entropy_losses(instructions, predictions, &mut losses, Threads::Pool);
+        cross_entropy_losses(instructions, predictions, &mut losses, Arithmetic::Float32);
         assert_eq!(losses, outcome.losses);
     }
 }

@@ -1,8 +1,10 @@
 //! General products.
 
-use super::assert_threads_agree;
+use half::bf16;
+
+use crate::Instructions;
 use crate::reference::{UNIT, assert_close, dot, numbers};
-use crate::training::{MatrixView, MatrixViewMut, ProductScale, Threads, general_product};
+use crate::training::{Arithmetic, MatrixView, MatrixViewMut, Update, general_product};
 
 /// Rows, columns and depth: vectors, what is too small for tiles, tiles and one more or less, and sums in several blocks.
 const SHAPES: [(usize, usize, usize); 15] = [
@@ -76,76 +78,84 @@ impl Stored {
     }
 }
 
-/// The operands of a product of `(rows, columns, depth)`: the left one by rows, the right one by columns.
+/// The operands of a product of `(rows, columns, depth)`: the left one by rows, the right one by columns. Rounding changes none of them.
 fn operands((rows, columns, depth): (usize, usize, usize)) -> (Vec<f32>, Vec<f32>) {
-    (numbers::<f32>(1, rows * depth), numbers::<f32>(2, columns * depth))
+    (numbers::<bf16>(1, rows * depth), numbers::<bf16>(2, columns * depth))
+}
+
+/// Float32, and bfloat16 by every level of this processor.
+fn all() -> impl Iterator<Item = Arithmetic> {
+    std::iter::once(Arithmetic::Float32).chain(Instructions::all().map(Arithmetic::Bfloat16))
 }
 
 fn transposed(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
     (0..columns).flat_map(|column| (0..rows).map(move |row| values[row * columns + column])).collect()
 }
 
-/// Checks a product of every layout, strides and scale against float64; `before` is what the output holds.
-fn check(shape: (usize, usize, usize), gap: usize, scale: ProductScale, before: impl Fn(usize) -> f32) {
+/// Checks a product of every arithmetic and layout against float64; `before` is what the output holds.
+fn check(shape: (usize, usize, usize), gap: usize, update: Update, before: impl Fn(usize) -> f32) {
     let (rows, columns, depth) = shape;
     let (a, b) = operands(shape);
     let right = transposed(&b, columns, depth);
-    for left_layout in [Layout::Plain, Layout::Transposed] {
-        for right_layout in [Layout::Plain, Layout::Transposed] {
-            let left = Stored::new(&a, (rows, depth), gap, left_layout);
-            let right = Stored::new(&right, (depth, columns), gap, right_layout);
-            let stride = columns + gap;
-            let mut out = vec![KEPT; (rows - 1) * stride + columns];
-            for at in 0..rows * columns {
-                out[at / columns * stride + at % columns] = before(at);
+    let expected: Vec<_> = (0..rows * columns)
+        .map(|at| {
+            let (sum, bound) = dot(&a[at / columns * depth..][..depth], &b[at % columns * depth..][..depth]);
+            let kept = if update == Update::Add { f64::from(before(at)) } else { 0.0 };
+            // the sum is added once for each block of terms
+            let blocks = depth.div_ceil(512) as f64;
+            (sum + kept, bound + 3.0 * blocks * UNIT * (bound / UNIT + sum.abs() + kept.abs()))
+        })
+        .collect();
+    for (arithmetic, left_layout, right_layout) in all().flat_map(layouts) {
+        let left = Stored::new(&a, (rows, depth), gap, left_layout);
+        let right = Stored::new(&right, (depth, columns), gap, right_layout);
+        let stride = columns + gap;
+        let mut out = vec![KEPT; (rows - 1) * stride + columns];
+        for at in 0..rows * columns {
+            out[at / columns * stride + at % columns] = before(at);
+        }
+        let output = MatrixViewMut::with_stride(&mut out, rows, columns, stride);
+        general_product(left.view(), right.view(), update, output, arithmetic);
+        for (at, got) in out.iter().enumerate() {
+            let (row, column) = (at / stride, at % stride);
+            let what = format!("{shape:?} {arithmetic:?} {left_layout:?} {right_layout:?}, row {row}, column {column}");
+            if column >= columns {
+                assert_eq!(got.to_bits(), KEPT.to_bits(), "{what}: between the rows");
+                continue;
             }
-            let output = MatrixViewMut::with_stride(&mut out, rows, columns, stride);
-            general_product(left.view(), right.view(), scale, output, Threads::Calling);
-            for (at, got) in out.iter().enumerate() {
-                let (row, column) = (at / stride, at % stride);
-                let what = format!("{shape:?} {left_layout:?} {right_layout:?}, row {row}, column {column}");
-                if column >= columns {
-                    assert_eq!(got.to_bits(), KEPT.to_bits(), "{what}: between the rows");
-                    continue;
-                }
-                let (sum, bound) = dot(&a[row * depth..][..depth], &b[column * depth..][..depth]);
-                let factor = f64::from(scale.product);
-                let kept = match scale.output {
-                    0.0 => 0.0,
-                    output => f64::from(output) * f64::from(before(row * columns + column)),
-                };
-                // the sum is scaled and added once for each block of terms, and what the output held is scaled once
-                let blocks = depth.div_ceil(512) as f64;
-                let bound =
-                    bound * factor.abs() + 3.0 * blocks * UNIT * (bound / UNIT + (sum * factor).abs() + kept.abs());
-                assert_close(*got, factor * sum + kept, bound, &what);
-            }
+            let (sum, bound) = expected[row * columns + column];
+            assert_close(*got, sum, bound, &what);
         }
     }
+}
+
+/// Every layout of both operands.
+fn layouts(arithmetic: Arithmetic) -> impl Iterator<Item = (Arithmetic, Layout, Layout)> {
+    let both = [Layout::Plain, Layout::Transposed];
+    both.into_iter().flat_map(move |left| both.map(|right| (arithmetic, left, right)))
 }
 
 #[test]
 fn products_of_all_layouts_are_within_their_bound() {
     for shape in SHAPES {
         for gap in [0, 5] {
-            check(shape, gap, ProductScale::REPLACE, |_| 3.0);
+            check(shape, gap, Update::Replace, |_| 3.0);
         }
     }
 }
 
 #[test]
-fn products_are_scaled_and_added() {
+fn products_are_added() {
     let before = numbers::<f32>(3, 300 * 290);
     for shape in SHAPES {
-        check(shape, 3, ProductScale::ADD, |at| before[at]);
-        check(shape, 0, ProductScale { product: -0.5, output: 2.0 }, |at| before[at]);
+        check(shape, 3, Update::Add, |at| before[at]);
     }
 }
 
 #[test]
 fn an_output_that_is_replaced_may_hold_anything() {
     for shape in SHAPES {
-        check(shape, 1, ProductScale { product: 2.0, output: 0.0 }, |_| f32::NAN);
+        check(shape, 1, Update::Replace, |_| f32::NAN);
     }
 }
 
@@ -155,23 +165,48 @@ fn products_of_integers_are_exact() {
     let (rows, columns, depth) = (70, 66, 1537);
     let (mut a, mut b) = operands((rows, columns, depth));
     a.iter_mut().chain(&mut b).for_each(|x| *x = (*x * 8.0).round());
-    let mut out = vec![f32::NAN; rows * columns];
-    let output = MatrixViewMut::new(&mut out, rows, columns);
-    let right = MatrixView::new(&b, columns, depth).transposed();
-    general_product(MatrixView::new(&a, rows, depth), right, ProductScale::REPLACE, output, Threads::Calling);
-    for (at, got) in out.iter().enumerate() {
-        let (sum, _) = dot(&a[at / columns * depth..][..depth], &b[at % columns * depth..][..depth]);
-        assert_eq!(f64::from(*got), sum, "at {at}");
+    for arithmetic in all() {
+        let mut out = vec![f32::NAN; rows * columns];
+        let output = MatrixViewMut::new(&mut out, rows, columns);
+        let right = MatrixView::new(&b, columns, depth).transposed();
+        general_product(MatrixView::new(&a, rows, depth), right, Update::Replace, output, arithmetic);
+        for (at, got) in out.iter().enumerate() {
+            let (sum, _) = dot(&a[at / columns * depth..][..depth], &b[at % columns * depth..][..depth]);
+            assert_eq!(f64::from(*got), sum, "at {at}, {arithmetic:?}");
+        }
+    }
+}
+
+/// What is written does not depend on the terms that are rounded away, nor on what another product left in memory.
+#[test]
+fn operands_are_rounded_to_nearest_with_ties_to_even() {
+    let (rows, columns, depth) = (37, 35, 70);
+    let (a, b) = (numbers::<f32>(5, rows * depth), numbers::<f32>(6, columns * depth));
+    let rounded = |values: &[f32]| values.iter().map(|x| bf16::from_f32(*x).to_f32()).collect::<Vec<_>>();
+    for (arithmetic, left_layout, right_layout) in all().skip(1).flat_map(layouts) {
+        let product = |a: &[f32], b: &[f32]| {
+            let left = Stored::new(a, (rows, depth), 0, left_layout);
+            let right = Stored::new(&transposed(b, columns, depth), (depth, columns), 0, right_layout);
+            let mut out = vec![0.0; rows * columns];
+            let output = MatrixViewMut::new(&mut out, rows, columns);
+            general_product(left.view(), right.view(), Update::Replace, output, arithmetic);
+            out
+        };
+        let expected = product(&rounded(&a), &rounded(&b));
+        product(&vec![f32::NAN; rows * depth], &vec![f32::NAN; columns * depth]);
+        assert_eq!(product(&a, &b), expected, "{arithmetic:?} {left_layout:?} {right_layout:?}");
     }
 }
 
 #[test]
-fn a_sum_of_no_terms_scales_the_output() {
-    for (scale, expected) in [(ProductScale::REPLACE, 0.0), (ProductScale { product: 1.0, output: 0.5 }, 1.5)] {
-        let mut out = [3.0; 6];
-        let (left, right) = (MatrixView::new(&[], 2, 0), MatrixView::new(&[], 0, 3));
-        general_product(left, right, scale, MatrixViewMut::new(&mut out, 2, 3), Threads::Calling);
-        assert_eq!(out, [expected; 6]);
+fn a_sum_of_no_terms_is_zero() {
+    for arithmetic in all() {
+        for (update, expected) in [(Update::Replace, 0.0), (Update::Add, 3.0)] {
+            let mut out = [3.0; 6];
+            let (left, right) = (MatrixView::new(&[], 2, 0), MatrixView::new(&[], 0, 3));
+            general_product(left, right, update, MatrixViewMut::new(&mut out, 2, 3), arithmetic);
+            assert_eq!(out, [expected; 6], "{arithmetic:?}");
+        }
     }
 }
 
@@ -179,32 +214,12 @@ fn a_sum_of_no_terms_scales_the_output() {
 fn a_product_without_rows_or_columns_writes_nothing() {
     let values = [1.0; 12];
     for (rows, columns) in [(0, 4), (4, 0), (0, 0)] {
-        let mut out = [KEPT; 2];
-        let (left, right) = (MatrixView::new(&values, rows, 3), MatrixView::new(&values, 3, columns));
-        let output = MatrixViewMut::new(&mut out, rows, columns);
-        general_product(left, right, ProductScale::REPLACE, output, Threads::Pool);
-        assert_eq!(out, [KEPT; 2]);
-    }
-}
-
-#[test]
-fn a_product_has_the_same_bytes_for_any_number_of_threads() {
-    for shape @ (rows, columns, depth) in
-        [(513, 130, 600), (97, 1000, 64), (130, 65, 2000), (40, 30, 20), (1, 900, 900)]
-    {
-        let (a, b) = operands(shape);
-        let right = transposed(&b, columns, depth);
-        for left_layout in [Layout::Plain, Layout::Transposed] {
-            for right_layout in [Layout::Plain, Layout::Transposed] {
-                let left = Stored::new(&a, (rows, depth), 0, left_layout);
-                let right = Stored::new(&right, (depth, columns), 0, right_layout);
-                assert_threads_agree(|threads| {
-                    let mut out = numbers::<f32>(4, rows * columns);
-                    let output = MatrixViewMut::new(&mut out, rows, columns);
-                    general_product(left.view(), right.view(), ProductScale::ADD, output, threads);
-                    out
-                });
-            }
+        for arithmetic in all() {
+            let mut out = [KEPT; 2];
+            let (left, right) = (MatrixView::new(&values, rows, 3), MatrixView::new(&values, 3, columns));
+            let output = MatrixViewMut::new(&mut out, rows, columns);
+            general_product(left, right, Update::Replace, output, arithmetic);
+            assert_eq!(out, [KEPT; 2]);
         }
     }
 }
@@ -231,12 +246,12 @@ fn rows_that_overlap_are_refused() {
 #[should_panic(expected = "as many columns as the right one has rows")]
 fn operands_that_do_not_fit_are_refused() {
     let (left, right) = (MatrixView::new(&[0.0; 6], 2, 3), MatrixView::new(&[0.0; 6], 2, 3));
-    general_product(left, right, ProductScale::ADD, MatrixViewMut::new(&mut [0.0; 6], 2, 3), Threads::Calling);
+    general_product(left, right, Update::Add, MatrixViewMut::new(&mut [0.0; 6], 2, 3), Arithmetic::Float32);
 }
 
 #[test]
 #[should_panic(expected = "the output has the rows")]
 fn an_output_that_does_not_fit_is_refused() {
     let (left, right) = (MatrixView::new(&[0.0; 6], 2, 3), MatrixView::new(&[0.0; 6], 3, 2));
-    general_product(left, right, ProductScale::ADD, MatrixViewMut::new(&mut [0.0; 6], 3, 2), Threads::Calling);
+    general_product(left, right, Update::Add, MatrixViewMut::new(&mut [0.0; 6], 3, 2), Arithmetic::Float32);
 }

@@ -17,7 +17,7 @@ use headwater_run::RunFolder;
 use headwater_schedule::{Batch, Length, RunLength, Schedule, ScheduleConfig};
 use headwater_score::ScoredBy;
 use headwater_select::{ArmRule, Arms, By, RankBy, SelectConfig, StoredSidecars};
-use headwater_train::{AdamW, Settings, Trainer};
+use headwater_train::{AdamW, Precision, Settings, Trainer};
 use headwater_trial::{
     ArmSelections, CONTROL, Design, FLOOR, HeldOutSummary, JudgedDocument, PRIMARY_METRIC, PlannedDomain, ScheduleArm,
     Sensitivity, TEST, TrialConfig, TrialFile, TrialPlan, TrialTrainer, TriedArm,
@@ -54,6 +54,8 @@ pub struct TrialForecast {
     pub tokens_per_second: Option<f64>,
     /// Hours of all runs on this machine.
     pub hours: Option<f64>,
+    /// Those with products in bfloat16, where the processor multiplies it and the runs would be in float32.
+    pub bf16_hours: Option<f64>,
     /// What it could see.
     pub sensitivity: Sensitivity,
 }
@@ -89,9 +91,16 @@ impl Pipeline {
             TrialTrainer::BuiltIn => Some(speed(&settings, &schedule)?),
             TrialTrainer::Hf => None,
         };
+        let is_f32 = settings.precision == Precision::F32;
+        let bf16 = if tokens_per_second.is_some() && is_f32 && Precision::Bf16.is_native() {
+            Some(speed(&Settings { precision: Precision::Bf16, ..settings.clone() }, &schedule)?)
+        } else {
+            None
+        };
         let run_tokens = schedule.steps() * (settings.sequences * settings.length) as u64;
         let arms: Vec<String> = arm_names(&design).collect();
         let runs = (arms.len() * design.seeds.len()) as u64;
+        let hours = |speed| runs as f64 * run_tokens as f64 / speed / 3600.0;
         Ok(TrialForecast {
             runs,
             parameters: settings.shape.parameters(),
@@ -99,7 +108,8 @@ impl Pipeline {
             steps: schedule.steps(),
             run_flops: run_tokens as f64 * settings.shape.flops_per_token(settings.length),
             tokens_per_second,
-            hours: tokens_per_second.map(|speed| runs as f64 * run_tokens as f64 / speed / 3600.0),
+            hours: tokens_per_second.map(hours),
+            bf16_hours: bf16.map(hours),
             sensitivity,
             arms,
         })
@@ -231,7 +241,7 @@ impl Pipeline {
 
     /// How every run is trained, with a tokenizer of so many entries.
     fn training(&self, vocabulary: usize) -> Settings {
-        let TrialConfig { model, sequence_tokens, batch_sequences, .. } = self.config.trial;
+        let TrialConfig { model, sequence_tokens, batch_sequences, precision, .. } = self.config.trial;
         Settings {
             shape: model.shape(vocabulary),
             sequences: batch_sequences,
@@ -239,6 +249,7 @@ impl Pipeline {
             optimiser: AdamW::default(),
             clip: Some(CLIP),
             seed: 0,
+            precision,
         }
     }
 
