@@ -61,6 +61,10 @@ impl Trainer {
         };
         let file = CheckpointFile::new(path, &bytes)?;
         file.same("schedule", &Value::String(file.state.schedule.clone()), &Value::String(text(schedule)))?;
+        // it is written only where it is not float32
+        let stored: Settings = serde_json::from_value(file.state.settings.clone())
+            .map_err(|error| file.damaged(format!("entry {ENTRY}: {error}")))?;
+        file.same("precision", &json(&stored.precision), &json(&settings.precision))?;
         file.same("", &file.state.settings, &json(settings))?;
         let layout = Layout::new(&settings.shape);
         let parts = ["", "first.", "second."].map(|prefix| file.slice(&layout, prefix));

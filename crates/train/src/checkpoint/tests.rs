@@ -84,6 +84,14 @@ fn another_setting_is_named_with_both_values() {
     assert_eq!(refused(&other, &schedule(0.01)), format!("{path} was made with shape.hidden = 6, not 7"));
     let other = Settings { clip: None, ..settings() };
     assert_eq!(refused(&other, &schedule(0.01)), format!("{path} was made with clip = 0.5, not null"));
+    let other = Settings { precision: Precision::Bf16, ..settings() };
+    assert_eq!(refused(&other, &schedule(0.01)), format!("{path} was made with precision = f32, not bf16"));
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut rounded = trained(1);
+    rounded.settings.precision = Precision::Bf16;
+    rounded.save(folder.path()).expect("a checkpoint");
+    let error = resume(folder.path()).expect_err("another precision").to_string();
+    assert!(error.ends_with("was made with precision = bf16, not f32"), "{error}");
     let error = refused(&settings(), &schedule(0.02));
     assert!(error.contains("peak_lr: 0.01") && error.contains("peak_lr: 0.02"), "{error}");
 }
