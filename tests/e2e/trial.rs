@@ -283,6 +283,11 @@ fn a_dry_run_says_what_it_takes_and_trains_nothing() -> Outcome {
     ]);
     let more = site.done("trial", &[&set(&SMALL)[..], &["--set", "trial.seeds=8", "--dry-run"]].concat())?;
     more.prints(&["24 runs", "standard deviations", "below the smallest scale"]);
+    let rounded = site.done("trial", &[&set(&SMALL)[..], &["--set", "trial.precision=bf16", "--dry-run"]].concat())?;
+    rounded.prints(&["tokens a second with products in bfloat16"]);
+    let other =
+        [&set(&SMALL)[..], &["--set", "trial.precision=bf16", "--set", "trial.trainer=hf", "--dry-run"]].concat();
+    site.stage("trial", &other)?.says(1, &["trial.precision = bf16", "`--precision`"]);
     assert!(!site.path(OUTPUT).join("trial").exists());
     Ok(())
 }

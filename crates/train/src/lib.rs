@@ -1,4 +1,4 @@
-//! Pretrains small Llama models on a CPU, in float32.
+//! Pretrains small Llama models on a CPU, in float32 or with products in bfloat16.
 //!
 //! A [`Trainer`] holds [`Parameters`] of a [`Shape`] and the moments of AdamW. [`Trainer::step`] trains on one batch of tokens at the rate
 //! of a [`Schedule`], [`Trainer::losses`] judges tokens, and [`pretrain()`] goes through a whole run with checkpoints, from where a
@@ -25,7 +25,7 @@
 //! ```
 //!
 //! Every sequence is computed by one thread, and gradients of sequences are added pairwise in a fixed tree: the same settings and batches
-//! give the same bytes with any number of threads, on processors of which the products take the same instructions (see
+//! give the same bytes with any number of threads, on processors of which the products take the same instructions, in bfloat16 the same level (see
 //! [`general_product`]). Memory follows from the model, the batch and the threads, never from how much is trained on.
 //!
 //! Not here: corpora, tokenizers, selections. Whoever trains gives the tokens of each step.

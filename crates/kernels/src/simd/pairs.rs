@@ -2,13 +2,16 @@
 
 use half::bf16;
 
-use super::{MOST_LANES, Simd};
+use super::Simd;
 
 /// Lines of a block: rows of the left-hand side of a product, or columns of the right-hand side.
 pub(crate) const LINES: usize = 16;
 
 /// Terms of each line.
 pub(crate) const TERMS: usize = 32;
+
+// as many pairs of a line as lines, so that both kinds of vectors are equally long
+const _: () = assert!(TERMS == 2 * LINES);
 
 /// Numbers of a block.
 pub(crate) const BLOCK: usize = LINES * TERMS;
@@ -28,7 +31,7 @@ pub(crate) struct Block<'a> {
     values: &'a [f32],
     /// Numbers from one line to the next, or from one term to the next.
     step: usize,
-    adjoining: Adjoining,
+    pub(super) adjoining: Adjoining,
 }
 
 impl<'a> Block<'a> {
@@ -44,10 +47,6 @@ impl<'a> Block<'a> {
         };
         assert!(values.len() >= (runs - 1) * step + length, "a block has all its numbers");
         Self { values, step, adjoining }
-    }
-
-    pub(crate) fn adjoining(self) -> Adjoining {
-        self.adjoining
     }
 
     /// The numbers of line or term `run`.
@@ -81,16 +80,21 @@ pub(super) fn store_pairs<S: Simd>(simd: S, block: Block<'_>, out: PairVectors<'
             simd.store_bf16(simd.load(from), to);
         }
     }
-    let at = |line: usize, term: usize| match block.adjoining {
-        Adjoining::Terms => line * TERMS + term,
-        Adjoining::Lines => term * LINES + line,
-    };
-    for vector in 0..MOST_LANES {
-        let to = &mut out.to[vector * out.step..][..2 * MOST_LANES];
+    for vector in 0..LINES {
+        let to = &mut out.to[vector * out.step..][..TERMS];
         for (pair, to) in to.chunks_exact_mut(2).enumerate() {
             let (line, first) = if out.of_lines { (vector, 2 * pair) } else { (pair, 2 * vector) };
-            to[0] = rounded[at(line, first)];
-            to[1] = rounded[at(line, first + 1)];
+            to[0] = rounded[place(block.adjoining, line, first)];
+            to[1] = rounded[place(block.adjoining, line, first + 1)];
         }
+    }
+}
+
+/// Where a number lies in a block without gaps.
+#[inline(always)]
+fn place(adjoining: Adjoining, line: usize, term: usize) -> usize {
+    match adjoining {
+        Adjoining::Terms => line * TERMS + term,
+        Adjoining::Lines => term * LINES + line,
     }
 }

@@ -292,7 +292,7 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
         }
         let mut vectors = [intrinsic!(_mm512_setzero_si512()); LINES];
         for (at, vector) in vectors.iter_mut().enumerate() {
-            *vector = match block.adjoining() {
+            *vector = match block.adjoining {
                 Adjoining::Terms => {
                     let (low, high) = block.run(at).split_at(LINES);
                     round_both(self.load(low), self.load(high))
@@ -305,7 +305,7 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
                 }
             };
         }
-        if out.of_lines != (block.adjoining() == Adjoining::Terms) {
+        if out.of_lines != (block.adjoining == Adjoining::Terms) {
             transpose(&mut vectors);
         }
         for (at, vector) in vectors.into_iter().enumerate() {

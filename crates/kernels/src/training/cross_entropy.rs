@@ -44,11 +44,11 @@ pub struct CrossEntropyGradient<'a> {
 /// Computes the cross-entropy of each target, log Σ exp(logits) − logit of the target, with logits = `hidden` · `weights`ᵀ, and the
 /// gradient of `scale` · Σ losses.
 ///
-/// A mean over n targets has `scale` = 1 / n. Rows that do not count may hold anything finite. A logit that is no number makes its
+/// A mean over n targets has `scale` = 1 / n. Rows that do not count may hold anything that is finite, in bfloat16 once it is rounded. A logit that is no number makes its
 /// row's loss NaN, and gradients with it.
 ///
 /// # Memory
-/// Half a mebibyte of logits, which the thread keeps: they are computed in blocks of the vocabulary, once for the losses and once more for
+/// Half a mebibyte of logits, which the thread keeps beside what products keep: they are computed in blocks of the vocabulary, once for the losses and once more for
 /// the gradient.
 ///
 /// # Determinism
@@ -224,7 +224,12 @@ impl Task for Normalise<'_> {
             let logits = &logits[..self.width];
             let block = normaliser(simd, logits);
             let highest = if block.highest > known.highest { block.highest } else { known.highest };
-            known.sum = known.sum * (known.highest - highest).exp() + block.sum * (block.highest - highest).exp();
+            let mut factors = [0.0; MOST_LANES];
+            simd.store(simd.exp(simd.load(&[known.highest - highest, block.highest - highest])), &mut factors);
+            // without a difference both may be infinite
+            let before = if known.highest == highest { 1.0 } else { factors[0] };
+            let here = if block.highest == highest { 1.0 } else { factors[1] };
+            known.sum = known.sum * before + block.sum * here;
             known.highest = highest;
             if let Some(chosen) = logits.get((target as usize).wrapping_sub(self.first)) {
                 known.chosen = *chosen;
@@ -245,7 +250,8 @@ fn normaliser<S: Simd>(simd: S, logits: &[f32]) -> Normaliser {
     for logit in rest {
         highest = highest.max(*logit);
     }
-    let offset = simd.splat(highest);
+    // of logits that are all infinite the sum is next to nothing, and that of another block counts
+    let offset = simd.splat(if highest == f32::NEG_INFINITY { 0.0 } else { highest });
     let mut sum = simd.splat(0.0);
     for logits in vectors.chunks_exact(S::LANES) {
         sum = simd.add(sum, simd.exp(simd.sub(simd.load(logits), offset)));

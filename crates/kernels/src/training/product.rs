@@ -5,7 +5,7 @@
 //! change their bits; here it gets at most [`DEPTH_BLOCK`] terms at a time, which it never cuts. It takes AVX-512, FMA or NEON as it finds
 //! them on the processor, and cannot be asked for less: processors of which it takes the same give the same bits.
 //!
-//! In bfloat16 it is that of this crate's microkernels, after [`rounded`](super::rounded) has packed both operands.
+//! In bfloat16 it is that of this crate's microkernels, after [`rounded`] has packed both operands.
 
 use gemm::Parallelism;
 

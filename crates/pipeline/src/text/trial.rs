@@ -1,6 +1,7 @@
 //! What a trial came to, for people.
 
 use headwater_record::TokenCount;
+use headwater_train::Precision;
 use headwater_trial::{Comparison, JudgedArm, Judgement, TrialFile, reach};
 
 use super::format::duration;
@@ -26,11 +27,17 @@ pub fn trial_forecast(forecast: &TrialForecast) -> String {
     );
     text.push_str(&match forecast.hours.zip(forecast.tokens_per_second) {
         Some((hours, speed)) => {
-            let bf16 = forecast.bf16_hours.map(|hours| {
-                format!("; {} with products in bfloat16 (`--set trial.precision=bf16`)", duration(hours))
-            });
-            let bf16 = bf16.unwrap_or_default();
-            format!("{} on this machine, at {speed:.0} tokens a second{bf16}\n", duration(hours))
+            let products = match (forecast.precision, forecast.bf16_hours) {
+                (Precision::F32, None) => String::new(),
+                (Precision::F32, Some(hours)) => {
+                    format!("; {} with products in bfloat16 (`--set trial.precision=bf16`)", duration(hours))
+                }
+                (Precision::Bf16, _) if Precision::Bf16.is_native() => " with products in bfloat16".to_owned(),
+                (Precision::Bf16, _) => {
+                    " with products in bfloat16, which this processor does not multiply: float32 is faster here".to_owned()
+                }
+            };
+            format!("{} on this machine, at {speed:.0} tokens a second{products}\n", duration(hours))
         }
         None => {
             let operations = run_flops * *runs as f64;

@@ -96,6 +96,17 @@ fn another_setting_is_named_with_both_values() {
     assert!(error.contains("peak_lr: 0.01") && error.contains("peak_lr: 0.02"), "{error}");
 }
 
+/// Plans and checkpoints in float32 are what they were before there was another precision.
+#[test]
+fn float32_is_what_a_precision_is_that_is_not_written() {
+    let written = json(&settings());
+    assert!(written.get("precision").is_none());
+    assert_eq!(serde_json::from_value::<Settings>(written).expect("settings"), settings());
+    let rounded = Settings { precision: Precision::Bf16, ..settings() };
+    assert_eq!(json(&rounded)["precision"], "bf16");
+    assert_eq!(serde_json::from_value::<Settings>(json(&rounded)).expect("settings"), rounded);
+}
+
 #[test]
 fn damaged_files_are_refused_in_one_line() {
     let folder = tempfile::tempdir().expect("a folder");

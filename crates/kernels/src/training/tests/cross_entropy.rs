@@ -1,5 +1,7 @@
 //! The cross-entropy and its gradient.
 
+use half::bf16;
+
 use crate::Instructions;
 use crate::reference::{UNIT, assert_close, dot, numbers};
 use crate::training::{
@@ -25,10 +27,10 @@ struct Outcome {
 }
 
 impl Case {
-    /// Numbers without a pattern, hidden states multiplied by `factor`; every fifth prediction does not count.
+    /// Numbers without a pattern that rounding does not change, hidden states multiplied by `factor`; every fifth prediction does not count.
     fn new((rows, vocab, width): (usize, usize, usize), factor: f32) -> Self {
-        let hidden = numbers::<f32>(21, rows * width).iter().map(|x| x * factor).collect();
-        let weights = numbers::<f32>(22, vocab * width);
+        let hidden = numbers::<f32>(21, rows * width).iter().map(|x| bf16::from_f32(x * factor).to_f32()).collect();
+        let weights = numbers::<bf16>(22, vocab * width);
         let ids = 0..u32::try_from(vocab).expect("a small vocabulary");
         let ids = ids.cycle().skip(3).step_by(37);
         let targets = ids.take(rows).enumerate().map(|(row, id)| (row % 5 != 4).then_some(id)).collect();
@@ -108,9 +110,14 @@ fn check(shape: (usize, usize, usize), factor: f32) {
             errors[at] = f64::from(scale) * (probability * relative + 2.0 * UNIT + 1e-36);
         }
     }
-    for instructions in Instructions::all() {
-        let outcome = case.run(instructions, scale, before.clone(), Arithmetic::Float32);
-        let level = instructions.level();
+    let both = |instructions| [(instructions, Arithmetic::Float32), (instructions, Arithmetic::Bfloat16(instructions))];
+    for (instructions, arithmetic) in Instructions::all().flat_map(both) {
+        let outcome = case.run(instructions, scale, before.clone(), arithmetic);
+        let level = format!("{} {arithmetic:?}", instructions.level());
+        // the gradient by the logits is what is rounded, by up to 2⁻⁸ of it
+        let rounding = if arithmetic == Arithmetic::Float32 { 0.0 } else { 1.0 / 256.0 };
+        let errors: Vec<f64> =
+            errors.iter().zip(&by_logits).map(|(error, by)| error * (1.0 + rounding) + by.abs() * rounding).collect();
         for (row, (loss, bound)) in losses.iter().enumerate() {
             assert_close(outcome.losses[row], *loss, *bound, &format!("{level}: loss {row} of {shape:?}"));
         }
@@ -160,6 +167,7 @@ fn losses_and_gradients_are_within_their_bounds() {
 #[test]
 fn several_chunks_of_rows_are_within_their_bounds() {
     check((1030, 37, 8), 1.0);
+    check((530, 300, 8), 1.0);
 }
 
 #[test]
@@ -167,6 +175,8 @@ fn large_logits_are_within_their_bounds() {
     // logits of a few hundred and of a few ten thousand
     for factor in [200.0, 20_000.0] {
         check((20, 70, 16), factor);
+        // and those of several blocks of the vocabulary apart
+        check((20, 600, 16), factor);
     }
 }
 
@@ -296,16 +306,37 @@ fn a_missing_target_is_refused() {
 
 #[test]
 fn losses_alone_have_the_same_bits() {
-    let case = Case::new((530, 41, 9), 3.0);
-    for instructions in Instructions::all() {
-        let outcome = case.run(instructions, 0.5, case.zeros(), Arithmetic::Float32);
+    let case = Case::new((530, 301, 9), 3.0);
+    let both = |instructions| [(instructions, Arithmetic::Float32), (instructions, Arithmetic::Bfloat16(instructions))];
+    for (instructions, arithmetic) in Instructions::all().flat_map(both) {
+        let outcome = case.run(instructions, 0.5, case.zeros(), arithmetic);
         let mut losses = vec![f32::NAN; case.rows];
         let predictions = Predictions {
             hidden: MatrixView::new(&case.hidden, case.rows, case.width),
             weights: MatrixView::new(&case.weights, case.vocab, case.width),
             targets: &case.targets,
         };
-        cross_entropy_losses(instructions, predictions, &mut losses, Arithmetic::Float32);
+        cross_entropy_losses(instructions, predictions, &mut losses, arithmetic);
         assert_eq!(losses, outcome.losses);
+    }
+}
+
+/// Logits that overflow to −∞ have no probability, in whichever blocks of the vocabulary they are.
+#[test]
+fn infinitely_small_logits_count_nothing() {
+    for (first, last) in [(0, 256), (256, 512), (512, 513)] {
+        let mut case = Case::new((3, 513, 1), 1.0);
+        case.hidden.fill(1e20);
+        case.weights.fill(0.0);
+        case.weights[first..last].fill(-1e20);
+        case.targets.fill(Some(if first == 0 { 300 } else { 7 }));
+        for instructions in Instructions::all() {
+            let outcome = case.run(instructions, 1.0, case.zeros(), Arithmetic::Float32);
+            let expected = ((513 - (last - first)) as f64).ln();
+            for loss in outcome.losses {
+                assert_close(loss, expected, 1e-5, &format!("{}, from {first}", instructions.level()));
+            }
+            assert!(outcome.weights.iter().all(|x| x.is_finite()), "{}", instructions.level());
+        }
     }
 }

@@ -177,7 +177,7 @@ fn products_of_integers_are_exact() {
     }
 }
 
-/// What is written does not depend on the terms that are rounded away, nor on what another product left in memory.
+/// Nor does it matter what another product left in memory.
 #[test]
 fn operands_are_rounded_to_nearest_with_ties_to_even() {
     let (rows, columns, depth) = (37, 35, 70);
@@ -193,7 +193,11 @@ fn operands_are_rounded_to_nearest_with_ties_to_even() {
             out
         };
         let expected = product(&rounded(&a), &rounded(&b));
-        product(&vec![f32::NAN; rows * depth], &vec![f32::NAN; columns * depth]);
+        // a larger one fills the memory of this one, its padding included
+        let nothing = vec![f32::NAN; 200 * 200];
+        let (left, right) = (MatrixView::new(&nothing, 200, 200), MatrixView::new(&nothing, 200, 200));
+        let mut out = vec![0.0; 200 * 200];
+        general_product(left, right, Update::Replace, MatrixViewMut::new(&mut out, 200, 200), arithmetic);
         assert_eq!(product(&a, &b), expected, "{arithmetic:?} {left_layout:?} {right_layout:?}");
     }
 }

@@ -52,6 +52,8 @@ pub struct TrialForecast {
     pub run_flops: f64,
     /// Tokens a second on this machine, measured by a few steps; none if it is not what trains.
     pub tokens_per_second: Option<f64>,
+    /// What products of training are computed in by the built-in trainer.
+    pub precision: Precision,
     /// Hours of all runs on this machine.
     pub hours: Option<f64>,
     /// Those with products in bfloat16, where the processor multiplies it and the runs would be in float32.
@@ -108,6 +110,7 @@ impl Pipeline {
             steps: schedule.steps(),
             run_flops: run_tokens as f64 * settings.shape.flops_per_token(settings.length),
             tokens_per_second,
+            precision: settings.precision,
             hours: tokens_per_second.map(hours),
             bf16_hours: bf16.map(hours),
             sensitivity,

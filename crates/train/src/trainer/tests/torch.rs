@@ -92,7 +92,7 @@ fn losses_and_gradients_are_those_of_pytorch() {
     }
 }
 
-/// Products of numbers that are rounded by up to 2⁻⁹ each, in a dozen layers of products one on the other, against PyTorch in float32: no gradient
+/// Products of numbers that are rounded by up to 2⁻⁸ each, in a dozen layers of products one on the other, against PyTorch in float32: no gradient
 /// is off by more than 1.3 %, and no loss of 200 steps by more than 0.0017.
 #[test]
 fn bfloat16_is_near_float32() {
@@ -115,7 +115,7 @@ fn bfloat16_is_near_float32() {
             most = most.max((log.loss - f64::from(expected[0])).abs());
         }
         println!("200 steps: loss is at most {most:e} from PyTorch's");
-        assert!(most <= 1e-2, "{most:e}");
+        assert!(most <= 4e-3, "{most:e}");
     }
 }
 
