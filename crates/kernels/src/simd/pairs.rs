@@ -25,6 +25,16 @@ pub(crate) enum Adjoining {
     Lines,
 }
 
+impl Adjoining {
+    /// How many runs of adjoining numbers a block has, and how long they are.
+    const fn runs(self) -> (usize, usize) {
+        match self {
+            Self::Terms => (LINES, TERMS),
+            Self::Lines => (TERMS, LINES),
+        }
+    }
+}
+
 /// [`LINES`] lines of [`TERMS`] terms.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Block<'a> {
@@ -41,10 +51,7 @@ impl<'a> Block<'a> {
     /// If `values` is too short.
     #[inline(always)]
     pub(crate) fn new(values: &'a [f32], step: usize, adjoining: Adjoining) -> Self {
-        let (runs, length) = match adjoining {
-            Adjoining::Terms => (LINES, TERMS),
-            Adjoining::Lines => (TERMS, LINES),
-        };
+        let (runs, length) = adjoining.runs();
         assert!(values.len() >= (runs - 1) * step + length, "a block has all its numbers");
         Self { values, step, adjoining }
     }
@@ -52,7 +59,7 @@ impl<'a> Block<'a> {
     /// The numbers of line or term `run`.
     #[inline(always)]
     pub(super) fn run(self, run: usize) -> &'a [f32] {
-        &self.values[run * self.step..][..if self.adjoining == Adjoining::Terms { TERMS } else { LINES }]
+        &self.values[run * self.step..][..self.adjoining.runs().1]
     }
 }
 
@@ -71,11 +78,7 @@ pub(crate) struct PairVectors<'a> {
 #[inline(always)]
 pub(super) fn store_pairs<S: Simd>(simd: S, block: Block<'_>, out: PairVectors<'_>) {
     let mut rounded = [bf16::ZERO; BLOCK];
-    let (runs, length) = match block.adjoining {
-        Adjoining::Terms => (LINES, TERMS),
-        Adjoining::Lines => (TERMS, LINES),
-    };
-    for (run, to) in rounded.chunks_exact_mut(length).enumerate().take(runs) {
+    for (run, to) in rounded.chunks_exact_mut(block.adjoining.runs().1).enumerate() {
         for (from, to) in block.run(run).chunks_exact(S::LANES).zip(to.chunks_exact_mut(S::LANES)) {
             simd.store_bf16(simd.load(from), to);
         }

@@ -111,6 +111,7 @@ impl Pack<'_> {
     /// Packs the block that begins at `line` and `term`.
     #[inline(always)]
     fn pack<S: Simd>(&mut self, simd: S, line: usize, term: usize) {
+        let adjoining = self.adjoining();
         let out = match self.order {
             Order::Rows { stride } => {
                 PairVectors { to: &mut self.to[line * stride + term..], step: stride, of_lines: true }
@@ -125,7 +126,6 @@ impl Pack<'_> {
         let [line_step, term_step] = from.steps().map(isize::unsigned_abs);
         let (lines, terms) = (from.rows() - line, from.columns().saturating_sub(term));
         if lines >= LINES && terms >= TERMS {
-            let adjoining = if term_step == 1 { Adjoining::Terms } else { Adjoining::Lines };
             let values = &from.values()[line * line_step + term * term_step..];
             simd.store_pairs(Block::new(values, line_step.max(term_step), adjoining), out);
         } else {
